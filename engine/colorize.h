@@ -1,0 +1,197 @@
+// colorize.h - the public API of libcolorize: colour for black-and-white film.
+//
+// A model (clz_model) is a generator network read from a file. A stream (clz_stream) is one film being coloured:
+// frames are sent in, coloured frames are received, in order, one for one, as avcodec does it:
+//
+//     clz_model_open(&model, "model.bin", NULL);
+//     clz_stream_open(&stream, model, &(struct clz_stream_params){ .batch = 4 });
+//     while (read(&in)) {
+//         while ((ret = clz_stream_send(stream, &in, &out)) == -EAGAIN)   // full: take a finished frame first
+//             if ((ret = clz_stream_receive(stream, &done, 1)) >= 0) write(&done);
+//         while (clz_stream_receive(stream, &done, 0) == 0) write(&done);
+//     }
+//     clz_stream_drain(stream);
+//     while (clz_stream_receive(stream, &done, 1) == 0) write(&done);     // -ENODATA: all are out
+//     clz_stream_close(&stream);
+//     clz_model_close(&model);
+//
+// Conventions, stated once:
+// - A function that can fail returns 0 or a negative errno: -EINVAL the caller's mistake, -ENOMEM, -ENOTSUP this build or
+//   device cannot, -EBADMSG a bad model file (other file errors are the system's own, -ENOENT and so on), -EIO the device
+//   or a library failed. The object's log says what and where, with numbers, once.
+// - Every close function takes the address of the pointer, sets it to NULL, and accepts the address of NULL.
+// - Sizes are pixels, strides are bytes (and may be negative), times do not occur here.
+// - The library never prints, exits, reads the environment or keeps mutable globals, but for one process-wide cache of
+//   open models, guarded by a mutex.
+// - Thread rule: a clz_model may be used by any number of threads at once. A clz_stream is used by one thread at a time.
+//
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#ifndef COLORIZE_H
+#define COLORIZE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#if defined(__GNUC__)
+#define CLZ_API __attribute__((visibility("default")))
+#else
+#define CLZ_API
+#endif
+
+// Raised by every incompatible change. A program that opens the library with dlopen compares clz_abi_version() with it.
+#define CLZ_ABI_VERSION 1
+#define CLZ_VERSION "0.1.0"
+CLZ_API int clz_abi_version(void);
+CLZ_API const char *clz_version(void);      // "0.1.0"
+
+// ---- log ----
+
+enum clz_log_level { CLZ_LOG_ERROR, CLZ_LOG_WARNING, CLZ_LOG_INFO, CLZ_LOG_VERBOSE, CLZ_LOG_DEBUG };
+
+// Where an object's messages go. Copied by the object that is opened with it. cb NULL: silence. cb may be called from the
+// library's own threads, one call at a time per object. msg is one complete message without a newline.
+struct clz_log {
+    void (*cb)(void *priv, enum clz_log_level level, const char *msg);
+    void *priv;
+    enum clz_log_level level;               // messages above this level are not made
+};
+
+// ---- pixel formats ----
+
+enum {
+    CLZ_PIXFMT_GRAY       = 1,              // luma only; the coloured frame has another format (out)
+    CLZ_PIXFMT_SEMIPLANAR = 2,              // plane 1 holds U and V in turns (nv12, p010, p016)
+    CLZ_PIXFMT_MSB        = 4,              // samples stand in the high bits of 16 (p010)
+    CLZ_PIXFMT_FULL       = 8,              // full range by name (yuvj420p); other formats: by clz_frame.range
+};
+
+// One row of the table of formats. Multi-byte samples are in the machine's byte order (little endian on x86).
+struct clz_pixfmt {
+    const char *name;                       // FFmpeg's name without byte order: "yuv420p10"
+    const char *gst;                        // GStreamer's name, NULL where it has none: "I420_10LE"
+    int planes;                             // 1, 2 or 3
+    int depth;                              // bits a sample: 8, 10, 12, 16
+    int log2_chroma_w, log2_chroma_h;       // chroma is ceil(width / 2^w) x ceil(height / 2^h)
+    unsigned flags;                         // CLZ_PIXFMT_*
+    const char *out;                        // gray: default format of the coloured frame, of equal depth; else NULL
+};
+
+CLZ_API const struct clz_pixfmt *clz_pixfmt_list(void);                   // ends with a row whose name is NULL
+CLZ_API const struct clz_pixfmt *clz_pixfmt_find(const char *name);       // NULL: no such format
+
+// ---- frames ----
+
+// What a file's tags say; UNSPECIFIED takes the stream's override, else: range limited (full for gray and yuvj), matrix
+// 601 for a height up to 576 and 709 above, siting left.
+enum clz_range  { CLZ_RANGE_UNSPECIFIED, CLZ_RANGE_LIMITED, CLZ_RANGE_FULL };
+enum clz_matrix { CLZ_MATRIX_UNSPECIFIED, CLZ_MATRIX_601, CLZ_MATRIX_709, CLZ_MATRIX_2020 };
+enum clz_siting { CLZ_SITING_UNSPECIFIED, CLZ_SITING_LEFT, CLZ_SITING_CENTER, CLZ_SITING_TOPLEFT };
+
+enum clz_memory { CLZ_MEMORY_HOST, CLZ_MEMORY_CUDA };
+
+#define CLZ_MAX_SIZE 16384                  // largest width and height
+
+// A picture: a description of planes that the caller owns. The library copies the struct, never the pixels.
+struct clz_frame {
+    const struct clz_pixfmt *format;
+    int width, height;                      // 1..CLZ_MAX_SIZE
+    uint8_t *data[3];
+    ptrdiff_t stride[3];                    // bytes from row to row
+    enum clz_range range;
+    enum clz_matrix matrix;
+    enum clz_siting siting;
+    enum clz_memory memory;
+    void *cuda_context, *cuda_stream;       // CLZ_MEMORY_CUDA: CUcontext and CUstream the planes are used on
+    float strength;                         // 0..1, how much of the predicted colour is used; exact to the frame
+    float saturation;                       // 0..4, factor on a* and b*; 1 leaves them
+    int skip;                               // 1: pass this frame on untouched, in order (a disabled stretch)
+    void *opaque;                           // the caller's own, comes back with the frame
+};
+
+// ---- models ----
+
+struct clz_model;
+typedef struct clz_model clz_model;
+
+// Open a model file: valid safetensors with the graph in its metadata (doc/model.md). The file is read whole, checked
+// whole and closed again. Opening the same unchanged file (device, inode, size, time of change) again while it is open
+// anywhere in the process gives the same object and costs nothing.
+//
+// Returns 0, -EBADMSG, -ENOMEM, or what open and read return. log may be NULL.
+CLZ_API int clz_model_open(clz_model **model, const char *path, const struct clz_log *log);
+CLZ_API clz_model *clz_model_ref(clz_model *model);
+CLZ_API void clz_model_close(clz_model **model);
+
+// A fact from the file's metadata, by key without the prefix "colorize.": "arch", "train", "license", "size", "stride".
+// NULL: not there. Owned by the model.
+CLZ_API const char *clz_model_info(const clz_model *model, const char *key);
+
+// ---- streams ----
+
+enum clz_precision { CLZ_PRECISION_AUTO, CLZ_PRECISION_F32, CLZ_PRECISION_BF16 };
+enum clz_luma { CLZ_LUMA_COPY, CLZ_LUMA_LSTAR };    // keep Y' bit for bit, or keep L* and let Y' follow
+
+// All zero is a good start: every field says what 0 means.
+struct clz_stream_params {
+    const char *device;                     // "auto" (NULL), "cpu", "ref", "cuda", "cuda:1"
+    enum clz_precision precision;           // AUTO: bf16 where the device is faster with it, else f32
+    int threads;                            // 0: one a core
+    int batch;                              // frames to a network run, 1..64; 0: the device's own choice
+    int size;                               // short side of the network's picture, 32..2048; 0: the model's own
+    enum clz_luma luma;
+    enum clz_range range;                   // overrides the frames' tags unless UNSPECIFIED
+    enum clz_matrix matrix;
+    enum clz_siting siting;
+    struct clz_log log;
+};
+
+struct clz_stream;
+typedef struct clz_stream clz_stream;
+
+// Returns 0, -EINVAL, -ENOMEM, -ENOTSUP (no such device here). The stream holds its own reference to the model. Buffers are
+// made at the first frame and again only when a frame's size or format differs from the one before.
+CLZ_API int clz_stream_open(clz_stream **stream, clz_model *model, const struct clz_stream_params *params);
+
+// Stops whatever runs; frames not yet received are forgotten, their planes are not touched any more on return.
+CLZ_API void clz_stream_close(clz_stream **stream);
+
+// Send a frame. in: the grey picture (its chroma is ignored). out: where the coloured one goes: same size; same format, or
+// for gray input any YUV format of the same depth. Planes of both must stay valid until the frame is received, flushed or
+// the stream is closed. out->data may equal in->data: then luma is not even copied. out's tags (range, matrix, siting) are
+// filled in by the stream where unspecified; opaque, strength, saturation and skip are read from in.
+//
+// Returns 0, -EAGAIN (clz_stream_max_in_flight() frames are inside: receive first), -EINVAL (a size, format or pointer that
+// cannot be), or the error of an earlier batch. A change of size or format first finishes the frames before it.
+CLZ_API int clz_stream_send(clz_stream *stream, const struct clz_frame *in, const struct clz_frame *out);
+
+// Receive the next coloured frame, in the order sent. *frame becomes the `out` that was sent, with in's opaque.
+// wait 0: never blocks. wait 1: blocks while frames are being coloured.
+//
+// Returns 0, -EAGAIN (nothing ready; with wait 1: nothing runs, send more), -ENODATA (drained: all are out), or a negative
+// error: the frame of *frame was NOT coloured, its planes are undefined but for luma.
+CLZ_API int clz_stream_receive(clz_stream *stream, struct clz_frame *frame, int wait);
+
+// Start the incomplete batch now, without ending the stream (a live source's deadline has come).
+CLZ_API int clz_stream_submit(clz_stream *stream);
+
+// No more frames: starts the incomplete batch; receive gives the rest and then -ENODATA. A later send begins anew.
+CLZ_API int clz_stream_drain(clz_stream *stream);
+
+// Forget all frames inside (a seek). Waits for a running batch; afterwards no plane sent so far is touched. on_frame, if
+// not NULL, is called for each forgotten frame, oldest first, so that the caller can free it.
+CLZ_API void clz_stream_flush(clz_stream *stream, void (*on_frame)(void *priv, const struct clz_frame *frame), void *priv);
+
+CLZ_API int clz_stream_lookahead(const clz_stream *stream);       // frames to send before the first can come: batch
+CLZ_API int clz_stream_max_in_flight(const clz_stream *stream);   // most frames inside at once
+
+// What was chosen: "cpu bf16 (AMX), 2 threads, 456x256, batch 4". Valid until the next call; "" before the first frame.
+CLZ_API const char *clz_stream_describe(const clz_stream *stream);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

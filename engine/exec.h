@@ -1,0 +1,53 @@
+// exec.h - the executor: a graph bound to a device and to sizes. Plans memory once; a forward or backward pass then
+// allocates nothing. The executor owns every buffer but the parameters.
+#ifndef CLZI_EXEC_H
+#define CLZI_EXEC_H
+#include "backend.h"
+
+// The parameters of a graph on a device, with what the optimiser keeps of them. Shared by executors of the same graph.
+struct clzi_weights {
+    struct clzi_device *dev;
+    const struct clzi_graph *graph;         // borrowed
+    float **w;                              // [param_count], device memory
+    float **dw;                             // gradients, NULL unless trained; an entry is NULL for a buffer or frozen one
+    uint64_t version;                       // raise after changing w
+};
+
+// values: host numbers of each parameter, or NULL: zeros. train: make gradients for parameters that are not buffers.
+int clzi_weights_create(struct clzi_weights **weights, struct clzi_device *dev, const struct clzi_graph *graph,
+                        float *const *values, bool train);
+void clzi_weights_destroy(struct clzi_weights **weights);
+
+struct clzi_exec_params {
+    struct clzi_shape in;                   // n, h, w of the input; c must be the graph's
+    bool training;                          // batch statistics, dropout
+    bool backward;                          // gradients will be asked for
+    bool input_gradient;                    // also of the input (a generator behind a discriminator)
+};
+
+struct clzi_exec;
+
+int clzi_exec_create(struct clzi_exec **exec, const struct clzi_graph *graph, struct clzi_weights *weights,
+                     const struct clzi_exec_params *params);
+void clzi_exec_destroy(struct clzi_exec **exec);
+
+struct clzi_shape clzi_exec_output_shape(const struct clzi_exec *exec);
+size_t clzi_exec_memory(const struct clzi_exec *exec);         // bytes of activations, gradients, scratch and saved
+
+// Host side, dense NCHW f32.
+int clzi_exec_upload(struct clzi_exec *exec, const float *x);
+int clzi_exec_download(struct clzi_exec *exec, float *y);
+
+// Device side: the tensors themselves, for whoever converts frames on the device or chains two networks.
+void *clzi_exec_input(struct clzi_exec *exec);
+void *clzi_exec_output(struct clzi_exec *exec);
+void *clzi_exec_output_gradient(struct clzi_exec *exec);       // write dL/dy here, then call backward
+void *clzi_exec_input_gradient(struct clzi_exec *exec);        // dL/dx after backward, if asked for
+
+int clzi_exec_forward(struct clzi_exec *exec, uint64_t seed);  // seed: of this step's dropout
+int clzi_exec_backward(struct clzi_exec *exec);                // weights' dw += their gradients
+
+// Time of each op, for bench: name and seconds of node i's last forward; 0 unless timing is on.
+void clzi_exec_set_timing(struct clzi_exec *exec, bool on);
+double clzi_exec_node_seconds(const struct clzi_exec *exec, int node);
+#endif

@@ -1,0 +1,110 @@
+// graph.h - the description of a network: nodes in topological order, each with one output tensor, and the parameters they
+// need. The trainer builds graphs with the functions below; the model file carries them as JSON; every backend runs them.
+//
+// Tensors are [N,C,H,W]. A graph is built without knowing N, H and W; clzi_graph_shapes() works them out for an input.
+#ifndef CLZI_GRAPH_H
+#define CLZI_GRAPH_H
+#include <stdbool.h>
+#include <stdint.h>
+#include "colorize.h"
+
+enum {
+    CLZI_MAX_NODES  = 1024,
+    CLZI_MAX_PARAMS = 4096,
+    CLZI_MAX_IN     = 4,                    // inputs of a node
+    CLZI_MAX_W      = 4,                    // parameters of a node
+    CLZI_NAME_SIZE  = 96,
+    CLZI_MAX_CHANNELS = 16384,
+};
+
+// The list of ops. Adding one: a row in ops.def, a shape rule in op.c, a builder in graph.c, a file per backend, a case in
+// tests/ops.c.
+enum clzi_op_id {
+#define CLZI_OP(ID, name) CLZI_OP_##ID,
+#include "ops.def"
+#undef CLZI_OP
+    CLZI_OP_COUNT
+};
+
+enum clzi_act { CLZI_ACT_NONE, CLZI_ACT_RELU, CLZI_ACT_LEAKY, CLZI_ACT_TANH, CLZI_ACT_SIGMOID, CLZI_ACT_COUNT };
+
+struct clzi_shape { int n, c, h, w; };
+static inline int64_t clzi_shape_count(struct clzi_shape s) { return (int64_t)s.n * s.c * s.h * s.w; }
+
+// Attributes of all ops; ops.def says which of them an op reads. The rest are 0.
+struct clzi_attr {
+    int channels;                           // conv, convt, input: channels of the output
+    int k, stride, pad;                     // conv, convt, maxpool: square window; convt: output = (h-1)*stride - 2 pad + k
+    int bias;                               // conv, convt: 1 = has a bias
+    enum clzi_act act;                      // act; also fused into conv, convt, batchnorm, add by clzi_graph_fuse()
+    float slope;                            // act leaky: factor below 0
+    int factor;                             // shuffle, resize: 2 = twice the height and width
+    float eps, momentum;                    // batchnorm (PyTorch's meaning: running = (1-m) running + m batch)
+    float p;                                // dropout: share that is zeroed (in training only)
+    float scale;                            // softmax: y = softmax(scale * x) over channels; clamp: y in [-scale, scale]
+};
+
+struct clzi_node {
+    char name[CLZI_NAME_SIZE];              // prefix of its parameters: "layer1.0.conv1"; unique
+    enum clzi_op_id op;
+    int in[CLZI_MAX_IN], in_count;          // indices of earlier nodes
+    struct clzi_attr attr;
+    int w[CLZI_MAX_W], w_count;             // indices of its parameters, in the order given in ops.def
+};
+
+// A named tensor of numbers that belongs to a node. Dense, C order: conv [out,in,k,k], convt [in,out,k,k], vectors [c].
+struct clzi_param {
+    char name[CLZI_NAME_SIZE];              // PyTorch's: "layer1.0.conv1.weight", "...running_mean"
+    int rank, dims[4];
+    bool buffer;                            // running statistics: kept with the weights, not trained
+};
+
+struct clzi_graph {
+    struct clzi_node *nodes;
+    int node_count;
+    struct clzi_param *params;
+    int param_count;
+    int input, output;                      // node indices; one input and one output so far
+};
+
+int64_t clzi_param_count(const struct clzi_param *p);                  // product of dims
+int64_t clzi_graph_trainable_count(const struct clzi_graph *g);        // what papers call "parameters"
+
+int clzi_graph_create(struct clzi_graph **g);
+void clzi_graph_destroy(struct clzi_graph **g);
+int clzi_graph_copy(struct clzi_graph **copy, const struct clzi_graph *g);
+
+// Builders: append a node and return its index, or a negative errno (-ENOMEM, -EINVAL: inputs that do not fit, full).
+// A negative x is passed through, so that a net can be written without a check on each line: look at the last result.
+int clzi_graph_input(struct clzi_graph *g, const char *name, int channels);
+int clzi_graph_conv(struct clzi_graph *g, const char *name, int x, int channels, int k, int stride, int pad, bool bias);
+int clzi_graph_convt(struct clzi_graph *g, const char *name, int x, int channels, int k, int stride, int pad, bool bias);
+int clzi_graph_batchnorm(struct clzi_graph *g, const char *name, int x);               // eps 1e-5, momentum 0.1
+int clzi_graph_act(struct clzi_graph *g, const char *name, int x, enum clzi_act act, float slope);
+int clzi_graph_add(struct clzi_graph *g, const char *name, int a, int b);
+int clzi_graph_concat(struct clzi_graph *g, const char *name, int a, int b);           // along channels
+int clzi_graph_shuffle(struct clzi_graph *g, const char *name, int x, int factor);     // PixelShuffle: C*f*f -> C
+int clzi_graph_maxpool(struct clzi_graph *g, const char *name, int x, int k, int stride, int pad);
+int clzi_graph_resize(struct clzi_graph *g, const char *name, int x, int factor);      // bilinear, half-pixel centres
+int clzi_graph_dropout(struct clzi_graph *g, const char *name, int x, float p);
+int clzi_graph_softmax(struct clzi_graph *g, const char *name, int x, float scale);    // over channels
+int clzi_graph_clamp(struct clzi_graph *g, const char *name, int x, float limit);
+int clzi_graph_add_node(struct clzi_graph *g, const struct clzi_node *node);           // any op; the loader's way in
+
+// Channels of a node's output (known without H and W).
+int clzi_graph_channels(const struct clzi_graph *g, int node);
+
+// Shapes of all nodes for an input of shape `in`. -EINVAL where a window does not fit, with the node named in the log.
+// shapes: node_count entries.
+int clzi_graph_shapes(const struct clzi_graph *g, struct clzi_shape in, struct clzi_shape *shapes,
+                      const struct clz_log *log);
+
+// Height and width must be multiples of this for the skips to meet (largest total stride).
+int clzi_graph_stride(const struct clzi_graph *g);
+
+// For inference: a new graph with batch norm folded into the convolution before it, activations and residual additions
+// fused into convolutions (in[1] of a conv is then the residual, added before the activation), dropout removed.
+// values[i]: the numbers of g's parameter i; *out_values: those of the new graph's parameters, to be freed with each entry
+// (one allocation per entry). Source of the folding: w' = w gamma / sqrt(var + eps), b' = beta + (b - mean) gamma / sqrt(var + eps).
+int clzi_graph_fuse(const struct clzi_graph *g, float *const *values, struct clzi_graph **out, float ***out_values);
+#endif

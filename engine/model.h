@@ -1,0 +1,44 @@
+// model.h - a model in memory: graph, parameters, facts; and its file.
+#ifndef CLZI_MODEL_H
+#define CLZI_MODEL_H
+#include <stdatomic.h>
+#include "graph.h"
+
+// Facts of a model beside its graph. Strings are NUL-terminated UTF-8.
+struct clzi_model_facts {
+    char arch[64];                          // generator's name in recipes: "light"
+    int size;                               // working size: short side, pixels
+    int stride;                             // height and width are multiples of this
+    char input[16];                         // "luma": L* of the grey pixel with that Y'; "lstar": L* of the colour pixel
+    float l_scale, l_offset, ab_scale;      // network input = L / l_scale - l_offset (50, 1), a* = output * ab_scale (110)
+    char train[2048];                       // what trained it: seed, steps, pictures, data; free text, JSON by habit
+    char license[256];
+    char sha256[65];                        // of the data region, hex; filled by the loader
+};
+
+struct clz_model {
+    atomic_int references;
+    struct clzi_graph *graph;
+    float **values;                         // [graph->param_count], dense f32, host
+    struct clzi_model_facts facts;
+    char *path;
+};
+
+enum clzi_dtype { CLZI_F32, CLZI_F16, CLZI_BF16 };
+
+// Reads and checks a file; no cache. -EBADMSG and one logged sentence that names file, value and what was expected.
+int clzi_model_read(struct clz_model **model, const char *path, const struct clz_log *log);
+
+// The same from memory (fuzzing, tests).
+int clzi_model_parse(struct clz_model **model, const void *data, size_t size, const char *name,
+                     const struct clz_log *log);
+
+// Writes path.tmp.PID, fsyncs, renames over path, fsyncs the folder. values as in struct clz_model.
+int clzi_model_write(const char *path, const struct clzi_graph *graph, float *const *values,
+                     const struct clzi_model_facts *facts, enum clzi_dtype dtype, const struct clz_log *log);
+
+// Graph <-> JSON text, as it stands in the metadata key colorize.graph. *json is to be freed.
+int clzi_graph_to_json(const struct clzi_graph *graph, char **json);
+int clzi_graph_from_json(struct clzi_graph **graph, const char *json, size_t size, const char *name,
+                         const struct clz_log *log);
+#endif
