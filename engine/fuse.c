@@ -28,7 +28,7 @@ struct fuser {
 
 static int swallow(struct fuser *f, struct chain *c, int *member, enum clzi_op_id op)
 {
-    const int next = f->readers[c->last] == 1 && c->last != f->g->output ? f->reader[c->last] : -1;
+    const int next = f->readers[c->last] == 1 && c->last != f->source[f->g->output] ? f->reader[c->last] : -1;
 
     if (next < 0 || f->g->nodes[next].op != op || f->swallowed[next]) return 0;
     if (op == CLZI_OP_ADD && f->source[f->g->nodes[next].in[0]] == f->source[f->g->nodes[next].in[1]]) return 0;

@@ -1,0 +1,377 @@
+// exec.c - the executor: plans where every tensor lies, then runs the ops forwards and backwards.
+//
+// Time is counted in passes: node i runs forward at time i and backward at time 2 * nodes - 1 - i. Every tensor is alive from
+// the time it is written to the last time it is read, and tensors that are never alive together may share memory. One
+// allocation holds them all.
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "exec.h"
+#include "log.h"
+#include "op.h"
+
+// ---- weights ----
+
+int clzi_weights_create(struct clzi_weights **out, struct clzi_device *dev, const struct clzi_graph *graph,
+                        float *const *values, bool train)
+{
+    const struct clzi_backend *be = clzi_device_base(dev)->backend;
+    struct clzi_weights *s = calloc(1, sizeof *s);
+    int ret = 0;
+
+    *out = NULL;
+    if (!s) return -ENOMEM;
+    s->dev = dev;
+    s->graph = graph;
+    s->version = 1;
+    s->w = calloc((size_t)graph->param_count + 1, sizeof *s->w);
+    s->dw = train ? calloc((size_t)graph->param_count + 1, sizeof *s->dw) : NULL;
+    if (!s->w || (train && !s->dw)) goto fail;
+    for (int i = 0; i < graph->param_count; i++) {
+        const int64_t count = clzi_param_count(&graph->params[i]);
+        if (!(s->w[i] = be->alloc(dev, count * sizeof(float)))) goto fail;
+        if (train && !graph->params[i].buffer && !(s->dw[i] = be->alloc(dev, count * sizeof(float)))) goto fail;
+        if (values && (ret = be->write(dev, s->w[i], values[i], count)) < 0) goto fail;
+    }
+    *out = s;
+    return 0;
+fail:
+    clzi_weights_destroy(&s);
+    return ret < 0 ? ret : clzi_fail(&clzi_device_base(dev)->log, -ENOMEM, "no memory for the weights");
+}
+
+void clzi_weights_destroy(struct clzi_weights **weights)
+{
+    struct clzi_weights *s = *weights;
+
+    *weights = NULL;
+    if (!s) return;
+    for (int i = 0; i < s->graph->param_count; i++) {
+        const struct clzi_backend *be = clzi_device_base(s->dev)->backend;
+        if (s->w && s->w[i]) be->free(s->dev, s->w[i]);
+        if (s->dw && s->dw[i]) be->free(s->dev, s->dw[i]);
+    }
+    free(s->w);
+    free(s->dw);
+    free(s);
+}
+
+// ---- executor ----
+
+struct buffer {
+    size_t size, offset;
+    int first, last;                        // times; first > last: never used
+};
+
+struct bound {                              // a node bound to memory
+    struct clzi_call call;
+    const struct clzi_op *op;
+    struct buffer y, dy, saved;
+    struct buffer part[CLZI_MAX_IN];        // gradient of an input that other readers add to as well
+    bool adds[CLZI_MAX_IN];                 // dx goes to part and is then added to the input's dy
+    bool needs_gradient;
+    double seconds;
+};
+
+struct clzi_exec {
+    const struct clzi_graph *graph;
+    struct clzi_weights *weights;
+    const struct clzi_backend *be;
+    struct clzi_device *dev;
+    struct bound *nodes;
+    struct buffer scratch;
+    char *memory;
+    size_t memory_size;
+    bool backward, timing;
+};
+
+static size_t aligned(size_t size)
+{
+    return (size + 255) / 256 * 256;
+}
+
+static void alive(struct buffer *b, int time)
+{
+    if (time < b->first) b->first = time;
+    if (time > b->last) b->last = time;
+}
+
+static int plan_op(struct clzi_exec *e, int i, struct clzi_shape *shapes, const struct clzi_exec_params *params)
+{
+    struct bound *b = &e->nodes[i];
+    const struct clzi_node *node = &e->graph->nodes[i];
+    struct clzi_call *c = &b->call;
+    const struct clz_log *log = &clzi_device_base(e->dev)->log;
+    int ret;
+
+    b->op = e->be->ops[node->op];
+    c->dev = e->dev;
+    c->node = node;
+    c->ys = shapes[i];
+    c->training = params->training;
+    c->want_dw = params->backward && e->weights->dw && node->w_count;
+    b->needs_gradient = node->op == CLZI_OP_INPUT ? params->input_gradient : c->want_dw;
+    for (int k = 0; k < node->in_count; k++) {
+        c->xs[k] = shapes[node->in[k]];
+        c->want_dx[k] = params->backward && e->nodes[node->in[k]].needs_gradient;
+        b->needs_gradient |= c->want_dx[k];
+    }
+    for (int k = 0; k < node->w_count; k++) {
+        c->w[k] = e->weights->w[node->w[k]];
+        c->dw[k] = params->backward && e->weights->dw ? e->weights->dw[node->w[k]] : NULL;
+    }
+    if (node->op == CLZI_OP_INPUT) return 0;
+    if (!b->op || (b->needs_gradient && params->backward && !b->op->backward))
+        return clzi_fail(log, -ENOTSUP, "%s: the %s device has no %s%s", node->name, e->be->name, clzi_ops[node->op].name,
+                         b->op ? " backward" : "");
+    ret = b->op->plan ? b->op->plan(c) : 0;
+    if (ret < 0)
+        return clzi_fail(log, ret, "%s: %s cannot be planned for %dx%dx%dx%d", node->name, clzi_ops[node->op].name,
+                         c->xs[0].n, c->xs[0].c, c->xs[0].h, c->xs[0].w);
+    return 0;
+}
+
+// When each tensor is written and read.
+static void plan_times(struct clzi_exec *e)
+{
+    const int n = e->graph->node_count, end = 2 * n;
+
+    for (int i = 0; i < n; i++) {
+        struct bound *b = &e->nodes[i];
+        const struct buffer never = { .first = end + 1, .last = -1 };
+        b->y = b->dy = b->saved = never;
+        for (int k = 0; k < CLZI_MAX_IN; k++) b->part[k] = never;
+        b->y.size = e->be->tensor_size(e->dev, b->call.ys);
+        b->dy.size = b->y.size;
+        b->saved.size = b->call.saved_size;
+    }
+    for (int i = 0; i < n; i++) {
+        struct bound *b = &e->nodes[i];
+        const int back = end - 1 - i, runs_back = e->backward && b->needs_gradient;
+        alive(&b->y, i);
+        if (b->saved.size) alive(&b->saved, i);
+        if (b->saved.size && runs_back) alive(&b->saved, back);
+        if (runs_back) alive(&b->dy, back);
+        if (runs_back && b->call.backward_reads_y) alive(&b->y, back);
+        for (int k = 0; k < e->graph->nodes[i].in_count; k++) {
+            struct bound *x = &e->nodes[e->graph->nodes[i].in[k]];
+            alive(&x->y, i);
+            if (!runs_back) continue;
+            if (b->call.backward_reads_x) alive(&x->y, back);
+            if (!b->call.want_dx[k]) continue;
+            alive(&x->dy, back);
+        }
+    }
+    // Backward runs from the last node to the first: the first to write a gradient writes it, later ones add.
+    for (int i = n - 1; i >= 0 && e->backward; i--) {
+        struct bound *b = &e->nodes[i];
+        for (int k = 0; k < e->graph->nodes[i].in_count; k++) {
+            const int x = e->graph->nodes[i].in[k];
+            bool written = x == e->graph->output;
+            if (!b->call.want_dx[k]) continue;
+            for (int j = n - 1; j >= i && !written; j--)
+                for (int l = 0; l < e->graph->nodes[j].in_count && !(j == i && l >= k); l++)
+                    written |= e->graph->nodes[j].in[l] == x && e->nodes[j].call.want_dx[l] && e->nodes[j].needs_gradient;
+            b->adds[k] = written;
+            if (written) {
+                b->part[k].size = e->nodes[x].y.size;
+                alive(&b->part[k], end - 1 - i);
+            }
+        }
+    }
+    alive(&e->nodes[e->graph->input].y, 0);
+    alive(&e->nodes[e->graph->output].y, e->backward ? end : n);        // readable until the next pass
+    if (e->backward) {
+        alive(&e->nodes[e->graph->output].dy, n - 1);
+        if (e->nodes[e->graph->input].needs_gradient) alive(&e->nodes[e->graph->input].dy, end);
+        alive(&e->nodes[e->graph->input].y, end);                       // uploaded once, any number of passes
+    }
+    e->scratch.first = 0;
+    e->scratch.last = end;
+}
+
+static int by_size(const void *a, const void *b)
+{
+    const struct buffer *x = *(struct buffer *const *)a, *y = *(struct buffer *const *)b;
+    return x->size != y->size ? (x->size < y->size ? 1 : -1) : x->first - y->first;
+}
+
+static int by_offset(const void *a, const void *b)
+{
+    const struct buffer *x = *(struct buffer *const *)a, *y = *(struct buffer *const *)b;
+    return (x->offset > y->offset) - (x->offset < y->offset);
+}
+
+// Largest first, each at the lowest place where nothing lies that is alive at the same time.
+static int place(struct clzi_exec *e)
+{
+    const int n = e->graph->node_count, most = n * (3 + CLZI_MAX_IN) + 1;
+    struct buffer **list = malloc(most * sizeof *list), **near = malloc(most * sizeof *near);
+    int count = 0;
+
+    if (!list || !near) {
+        free(list);
+        free(near);
+        return -ENOMEM;
+    }
+    for (int i = 0; i < n; i++) {
+        struct bound *b = &e->nodes[i];
+        struct buffer *all[] = { &b->y, &b->dy, &b->saved, &b->part[0], &b->part[1], &b->part[2], &b->part[3] };
+        for (size_t k = 0; k < sizeof all / sizeof *all; k++)
+            if (all[k]->first <= all[k]->last && all[k]->size) list[count++] = all[k];
+    }
+    if (e->scratch.size) list[count++] = &e->scratch;
+    qsort(list, count, sizeof *list, by_size);
+    for (int i = 0; i < count; i++) {
+        int near_count = 0;
+        size_t at = 0;
+        for (int k = 0; k < i; k++)
+            if (list[k]->first <= list[i]->last && list[i]->first <= list[k]->last) near[near_count++] = list[k];
+        qsort(near, near_count, sizeof *near, by_offset);
+        for (int k = 0; k < near_count; k++) {
+            if (at + aligned(list[i]->size) <= near[k]->offset) break;
+            if (near[k]->offset + aligned(near[k]->size) > at) at = near[k]->offset + aligned(near[k]->size);
+        }
+        list[i]->offset = at;
+        if (at + aligned(list[i]->size) > e->memory_size) e->memory_size = at + aligned(list[i]->size);
+    }
+    free(list);
+    free(near);
+    return 0;
+}
+
+static void *address(const struct clzi_exec *e, const struct buffer *b)
+{
+    return b->first <= b->last && b->size ? e->memory + b->offset : NULL;
+}
+
+static void bind(struct clzi_exec *e)
+{
+    for (int i = 0; i < e->graph->node_count; i++) {
+        struct bound *b = &e->nodes[i];
+        b->call.y = address(e, &b->y);
+        b->call.dy = address(e, &b->dy);
+        b->call.saved = address(e, &b->saved);
+        b->call.scratch = address(e, &e->scratch);
+        for (int k = 0; k < e->graph->nodes[i].in_count; k++) {
+            const struct bound *x = &e->nodes[e->graph->nodes[i].in[k]];
+            b->call.x[k] = address(e, &x->y);
+            b->call.dx[k] = !b->call.want_dx[k] ? NULL : address(e, b->adds[k] ? &b->part[k] : &x->dy);
+        }
+    }
+}
+
+int clzi_exec_create(struct clzi_exec **out, const struct clzi_graph *graph, struct clzi_weights *weights,
+                     const struct clzi_exec_params *params)
+{
+    struct clzi_exec *e = calloc(1, sizeof *e);
+    struct clzi_shape *shapes = calloc(graph->node_count, sizeof *shapes);
+    int ret = -ENOMEM;
+
+    *out = NULL;
+    if (!e || !shapes) goto fail;
+    e->graph = graph;
+    e->weights = weights;
+    e->dev = weights->dev;
+    e->be = clzi_device_base(e->dev)->backend;
+    e->backward = params->backward;
+    e->nodes = calloc(graph->node_count, sizeof *e->nodes);
+    if (!e->nodes) goto fail;
+    ret = clzi_graph_shapes(graph, params->in, shapes, &clzi_device_base(e->dev)->log);
+    for (int i = 0; i < graph->node_count && ret >= 0; i++) {
+        ret = plan_op(e, i, shapes, params);
+        if (e->nodes[i].call.scratch_size > e->scratch.size) e->scratch.size = e->nodes[i].call.scratch_size;
+    }
+    if (ret < 0) goto fail;
+    plan_times(e);
+    if ((ret = place(e)) < 0) goto fail;
+    e->memory = e->be->alloc(e->dev, e->memory_size);
+    if (!e->memory) {
+        ret = clzi_fail(&clzi_device_base(e->dev)->log, -ENOMEM, "no memory for %zu MiB of activations (%dx%d, batch %d)",
+                        e->memory_size >> 20, params->in.w, params->in.h, params->in.n);
+        goto fail;
+    }
+    bind(e);
+    free(shapes);
+    *out = e;
+    return 0;
+fail:
+    free(shapes);
+    clzi_exec_destroy(&e);
+    return ret;
+}
+
+void clzi_exec_destroy(struct clzi_exec **exec)
+{
+    struct clzi_exec *e = *exec;
+
+    *exec = NULL;
+    if (!e) return;
+    for (int i = 0; e->nodes && i < e->graph->node_count; i++)
+        if (e->nodes[i].op && e->nodes[i].op->destroy) e->nodes[i].op->destroy(&e->nodes[i].call);
+    if (e->memory) e->be->free(e->dev, e->memory);
+    free(e->nodes);
+    free(e);
+}
+
+struct clzi_shape clzi_exec_output_shape(const struct clzi_exec *e) { return e->nodes[e->graph->output].call.ys; }
+size_t clzi_exec_memory(const struct clzi_exec *e) { return e->memory_size; }
+void *clzi_exec_input(struct clzi_exec *e) { return address(e, &e->nodes[e->graph->input].y); }
+void *clzi_exec_output(struct clzi_exec *e) { return address(e, &e->nodes[e->graph->output].y); }
+void *clzi_exec_output_gradient(struct clzi_exec *e) { return address(e, &e->nodes[e->graph->output].dy); }
+void *clzi_exec_input_gradient(struct clzi_exec *e) { return address(e, &e->nodes[e->graph->input].dy); }
+void clzi_exec_set_timing(struct clzi_exec *e, bool on) { e->timing = on; }
+double clzi_exec_node_seconds(const struct clzi_exec *e, int node) { return e->nodes[node].seconds; }
+
+int clzi_exec_upload(struct clzi_exec *e, const float *x)
+{
+    return e->be->upload(e->dev, clzi_exec_input(e), e->nodes[e->graph->input].call.ys, x);
+}
+
+int clzi_exec_download(struct clzi_exec *e, float *y)
+{
+    return e->be->download(e->dev, clzi_exec_output(e), clzi_exec_output_shape(e), y);
+}
+
+static double now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return t.tv_sec + 1e-9 * t.tv_nsec;
+}
+
+int clzi_exec_forward(struct clzi_exec *e, uint64_t seed)
+{
+    for (int i = 0; i < e->graph->node_count; i++) {
+        struct bound *b = &e->nodes[i];
+        const double start = e->timing ? now() : 0;
+        int ret;
+        if (!b->op) continue;
+        b->call.version = e->weights->version;
+        b->call.seed = seed;
+        if ((ret = b->op->forward(&b->call)) < 0)
+            return clzi_fail(&clzi_device_base(e->dev)->log, ret, "%s: %s failed", e->graph->nodes[i].name,
+                             clzi_ops[e->graph->nodes[i].op].name);
+        if (e->timing) b->seconds = now() - start;
+    }
+    return 0;
+}
+
+int clzi_exec_backward(struct clzi_exec *e)
+{
+    for (int i = e->graph->node_count - 1; i >= 0; i--) {
+        struct bound *b = &e->nodes[i];
+        int ret;
+        if (!b->op || !b->needs_gradient) continue;
+        if ((ret = b->op->backward(&b->call)) < 0)
+            return clzi_fail(&clzi_device_base(e->dev)->log, ret, "%s: backward of %s failed", e->graph->nodes[i].name,
+                             clzi_ops[e->graph->nodes[i].op].name);
+        for (int k = 0; k < e->graph->nodes[i].in_count; k++) {
+            const struct bound *x = &e->nodes[e->graph->nodes[i].in[k]];
+            if (b->adds[k] && (ret = e->be->add(e->dev, address(e, &x->dy), b->call.dx[k], x->call.ys)) < 0) return ret;
+        }
+    }
+    return 0;
+}
