@@ -106,7 +106,7 @@ static int plan_op(struct clzi_exec *e, int i, struct clzi_shape *shapes, const 
     const struct clz_log *log = &clzi_device_base(e->dev)->log;
     int ret;
 
-    b->op = e->be->ops[node->op];
+    b->op = node->op == CLZI_OP_INPUT ? NULL : e->be->ops[node->op];
     c->dev = e->dev;
     c->node = node;
     c->ys = shapes[i];

@@ -1,0 +1,171 @@
+// pipeline.c - frame -> L* -> generator -> chroma -> frame.
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "exec.h"
+#include "kernels/frame.h"
+#include "log.h"
+#include "pipeline.h"
+
+struct clzi_pipeline {
+    struct clz_model *model;                // borrowed
+    struct clzi_device *dev;                // borrowed
+    struct clzi_pipeline_params params;
+    const struct clz_log *log;
+    struct clzi_graph *graph;               // fused for inference
+    struct clzi_weights *weights;
+    // made for one geometry
+    struct clz_frame in, out;               // the geometry: no planes
+    struct clzk_frame_plan *frames;
+    struct clzi_exec *exec;
+    int run;                                // frames to a network run
+    int w, h;                               // of the network's picture
+    float *l, *ab;                          // [run,1,h,w] as the network wants it; [run,2,h,w] as it answers
+    char describe[64];
+};
+
+int clzi_pipeline_create(struct clzi_pipeline **out, struct clz_model *model, struct clzi_device *dev,
+                         const struct clzi_pipeline_params *params)
+{
+    struct clzi_pipeline *p = calloc(1, sizeof *p);
+    float **values = NULL;
+    int ret;
+
+    *out = NULL;
+    if (!p) return -ENOMEM;
+    p->model = model;
+    p->dev = dev;
+    p->params = *params;
+    p->log = &clzi_device_base(dev)->log;
+    if (!p->params.size) p->params.size = model->facts.size;
+    ret = clzi_graph_fuse(model->graph, model->values, &p->graph, &values);
+    if (ret >= 0) ret = clzi_weights_create(&p->weights, dev, p->graph, values, false);
+    for (int i = 0; values && i < p->graph->param_count; i++) free(values[i]);
+    free(values);
+    if (ret < 0) clzi_pipeline_destroy(&p);
+    *out = p;
+    return ret;
+}
+
+static void forget_geometry(struct clzi_pipeline *p)
+{
+    clzk_frame_plan_destroy(&p->frames);
+    clzi_exec_destroy(&p->exec);
+    free(p->l);
+    free(p->ab);
+    p->l = p->ab = NULL;
+    p->in.format = NULL;
+    p->describe[0] = 0;
+}
+
+void clzi_pipeline_destroy(struct clzi_pipeline **pipeline)
+{
+    struct clzi_pipeline *p = *pipeline;
+
+    *pipeline = NULL;
+    if (!p) return;
+    forget_geometry(p);
+    clzi_weights_destroy(&p->weights);
+    clzi_graph_destroy(&p->graph);
+    free(p);
+}
+
+static int round_to(double length, int stride)
+{
+    const int n = (int)(length / stride + 0.5);
+    return (n < 1 ? 1 : n) * stride;
+}
+
+void clzi_working_size(int width, int height, int size, int stride, int *w, int *h)
+{
+    const double shorter = width < height ? width : height, most = 8.0 * size;      // a 1x8192 picture stays bounded
+    const double long_side = size * ((width < height ? height : width) / shorter);
+    const int a = round_to(size, stride), b = round_to(long_side < most ? long_side : most, stride);
+    *w = width < height ? a : b;
+    *h = width < height ? b : a;
+}
+
+static bool same_geometry(const struct clz_frame *a, const struct clz_frame *b)
+{
+    return a->format == b->format && a->width == b->width && a->height == b->height && a->range == b->range &&
+           a->matrix == b->matrix && a->siting == b->siting && a->memory == b->memory;
+}
+
+// When memory does not suffice for a run of several frames, fewer are tried: the result is the same, only slower.
+static int plan_network(struct clzi_pipeline *p)
+{
+    int ret;
+
+    p->run = clzi_device_base(p->dev)->backend->frames_per_run(p->dev, p->params.batch);
+    for (;; p->run /= 2) {
+        const struct clzi_exec_params params = { .in = { p->run, 1, p->h, p->w } };
+        ret = clzi_exec_create(&p->exec, p->graph, p->weights, &params);
+        if (ret != -ENOMEM || p->run == 1) return ret;
+        clzi_log(p->log, CLZ_LOG_WARNING, "not enough memory for %d frames at once, trying %d", p->run, p->run / 2);
+    }
+}
+
+static int plan(struct clzi_pipeline *p, const struct clz_frame *in, const struct clz_frame *out)
+{
+    struct clzi_shape answer;
+    int ret;
+
+    forget_geometry(p);
+    clzi_working_size(in->width, in->height, p->params.size, p->model->facts.stride, &p->w, &p->h);
+    if ((ret = plan_network(p)) < 0) goto fail;
+    answer = clzi_exec_output_shape(p->exec);
+    if (answer.c != 2 || answer.h != p->h || answer.w != p->w) {
+        ret = clzi_fail(p->log, -EBADMSG, "%s: answers %dx%dx%d for a picture of %dx%d, should be 2x%dx%d", p->model->path,
+                        answer.c, answer.h, answer.w, p->w, p->h, p->h, p->w);
+        goto fail;
+    }
+    p->l = malloc(sizeof *p->l * p->run * p->h * p->w);
+    p->ab = malloc(sizeof *p->ab * p->run * p->h * p->w * 2);
+    if (!p->l || !p->ab) {
+        ret = -ENOMEM;
+        goto fail;
+    }
+    if ((ret = clzk_frame_plan_create(&p->frames, in, out, p->w, p->h, p->params.luma)) < 0) goto fail;
+    p->in = *in;
+    p->out = *out;
+    snprintf(p->describe, sizeof p->describe, "%dx%d, %d frame%s a run", p->w, p->h, p->run, p->run > 1 ? "s" : "");
+    return 0;
+fail:
+    forget_geometry(p);
+    return ret;
+}
+
+// One network run: up to p->run frames; the places of missing ones repeat the last frame, whose colours are then not used.
+static int run(struct clzi_pipeline *p, const struct clz_frame *const *in, const struct clz_frame *const *out, int count)
+{
+    const struct clzi_model_facts *facts = &p->model->facts;
+    const size_t pixels = (size_t)p->h * p->w;
+    int ret;
+
+    for (int i = 0; i < count; i++) clzk_frame_to_l(p->frames, in[i], p->l + i * pixels, facts->l_scale, facts->l_offset);
+    for (int i = count; i < p->run; i++) memcpy(p->l + i * pixels, p->l + (count - 1) * pixels, pixels * sizeof *p->l);
+    if ((ret = clzi_exec_upload(p->exec, p->l)) < 0 ||
+        (ret = clzi_exec_forward(p->exec, 0)) < 0 ||
+        (ret = clzi_exec_download(p->exec, p->ab)) < 0)
+        return ret;
+    for (int i = 0; i < count; i++)
+        clzk_frame_merge(p->frames, in[i], out[i], p->ab + i * 2 * pixels,
+                         facts->ab_scale * in[i]->saturation * in[i]->strength);
+    return 0;
+}
+
+int clzi_pipeline_run(struct clzi_pipeline *p, const struct clz_frame *const *in, const struct clz_frame *const *out,
+                      int count)
+{
+    int ret = 0;
+
+    if (!p->in.format || !same_geometry(&p->in, in[0]) || !same_geometry(&p->out, out[0])) ret = plan(p, in[0], out[0]);
+    for (int i = 0; i < count && ret >= 0; i += p->run) ret = run(p, in + i, out + i, count - i < p->run ? count - i : p->run);
+    return ret;
+}
+
+const char *clzi_pipeline_describe(const struct clzi_pipeline *p)
+{
+    return p->describe;
+}

@@ -1,0 +1,30 @@
+// pipeline.h - the way of the data, in order: frame -> L* -> generator -> chroma -> frame, for a run of frames of one geometry.
+// It is synchronous; stream.c gives it batches from its own thread.
+#ifndef CLZI_PIPELINE_H
+#define CLZI_PIPELINE_H
+#include "backend.h"
+#include "model.h"
+
+struct clzi_pipeline;
+
+struct clzi_pipeline_params {
+    int batch;                              // frames a run may be asked for
+    int size;                               // short side of the network's picture; 0: the model's
+    enum clz_luma luma;
+};
+
+int clzi_pipeline_create(struct clzi_pipeline **pipeline, struct clz_model *model, struct clzi_device *dev,
+                         const struct clzi_pipeline_params *params);
+void clzi_pipeline_destroy(struct clzi_pipeline **pipeline);
+
+// Colours `count` frames (at most batch) of equal geometry, whose range, matrix and siting are not UNSPECIFIED. Allocates only when
+// the geometry differs from the one before. After an error out's chroma is undefined.
+int clzi_pipeline_run(struct clzi_pipeline *pipeline, const struct clz_frame *const *in, const struct clz_frame *const *out,
+                      int count);
+
+// "456x256, 1 frame a run"; "" before the first run.
+const char *clzi_pipeline_describe(const struct clzi_pipeline *pipeline);
+
+// Size of the network's picture for a frame: short side near `size`, aspect kept, multiples of stride.
+void clzi_working_size(int width, int height, int size, int stride, int *w, int *h);
+#endif

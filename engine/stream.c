@@ -1,0 +1,344 @@
+// stream.c - one film being coloured: a ring of frames between the caller and one worker thread that runs the pipeline.
+//
+// The ring holds, from oldest to newest:  done | submitted (the worker's) | queued (the incomplete batch)
+//     head = next to receive, done = first not finished, submitted = first not handed to the worker, tail = next free place
+// All four only grow; a place is its number modulo the capacity. The mutex guards them and the worker's state; a frame's content
+// belongs to the worker from submission to done.
+#include <errno.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "kernels/frame.h"
+#include "kernels/threads.h"
+#include "log.h"
+#include "pipeline.h"
+
+enum { MAX_BATCH = 64, BATCHES = 3 };       // batch k runs while the caller fills k+1 and empties k-1
+
+struct slot {
+    struct clz_frame in, out;
+    int error;                              // of this frame, 0 when coloured
+};
+
+struct clz_stream {
+    clz_model *model;
+    struct clz_stream_params params;
+    struct clzi_device *dev;
+    struct clzi_pipeline *pipeline;
+    struct slot *ring;
+    int capacity, batch;
+    uint64_t head, done, submitted, tail;
+    bool draining, quit;
+    int error;                              // sticky: of the first batch that failed
+    char now[160], describe[160];           // what runs, the worker's; what clz_stream_describe() gave out
+
+    pthread_mutex_t mutex;
+    pthread_cond_t work, finished;          // something was submitted; something was done
+    pthread_t worker;
+    bool has_worker, has_mutex;
+};
+
+static struct slot *slot_of(clz_stream *s, uint64_t number)
+{
+    return &s->ring[number % s->capacity];
+}
+
+// ---- the worker ----
+
+static bool same_run(const struct slot *a, const struct slot *b)
+{
+    return a->in.format == b->in.format && a->out.format == b->out.format && a->in.width == b->in.width &&
+           a->in.height == b->in.height && a->in.range == b->in.range && a->in.matrix == b->in.matrix &&
+           a->in.siting == b->in.siting && a->in.skip == b->in.skip;
+}
+
+// Frames [first, end) of one geometry, all to be coloured or all to be skipped.
+static int colour(clz_stream *s, uint64_t first, uint64_t end)
+{
+    const struct clz_frame *in[MAX_BATCH], *out[MAX_BATCH];
+    int count = 0;
+
+    for (uint64_t i = first; i < end; i++, count++) {
+        in[count] = &slot_of(s, i)->in;
+        out[count] = &slot_of(s, i)->out;
+    }
+    if (!in[0]->skip) return clzi_pipeline_run(s->pipeline, in, out, count);
+    for (int i = 0; i < count; i++) clzk_frame_copy(in[i], out[i]);
+    return 0;
+}
+
+static void *work(void *arg)
+{
+    clz_stream *s = arg;
+
+    clzk_set_threads(s->params.threads);
+    pthread_mutex_lock(&s->mutex);
+    for (;;) {
+        uint64_t first = s->done, end = first + 1;
+        int ret = s->error;
+        while (!s->quit && s->done == s->submitted) pthread_cond_wait(&s->work, &s->mutex);
+        if (s->quit) break;
+        first = s->done;
+        end = first + 1;
+        while (end < s->submitted && end - first < (uint64_t)s->batch && same_run(slot_of(s, first), slot_of(s, end))) end++;
+        pthread_mutex_unlock(&s->mutex);
+        if (!ret) ret = colour(s, first, end);
+        pthread_mutex_lock(&s->mutex);
+        if (ret < 0) s->error = ret;
+        if (*clzi_pipeline_describe(s->pipeline))
+            snprintf(s->now, sizeof s->now, "%s, %d thread%s, %s, batch %d", clzi_device_base(s->dev)->describe,
+                     s->params.threads, s->params.threads > 1 ? "s" : "", clzi_pipeline_describe(s->pipeline), s->batch);
+        for (uint64_t i = first; i < end; i++) slot_of(s, i)->error = ret < 0 ? ret : 0;
+        s->done = end;
+        pthread_cond_broadcast(&s->finished);
+    }
+    pthread_mutex_unlock(&s->mutex);
+    return NULL;
+}
+
+// ---- open and close ----
+
+static int check_params(const struct clz_stream_params *p)
+{
+    if (p->batch < 0 || p->batch > MAX_BATCH)
+        return clzi_fail(&p->log, -EINVAL, "batch is %d, should be 1 to %d, or 0 for the device's choice", p->batch, MAX_BATCH);
+    if (p->size && (p->size < 32 || p->size > 2048))
+        return clzi_fail(&p->log, -EINVAL, "size is %d, should be 32 to 2048, or 0 for the model's own", p->size);
+    if (p->threads < 0 || p->threads > 1024)
+        return clzi_fail(&p->log, -EINVAL, "threads is %d, should be 1 to 1024, or 0 for one a core", p->threads);
+    if ((unsigned)p->precision > CLZ_PRECISION_BF16 || (unsigned)p->luma > CLZ_LUMA_LSTAR ||
+        (unsigned)p->range > CLZ_RANGE_FULL || (unsigned)p->matrix > CLZ_MATRIX_2020 ||
+        (unsigned)p->siting > CLZ_SITING_TOPLEFT)
+        return clzi_fail(&p->log, -EINVAL, "precision, luma, range, matrix or siting is not one of its values");
+    return 0;
+}
+
+int clz_stream_open(clz_stream **out, clz_model *model, const struct clz_stream_params *params)
+{
+    static const struct clz_stream_params defaults;
+    clz_stream *s;
+    int ret;
+
+    *out = NULL;
+    if (!params) params = &defaults;
+    if (!model) return -EINVAL;
+    if ((ret = check_params(params)) < 0) return ret;
+    if (!(s = calloc(1, sizeof *s))) return -ENOMEM;
+    s->model = clz_model_ref(model);
+    s->params = *params;
+    if (!s->params.threads) {
+        const long cores = sysconf(_SC_NPROCESSORS_ONLN);
+        s->params.threads = cores < 1 ? 1 : cores > 1024 ? 1024 : (int)cores;
+    }
+    ret = clzi_device_open(&s->dev, params->device,
+                           &(struct clzi_device_params){ .threads = s->params.threads, .precision = params->precision,
+                                                         .log = params->log });
+    if (ret < 0) goto fail;
+    s->params.device = NULL;                // the caller's string; not needed any more
+    s->batch = s->params.batch ? s->params.batch : clzi_device_base(s->dev)->backend->frames_per_run(s->dev, 4);
+    s->capacity = BATCHES * s->batch;
+    s->ring = calloc(s->capacity, sizeof *s->ring);
+    if (!s->ring) {
+        ret = -ENOMEM;
+        goto fail;
+    }
+    ret = clzi_pipeline_create(&s->pipeline, model, s->dev,
+                               &(struct clzi_pipeline_params){ s->batch, s->params.size, s->params.luma });
+    if (ret < 0) goto fail;
+    if (pthread_mutex_init(&s->mutex, NULL) || pthread_cond_init(&s->work, NULL) || pthread_cond_init(&s->finished, NULL)) {
+        ret = -ENOMEM;
+        goto fail;
+    }
+    s->has_mutex = true;
+    if ((ret = -pthread_create(&s->worker, NULL, work, s)) < 0) {
+        clzi_log(&params->log, CLZ_LOG_ERROR, "cannot start a thread: %s", strerror(-ret));
+        goto fail;
+    }
+    s->has_worker = true;
+    *out = s;
+    return 0;
+fail:
+    clz_stream_close(&s);
+    return ret;
+}
+
+void clz_stream_close(clz_stream **stream)
+{
+    clz_stream *s = *stream;
+
+    *stream = NULL;
+    if (!s) return;
+    if (s->has_worker) {
+        pthread_mutex_lock(&s->mutex);
+        s->quit = true;
+        pthread_cond_signal(&s->work);
+        pthread_mutex_unlock(&s->mutex);
+        pthread_join(s->worker, NULL);
+    }
+    if (s->has_mutex) {
+        pthread_cond_destroy(&s->finished);
+        pthread_cond_destroy(&s->work);
+        pthread_mutex_destroy(&s->mutex);
+    }
+    clzi_pipeline_destroy(&s->pipeline);
+    clzi_device_close(&s->dev);
+    clz_model_close(&s->model);
+    free(s->ring);
+    free(s);
+}
+
+// ---- frames in ----
+
+static int check_planes(const struct clz_stream *s, const char *which, const struct clz_frame *f)
+{
+    if (!f->format || f->width < 1 || f->height < 1 || f->width > CLZ_MAX_SIZE || f->height > CLZ_MAX_SIZE)
+        return clzi_fail(&s->params.log, -EINVAL, "%s frame is %dx%d %s, should be 1x1 to %dx%d of a known format", which,
+                         f->width, f->height, f->format ? f->format->name : "of no format", CLZ_MAX_SIZE, CLZ_MAX_SIZE);
+    if (f->memory != CLZ_MEMORY_HOST)
+        return clzi_fail(&s->params.log, -ENOTSUP, "%s frame is not in host memory; this device takes host frames only", which);
+    for (int p = 0; p < f->format->planes; p++) {
+        const int chroma = p > 0, w = chroma ? -(-f->width >> f->format->log2_chroma_w) : f->width;
+        const int bytes = w * (f->format->depth > 8 ? 2 : 1) * (chroma && f->format->flags & CLZ_PIXFMT_SEMIPLANAR ? 2 : 1);
+        const ptrdiff_t stride = f->stride[p] < 0 ? -f->stride[p] : f->stride[p];
+        if (!f->data[p] || stride < bytes)
+            return clzi_fail(&s->params.log, -EINVAL, "%s frame, plane %d: %s, stride %td, a row has %d bytes", which, p,
+                             f->data[p] ? "data" : "no data", f->stride[p], bytes);
+    }
+    return 0;
+}
+
+static int check_frames(const struct clz_stream *s, const struct clz_frame *in, const struct clz_frame *out)
+{
+    int ret = 0;
+
+    if ((ret = check_planes(s, "input", in)) < 0 || (ret = check_planes(s, "output", out)) < 0) return ret;
+    if (in->width != out->width || in->height != out->height || in->format->depth != out->format->depth ||
+        (out->format != in->format && !(in->format->flags & CLZ_PIXFMT_GRAY)) || out->format->flags & CLZ_PIXFMT_GRAY)
+        return clzi_fail(&s->params.log, -EINVAL, "%dx%d %s cannot become %dx%d %s", in->width, in->height, in->format->name,
+                         out->width, out->height, out->format->name);
+    if (!(in->strength >= 0 && in->strength <= 1) || !(in->saturation >= 0 && in->saturation <= 4))
+        return clzi_fail(&s->params.log, -EINVAL, "strength is %g and saturation %g, should be 0 to 1 and 0 to 4", in->strength,
+                         in->saturation);
+    return 0;
+}
+
+// The stream's override, else the frame's tag, else the rule of colorize.h.
+static void resolve_tags(const struct clz_stream *s, struct clz_frame *in, struct clz_frame *out)
+{
+    const unsigned full = (in->format->flags | out->format->flags) & CLZ_PIXFMT_FULL || in->format->flags & CLZ_PIXFMT_GRAY;
+
+    if (s->params.range) in->range = s->params.range;
+    if (s->params.matrix) in->matrix = s->params.matrix;
+    if (s->params.siting) in->siting = s->params.siting;
+    if ((in->format->flags | out->format->flags) & CLZ_PIXFMT_FULL) in->range = CLZ_RANGE_FULL;
+    if (!in->range) in->range = full ? CLZ_RANGE_FULL : CLZ_RANGE_LIMITED;
+    if (!in->matrix) in->matrix = in->height <= 576 ? CLZ_MATRIX_601 : CLZ_MATRIX_709;
+    if (!in->siting) in->siting = CLZ_SITING_LEFT;
+    out->range = in->range;                 // luma is kept, so its range and matrix are too
+    out->matrix = in->matrix;
+    out->siting = in->siting;
+}
+
+static void submit(clz_stream *s)
+{
+    if (s->submitted == s->tail) return;
+    s->submitted = s->tail;
+    pthread_cond_signal(&s->work);
+}
+
+int clz_stream_send(clz_stream *s, const struct clz_frame *in, const struct clz_frame *out)
+{
+    struct slot *slot;
+    int ret = check_frames(s, in, out);
+
+    if (ret < 0) return ret;
+    pthread_mutex_lock(&s->mutex);
+    if (s->error) {
+        ret = s->error;
+    } else if (s->tail - s->head == (uint64_t)s->capacity) {
+        ret = -EAGAIN;
+    } else {
+        slot = slot_of(s, s->tail);
+        *slot = (struct slot){ .in = *in, .out = *out };
+        slot->out.opaque = in->opaque;
+        resolve_tags(s, &slot->in, &slot->out);
+        if (s->tail > s->submitted && !same_run(slot_of(s, s->tail - 1), slot) &&
+            slot_of(s, s->tail - 1)->in.skip == slot->in.skip)
+            submit(s);                      // another geometry: finish the frames before it
+        s->tail++;
+        s->draining = false;
+        if (s->tail - s->submitted >= (uint64_t)s->batch) submit(s);
+    }
+    pthread_mutex_unlock(&s->mutex);
+    return ret;
+}
+
+int clz_stream_submit(clz_stream *s)
+{
+    pthread_mutex_lock(&s->mutex);
+    submit(s);
+    pthread_mutex_unlock(&s->mutex);
+    return 0;
+}
+
+int clz_stream_drain(clz_stream *s)
+{
+    pthread_mutex_lock(&s->mutex);
+    submit(s);
+    s->draining = true;
+    pthread_mutex_unlock(&s->mutex);
+    return 0;
+}
+
+// ---- frames out ----
+
+int clz_stream_receive(clz_stream *s, struct clz_frame *frame, int wait)
+{
+    int ret = -EAGAIN;
+
+    pthread_mutex_lock(&s->mutex);
+    while (wait && s->head == s->done && s->done < s->submitted) pthread_cond_wait(&s->finished, &s->mutex);
+    if (s->head < s->done) {
+        *frame = slot_of(s, s->head)->out;
+        ret = slot_of(s, s->head)->error;
+        s->head++;
+    } else if (s->draining && s->head == s->tail) {
+        ret = -ENODATA;
+    }
+    pthread_mutex_unlock(&s->mutex);
+    return ret;
+}
+
+void clz_stream_flush(clz_stream *s, void (*on_frame)(void *priv, const struct clz_frame *frame), void *priv)
+{
+    uint64_t first, end;
+
+    pthread_mutex_lock(&s->mutex);
+    while (s->done < s->submitted) pthread_cond_wait(&s->finished, &s->mutex);
+    first = s->head;
+    end = s->tail;
+    s->head = s->done = s->submitted = s->tail;     // nothing runs, so the incomplete batch can be forgotten too
+    s->draining = false;
+    pthread_mutex_unlock(&s->mutex);
+    for (; on_frame && first < end; first++) on_frame(priv, &slot_of(s, first)->out);
+}
+
+// ---- questions ----
+
+int clz_stream_lookahead(const clz_stream *s) { return s->batch; }
+int clz_stream_max_in_flight(const clz_stream *s) { return s->capacity; }
+
+const char *clz_stream_describe(const clz_stream *stream)
+{
+    clz_stream *s = (clz_stream *)stream;   // the text is a copy made for the caller
+
+    pthread_mutex_lock(&s->mutex);
+    memcpy(s->describe, s->now, sizeof s->describe);
+    pthread_mutex_unlock(&s->mutex);
+    return s->describe;
+}
+
+int clz_abi_version(void) { return CLZ_ABI_VERSION; }
+const char *clz_version(void) { return CLZ_VERSION; }

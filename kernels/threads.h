@@ -1,0 +1,11 @@
+// threads.h - how many threads the calling thread's kernels use; OpenMP's setting is per thread, so streams do not disturb
+// one another. Without OpenMP kernels run on the calling thread alone.
+#ifndef CLZK_THREADS_H
+#define CLZK_THREADS_H
+#ifdef _OPENMP
+#include <omp.h>
+static inline void clzk_set_threads(int count) { omp_set_num_threads(count); }
+#else
+static inline void clzk_set_threads(int count) { (void)count; }
+#endif
+#endif

@@ -1,0 +1,131 @@
+// nets.c - the list of nets, and how their weights begin.
+#include <errno.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "kernels/philox.h"
+#include "nets.h"
+
+const struct clzt_net *const clzt_nets[] = {
+    &clzt_net_light, &clzt_net_resnet18_light, &clzt_net_resnet18_unet, &clzt_net_unet, NULL
+};
+
+const struct clzt_net *clzt_net_find(const char *name)
+{
+    for (const struct clzt_net *const *net = clzt_nets; *net; net++)
+        if (!strcmp((*net)->name, name)) return *net;
+    return NULL;
+}
+
+struct clzt_name clzt_name(const char *prefix, const char *suffix)
+{
+    struct clzt_name name;
+    snprintf(name.text, sizeof name.text, "%s.%s", prefix, suffix);
+    return name;
+}
+
+// Two uniform numbers of a counter made into one normal (Box and Muller 1958).
+static float normal(uint64_t seed, uint64_t param, uint64_t index)
+{
+    const double two_pi = 6.283185307179586;
+    uint32_t r[4];
+
+    clzk_philox(seed, param, index, r);
+    return (float)(sqrt(-2 * log((r[0] + 1.0) / 4294967296.0)) * cos(two_pi * r[1] / 4294967296.0));
+}
+
+static uint64_t hash(const char *s)         // FNV-1a: the same net gets the same start, whatever the order of its nodes
+{
+    uint64_t h = 1469598103934665603u;
+    while (*s) h = (h ^ (unsigned char)*s++) * 1099511628211u;
+    return h;
+}
+
+// Pixel shuffle without checkerboards (ICNR, Aitken 2017): the factor^2 channels of one output start equal.
+static int64_t icnr_source(const struct clzi_graph *g, int node, int64_t index, int64_t per_channel)
+{
+    for (int i = 0; i < g->node_count; i++) {
+        int x = g->nodes[i].op == CLZI_OP_SHUFFLE ? g->nodes[i].in[0] : -1;
+        if (x >= 0 && g->nodes[x].op == CLZI_OP_ACT) x = g->nodes[x].in[0];
+        if (x == node) {
+            const int64_t ff = (int64_t)g->nodes[i].attr.factor * g->nodes[i].attr.factor;
+            return index / per_channel / ff * ff * per_channel + index % per_channel;
+        }
+    }
+    return index;
+}
+
+void clzt_net_init(const struct clzi_graph *g, enum clzt_init init, uint64_t seed, float *const *values)
+{
+    for (int n = 0; n < g->node_count; n++) {
+        const struct clzi_node *node = &g->nodes[n];
+        for (int k = 0; k < node->w_count; k++) {
+            const struct clzi_param *p = &g->params[node->w[k]];
+            const int64_t count = clzi_param_count(p), per_channel = count / p->dims[0];
+            const bool norm = node->op == CLZI_OP_BATCHNORM, weight = k == 0;
+            const bool head = node->attr.channels == 2 && init == CLZT_INIT_HE;    // starts near grey
+            const float fan_in = (float)(node->op == CLZI_OP_CONVT ? p->dims[0] : p->rank == 4 ? p->dims[1] : 1) *
+                                 (p->rank == 4 ? p->dims[2] * p->dims[3] : 1);
+            const float sd = init == CLZT_INIT_NORMAL ? 0.02f : head ? 0.01f : sqrtf(2 / fan_in);
+            for (int64_t i = 0; i < count; i++) {
+                float v = norm && (k == 0 || k == 3) ? 1 : 0;              // weight and running_var 1, the rest 0
+                if (weight && !norm) v = sd * normal(seed, hash(p->name), icnr_source(g, n, i, per_channel));
+                if (weight && norm && init == CLZT_INIT_NORMAL) v += 0.02f * normal(seed, hash(p->name), i);
+                values[node->w[k]][i] = v;
+            }
+        }
+    }
+}
+
+// ---- blocks ----
+
+int clzt_conv_bn_relu(struct clzi_graph *g, const char *prefix, int x, int channels, int k, int stride)
+{
+    x = clzi_graph_conv(g, NAME(prefix, "conv"), x, channels, k, stride, k / 2, false);
+    x = clzi_graph_batchnorm(g, NAME(prefix, "bn"), x);
+    return clzi_graph_act(g, NAME(prefix, "relu"), x, CLZI_ACT_RELU, 0);
+}
+
+// stride 2 or other channels: the identity goes through a 1x1 convolution, as in torchvision's BasicBlock.
+static int basic_block(struct clzi_graph *g, const char *prefix, int x, int channels, int stride)
+{
+    const bool same = x >= 0 && stride == 1 && clzi_graph_channels(g, x) == channels;
+    int identity = x;
+
+    x = clzi_graph_conv(g, NAME(prefix, "conv1"), x, channels, 3, stride, 1, false);
+    x = clzi_graph_batchnorm(g, NAME(prefix, "bn1"), x);
+    x = clzi_graph_act(g, NAME(prefix, "relu1"), x, CLZI_ACT_RELU, 0);
+    x = clzi_graph_conv(g, NAME(prefix, "conv2"), x, channels, 3, 1, 1, false);
+    x = clzi_graph_batchnorm(g, NAME(prefix, "bn2"), x);
+    if (!same) {
+        identity = clzi_graph_conv(g, NAME(prefix, "downsample.0"), identity, channels, 1, stride, 0, false);
+        identity = clzi_graph_batchnorm(g, NAME(prefix, "downsample.1"), identity);
+    }
+    x = clzi_graph_add(g, NAME(prefix, "add"), x, identity);
+    return clzi_graph_act(g, NAME(prefix, "relu2"), x, CLZI_ACT_RELU, 0);
+}
+
+int clzt_residual(struct clzi_graph *g, const char *prefix, int x)
+{
+    return x < 0 ? x : basic_block(g, prefix, x, clzi_graph_channels(g, x), 1);
+}
+
+int clzt_resnet18(struct clzi_graph *g, const char *prefix, int x, int taps[5])
+{
+    static const int channels[4] = { 64, 128, 256, 512 };
+
+    x = clzi_graph_conv(g, NAME(prefix, "0"), x, 64, 7, 2, 3, false);
+    x = clzi_graph_batchnorm(g, NAME(prefix, "1"), x);
+    x = taps[0] = clzi_graph_act(g, NAME(prefix, "2"), x, CLZI_ACT_RELU, 0);
+    x = clzi_graph_maxpool(g, NAME(prefix, "3"), x, 3, 2, 1);
+    for (int layer = 0; layer < 4; layer++) {
+        char block[CLZI_NAME_SIZE];
+        for (int b = 0; b < 2; b++) {
+            snprintf(block, sizeof block, "%s.%d.%d", prefix, layer + 4, b);
+            x = basic_block(g, block, x, channels[layer], layer && !b ? 2 : 1);
+        }
+        taps[layer + 1] = x;
+    }
+    return x;
+}

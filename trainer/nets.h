@@ -1,0 +1,47 @@
+// nets.h - the networks that recipes can name. A net is one file in nets/ that describes a graph; its row stands in nets.c.
+// Players need none of this: the model file carries the graph.
+#ifndef CLZT_NETS_H
+#define CLZT_NETS_H
+#include "engine/graph.h"
+
+enum clzt_init {
+    CLZT_INIT_NORMAL,       // convolutions N(0, 0.02), batch norm N(1, 0.02): pix2pix
+    CLZT_INIT_HE,           // convolutions N(0, sqrt(2 / fan in)), batch norm 1
+};
+
+struct clzt_net {
+    const char *name;       // in recipes
+    const char *help;       // one line
+    int (*build)(struct clzi_graph *g);     // 0 or -errno; input L* [N,1,H,W] scaled to -1..1, output ab [N,2,H,W] / 110
+    enum clzt_init init;
+    int size;               // working size (short side) that suits it
+};
+
+extern const struct clzt_net *const clzt_nets[];            // generators; ends with NULL
+const struct clzt_net *clzt_net_find(const char *name);     // NULL: no such net
+
+// The discriminator of pix2pix: input [N,3,H,W] = L and ab, output logits.
+int clzt_patchgan_build(struct clzi_graph *g);
+
+// Fills values[i] (already allocated) of each parameter. Counter-based random numbers: depends on seed and names only.
+void clzt_net_init(const struct clzi_graph *g, enum clzt_init init, uint64_t seed, float *const *values);
+
+extern const struct clzt_net clzt_net_light, clzt_net_unet, clzt_net_resnet18_unet, clzt_net_resnet18_light;
+
+// ---- blocks that several nets share ----
+
+// conv without bias + batch norm + relu; names: PREFIX.conv, PREFIX.bn, PREFIX.relu. Returns the node of the relu.
+int clzt_conv_bn_relu(struct clzi_graph *g, const char *prefix, int x, int channels, int k, int stride);
+
+// Two 3x3 convolutions with batch norm and the identity added: conv1, bn1, relu1, conv2, bn2, add, relu. Channels are kept.
+int clzt_residual(struct clzi_graph *g, const char *prefix, int x);
+
+// torchvision's ResNet18 without its classifier; prefix "layers.0" names the parameters layers.0.0, layers.0.1, layers.0.4.0.conv1 ...
+// taps: outputs after the first relu (64 channels, 1/2), layer1 (64, 1/4), layer2 (128, 1/8), layer3 (256, 1/16), layer4 (512, 1/32).
+int clzt_resnet18(struct clzi_graph *g, const char *prefix, int x, int taps[5]);
+
+// "prefix.suffix" into a buffer that lives as long as the statement needs it.
+struct clzt_name { char text[CLZI_NAME_SIZE]; };
+struct clzt_name clzt_name(const char *prefix, const char *suffix);
+#define NAME(prefix, suffix) clzt_name(prefix, suffix).text
+#endif

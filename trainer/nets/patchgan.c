@@ -1,0 +1,23 @@
+// patchgan.c - the discriminator of pix2pix: judges 70x70 patches of L and ab. Features 64, 128, 256, 512, 4x4 convolutions, batch norm
+// but in the first and last, leaky relu 0.2, logits out. 2,765,633 parameters; 30x30 answers at 256x256.
+#include <stdio.h>
+
+#include "trainer/nets.h"
+
+int clzt_patchgan_build(struct clzi_graph *g)
+{
+    static const struct { int channels, stride; bool norm; } layers[4] = {
+        { 64, 2, false }, { 128, 2, true }, { 256, 2, true }, { 512, 1, true }
+    };
+    int x = clzi_graph_input(g, "Lab", 3);
+    char prefix[CLZI_NAME_SIZE];
+
+    for (int i = 0; i < 4; i++) {           // named as the tutorial's nn.Sequential of nn.Sequential
+        snprintf(prefix, sizeof prefix, "model.%d", i);
+        x = clzi_graph_conv(g, NAME(prefix, "0"), x, layers[i].channels, 4, layers[i].stride, 1, !layers[i].norm);
+        if (layers[i].norm) x = clzi_graph_batchnorm(g, NAME(prefix, "1"), x);
+        x = clzi_graph_act(g, NAME(prefix, layers[i].norm ? "2" : "1"), x, CLZI_ACT_LEAKY, 0.2f);
+    }
+    x = clzi_graph_conv(g, "model.4.0", x, 1, 4, 1, 1, true);
+    return x < 0 ? x : 0;
+}
