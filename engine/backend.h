@@ -60,9 +60,9 @@ struct clzi_device_params {
     struct clz_log log;
 };
 
-// One step of Adam on one parameter (Kingma and Ba 2015, bias-corrected; PyTorch's form of eps):
-// m = b1 m + (1-b1) g; v = b2 v + (1-b2) g^2; w -= lr (m / (1-b1^t)) / (sqrt(v / (1-b2^t)) + eps)
-struct clzi_adam { float lr, beta1, beta2, eps; int64_t step; /* t, from 1 */ };
+// One step of Adam on one parameter (Kingma and Ba 2015, bias-corrected; PyTorch's form of eps), with decoupled weight decay:
+// w -= lr decay w; m = b1 m + (1-b1) g; v = b2 v + (1-b2) g^2; w -= lr (m / (1-b1^t)) / (sqrt(v / (1-b2^t)) + eps)
+struct clzi_adam { float lr, beta1, beta2, eps, decay; int64_t step; /* t, from 1 */ };
 
 struct clzi_backend {
     const char *name;                       // "cpu"

@@ -1,0 +1,160 @@
+// step.c - one training step of a generator.
+#include <errno.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "step.h"
+
+const char *const clzt_kept_names[CLZT_KEPT_COUNT] = { "w", "m", "v", "ema" };
+
+struct clzt_step {
+    struct clzt_step_params params;
+    struct clzi_device *dev;
+    const struct clzi_backend *be;
+    const struct clzi_graph *graph;
+    struct clzi_weights *weights;
+    struct clzi_exec *exec;
+    float **kept[CLZT_KEPT_COUNT];          // [kind][param], device memory; kept[CLZT_WEIGHTS] = weights->w
+    struct clzi_shape answer;
+    float *pred, *grad;                     // host, the answer's shape
+};
+
+static int keep(struct clzt_step *s, enum clzt_kept kind)
+{
+    s->kept[kind] = calloc((size_t)s->graph->param_count + 1, sizeof *s->kept[kind]);
+    if (!s->kept[kind]) return -ENOMEM;
+    for (int i = 0; i < s->graph->param_count; i++) {
+        if (s->graph->params[i].buffer && kind != CLZT_AVERAGE) continue;
+        s->kept[kind][i] = s->be->alloc(s->dev, clzi_param_count(&s->graph->params[i]) * sizeof(float));
+        if (!s->kept[kind][i]) return -ENOMEM;
+    }
+    return 0;
+}
+
+int clzt_step_create(struct clzt_step **out, struct clzi_device *dev, const struct clzi_graph *graph, float *const *values,
+                     const struct clzt_step_params *params)
+{
+    struct clzt_step *s = calloc(1, sizeof *s);
+    int ret;
+
+    *out = NULL;
+    if (!s) return -ENOMEM;
+    s->params = *params;
+    s->dev = dev;
+    s->be = clzi_device_base(dev)->backend;
+    s->graph = graph;
+    if ((ret = clzi_weights_create(&s->weights, dev, graph, values, true)) < 0) goto fail;
+    ret = clzi_exec_create(&s->exec, graph, s->weights,
+                           &(struct clzi_exec_params){ .in = { params->batch, 1, params->size, params->size },
+                                                       .training = true, .backward = true });
+    if (ret < 0) goto fail;
+    s->kept[CLZT_WEIGHTS] = s->weights->w;
+    if ((ret = keep(s, CLZT_ADAM_M)) < 0 || (ret = keep(s, CLZT_ADAM_V)) < 0) goto fail;
+    if (params->ema > 0 && (ret = keep(s, CLZT_AVERAGE)) < 0) goto fail;
+    for (int i = 0; params->ema > 0 && i < graph->param_count; i++)
+        if ((ret = s->be->write(dev, s->kept[CLZT_AVERAGE][i], values[i], clzi_param_count(&graph->params[i]))) < 0) goto fail;
+    s->answer = clzi_exec_output_shape(s->exec);
+    s->pred = malloc(clzi_shape_count(s->answer) * sizeof *s->pred);
+    s->grad = malloc(clzi_shape_count(s->answer) * sizeof *s->grad);
+    ret = s->pred && s->grad ? 0 : -ENOMEM;
+fail:
+    if (ret < 0) clzt_step_destroy(&s);
+    *out = s;
+    return ret;
+}
+
+void clzt_step_destroy(struct clzt_step **step)
+{
+    struct clzt_step *s = *step;
+
+    *step = NULL;
+    if (!s) return;
+    for (int kind = CLZT_WEIGHTS + 1; kind < CLZT_KEPT_COUNT; kind++) {
+        for (int i = 0; s->kept[kind] && i < s->graph->param_count; i++)
+            if (s->kept[kind][i]) s->be->free(s->dev, s->kept[kind][i]);
+        free(s->kept[kind]);
+    }
+    clzi_exec_destroy(&s->exec);
+    clzi_weights_destroy(&s->weights);
+    free(s->pred);
+    free(s->grad);
+    free(s);
+}
+
+static double losses(struct clzt_step *s, const float *ab, double *loss)
+{
+    const struct clzt_loss_input in = { s->pred, ab, s->answer.n, s->answer.h, s->answer.w, s->params.rarity };
+    double total = 0;
+
+    memset(s->grad, 0, clzi_shape_count(s->answer) * sizeof *s->grad);
+    for (int i = 0; clzt_losses[i].name; i++) {
+        loss[i] = s->params.loss[i] ? clzt_losses[i].value(&in, s->params.loss[i], s->grad) : 0;
+        total += s->params.loss[i] * loss[i];
+    }
+    return total;
+}
+
+static int update(struct clzt_step *s, int64_t number, float lr)
+{
+    const struct clzi_graph *g = s->graph;
+    struct clzi_adam adam = s->params.adam;
+    int ret = 0;
+
+    adam.lr = lr;
+    adam.step = number;
+    for (int i = 0; i < g->param_count && ret >= 0; i++) {
+        const int64_t count = clzi_param_count(&g->params[i]);
+        float *w = s->weights->w[i];
+        if (s->weights->dw[i]) {
+            adam.decay = g->params[i].rank == 4 ? s->params.weight_decay : 0;
+            ret = s->be->adam(s->dev, &adam, w, s->weights->dw[i], s->kept[CLZT_ADAM_M][i], s->kept[CLZT_ADAM_V][i], count);
+        }
+        if (ret >= 0 && s->params.ema > 0) {
+            // The average's start is forgotten quickly: its decay rises from 0 to the recipe's (as torch.optim.swa_utils users do).
+            const float ramp = (1.f + number) / (10.f + number), decay = ramp < s->params.ema ? ramp : s->params.ema;
+            ret = s->be->ema(s->dev, s->kept[CLZT_AVERAGE][i], w, decay, count);
+        }
+    }
+    s->weights->version++;
+    return ret;
+}
+
+int clzt_step_run(struct clzt_step *s, int64_t number, float lr, const float *l, const float *ab, double *loss)
+{
+    int ret;
+
+    if ((ret = clzi_exec_upload(s->exec, l)) < 0 ||
+        (ret = clzi_exec_forward(s->exec, s->params.seed ^ (uint64_t)number * 0x9e3779b97f4a7c15u)) < 0 ||
+        (ret = clzi_exec_download(s->exec, s->pred)) < 0)
+        return ret;
+    if (!isfinite(losses(s, ab, loss))) return -EDOM;
+    for (int i = 0; i < s->graph->param_count; i++)
+        if (s->weights->dw[i] &&
+            (ret = s->be->zero(s->dev, s->weights->dw[i], clzi_param_count(&s->graph->params[i]))) < 0) return ret;
+    if ((ret = s->be->upload(s->dev, clzi_exec_output_gradient(s->exec), s->answer, s->grad)) < 0 ||
+        (ret = clzi_exec_backward(s->exec)) < 0)
+        return ret;
+    return update(s, number, lr);
+}
+
+bool clzt_step_has(const struct clzt_step *s, enum clzt_kept kind, int param)
+{
+    return s->kept[kind] && s->kept[kind][param];
+}
+
+int clzt_step_read(struct clzt_step *s, enum clzt_kept kind, int param, float *values)
+{
+    return s->be->read(s->dev, values, s->kept[kind][param], clzi_param_count(&s->graph->params[param]));
+}
+
+int clzt_step_write(struct clzt_step *s, enum clzt_kept kind, int param, const float *values)
+{
+    if (kind == CLZT_WEIGHTS) s->weights->version++;
+    return s->be->write(s->dev, s->kept[kind][param], values, clzi_param_count(&s->graph->params[param]));
+}
+
+size_t clzt_step_memory(const struct clzt_step *s)
+{
+    return clzi_exec_memory(s->exec);
+}
