@@ -1,0 +1,643 @@
+// vf_colorize.c - FFmpeg's filter `colorize` with a second behaviour: with the option `model` it colours black-and-white
+// film through libcolorize; without it is FFmpeg's own solid-colour filter, bit for bit.
+//
+// It takes the place of libavfilter/vf_colorize.c; that file stays beside it as vf_colorize_stock.c and is included, so no
+// line of FFmpeg changes (build-lavfi.sh does this). The engine is opened with dlopen: ffmpeg starts without it.
+//
+// How frames run. Each input frame is sent to the engine's stream with a place for its colour: the frame itself where it
+// may be written, so that luma is not even copied, or a new frame (gray input, shared frames). Coloured frames are
+// received in order and passed on. The filter waits for the engine only when the stream is full or the film has ended, so
+// decoding, colouring and encoding overlap although ffmpeg 5.1 runs all filters in one thread.
+//
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include <dlfcn.h>
+#include <math.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+
+#include "libavutil/avstring.h"
+#include "libavutil/cpu.h"
+#include "libavutil/eval.h"
+#include "libavutil/frame.h"
+#include "libavutil/imgutils.h"
+#include "libavutil/mem.h"
+#include "libavutil/opt.h"
+#include "libavutil/pixdesc.h"
+
+#include "colorize_lavfi_compat.h"
+#include "colorize.h"
+#include "colorize_path.h"          // COLORIZE_LIBRARY_FILE, written by build-lavfi.sh
+
+// The tree's own filter, under another symbol. Used below: ColorizeContext, pixel_fmts, config_input(), filter_frame().
+#define ff_vf_colorize ff_vf_colorize_stock
+#include "libavfilter/vf_colorize_stock.c"
+#undef ff_vf_colorize
+
+// ---- the engine ----
+
+#define ENGINE_SONAME "libcolorize.so.0"
+
+#define ENGINE_FUNCTIONS(X)                                                                                             \
+    X(abi_version) X(version) X(pixfmt_list) X(model_open) X(model_close) X(stream_open) X(stream_close) X(stream_send) \
+    X(stream_receive) X(stream_drain) X(stream_flush) X(stream_describe)
+
+typedef struct Engine {
+    void *library;
+#define X(name) __typeof__(&clz_##name) name;
+    ENGINE_FUNCTIONS(X)
+#undef X
+} Engine;
+
+static const struct { const char *name; size_t at; } engine_functions[] = {
+#define X(name) { "clz_" #name, offsetof(Engine, name) },
+    ENGINE_FUNCTIONS(X)
+#undef X
+};
+
+#define MAX_JOBS 256                // more than any stream holds (it says -EAGAIN before)
+
+// A frame inside the engine.
+typedef struct Job {
+    AVFrame *in, *out;              // in: NULL where out is the input frame itself
+    int untouched;                  // enable= said no: its own colour and tags stay
+} Job;
+
+typedef struct CZContext {
+    ColorizeContext stock;          // first: stock code casts ctx->priv to it, and its first member is the AVClass
+    char *model_path, *library_path, *device;
+    float saturation;               // NAN: not given
+    float strength;
+    int batch, size, precision, luma, threads, range, matrix, siting;
+
+    Engine engine;
+    clz_model *model;
+    clz_stream *stream;             // NULL: solid colour
+    const struct clz_pixfmt *in_format, *out_format;    // of the links
+    Job jobs[MAX_JOBS];             // ring of the frames inside, oldest at jobs[first]
+    int first, count;
+    int described;
+} CZContext;
+
+static void engine_close(Engine *e)
+{
+    if (e->library) dlclose(e->library);
+    memset(e, 0, sizeof(*e));
+}
+
+// Opens the library: the one that was asked for and no other, else the first that the loader finds.
+static int engine_open(AVFilterContext *ctx, Engine *e, const char *asked)
+{
+    const char *files[] = { ENGINE_SONAME, COLORIZE_LIBRARY_FILE };
+    int abi;
+
+    if (!asked || !*asked) asked = getenv("COLORIZE_LIBRARY");
+    if (asked && *asked) files[0] = files[1] = asked;
+
+    for (int i = 0; i < FF_ARRAY_ELEMS(files) && !e->library; i++) {
+        // NODELETE: the engine's threads and its cache of models outlive a rebuilt filter graph
+        e->library = dlopen(files[i], RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
+        if (!e->library) av_log(ctx, AV_LOG_VERBOSE, "%s\n", dlerror());
+    }
+    if (!e->library) {
+        av_log(ctx, AV_LOG_ERROR, "cannot open the engine %s (COLORIZE_LIBRARY or the option library name another; "
+               "-loglevel verbose tells why)\n", files[0]);
+        return AVERROR(ENOSYS);
+    }
+    for (int i = 0; i < FF_ARRAY_ELEMS(engine_functions); i++) {
+        void *function = dlsym(e->library, engine_functions[i].name);
+        if (!function) {
+            av_log(ctx, AV_LOG_ERROR, "the engine library lacks %s\n", engine_functions[i].name);
+            engine_close(e);
+            return AVERROR(ENOSYS);
+        }
+        memcpy((char *)e + engine_functions[i].at, &function, sizeof(function));
+    }
+    abi = e->abi_version();
+    if (abi != CLZ_ABI_VERSION) {
+        av_log(ctx, AV_LOG_ERROR, "the engine library %s has ABI %d, this filter needs %d: rebuild one of them\n",
+               e->version(), abi, CLZ_ABI_VERSION);
+        engine_close(e);
+        return AVERROR(ENOSYS);
+    }
+    return 0;
+}
+
+static const int av_levels[] = {
+    [CLZ_LOG_ERROR] = AV_LOG_ERROR, [CLZ_LOG_WARNING] = AV_LOG_WARNING, [CLZ_LOG_INFO] = AV_LOG_INFO,
+    [CLZ_LOG_VERBOSE] = AV_LOG_VERBOSE, [CLZ_LOG_DEBUG] = AV_LOG_DEBUG,
+};
+
+static void engine_message(void *priv, enum clz_log_level level, const char *msg)
+{
+    av_log(priv, av_levels[level], "%s\n", msg);
+}
+
+static struct clz_log engine_log(AVFilterContext *ctx)
+{
+    struct clz_log log = { .cb = engine_message, .priv = ctx, .level = CLZ_LOG_ERROR };
+
+    while (log.level < CLZ_LOG_DEBUG && av_levels[log.level + 1] <= av_log_get_level()) log.level++;
+    return log;
+}
+
+static enum AVPixelFormat av_format(const struct clz_pixfmt *f)
+{
+    return av_get_pix_fmt(f->name);     // adds the machine's byte order by itself
+}
+
+static const struct clz_pixfmt *engine_format(const Engine *e, enum AVPixelFormat format)
+{
+    const struct clz_pixfmt *f = e->pixfmt_list();
+
+    while (f->name && av_format(f) != format) f++;
+    return f->name ? f : NULL;
+}
+
+// ---- tags: a frame's colour properties and the engine's names for them ----
+
+static enum clz_range range_of(const AVFrame *f)
+{
+    switch (f->color_range) {
+    case AVCOL_RANGE_MPEG: return CLZ_RANGE_LIMITED;
+    case AVCOL_RANGE_JPEG: return CLZ_RANGE_FULL;
+    default:               return CLZ_RANGE_UNSPECIFIED;
+    }
+}
+
+static enum clz_matrix matrix_of(const AVFrame *f)
+{
+    switch (f->colorspace) {
+    case AVCOL_SPC_BT709: case AVCOL_SPC_SMPTE240M:                        return CLZ_MATRIX_709;
+    case AVCOL_SPC_BT470BG: case AVCOL_SPC_SMPTE170M: case AVCOL_SPC_FCC:  return CLZ_MATRIX_601;
+    case AVCOL_SPC_BT2020_NCL: case AVCOL_SPC_BT2020_CL:                   return CLZ_MATRIX_2020;
+    default:                                                               return CLZ_MATRIX_UNSPECIFIED;
+    }
+}
+
+static enum clz_siting siting_of(const AVFrame *f)
+{
+    switch (f->chroma_location) {
+    case AVCHROMA_LOC_LEFT:    return CLZ_SITING_LEFT;
+    case AVCHROMA_LOC_CENTER:  return CLZ_SITING_CENTER;
+    case AVCHROMA_LOC_TOPLEFT: return CLZ_SITING_TOPLEFT;
+    default:                   return CLZ_SITING_UNSPECIFIED;
+    }
+}
+
+// Write down what the chroma was made for, where the film does not say (a gray picture from an RGB file says "RGB", which
+// its YUV form cannot keep) or where the user has overruled it.
+static void tag_frame(const CZContext *s, const AVFilterLink *outlink, AVFrame *f, const struct clz_frame *made)
+{
+    static const enum AVColorSpace matrices[] = {
+        AVCOL_SPC_UNSPECIFIED, AVCOL_SPC_SMPTE170M, AVCOL_SPC_BT709, AVCOL_SPC_BT2020_NCL
+    };
+    static const enum AVChromaLocation sitings[] = {
+        AVCHROMA_LOC_UNSPECIFIED, AVCHROMA_LOC_LEFT, AVCHROMA_LOC_CENTER, AVCHROMA_LOC_TOPLEFT
+    };
+
+    if (f->color_range == AVCOL_RANGE_UNSPECIFIED || s->range)
+        f->color_range = made->range == CLZ_RANGE_FULL ? AVCOL_RANGE_JPEG : AVCOL_RANGE_MPEG;
+    if (f->colorspace == AVCOL_SPC_UNSPECIFIED || f->colorspace == AVCOL_SPC_RGB || s->matrix)
+        f->colorspace = matrices[made->matrix];
+    if ((f->chroma_location == AVCHROMA_LOC_UNSPECIFIED || s->siting) && made->format->log2_chroma_w)
+        f->chroma_location = sitings[made->siting];
+    if (cz_link_range(outlink) != AVCOL_RANGE_UNSPECIFIED) f->color_range = cz_link_range(outlink);
+}
+
+// ---- frames through the engine ----
+
+static int emit(AVFilterContext *ctx, Job *job, const struct clz_frame *made, int status)
+{
+    CZContext *s = ctx->priv;
+    AVFrame *out = job->out;
+    int untouched = job->untouched;
+
+    av_frame_free(&job->in);
+    job->out = NULL;
+    s->first = (s->first + 1) % MAX_JOBS;
+    s->count--;
+    if (status < 0) {
+        av_log(ctx, AV_LOG_ERROR, "a frame could not be coloured: %s\n", av_err2str(status));
+        av_frame_free(&out);
+        return status;
+    }
+    if (!s->described++) av_log(ctx, AV_LOG_VERBOSE, "colouring with %s\n", s->engine.stream_describe(s->stream));
+    if (!untouched) tag_frame(s, ctx->outputs[0], out, made);
+    return ff_filter_frame(ctx->outputs[0], out);
+}
+
+// Pass on one finished frame. AVERROR(EAGAIN): none is finished (with wait: none is being coloured). AVERROR(ENODATA): the
+// stream is drained.
+static int receive(AVFilterContext *ctx, int wait)
+{
+    CZContext *s = ctx->priv;
+    struct clz_frame made;
+    int ret;
+
+    if (!s->count) return AVERROR(EAGAIN);
+    ret = s->engine.stream_receive(s->stream, &made, wait);
+    if (ret == AVERROR(EAGAIN) || ret == AVERROR(ENODATA)) return ret;
+    return emit(ctx, &s->jobs[s->first], &made, ret);
+}
+
+static struct clz_frame describe_frame(const AVFrame *f, const struct clz_pixfmt *format)
+{
+    struct clz_frame frame = {
+        .format = format, .width = f->width, .height = f->height, .memory = CLZ_MEMORY_HOST,
+        .range = range_of(f), .matrix = matrix_of(f), .siting = siting_of(f),
+    };
+
+    for (int p = 0; p < format->planes; p++) {
+        frame.data[p]   = f->data[p];
+        frame.stride[p] = f->linesize[p];
+    }
+    return frame;
+}
+
+// Takes `in`. Waits for a frame to come out where the stream is full.
+static int send(AVFilterContext *ctx, AVFrame *in)
+{
+    CZContext *s = ctx->priv;
+    AVFilterLink *inlink = ctx->inputs[0], *outlink = ctx->outputs[0];
+    const struct clz_pixfmt *in_format = s->in_format, *out_format = s->out_format;
+    struct clz_frame from, to;
+    AVFrame *out = NULL;
+    Job *job;
+    int ret;
+
+    // ffmpeg -reinit_filter 0 sends frames that differ from what was negotiated
+    if (in->format != inlink->format) {
+        in_format = engine_format(&s->engine, in->format);
+        if (!(out_format->flags & CLZ_PIXFMT_GRAY) && s->in_format == s->out_format) out_format = in_format;
+        if (!in_format || in_format->depth != out_format->depth) {
+            av_log(ctx, AV_LOG_ERROR, "the film's pixel format has changed to %s, which cannot be followed\n",
+                   av_get_pix_fmt_name(in->format));
+            ret = AVERROR(EINVAL);
+            goto fail;
+        }
+    }
+    if (in_format == out_format && av_frame_is_writable(in)) {
+        out = in;
+    } else {
+        out = ff_get_video_buffer(outlink, in->width, in->height);
+        if (!out || in_format == out_format && out->format != in->format) {
+            ret = AVERROR(ENOMEM);
+            goto fail;
+        }
+        if ((ret = av_frame_copy_props(out, in)) < 0) goto fail;
+    }
+    from = describe_frame(in, in_format);
+    to   = describe_frame(out, out_format);
+    from.strength   = s->strength;
+    from.saturation = isnan(s->saturation) ? 1 : s->saturation;
+    from.skip       = ctx->is_disabled;
+
+    while (s->count == MAX_JOBS || (ret = s->engine.stream_send(s->stream, &from, &to)) == AVERROR(EAGAIN)) {
+        ret = receive(ctx, 1);
+        if (ret == AVERROR(EAGAIN)) ret = AVERROR_BUG;      // full, yet nothing runs
+        if (ret < 0) goto fail;
+    }
+    if (ret < 0) goto fail;
+    job = &s->jobs[(s->first + s->count++) % MAX_JOBS];
+    job->in  = out == in ? NULL : in;
+    job->out = out;
+    job->untouched = from.skip && !(in_format->flags & CLZ_PIXFMT_GRAY);
+    return 0;
+
+fail:
+    if (out != in) av_frame_free(&out);
+    av_frame_free(&in);
+    return ret;
+}
+
+static void forget(CZContext *s)
+{
+    if (s->stream) s->engine.stream_flush(s->stream, NULL, NULL);
+    for (; s->count; s->count--, s->first = (s->first + 1) % MAX_JOBS) {
+        av_frame_free(&s->jobs[s->first].in);
+        av_frame_free(&s->jobs[s->first].out);
+    }
+}
+
+static int drain(AVFilterContext *ctx)
+{
+    CZContext *s = ctx->priv;
+    int ret = s->engine.stream_drain(s->stream);
+
+    while (ret >= 0 && s->count) ret = receive(ctx, 1);
+    return ret;
+}
+
+// ---- no model: FFmpeg's own code ----
+
+static int solid_frame(AVFilterContext *ctx, AVFrame *frame)
+{
+    int ret;
+
+    if (ctx->is_disabled) return ff_filter_frame(ctx->outputs[0], frame);
+    ret = ff_inlink_make_frame_writable(ctx->inputs[0], &frame);    // the stock pad has NEEDS_WRITABLE
+    if (ret < 0) {
+        av_frame_free(&frame);
+        return ret;
+    }
+    return filter_frame(ctx->inputs[0], frame);
+}
+
+// ---- scheduling: the order of the steps matters ----
+
+static int activate(AVFilterContext *ctx)
+{
+    CZContext *s = ctx->priv;
+    AVFilterLink *inlink = ctx->inputs[0], *outlink = ctx->outputs[0];
+    AVFrame *in;
+    int64_t pts;
+    int ret, status;
+
+    status = ff_outlink_get_status(outlink);                    // 1. nobody wants more (-frames:v 5)
+    if (status) {
+        forget(s);
+        ff_inlink_set_status(inlink, status);
+        return 0;
+    }
+    if (s->stream) {                                            // 2. what is ready goes out, without waiting
+        while ((ret = receive(ctx, 0)) >= 0)
+            ;
+        if (ret != AVERROR(EAGAIN) && ret != AVERROR(ENODATA)) return ret;
+    }
+    while ((ret = ff_inlink_consume_frame(inlink, &in)) > 0) {  // 3. runs commands, sets ctx->is_disabled
+        ret = s->stream ? send(ctx, in) : solid_frame(ctx, in);
+        if (ret < 0) return ret;
+    }
+    if (ret < 0) return ret;
+    if (ff_inlink_acknowledge_status(inlink, &status, &pts)) {  // 4. the end: the rest goes out before it is passed on
+        ret = 0;
+        if (s->stream && status == AVERROR_EOF) ret = drain(ctx);
+        else forget(s);
+        ff_outlink_set_status(outlink, status, pts);
+        return ret;
+    }
+    FF_FILTER_FORWARD_WANTED(outlink, inlink);                  // 5. ask for more
+    return FFERROR_NOT_READY;
+}
+
+// ---- formats ----
+
+static int is_gray(const Engine *e, enum AVPixelFormat format)
+{
+    const struct clz_pixfmt *f = engine_format(e, format);
+
+    return f && f->flags & CLZ_PIXFMT_GRAY;
+}
+
+// Keep in a list what is gray or not and of one depth (0: any). Links that share the list share the choice.
+static void keep_formats(const Engine *e, AVFilterFormats *list, int gray, int depth)
+{
+    unsigned kept = 0;
+
+    for (unsigned i = 0; i < list->nb_formats; i++) {
+        const struct clz_pixfmt *f = engine_format(e, list->formats[i]);
+        if (f && !!(f->flags & CLZ_PIXFMT_GRAY) == gray && (!depth || f->depth == depth))
+            list->formats[kept++] = list->formats[i];
+    }
+    list->nb_formats = kept;
+}
+
+static int add_format(AVFilterFormats **list, const struct clz_pixfmt *f)
+{
+    return av_format(f) == AV_PIX_FMT_NONE ? 0 : ff_add_format(list, av_format(f));
+}
+
+// What a gray film may become: YUV of its own depth. The format that the engine's table names for it, unless what follows
+// is known not to take that.
+static AVFilterFormats *coloured_formats(const Engine *e, const struct clz_pixfmt *gray, const AVFilterFormats *wanted)
+{
+    AVFilterFormats *list = NULL;
+    enum AVPixelFormat best = gray->out ? av_get_pix_fmt(gray->out) : AV_PIX_FMT_NONE;
+
+    for (unsigned i = 0; wanted && i < wanted->nb_formats; i++)
+        if (wanted->formats[i] == (int)best) return ff_make_formats_list_singleton(best);
+    for (const struct clz_pixfmt *f = e->pixfmt_list(); f->name; f++)
+        if (!(f->flags & CLZ_PIXFMT_GRAY) && f->depth == gray->depth && add_format(&list, f) < 0) return NULL;
+    return list;
+}
+
+// A gray film becomes YUV, other films keep their format. Which of the two it is shows when the formats of the source are
+// known, so this asks twice: first the input takes all that the engine has, and when the framework has merged that with
+// the source's formats, the rest is decided. A source that can give both gray and YUV is asked for YUV.
+CZ_QUERY_FORMATS(query_formats)
+{
+    const CZContext *s = ctx->priv;
+    AVFilterLink *inlink = ctx->inputs[0], *outlink = ctx->outputs[0];
+    AVFilterFormats *list = NULL;
+    int ret;
+
+    if (!s->stream) {
+        list = ff_make_format_list((const int *)pixel_fmts);
+        if ((ret = ff_formats_ref(list, &inlink->outcfg.formats)) < 0) return ret;
+        return ff_formats_ref(inlink->outcfg.formats, &outlink->incfg.formats);
+    }
+    if (!inlink->outcfg.formats) {
+        for (const struct clz_pixfmt *f = s->engine.pixfmt_list(); f->name; f++)
+            if ((ret = add_format(&list, f)) < 0) return ret;
+        if ((ret = ff_formats_ref(list, &inlink->outcfg.formats)) < 0) return ret;
+        return AVERROR(EAGAIN);
+    }
+    list = inlink->outcfg.formats;
+    if (list != inlink->incfg.formats) return AVERROR(EAGAIN);      // not merged yet
+
+    for (unsigned i = 0; i < list->nb_formats; i++) {
+        if (is_gray(&s->engine, list->formats[i])) continue;
+        keep_formats(&s->engine, list, 0, 0);
+        return ff_formats_ref(list, &outlink->incfg.formats);
+    }
+    keep_formats(&s->engine, list, 1, engine_format(&s->engine, list->formats[0])->depth);
+    return ff_formats_ref(coloured_formats(&s->engine, engine_format(&s->engine, list->formats[0]), outlink->outcfg.formats),
+                          &outlink->incfg.formats);
+}
+
+static int cz_config_input(AVFilterLink *inlink)
+{
+    CZContext *s = inlink->dst->priv;
+
+    if (!s->stream) return config_input(inlink);        // stock
+    s->in_format = engine_format(&s->engine, inlink->format);
+    return s->in_format ? 0 : AVERROR_BUG;
+}
+
+static int cz_config_output(AVFilterLink *outlink)
+{
+    CZContext *s = outlink->src->priv;
+
+    if (!s->stream) return 0;
+    s->out_format = engine_format(&s->engine, outlink->format);
+    return s->out_format ? 0 : AVERROR_BUG;
+}
+
+// ---- options, opening, closing ----
+
+// One option, two meanings: without a model it is the stock filter's, with its range and default.
+static int resolve_saturation(AVFilterContext *ctx)
+{
+    CZContext *s = ctx->priv;
+
+    if (s->stream) return 0;
+    if (s->saturation > 1) {
+        av_log(ctx, AV_LOG_ERROR, "Value %f for parameter 'saturation' out of range [0 - 1] without a model\n",
+               s->saturation);
+        return AVERROR(ERANGE);
+    }
+    s->stock.saturation = isnan(s->saturation) ? 0.5f : s->saturation;
+    return 0;
+}
+
+static int process_command(AVFilterContext *ctx, const char *cmd, const char *arg, char *res, int res_len, int flags)
+{
+    CZContext *s = ctx->priv;
+    float before = s->saturation;
+    int ret = ff_filter_process_command(ctx, cmd, arg, res, res_len, flags);
+
+    if (ret >= 0) ret = resolve_saturation(ctx);
+    if (ret < 0) s->saturation = before;
+    return ret;
+}
+
+// Threads for the engine: the filter's own option `threads`, which the framework takes from every filter, then
+// -filter_threads; where that was left to FFmpeg (one more than there are cores, at most 16) the engine chooses.
+static int engine_threads(AVFilterContext *ctx)
+{
+    const CZContext *s = ctx->priv;
+    int threads = FFMAX(s->threads, ctx->nb_threads), graph = ctx->graph->nb_threads, cores = av_cpu_count();
+
+    if (threads) return threads;
+    return graph > 1 + cores || graph == FFMIN(1 + cores, 16) ? 0 : graph;
+}
+
+static int open_stream(AVFilterContext *ctx)
+{
+    CZContext *s = ctx->priv;
+    struct clz_log log = engine_log(ctx);
+    struct clz_stream_params params = {
+        .device = s->device, .precision = s->precision, .threads = engine_threads(ctx), .batch = s->batch,
+        .size = s->size, .luma = s->luma, .range = s->range, .matrix = s->matrix, .siting = s->siting, .log = log,
+    };
+    int ret;
+
+    if ((ret = engine_open(ctx, &s->engine, s->library_path)) < 0 ||
+        (ret = s->engine.model_open(&s->model, s->model_path, &log)) < 0 ||
+        (ret = s->engine.stream_open(&s->stream, s->model, &params)) < 0)
+        return ret;
+    av_log(ctx, AV_LOG_VERBOSE, "colouring with %s, libcolorize %s\n", s->model_path, s->engine.version());
+    return 0;
+}
+
+// `model` is the first option, so that colorize=model.bin works; what names no file but is a number is the stock filter's
+// first option, hue: colorize=120:0.7.
+static av_cold int init(AVFilterContext *ctx)
+{
+    CZContext *s = ctx->priv;
+    struct stat file;
+    double hue;
+    int ret = 0, missing;
+
+    if (s->model_path && *s->model_path) {
+        missing = stat(s->model_path, &file) < 0 ? errno : 0;
+        if (!missing) {
+            ret = open_stream(ctx);
+        } else if (av_expr_parse_and_eval(&hue, s->model_path, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 64, ctx) >= 0) {
+            ret = av_opt_set(s, "hue", s->model_path, 0);
+        } else {
+            ret = AVERROR(missing);
+            av_log(ctx, AV_LOG_ERROR, "cannot open the model '%s': %s\n", s->model_path, av_err2str(ret));
+        }
+    }
+    return ret < 0 ? ret : resolve_saturation(ctx);
+}
+
+static av_cold void uninit(AVFilterContext *ctx)
+{
+    CZContext *s = ctx->priv;
+
+    if (s->count)
+        av_log(ctx, AV_LOG_WARNING, "%d frames were still being coloured and are lost: the filter graph was closed or rebuilt "
+               "in mid-film (-reinit_filter 0 or batch=1 avoids that)\n", s->count);
+    forget(s);
+    if (s->engine.library) {
+        s->engine.stream_close(&s->stream);
+        s->engine.model_close(&s->model);
+    }
+    engine_close(&s->engine);
+}
+
+static const AVFilterPad cz_inputs[] = {
+    { .name = "default", .type = AVMEDIA_TYPE_VIDEO, .config_props = cz_config_input },
+};
+
+static const AVFilterPad cz_outputs[] = {
+    { .name = "default", .type = AVMEDIA_TYPE_VIDEO, .config_props = cz_config_output },
+};
+
+#define AT(field) offsetof(CZContext, field)
+#define FIXED   (AV_OPT_FLAG_FILTERING_PARAM | AV_OPT_FLAG_VIDEO_PARAM)
+#define RUNTIME (FIXED | AV_OPT_FLAG_RUNTIME_PARAM)
+#define INT(name, help, field, preset, min, max, unit_) \
+    { name, help, AT(field), AV_OPT_TYPE_INT, { .i64 = preset }, min, max, FIXED, .unit = unit_ }
+#define FLOAT(name, help, field, preset, max) \
+    { name, help, AT(field), AV_OPT_TYPE_FLOAT, { .dbl = preset }, 0, max, RUNTIME }
+#define STRING(name, help, field, preset) \
+    { name, help, AT(field), AV_OPT_TYPE_STRING, { .str = preset }, 0, 0, FIXED }
+#define NAME(name, help, value, unit_) \
+    { name, help, 0, AV_OPT_TYPE_CONST, { .i64 = value }, 0, 0, FIXED, .unit = unit_ }
+
+// The first five by position: model, or hue as before, then the stock filter's.
+static const AVOption cz_options[] = {
+    STRING("model",     "model file; none: overlay a solid colour (a number that is no file is the hue)", model_path, NULL),
+    FLOAT("saturation", "factor on the colours, default 1; solid colour: its saturation, 0 to 1, default 0.5", saturation, NAN, 4),
+    FLOAT("lightness",  "solid colour: lightness", stock.lightness, 0.5, 1),
+    FLOAT("mix",        "solid colour: mix of source lightness", stock.mix, 1, 1),
+    FLOAT("hue",        "solid colour: hue", stock.hue, 0, 360),
+    STRING("device",    "where the model runs: auto, cpu, ref, cuda, cuda:1", device, "auto"),
+    INT("precision",    "numbers the model computes with", precision, CLZ_PRECISION_AUTO, 0, CLZ_PRECISION_BF16, "precision"),
+        NAME("auto",    "bf16 where the device is faster with it", CLZ_PRECISION_AUTO, "precision"),
+        NAME("f32",     "32-bit floats", CLZ_PRECISION_F32, "precision"),
+        NAME("bf16",    "bfloat16", CLZ_PRECISION_BF16, "precision"),
+    INT("batch",        "frames to a run of the model (0: what suits the device)", batch, 0, 0, 64, NULL),
+    INT("size",         "short side of the picture the model sees, 32 or more (0: the model's own)", size, 0, 0, 2048, NULL),
+    FLOAT("strength",   "share of the predicted colour that is used", strength, 1, 1),
+    INT("luma",         "what stays of the picture", luma, CLZ_LUMA_COPY, 0, CLZ_LUMA_LSTAR, "luma"),
+        NAME("copy",    "the luma plane, bit for bit", CLZ_LUMA_COPY, "luma"),
+        NAME("lstar",   "the perceived lightness L*", CLZ_LUMA_LSTAR, "luma"),
+    INT("threads",      "CPU threads of the engine (0: -filter_threads, else one a core)", threads, 0, 0, 1024, NULL),
+    INT("range",        "overrule the film's colour range", range, 0, 0, CLZ_RANGE_FULL, "range"),
+        NAME("auto",    "as the film says", CLZ_RANGE_UNSPECIFIED, "range"),
+        NAME("limited", "16 to 235", CLZ_RANGE_LIMITED, "range"),
+        NAME("full",    "0 to 255", CLZ_RANGE_FULL, "range"),
+    INT("matrix",       "overrule the film's colour matrix", matrix, 0, 0, CLZ_MATRIX_2020, "matrix"),
+        NAME("auto",    "as the film says, else by its height", CLZ_MATRIX_UNSPECIFIED, "matrix"),
+        NAME("bt601",   "BT.601", CLZ_MATRIX_601, "matrix"),
+        NAME("bt709",   "BT.709", CLZ_MATRIX_709, "matrix"),
+        NAME("bt2020",  "BT.2020 non-constant luminance", CLZ_MATRIX_2020, "matrix"),
+    INT("siting",       "overrule the film's chroma siting", siting, 0, 0, CLZ_SITING_TOPLEFT, "siting"),
+        NAME("auto",    "as the film says, else left", CLZ_SITING_UNSPECIFIED, "siting"),
+        NAME("left",    "MPEG-2, H.264", CLZ_SITING_LEFT, "siting"),
+        NAME("center",  "MPEG-1, JPEG", CLZ_SITING_CENTER, "siting"),
+        NAME("topleft", "BT.2020, DV", CLZ_SITING_TOPLEFT, "siting"),
+    STRING("library",   "the engine, libcolorize.so.0, if not where COLORIZE_LIBRARY or the system says", library_path, NULL),
+    { NULL }
+};
+
+AVFILTER_DEFINE_CLASS_EXT(cz, "colorize", cz_options);
+
+const CZ_FILTER ff_vf_colorize = {
+    .CZ_PUB(name)        = "colorize",
+    .CZ_PUB(description) = NULL_IF_CONFIG_SMALL("Colour black-and-white film with a model, or overlay a solid color."),
+    .CZ_PUB(priv_class)  = &cz_class,
+    .CZ_PUB(flags)       = AVFILTER_FLAG_SUPPORT_TIMELINE_INTERNAL | AVFILTER_FLAG_SLICE_THREADS,
+    .priv_size           = sizeof(CZContext),
+    .init                = init,
+    .uninit              = uninit,
+    .activate            = activate,
+    .process_command     = process_command,
+    FILTER_INPUTS(cz_inputs),
+    FILTER_OUTPUTS(cz_outputs),
+    CZ_FILTER_QUERY(query_formats),
+};
