@@ -1,0 +1,348 @@
+// stream.c - what a host relies on: frames come back in order, one for one, with their luma untouched, and the picture does not depend
+// on batch size, threads or who else uses the model.
+#include <errno.h>
+#include <pthread.h>
+#include <unistd.h>
+
+#include "check.h"
+#include "engine/colorize.h"
+#include "tiny_model.h"
+
+static char model_path[256];
+static clz_model *model;
+
+// ---- pictures ----
+
+struct picture { struct clz_frame f; uint8_t *bytes; size_t size; };
+
+static size_t plane_layout(const struct clz_pixfmt *format, int width, int height, int p, int *rows)
+{
+    const int w = p ? -(-width >> format->log2_chroma_w) : width;
+    *rows = p ? -(-height >> format->log2_chroma_h) : height;
+    return (size_t)w * (format->depth > 8 ? 2 : 1) * (p && format->flags & CLZ_PIXFMT_SEMIPLANAR ? 2 : 1);
+}
+
+static struct picture picture_new(const char *format, int width, int height)
+{
+    struct picture p = { .f = { .format = clz_pixfmt_find(format), .width = width, .height = height, .strength = 1, .saturation = 1 } };
+    size_t at = 0;
+    int rows;
+
+    for (int i = 0; i < p.f.format->planes; i++) p.size += plane_layout(p.f.format, width, height, i, &rows) * rows;
+    p.bytes = calloc(1, p.size);
+    for (int i = 0; i < p.f.format->planes; i++) {
+        p.f.stride[i] = plane_layout(p.f.format, width, height, i, &rows);
+        p.f.data[i] = p.bytes + at;
+        at += p.f.stride[i] * rows;
+    }
+    return p;
+}
+
+// A picture that depends on its number: a ramp with a square that moves.
+static void paint(struct picture *p, int number)
+{
+    const int two = p->f.format->depth > 8, shift = p->f.format->flags & CLZ_PIXFMT_MSB ? 16 - p->f.format->depth : 0;
+
+    for (int y = 0; y < p->f.height; y++)
+        for (int x = 0; x < p->f.width; x++) {
+            int v = 20 + (x * 3 + y * 2 + number * 7) % 200;
+            if (x > number && x < number + 9 && y > 4 && y < 15) v = 230;
+            if (two) ((uint16_t *)(p->f.data[0] + y * p->f.stride[0]))[x] = (uint16_t)((v << (p->f.format->depth - 8)) << shift);
+            else p->f.data[0][y * p->f.stride[0] + x] = (uint8_t)v;
+        }
+}
+
+static uint64_t hash(uint64_t h, const void *data, size_t size)
+{
+    for (size_t i = 0; i < size; i++) h = (h ^ ((const uint8_t *)data)[i]) * 1099511628211u;
+    return h;
+}
+
+// Colours `count` frames in place, checks order and luma, returns a hash of all of it.
+static uint64_t film(const struct clz_stream_params *params, const char *format, int width, int height, int count)
+{
+    struct picture *in = calloc(count, sizeof *in);
+    clz_stream *s = NULL;
+    uint64_t h = 1469598103934665603u;
+    struct clz_frame done;
+    int got = 0, ret = 0;
+
+    REQUIRE_INT(clz_stream_open(&s, model, params), 0);
+    for (int i = 0; i < count && s; i++) {
+        in[i] = picture_new(format, width, height);
+        paint(&in[i], i);
+        in[i].f.opaque = &in[i];
+        while ((ret = clz_stream_send(s, &in[i].f, &in[i].f)) == -EAGAIN) {
+            REQUIRE_INT(clz_stream_receive(s, &done, 1), 0);
+            REQUIRE(done.opaque == &in[got++]);
+        }
+        REQUIRE_INT(ret, 0);
+        while (clz_stream_receive(s, &done, 0) == 0) REQUIRE(done.opaque == &in[got++]);
+    }
+    REQUIRE_INT(clz_stream_drain(s), 0);
+    while ((ret = clz_stream_receive(s, &done, 1)) == 0) REQUIRE(done.opaque == &in[got++]);
+    REQUIRE_INT(ret, -ENODATA);
+    REQUIRE_INT(got, count);
+    clz_stream_close(&s);
+    for (int i = 0; i < count; i++) {
+        struct picture same = picture_new(format, width, height);
+        int rows;
+        const size_t luma = plane_layout(same.f.format, width, height, 0, &rows) * rows;
+        paint(&same, i);
+        REQUIRE(!memcmp(same.bytes, in[i].bytes, luma));
+        h = hash(h, in[i].bytes, in[i].size);
+        free(same.bytes);
+        free(in[i].bytes);
+    }
+    free(in);
+    return h;
+}
+
+static void batches(const char *device)
+{
+    char name[64];
+    uint64_t want;
+
+    snprintf(name, sizeof name, "stream/%s_picture_does_not_depend_on_batch_or_threads", device);
+    CASE(name);
+    want = film(&(struct clz_stream_params){ .device = device, .batch = 1, .threads = 1 }, "yuv420p", 70, 50, 11);
+    for (int batch = 2; batch <= 7; batch += batch == 4 ? 3 : 1)
+        for (int threads = 1; threads <= 3; threads++)
+            REQUIRE(film(&(struct clz_stream_params){ .device = device, .batch = batch, .threads = threads }, "yuv420p", 70, 50,
+                         11) == want);
+    REQUIRE(film(&(struct clz_stream_params){ .device = device, .batch = 64 }, "yuv420p", 70, 50, 11) == want);
+    REQUIRE(film(&(struct clz_stream_params){ .device = device, .size = 32 }, "yuv420p", 70, 50, 11) != want);
+}
+
+static void formats(void)
+{
+    CASE("stream/luma_is_kept_in_every_format");
+    for (const struct clz_pixfmt *f = clz_pixfmt_list(); f->name; f++)
+        if (!(f->flags & CLZ_PIXFMT_GRAY)) film(&(struct clz_stream_params){ .batch = 2 }, f->name, 33, 21, 3);
+}
+
+static void gray(void)
+{
+    struct picture in = picture_new("gray10", 31, 17), out = picture_new("yuv422p10", 31, 17);
+    struct clz_frame done;
+    clz_stream *s = NULL;
+    int colours = 0;
+
+    CASE("stream/gray_becomes_yuv_with_the_same_luma");
+    paint(&in, 3);
+    REQUIRE_INT(clz_stream_open(&s, model, &(struct clz_stream_params){ .batch = 4 }), 0);
+    REQUIRE_INT(clz_stream_send(s, &in.f, &out.f), 0);
+    REQUIRE_INT(clz_stream_receive(s, &done, 1), -EAGAIN);              // the batch is not complete
+    REQUIRE_INT(clz_stream_submit(s), 0);
+    REQUIRE_INT(clz_stream_receive(s, &done, 1), 0);
+    REQUIRE(!memcmp(in.bytes, out.bytes, in.size));
+    REQUIRE_INT(done.range, CLZ_RANGE_FULL);
+    for (size_t i = in.size / 2; i < out.size / 2; i++) colours += ((uint16_t *)out.bytes)[i] != 512;
+    REQUIRE(colours > 100);
+    in.f.skip = 1;
+    memset(out.bytes, 0, out.size);
+    REQUIRE_INT(clz_stream_send(s, &in.f, &out.f), 0);
+    REQUIRE_INT(clz_stream_drain(s), 0);
+    REQUIRE_INT(clz_stream_receive(s, &done, 1), 0);
+    REQUIRE(!memcmp(in.bytes, out.bytes, in.size));
+    for (size_t i = in.size / 2; i < out.size / 2; i++) REQUIRE_INT(((uint16_t *)out.bytes)[i], 512);
+    clz_stream_close(&s);
+    free(in.bytes), free(out.bytes);
+}
+
+static void forget(void *priv, const struct clz_frame *frame)
+{
+    int *expected = priv;
+    REQUIRE_INT((intptr_t)frame->opaque, *expected);
+    ++*expected;
+}
+
+static void ring(void)
+{
+    struct picture p[16];
+    struct clz_frame done;
+    clz_stream *s = NULL;
+    int expected = 0;
+
+    CASE("stream/full_flush_and_begin_anew");
+    REQUIRE_INT(clz_stream_open(&s, model, &(struct clz_stream_params){ .batch = 3 }), 0);
+    REQUIRE_INT(clz_stream_lookahead(s), 3);
+    REQUIRE_INT(clz_stream_max_in_flight(s), 9);
+    REQUIRE_INT(clz_stream_receive(s, &done, 1), -EAGAIN);
+    for (int i = 0; i < 16; i++) {
+        p[i] = picture_new("yuv444p", 40, 30);
+        paint(&p[i], i);
+        p[i].f.opaque = (void *)(intptr_t)i;
+        if (i < 9) REQUIRE_INT(clz_stream_send(s, &p[i].f, &p[i].f), 0);
+    }
+    REQUIRE_INT(clz_stream_send(s, &p[9].f, &p[9].f), -EAGAIN);
+    for (; expected < 2; expected++) {
+        REQUIRE_INT(clz_stream_receive(s, &done, 1), 0);
+        REQUIRE_INT((intptr_t)done.opaque, expected);
+    }
+    REQUIRE_INT(clz_stream_send(s, &p[9].f, &p[9].f), 0);
+    clz_stream_flush(s, forget, &expected);
+    REQUIRE_INT(expected, 10);
+    REQUIRE_INT(clz_stream_receive(s, &done, 1), -EAGAIN);
+    REQUIRE_INT(clz_stream_drain(s), 0);
+    REQUIRE_INT(clz_stream_receive(s, &done, 1), -ENODATA);
+    REQUIRE_INT(clz_stream_receive(s, &done, 0), -ENODATA);
+    for (int i = 10; i < 16; i++) REQUIRE_INT(clz_stream_send(s, &p[i].f, &p[i].f), 0);
+    for (int i = 10; i < 16; i++) {
+        REQUIRE_INT(clz_stream_receive(s, &done, 1), 0);
+        REQUIRE_INT((intptr_t)done.opaque, i);
+    }
+    REQUIRE(strlen(clz_stream_describe(s)) > 10);
+    clz_stream_close(&s);
+    for (int i = 0; i < 16; i++) free(p[i].bytes);
+}
+
+static void changes(void)
+{
+    static const struct { const char *format; int w, h; } kinds[4] = {
+        { "yuv420p", 64, 48 }, { "yuv420p", 31, 47 }, { "yuv444p10", 31, 47 }, { "nv12", 2, 1 }
+    };
+    struct picture p[12];
+    struct clz_frame done;
+    clz_stream *s = NULL;
+    int got = 0;
+
+    CASE("stream/size_and_format_change_in_mid_film");
+    REQUIRE_INT(clz_stream_open(&s, model, &(struct clz_stream_params){ .batch = 5 }), 0);
+    for (int i = 0; i < 12; i++) {
+        p[i] = picture_new(kinds[i / 3].format, kinds[i / 3].w, kinds[i / 3].h);
+        paint(&p[i], i);
+        p[i].f.opaque = &p[i];
+        p[i].f.skip = i % 3 == 1;
+        REQUIRE_INT(clz_stream_send(s, &p[i].f, &p[i].f), 0);
+    }
+    REQUIRE_INT(clz_stream_drain(s), 0);
+    while (clz_stream_receive(s, &done, 1) == 0) {
+        REQUIRE(done.opaque == &p[got]);
+        got++;
+    }
+    REQUIRE_INT(got, 12);
+    clz_stream_close(&s);
+    for (int i = 0; i < 12; i++) free(p[i].bytes);
+}
+
+static void last_message(void *priv, enum clz_log_level level, const char *msg)
+{
+    if (level == CLZ_LOG_ERROR) snprintf(priv, 256, "%s", msg);
+}
+
+static void refusals(void)
+{
+    char said[256] = "";
+    struct clz_stream_params params = { .log = { last_message, said, CLZ_LOG_INFO } };
+    struct picture p = picture_new("yuv420p", 16, 16), g = picture_new("gray", 16, 16), q = picture_new("yuv420p", 16, 18);
+    struct clz_frame f;
+    clz_stream *s = NULL;
+
+    CASE("stream/refuses_with_one_clear_message");
+    params.batch = 65;
+    REQUIRE_INT(clz_stream_open(&s, model, &params), -EINVAL);
+    REQUIRE(!s && strstr(said, "65") && strstr(said, "64"));
+    params.batch = 0;
+    params.device = "gpu9";
+    REQUIRE_INT(clz_stream_open(&s, model, &params), -EINVAL);
+    REQUIRE(strstr(said, "gpu9") && strstr(said, "cpu"));
+    params.device = "cuda";
+    REQUIRE_INT(clz_stream_open(&s, model, &params), -ENOTSUP);
+    REQUIRE(strstr(said, "cuda"));
+    params.device = NULL;
+    REQUIRE_INT(clz_stream_open(&s, model, &params), 0);
+    REQUIRE_INT(clz_stream_send(s, &p.f, &q.f), -EINVAL);               // sizes differ
+    REQUIRE(strstr(said, "16x18"));
+    REQUIRE_INT(clz_stream_send(s, &p.f, &g.f), -EINVAL);               // colour into gray
+    REQUIRE_INT(clz_stream_send(s, &g.f, &g.f), -EINVAL);
+    f = p.f, f.data[2] = NULL;
+    REQUIRE_INT(clz_stream_send(s, &f, &f), -EINVAL);
+    f = p.f, f.stride[1] = 7;
+    REQUIRE_INT(clz_stream_send(s, &f, &f), -EINVAL);
+    f = p.f, f.strength = NAN;
+    REQUIRE_INT(clz_stream_send(s, &f, &f), -EINVAL);
+    f = p.f, f.memory = CLZ_MEMORY_CUDA;
+    REQUIRE_INT(clz_stream_send(s, &f, &f), -ENOTSUP);
+    REQUIRE_INT(clz_stream_send(s, &p.f, &p.f), 0);                     // and still works
+    clz_stream_close(&s);
+    free(p.bytes), free(g.bytes), free(q.bytes);
+}
+
+static void controls(void)
+{
+    uint64_t h[2];
+    CASE("stream/strength_0_is_neutral_and_saturation_counts");
+    for (int i = 0; i < 2; i++) {
+        struct picture p = picture_new("yuv444p", 32, 32);
+        struct clz_frame done;
+        clz_stream *s = NULL;
+        paint(&p, 1);
+        p.f.strength = i ? 1 : 0;
+        REQUIRE_INT(clz_stream_open(&s, model, NULL), 0);
+        REQUIRE_INT(clz_stream_send(s, &p.f, &p.f), 0);
+        REQUIRE_INT(clz_stream_drain(s), 0);
+        REQUIRE_INT(clz_stream_receive(s, &done, 1), 0);
+        for (int k = 1024; k < 3072 && !i; k++) REQUIRE_INT(p.bytes[k], 128);
+        h[i] = hash(1, p.bytes, p.size);
+        clz_stream_close(&s);
+        free(p.bytes);
+    }
+    REQUIRE(h[0] != h[1]);
+}
+
+static void *one_of_many(void *arg)
+{
+    clz_model *m = NULL;
+    clz_stream *s = NULL;
+    struct clz_frame done;
+
+    for (int round = 0; round < 3; round++) {
+        struct picture p = picture_new("yuv420p", 24, 20);
+        paint(&p, 1);
+        if (clz_model_open(&m, model_path, NULL) < 0 ||
+            clz_stream_open(&s, m, &(struct clz_stream_params){ .device = "ref", .threads = 1, .batch = 2 }) < 0)
+            return NULL;
+        clz_model_close(&m);                                            // the stream has its own reference
+        for (int i = 0; i < 5; i++)
+            if (clz_stream_send(s, &p.f, &p.f) == 0 && i == 3) clz_stream_submit(s);
+        if (round == 1) clz_stream_flush(s, NULL, NULL);
+        clz_stream_drain(s);
+        while (clz_stream_receive(s, &done, 1) == 0) continue;
+        clz_stream_close(&s);
+        free(p.bytes);
+    }
+    *(int *)arg = 1;
+    return NULL;
+}
+
+static void threads(void)
+{
+    pthread_t t[8];
+    int fine[8] = {0};
+
+    CASE("stream/many_streams_in_threads_share_a_model");
+    for (int i = 0; i < 8; i++) pthread_create(&t[i], NULL, one_of_many, &fine[i]);
+    for (int i = 0; i < 8; i++) pthread_join(t[i], NULL);
+    for (int i = 0; i < 8; i++) REQUIRE(fine[i]);
+}
+
+int main(void)
+{
+    const char *folder = getenv("TMPDIR");
+
+    snprintf(model_path, sizeof model_path, "%s/clz-stream-%d.bin", folder ? folder : "/tmp", (int)getpid());
+    if (tiny_model_write(model_path) < 0 || clz_model_open(&model, model_path, NULL) < 0) return 1;
+    batches("ref");
+    batches("cpu");
+    formats();
+    gray();
+    ring();
+    changes();
+    refusals();
+    controls();
+    threads();
+    clz_model_close(&model);
+    unlink(model_path);
+    return check_end();
+}

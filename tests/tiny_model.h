@@ -1,0 +1,43 @@
+// tiny_model.h - a small model file for tests: two convolutions and an enlargement, colours that differ from place to place.
+#ifndef TINY_MODEL_H
+#define TINY_MODEL_H
+#include <stdlib.h>
+#include <string.h>
+
+#include "engine/graph.h"
+#include "engine/model.h"
+
+// Writes it to path; returns what clzi_model_write returns.
+static inline int tiny_model_write(const char *path)
+{
+    struct clzi_model_facts facts = { .arch = "tiny", .size = 64, .stride = 4, .input = "luma", .l_scale = 50, .l_offset = 1,
+                                      .ab_scale = 110, .train = "made by a test", .license = "CC0" };
+    struct clzi_graph *g = NULL;
+    float **values;
+    uint32_t seed = 1;
+    int x, ret;
+
+    if ((ret = clzi_graph_create(&g)) < 0) return ret;
+    x = clzi_graph_input(g, "L", 1);
+    x = clzi_graph_conv(g, "a", x, 8, 3, 2, 1, false);
+    x = clzi_graph_batchnorm(g, "bn", x);
+    x = clzi_graph_act(g, "relu", x, CLZI_ACT_RELU, 0);
+    x = clzi_graph_conv(g, "b", x, 2, 3, 1, 1, true);
+    x = clzi_graph_act(g, "tanh", x, CLZI_ACT_TANH, 0);
+    x = clzi_graph_resize(g, "ab", x, 2);
+    values = calloc(g->param_count, sizeof *values);
+    for (int i = 0; i < g->param_count; i++) {
+        const int64_t count = clzi_param_count(&g->params[i]);
+        values[i] = malloc(count * sizeof(float));
+        for (int64_t k = 0; k < count; k++) {
+            seed = seed * 1664525u + 1013904223u;
+            values[i][k] = strstr(g->params[i].name, "running_var") ? 1.f : ((float)(seed >> 8) / 16777216.f - 0.5f) * 0.6f;
+        }
+    }
+    ret = x < 0 ? x : clzi_model_write(path, g, values, &facts, CLZI_F32, NULL);
+    for (int i = 0; i < g->param_count; i++) free(values[i]);
+    free(values);
+    clzi_graph_destroy(&g);
+    return ret;
+}
+#endif
