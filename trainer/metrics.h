@@ -1,0 +1,62 @@
+// metrics.h - how good a colouring is. Definitions and sources:
+// - The pictures compared are 8-bit sRGB: truth = the true L*, a*, b*; guess = the true L* with the guessed a*, b*. So
+//   only colour is judged.
+// - l1: mean |difference| of a*/110 and b*/110. ab_mae: the same in Lab units.
+// - psnr: 10 log10(255^2 / MSE over all samples of R, G, B), identical pictures count as 100 dB; mean over pictures.
+// - ssim: Wang 2004: luma (.299, .587, .114), Gaussian 11x11 of sigma 1.5, K .01 and .03, biased covariance, over the
+//   valid region; mean over pictures. Of pictures smaller than 11x11 it is NAN.
+// - de2000: mean CIEDE2000 over pixels (Sharma 2005).
+// - cf: colourfulness of Hasler and Suesstrunk 2003, rg = R - G, yb = (R + G) / 2 - B signed, population standard
+//   deviations; cf_abs: the same of |rg|, |yb|, as DDColor's tables have it. Means over pictures. ratio = guess / truth
+//   of the means.
+#ifndef CLZT_METRICS_H
+#define CLZT_METRICS_H
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+struct clzt_scores {
+    int64_t pictures;
+    double l1, ab_mae, psnr, ssim, de2000;
+    double cf, cf_abs, cf_true, cf_abs_true, cf_ratio, cf_abs_ratio;
+};
+
+// Names and places of the numbers above, for logs and tables; ends with a row whose name is NULL.
+struct clzt_score_info { const char *name; size_t offset; int decimals; bool more_is_better; const char *help; };
+extern const struct clzt_score_info clzt_score_list[];
+static inline double clzt_score(const struct clzt_scores *s, const struct clzt_score_info *i)
+{
+    return *(const double *)((const char *)s + i->offset);
+}
+
+// Adds up pictures of one size. Not thread-safe; makes use of OpenMP itself.
+struct clzt_metrics;
+int clzt_metrics_create(struct clzt_metrics **metrics, int width, int height);
+void clzt_metrics_destroy(struct clzt_metrics **metrics);
+void clzt_metrics_reset(struct clzt_metrics *metrics);
+
+// l [1,h,w] = L*/50 - 1 of the colour picture, true_ab and ab [2,h,w] in units of 110.
+void clzt_metrics_add(struct clzt_metrics *metrics, const float *l, const float *true_ab, const float *ab);
+
+// The same with one colour everywhere, in units of 110: the baselines. {0, 0}: grey; the training set's mean
+// (clzt_dataset_colours): mean colour.
+void clzt_metrics_add_flat(struct clzt_metrics *metrics, const float *l, const float *true_ab, const double ab[2]);
+struct clzt_scores clzt_metrics_scores(const struct clzt_metrics *metrics);
+
+// One line per score: name, this model, grey, mean colour. Any of the baselines may be NULL.
+int clzt_scores_print(FILE *file, const struct clzt_scores *model, const struct clzt_scores *grey,
+                      const struct clzt_scores *mean);
+
+// ---- single measures, on 8-bit RGB, r g b in turns, rows without gaps ----
+
+double clzt_mse(const uint8_t *a, const uint8_t *b, int64_t samples);
+double clzt_psnr(const uint8_t *a, const uint8_t *b, int64_t samples);             // 100 when equal
+double clzt_ssim(const float *a, const float *b, int width, int height);           // one plane of 0..255; NAN: too small
+double clzt_ssim_luma(const uint8_t *a, const uint8_t *b, int width, int height);
+double clzt_ssim_rgb(const uint8_t *a, const uint8_t *b, int width, int height);   // mean of the three channels
+double clzt_colourfulness(const uint8_t *rgb, int64_t pixels, bool absolute);
+
+// L* / 50 - 1 [h,w] and ab / 110 [2,h,w] to 8-bit RGB. ab NULL: grey.
+void clzt_lab_to_rgb8(const float *l, const float *ab, int64_t pixels, uint8_t *rgb);
+#endif
