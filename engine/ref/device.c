@@ -1,0 +1,148 @@
+// device.c - the reference device: host memory, dense NCHW f32, and the table of its ops.
+#include <errno.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "log.h"
+#include "ref.h"
+
+struct clzi_device {
+    struct clzi_device_base base;
+};
+
+static void ref_close(struct clzi_device **dev)
+{
+    free(*dev);
+    *dev = NULL;
+}
+
+static int ref_open(struct clzi_device **out, const struct clzi_device_params *params)
+{
+    struct clzi_device *dev;
+
+    *out = NULL;
+    if (params->index) return clzi_fail(&params->log, -EINVAL, "device ref:%d: there is only one", params->index);
+    if (params->precision == CLZ_PRECISION_BF16)
+        return clzi_fail(&params->log, -ENOTSUP, "device ref computes in f32 only");
+    if (!(dev = calloc(1, sizeof *dev))) return -ENOMEM;
+    dev->base.backend = &clzi_backend_ref;
+    dev->base.log = params->log;
+    dev->base.threads = params->threads > 0 ? params->threads : (int)sysconf(_SC_NPROCESSORS_ONLN);
+    if (dev->base.threads < 1) dev->base.threads = 1;
+    dev->base.precision = CLZ_PRECISION_F32;
+    snprintf(dev->base.describe, sizeof dev->base.describe, "ref f32");
+    *out = dev;
+    return 0;
+}
+
+static int ref_frames_per_run(struct clzi_device *dev, int batch)
+{
+    (void)dev;
+    return batch;
+}
+
+static void *ref_alloc(struct clzi_device *dev, size_t size)
+{
+    void *p;
+
+    (void)dev;
+    if (posix_memalign(&p, 64, size ? size : 1)) return NULL;
+    return memset(p, 0, size);
+}
+
+static void ref_free(struct clzi_device *dev, void *p)
+{
+    (void)dev;
+    free(p);
+}
+
+static size_t ref_tensor_size(struct clzi_device *dev, struct clzi_shape shape)
+{
+    (void)dev;
+    return clzi_shape_count(shape) * sizeof(float);
+}
+
+static int ref_upload(struct clzi_device *dev, void *tensor, struct clzi_shape shape, const float *nchw)
+{
+    memcpy(tensor, nchw, ref_tensor_size(dev, shape));
+    return 0;
+}
+
+static int ref_download(struct clzi_device *dev, const void *tensor, struct clzi_shape shape, float *nchw)
+{
+    memcpy(nchw, tensor, ref_tensor_size(dev, shape));
+    return 0;
+}
+
+static int ref_add(struct clzi_device *dev, void *sum, const void *x, struct clzi_shape shape)
+{
+    float *s = sum;
+    const float *t = x;
+
+    (void)dev;
+    for (int64_t i = 0; i < clzi_shape_count(shape); i++) s[i] += t[i];
+    return 0;
+}
+
+static int ref_copy(struct clzi_device *dev, float *to, const float *from, int64_t count)
+{
+    (void)dev;
+    memcpy(to, from, count * sizeof *to);
+    return 0;
+}
+
+static int ref_zero(struct clzi_device *dev, float *v, int64_t count)
+{
+    (void)dev;
+    memset(v, 0, count * sizeof *v);
+    return 0;
+}
+
+static int ref_adam(struct clzi_device *dev, const struct clzi_adam *a, float *w, const float *g, float *m, float *v,
+                    int64_t count)
+{
+    const double b1 = a->beta1, b2 = a->beta2;
+    const double c1 = 1 - pow(b1, (double)a->step), c2 = 1 - pow(b2, (double)a->step);
+
+    (void)dev;
+    for (int64_t i = 0; i < count; i++) {
+        m[i] = (float)(b1 * m[i] + (1 - b1) * g[i]);
+        v[i] = (float)(b2 * v[i] + (1 - b2) * g[i] * g[i]);
+        w[i] = (float)(w[i] - a->lr * (m[i] / c1) / (sqrt(v[i] / c2) + a->eps));
+    }
+    return 0;
+}
+
+static int ref_ema(struct clzi_device *dev, float *average, const float *w, float decay, int64_t count)
+{
+    (void)dev;
+    for (int64_t i = 0; i < count; i++) average[i] = (float)((double)decay * average[i] + (1 - (double)decay) * w[i]);
+    return 0;
+}
+
+static const struct clzi_op *const ops[CLZI_OP_COUNT] = {
+    [CLZI_OP_CONV]      = &clzi_ref_conv,
+    [CLZI_OP_CONVT]     = &clzi_ref_convt,
+    [CLZI_OP_BATCHNORM] = &clzi_ref_batchnorm,
+    [CLZI_OP_ACT]       = &clzi_ref_act,
+    [CLZI_OP_ADD]       = &clzi_ref_add,
+    [CLZI_OP_CONCAT]    = &clzi_ref_concat,
+    [CLZI_OP_SHUFFLE]   = &clzi_ref_shuffle,
+    [CLZI_OP_MAXPOOL]   = &clzi_ref_maxpool,
+    [CLZI_OP_RESIZE]    = &clzi_ref_resize,
+    [CLZI_OP_DROPOUT]   = &clzi_ref_dropout,
+    [CLZI_OP_SOFTMAX]   = &clzi_ref_softmax,
+    [CLZI_OP_CLAMP]     = &clzi_ref_clamp,
+};
+
+const struct clzi_backend clzi_backend_ref = {
+    .name = "ref", .priority = 0,
+    .open = ref_open, .close = ref_close, .frames_per_run = ref_frames_per_run,
+    .alloc = ref_alloc, .free = ref_free,
+    .tensor_size = ref_tensor_size, .upload = ref_upload, .download = ref_download, .add = ref_add,
+    .write = ref_copy, .read = ref_copy, .zero = ref_zero, .adam = ref_adam, .ema = ref_ema,
+    .ops = ops,
+};

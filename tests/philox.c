@@ -1,0 +1,36 @@
+// philox.c - the random numbers are Philox4x32-10 as published.
+#include "check.h"
+#include "kernels/dropout.h"
+#include "kernels/philox.h"
+
+// Known-answer vectors of Random123 (kat_vectors, philox4x32 with 10 rounds).
+static const struct { uint32_t counter[4], key[2], want[4]; } vectors[] = {
+    { { 0, 0, 0, 0 }, { 0, 0 }, { 0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8 } },
+    { { 0xffffffff, 0xffffffff, 0xffffffff, 0xffffffff }, { 0xffffffff, 0xffffffff },
+      { 0x408f276d, 0x41c83b0e, 0xa20bc7c6, 0x6d5451fd } },
+    { { 0x243f6a88, 0x85a308d3, 0x13198a2e, 0x03707344 }, { 0xa4093822, 0x299f31d0 },       // digits of pi
+      { 0xd16cfe09, 0x94fdcceb, 0x5001e420, 0x24126ea1 } },
+};
+
+int main(void)
+{
+    CASE("philox/known_answers");
+    for (size_t i = 0; i < sizeof vectors / sizeof *vectors; i++) {
+        const struct clzk_philox r = clzk_philox(vectors[i].key, vectors[i].counter);
+        for (int k = 0; k < 4; k++) REQUIRE_INT(r.v[k], vectors[i].want[k]);
+    }
+
+    CASE("philox/uniform_is_in_0_1");
+    REQUIRE(clzk_uniform(0) == 0);
+    REQUIRE(clzk_uniform(0xffffffff) < 1);
+    REQUIRE(clzk_uniform(0x80000000) == 0.5f);
+
+    CASE("philox/dropout_streams_differ");
+    REQUIRE_INT(clzk_dropout_stream(""), (long long)0xcbf29ce484222325u);                   // FNV-1a's offset and "a"
+    REQUIRE_INT(clzk_dropout_stream("a"), (long long)0xaf63dc4c8601ec8cu);
+    REQUIRE_INT(clzk_dropout_threshold(0.5f), 0x80000000);
+    REQUIRE(clzk_dropout_block(1, 2, 3).v[0] != clzk_dropout_block(1, 2, 4).v[0]);
+    REQUIRE(clzk_dropout_block(1, 2, 3).v[0] != clzk_dropout_block(1, 3, 3).v[0]);
+    REQUIRE(clzk_dropout_block(1, 2, 3).v[0] != clzk_dropout_block(2, 2, 3).v[0]);
+    return check_end();
+}
