@@ -18,6 +18,7 @@
 #
 # Made:  WORK/out/libavfilter.so.N     the library
 #        WORK/out/missing              stock filters it lacks, one a line; empty where every -dev package was there
+#        WORK/out/stock                program, library folder and soname of the stock ffmpeg, one a line, for tests
 #        WORK/ffmpeg                   a wrapper: the installed ffmpeg with this library; also reachable as filter/ffmpeg
 #
 # Run again, it does nothing while ffmpeg, our sources and the -dev packages are the same; when only our sources have
@@ -153,7 +154,7 @@ unpack() {
 src=ffmpeg-$version
 if [ -n "$given" ] || [ ! -e "$src/RELEASE" ]; then
     if [ -n "$given" ]; then
-        [ "$src/RELEASE" -nt "$given" ] || unpack "$given"
+        [ "$given" = "$(cat "$src/.given" 2>/dev/null)" ] || { unpack "$given" && echo "$given" >"$src/.given"; }
     else
         [ -e "ffmpeg_$version.orig.tar.xz" ] || fetch
         unpack "ffmpeg_$version.orig.tar.xz"
@@ -259,6 +260,7 @@ fi
 # ---- what it has and lacks ----
 
 filters() { LD_LIBRARY_PATH=$1 "$program" -v quiet -filters | awk 'NF > 3 && $3 ~ /->/ { print $2 }' | sort; }
+printf '%s\n' "$program" "$stock" "$soname" >out/stock
 filters "$stock" >out/filters.stock
 filters "$work/out" >out/filters.ours
 comm -23 out/filters.stock out/filters.ours >out/missing

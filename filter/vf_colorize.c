@@ -7,7 +7,8 @@
 // How frames run. Each input frame is sent to the engine's stream with a place for its colour: the frame itself where it
 // may be written, so that luma is not even copied, or a new frame (gray input, shared frames). Coloured frames are
 // received in order and passed on. The filter waits for the engine only when the stream is full or the film has ended, so
-// decoding, colouring and encoding overlap although ffmpeg 5.1 runs all filters in one thread.
+// decoding, colouring and encoding overlap although ffmpeg 5.1 runs all filters in one thread. batch=1 is the exception: it
+// waits for each frame and holds none, so that none is lost where ffmpeg rebuilds its filters in mid-film.
 //
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include <dlfcn.h>
@@ -240,11 +241,13 @@ static int receive(AVFilterContext *ctx, int wait)
     return emit(ctx, &s->jobs[s->first], &made, ret);
 }
 
-static struct clz_frame describe_frame(const AVFrame *f, const struct clz_pixfmt *format)
+static struct clz_frame describe_frame(const CZContext *s, const AVFrame *f, const struct clz_pixfmt *format)
 {
     struct clz_frame frame = {
         .format = format, .width = f->width, .height = f->height, .memory = CLZ_MEMORY_HOST,
-        .range = range_of(f), .matrix = matrix_of(f), .siting = siting_of(f),
+        .range  = s->range  ? s->range  : range_of(f),
+        .matrix = s->matrix ? s->matrix : matrix_of(f),
+        .siting = s->siting ? s->siting : siting_of(f),
     };
 
     for (int p = 0; p < format->planes; p++) {
@@ -286,8 +289,8 @@ static int send(AVFilterContext *ctx, AVFrame *in)
         }
         if ((ret = av_frame_copy_props(out, in)) < 0) goto fail;
     }
-    from = describe_frame(in, in_format);
-    to   = describe_frame(out, out_format);
+    from = describe_frame(s, in, in_format);
+    to   = describe_frame(s, out, out_format);
     from.strength   = s->strength;
     from.saturation = isnan(s->saturation) ? 1 : s->saturation;
     from.skip       = ctx->is_disabled;
@@ -366,6 +369,7 @@ static int activate(AVFilterContext *ctx)
     }
     while ((ret = ff_inlink_consume_frame(inlink, &in)) > 0) {  // 3. runs commands, sets ctx->is_disabled
         ret = s->stream ? send(ctx, in) : solid_frame(ctx, in);
+        if (ret >= 0 && s->stream && s->batch == 1) ret = receive(ctx, 1);
         if (ret < 0) return ret;
     }
     if (ret < 0) return ret;
@@ -558,8 +562,8 @@ static av_cold void uninit(AVFilterContext *ctx)
     CZContext *s = ctx->priv;
 
     if (s->count)
-        av_log(ctx, AV_LOG_WARNING, "%d frames were still being coloured and are lost: the filter graph was closed or rebuilt "
-               "in mid-film (-reinit_filter 0 or batch=1 avoids that)\n", s->count);
+        av_log(ctx, AV_LOG_WARNING, "%d frames inside were given up: the filter graph was closed before its input ended "
+               "(if the film has changed its size, -reinit_filter 0 or batch=1 keeps them)\n", s->count);
     forget(s);
     if (s->engine.library) {
         s->engine.stream_close(&s->stream);
@@ -600,7 +604,7 @@ static const AVOption cz_options[] = {
         NAME("auto",    "bf16 where the device is faster with it", CLZ_PRECISION_AUTO, "precision"),
         NAME("f32",     "32-bit floats", CLZ_PRECISION_F32, "precision"),
         NAME("bf16",    "bfloat16", CLZ_PRECISION_BF16, "precision"),
-    INT("batch",        "frames to a run of the model (0: what suits the device)", batch, 0, 0, 64, NULL),
+    INT("batch",        "frames to a run of the model (0: what suits the device; 1: no frame is held back)", batch, 0, 0, 64, NULL),
     INT("size",         "short side of the picture the model sees, 32 or more (0: the model's own)", size, 0, 0, 2048, NULL),
     FLOAT("strength",   "share of the predicted colour that is used", strength, 1, 1),
     INT("luma",         "what stays of the picture", luma, CLZ_LUMA_COPY, 0, CLZ_LUMA_LSTAR, "luma"),

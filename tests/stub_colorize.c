@@ -162,7 +162,8 @@ static void colour(const struct clz_frame *in, const struct clz_frame *out)
 
     if (in->data[0] != out->data[0])
         for (int y = 0; y < out->height; y++)
-            for (int x = 0; x < out->width; x++) set(out, 0, x, y, get(in, 0, x, y));
+            memcpy(out->data[0] + y * out->stride[0], in->data[0] + y * in->stride[0],
+                   (size_t)out->width * (f->depth > 8 ? 2 : 1));
     if (in->skip && !(in->format->flags & CLZ_PIXFMT_GRAY)) {       // untouched: what colour it had stays
         for (int p = 1; p < f->planes && in->data[0] != out->data[0]; p++)
             for (int y = 0; y < h; y++)

@@ -1,0 +1,228 @@
+#!/bin/sh
+# filter.sh - the filter in the installed ffmpeg: solid colour as in the stock library, the other stock filters untouched,
+# and model mode's order, count, timeline and errors, exactly, with the stand-in engine of stub_colorize.c; then luma and
+# count with the real engine and model where both are there. Needs BUILD/filter as made by filter/build-lavfi.sh.
+#
+# The table filter_table.txt holds the references of what is bit-exact. GEN=1 prints it anew instead of comparing.
+set -u
+: "${BUILD:?the build folder}" "${SRC:?the source root}"
+BUILD=$(cd "$BUILD" && pwd) SRC=$(cd "$SRC" && pwd)
+ours=$BUILD/filter
+[ -x "$ours/ffmpeg" ] && [ -e "$ours/out/stock" ] || { echo "skip no $ours/ffmpeg: filter/build-lavfi.sh has not run"; exit 77; }
+program=$(sed -n 1p "$ours/out/stock") stockdir=$(sed -n 2p "$ours/out/stock") soname=$(sed -n 3p "$ours/out/stock")
+
+dir=$(mktemp -d) || exit 1
+trap 'rm -rf "$dir"' EXIT
+${CC:-cc} -std=gnu11 -O2 -fPIC -shared -Wl,-soname,libcolorize.so.0 -I"$SRC/engine" -o "$dir/libcolorize.so.0" \
+    "$SRC/tests/stub_colorize.c" || exit 1
+cd "$dir" || exit 1
+echo model >model.bin
+echo bad >bad.bin
+echo fail6 >fail6.bin
+COLORIZE_LIBRARY=$dir/libcolorize.so.0
+export COLORIZE_LIBRARY
+
+ffmpeg() { "$ours/ffmpeg" -nostdin -v error "$@" 2>err; }
+loud() { "$ours/ffmpeg" -nostdin -hide_banner "$@" 2>err; }
+stock() { LD_LIBRARY_PATH=$stockdir "$program" -nostdin -v error "$@" 2>err; }
+# md5 of frames: one line a frame with pts, duration, size and md5; comments away
+sums() { run_=$1 in_=$2 filter_=$3; shift 3; $run_ -f lavfi -i "$in_" -vf "$filter_" "$@" -f framemd5 - | grep -v '^#'; }
+hashes() { sed 's/.*, *//'; }
+
+cases=0 failed=0
+pass() { cases=$((cases + 1)); echo "ok   filter/$1"; }
+fault() { cases=$((cases + 1)) failed=$((failed + 1)); echo "FAIL filter/$1"; shift; [ $# = 0 ] || echo "  $*"; [ ! -s err ] || head -n 6 err | sed 's/^/  | /'; }
+check() { name=$1; shift; if "$@"; then pass "$name"; else fault "$name" "false: $*"; fi; }
+same() { name=$1; if [ -s "$2" ] && cmp -s "$2" "$3"; then pass "$name"; else fault "$name" "$(diff "$2" "$3" | head -n 4)"; fi; }
+# a run that must fail, and say so with these words
+refuse() {
+    name=$1 words=$2; shift 2
+    if "$@" >out; then fault "$name" "did not fail"; elif grep -q "$words" err; then pass "$name"; else fault "$name" "no '$words' in its messages"; fi
+}
+
+# ---- the table ----
+
+while IFS='|' read -r name source filter want; do
+    case $name in ''|'#'*) [ -z "${GEN:-}" ] || echo "$name${source:+|$source|$filter|$want}"; continue ;; esac
+    name=$(echo $name) want=$(echo $want)
+    source=$(echo "$source" | sed 's/^ *//; s/ *$//') filter=$(echo "$filter" | sed 's/^ *//; s/ *$//')
+    sums ffmpeg "$source" "$filter" >got
+    if [ "$want" = stock ]; then
+        [ -n "${GEN:-}" ] && { echo "$name | $source | $filter | stock"; continue; }
+        sums stock "$source" "$filter" >expected
+        same "table/$name" got expected
+    else
+        sum=$(md5sum <got | cut -c1-32)
+        [ -n "${GEN:-}" ] && { echo "$name | $source | $filter | $sum"; continue; }
+        if [ -s got ] && [ "$sum" = "$want" ]; then pass "table/$name"; else fault "table/$name" "md5 $sum, should be $want"; fi
+    fi
+done <"$SRC/tests/filter_table.txt"
+[ -z "${GEN:-}" ] || exit 0
+
+# ---- the library beside the stock one ----
+
+LD_LIBRARY_PATH=$stockdir "$program" -v quiet -filters | awk 'NF > 3 && $3 ~ /->/ { print $2 }' | sort >filters.stock
+"$ours/ffmpeg" -v quiet -filters | awk 'NF > 3 && $3 ~ /->/ { print $2 }' | sort >filters.ours
+sort "$ours/out/missing" filters.ours >filters.all
+same library/filters_are_the_stock_ones_but_for_those_reported filters.all filters.stock
+nm -D --defined-only "$stockdir/$soname" | awk '$2 != "A" { print $3 }' | sort >exports.stock
+nm -D --defined-only "$ours/out/$soname" | awk '$2 != "A" { print $3 }' | sort >exports.ours
+same library/exports_are_equal exports.ours exports.stock
+for filter in hue=s=0.5 gblur eq=contrast=1.2 yadif scale=80:60 crop=100:80 transpose vflip curves=vintage unsharp; do
+    sums stock testsrc2=r=5:d=1:s=162x122,format=yuv420p "$filter" >expected
+    sums ffmpeg testsrc2=r=5:d=1:s=162x122,format=yuv420p "$filter" >got
+    same "library/stock_filter_${filter%%=*}" got expected
+done
+"$ours/ffmpeg" -v error -h filter=colorize >help 2>err
+for option in model device precision batch size strength saturation luma threads hue lightness mix range matrix siting library; do
+    check "help/$option" grep -q "^ *$option  *<" help
+done
+check help/timeline grep -q "timeline through the 'enable' option" help
+
+# ---- model mode: every format and batch; luma, count, order, pts ----
+
+source=testsrc2=r=7:d=2:s=162x122
+for format in yuv420p yuv422p yuv444p yuvj420p yuvj422p yuvj444p yuv420p10 yuv422p10 yuv444p10 yuv420p12 yuv422p12 \
+              yuv444p12 yuv420p16 yuv422p16 yuv444p16 nv12 p010 p016 gray gray10 gray12 gray16; do
+    sums ffmpeg $source,format=$format colorize=model.bin:batch=1 >one
+    sums ffmpeg $source,format=$format null >grey
+    check "model/$format/count" [ "$(wc -l <one)" = 14 ]
+    hashes <one | sort >a; hashes <grey | sort >b
+    check "model/$format/every_frame_is_changed" [ "$(comm -12 a b | wc -l)" = 0 ]
+    cut -d, -f1-4 <one >a; cut -d, -f1-4 <grey >b
+    same "model/$format/pts" a b
+    for batch in 3 4 7 64; do
+        sums ffmpeg $source,format=$format colorize=model.bin:batch=$batch >got
+        same "model/$format/batch_$batch" got one
+    done
+    # luma: the first samples of a raw frame, in and out
+    case $format in nv12) bytes=1 ;; *1[026]) bytes=2 ;; *) bytes=1 ;; esac
+    ffmpeg -f lavfi -i $source,format=$format -frames:v 1 -f rawvideo -y in.raw
+    ffmpeg -f lavfi -i $source,format=$format -vf colorize=model.bin -frames:v 1 -f rawvideo -y out.raw
+    check "model/$format/luma_bit_for_bit" cmp -s -n $((162 * 122 * bytes)) in.raw out.raw
+done
+for format in yuv420p yuv444p10; do
+    sums ffmpeg $source,format=$format colorize=model.bin,extractplanes=y >got
+    sums ffmpeg $source,format=$format extractplanes=y >expected
+    same "model/$format/luma_of_all_frames" got expected
+done
+
+# ---- the film: pts, metadata, tags, early end, seeking ----
+
+sums ffmpeg $source,format=yuv420p,select='not(eq(mod(n\,3)\,1))' colorize=model.bin:batch=3 -vsync passthrough | cut -d, -f1-4 >got
+sums ffmpeg $source,format=yuv420p,select='not(eq(mod(n\,3)\,1))' null -vsync passthrough | cut -d, -f1-4 >expected
+same film/uneven_pts got expected
+ffmpeg -f lavfi -i $source,format=yuv420p -vf signalstats,colorize=model.bin:batch=4,metadata=print:file=got -f null -
+ffmpeg -f lavfi -i $source,format=yuv420p -vf signalstats,metadata=print:file=expected -f null -
+same film/metadata_stays_with_its_frame got expected
+sums ffmpeg $source,format=yuv420p colorize=model.bin:batch=1 >all
+sums ffmpeg $source,format=yuv420p colorize=model.bin:batch=4 -frames:v 5 >got
+head -n 5 all >expected
+same film/first_five_frames got expected
+sums ffmpeg $source,format=yuv420p colorize=model.bin:batch=64,trim=end_frame=5 >got
+same film/downstream_closes got expected
+check film/downstream_closes_without_a_warning [ ! -s err ]
+ffmpeg -f lavfi -i $source,format=yuv420p -c:v ffv1 -g 1 -y film.mkv
+ffmpeg -ss 1 -i film.mkv -vf colorize=model.bin:batch=4 -f framemd5 - | grep -v '^#' | hashes >got
+tail -n 7 all | hashes >expected
+same film/seek got expected
+sums ffmpeg $source,format=yuv420p 'split[a][b];[a]colorize=model.bin,nullsink;[b]null' >got
+sums ffmpeg $source,format=yuv420p null >expected
+same film/shared_frames_are_not_written got expected
+sums ffmpeg $source,format=yuv420p vflip,colorize=model.bin,vflip,extractplanes=y >got
+sums ffmpeg $source,format=yuv420p extractplanes=y >expected
+same film/bottom_up_rows got expected
+tags() { loud -f lavfi -i "$source,format=$1" -vf "$2,showinfo" -f null -; grep -o 'color_range.*color_space:[^ ]*' err | sort -u; : >err; }
+check film/gray_becomes_tagged_yuv [ "$(tags gray colorize=model.bin)" = "color_range:pc color_space:smpte170m" ]
+check film/gray_keeps_its_range_tag [ "$(tags gray setparams=range=tv,colorize=model.bin)" = "color_range:tv color_space:smpte170m" ]
+check film/tags_that_are_there_stay [ "$(tags yuv420p setparams=colorspace=bt2020nc:range=pc,colorize=model.bin)" = "color_range:pc color_space:bt2020nc" ]
+check film/tags_can_be_overruled [ "$(tags yuv420p setparams=colorspace=bt709,colorize=model.bin:matrix=bt601:range=full)" = "color_range:pc color_space:smpte170m" ]
+ffmpeg -f lavfi -i $source,format=gray -vf colorize=model.bin -pix_fmt yuv420p -c:v ffv1 -y gray.mkv
+loud -i gray.mkv
+check film/gray_takes_the_format_that_follows grep -q yuv420p err
+: >err
+
+# ---- timeline and commands: exact to the frame at every batch ----
+
+for batch in 1 4 7; do
+    sums ffmpeg $source,format=yuv420p "colorize=model.bin:batch=$batch:enable=between(n\,3\,5)" >got
+    sums ffmpeg $source,format=yuv420p null >grey
+    { sed -n 1,3p grey; sed -n 4,6p all; sed -n '7,$p' grey; } >want
+    same "timeline/batch_$batch" got want
+    sums ffmpeg $source,format=gray "colorize=model.bin:batch=$batch:enable=between(n\,3\,5)" >got
+    sums ffmpeg $source,format=gray colorize=model.bin:strength=0 >neutral
+    sums ffmpeg $source,format=gray colorize=model.bin >full
+    { sed -n 1,3p neutral; sed -n 4,6p full; sed -n '7,$p' neutral; } >want
+    same "timeline/gray_is_neutral_yuv_batch_$batch" got want
+    sums ffmpeg $source,format=yuv420p "sendcmd=c='1.0 colorize strength 0',colorize=model.bin:batch=$batch" >got
+    sums ffmpeg $source,format=yuv420p colorize=model.bin:strength=0 >neutral
+    { sed -n 1,7p all; sed -n '8,$p' neutral; } >want
+    same "command/strength_batch_$batch" got want
+done
+sums ffmpeg $source,format=yuv420p "sendcmd=c='1.0 colorize saturation 3',colorize=model.bin" >got
+sums ffmpeg $source,format=yuv420p colorize=model.bin:saturation=3 >three
+{ sed -n 1,7p all; sed -n '8,$p' three; } >want
+same command/saturation_above_one_with_a_model got want
+sums ffmpeg $source,format=yuv420p "sendcmd=c='1.0 colorize saturation 3',colorize=40" >got
+sums ffmpeg $source,format=yuv420p colorize=40 >want
+same command/saturation_above_one_without_is_refused got want
+
+# ---- a film that changes size ----
+
+for size in 160x120 96x64 176x144; do
+    ffmpeg -f lavfi -i testsrc2=r=25:d=0.4:s=$size -c:v mpeg2video -bf 0 -qscale:v 2 -f mpeg2video -y $size.m2v
+done
+cat 160x120.m2v 96x64.m2v 176x144.m2v >sizes.m2v
+sized() { v_=$1 filter_=$2; shift 2; "$ours/ffmpeg" -nostdin -v "$v_" "$@" -i sizes.m2v -vf "$filter_" -fps_mode passthrough -autoscale 0 -c:v rawvideo -f framemd5 - 2>err | grep -v '^#'; }
+sized error null >plain
+count=$(wc -l <plain)
+check size_change/the_film_has_three_sizes [ "$(cut -d, -f5 plain | sort -u | wc -l)" = 3 ]
+sized warning colorize=model.bin:batch=1 >one
+check size_change/rebuilt_graph_with_batch_1_loses_none [ "$(wc -l <one)" = "$count" -a ! -s err ]
+sized warning colorize=model.bin:batch=4 >got
+lost=$(sed -n 's/.* \([0-9]*\) frames inside.*/\1/p' err | awk '{ n += $1 } END { print n + 0 }')
+check size_change/rebuilt_graph_counts_what_is_lost [ "$lost" -gt 0 -a $(($(wc -l <got) + lost)) = "$count" ]
+for batch in 1 4 64; do
+    sized error colorize=model.bin:batch=$batch -reinit_filter 0 >got
+    same "size_change/reinit_filter_0_batch_$batch" got one
+done
+
+# ---- what must be refused, and in which words ----
+
+run() { ffmpeg -f lavfi -i "$source,format=yuv420p" -vf "$1" -f null -; }
+refuse error/missing_model "cannot open the model 'nothere.bin'" run colorize=nothere.bin
+refuse error/bad_model "a bad model file" run colorize=bad.bin
+refuse error/no_such_device "no such device" run colorize=model.bin:device=cuda
+refuse error/missing_library "cannot open the engine" run colorize=model.bin:library=/nothere/libcolorize.so.0
+COLORIZE_LIBRARY=/nothere.so refuse error/missing_library_by_environment "cannot open the engine" run colorize=model.bin
+COLORIZE_STUB_ABI=99 refuse error/other_abi "has ABI 99, this filter needs" run colorize=model.bin
+refuse error/strength_out_of_range "out of range" run colorize=model.bin:strength=2
+refuse error/stock_saturation_out_of_range "out of range" run colorize=120:1.5
+refuse error/stock_hue_out_of_range "out of range" run colorize=400
+refuse error/uncoloured_frame "could not be coloured" ffmpeg -xerror -f lavfi -i $source,format=yuv420p -vf colorize=fail6.bin:batch=1 -f framemd5 -
+check error/uncoloured_frame_is_not_given_out [ "$(grep -vc '^#' out)" -le 6 ]
+: >err
+
+# ---- the real engine ----
+
+real=$BUILD/libcolorize.so.0 model=$SRC/samples/model.bin
+if [ -e "$real" ] && [ -e "$model" ]; then
+    COLORIZE_LIBRARY=$real
+    cp "$model" real.bin
+    for format in yuv420p yuv422p10 yuv444p nv12 gray gray16; do
+        for batch in 1 4; do
+            sums ffmpeg testsrc2=r=6:d=1:s=162x122,format=$format colorize=real.bin:batch=$batch >got
+            check "real/$format/batch_$batch/count" [ "$(wc -l <got)" = 6 ]
+        done
+        case $format in nv12) bytes=1 ;; *1[026]) bytes=2 ;; *) bytes=1 ;; esac
+        ffmpeg -f lavfi -i testsrc2=r=6:d=1:s=162x122,format=$format -frames:v 1 -f rawvideo -y in.raw
+        ffmpeg -f lavfi -i testsrc2=r=6:d=1:s=162x122,format=$format -vf colorize=real.bin -frames:v 1 -f rawvideo -y out.raw
+        check "real/$format/luma_bit_for_bit" cmp -s -n $((162 * 122 * bytes)) in.raw out.raw
+    done
+    refuse real/bad_model . ffmpeg -f lavfi -i $source -vf colorize=bad.bin -f null -
+else
+    echo "skip filter/real: no $real or no $model"
+fi
+
+echo "$cases cases, $failed failed"
+[ $failed = 0 ]
