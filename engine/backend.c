@@ -78,7 +78,7 @@ int clzi_device_open(struct clzi_device **dev, const char *name, const struct cl
         int ret;
         snprintf(known + strlen(known), sizeof known - strlen(known), ", %s", clzi_backends[i]->name);
         if (!names(name, clzi_backends[i]->name, &p.index)) continue;
-        if (p.index < 0) return clzi_fail(&params->log, -EINVAL, "device %s: the part after the colon is no number", name);
+        if (p.index < 0) return clzi_fail(&params->log, -EINVAL, "device %s: no number after the colon", name);
         if ((ret = clzi_backends[i]->open(dev, &p)) < 0)
             return clzi_fail(&params->log, ret, "device %s does not open: %s", name, strerror(-ret));
         announce(*dev, "as asked for");

@@ -1,6 +1,6 @@
-// philox.h - Philox4x32-10, a counter-based random number generator (Salmon, Moraes, Dror and Shaw, "Parallel random numbers:
-// as easy as 1, 2, 3", SC 2011). A number is a function of key and counter alone, so it does not matter which thread makes it,
-// in what order, or whether a run was interrupted before. Compiled by C and CUDA compilers alike.
+// philox.h - counter-based random numbers: Philox4x32-10 (Salmon, Moraes, Dror, Shaw 2011, "Parallel random numbers:
+// as easy as 1, 2, 3"). The same key and counter give the same numbers, so nothing depends on threads or on what was
+// drawn before. Compiled by C and CUDA compilers alike.
 #ifndef CLZK_PHILOX_H
 #define CLZK_PHILOX_H
 #include <stdint.h>
@@ -11,29 +11,33 @@
 #define CLZK_PHILOX_FN static inline
 #endif
 
-struct clzk_philox { uint32_t v[4]; };      // four random words
-
-// key: what the stream belongs to (a seed); counter: which four words of it.
-CLZK_PHILOX_FN struct clzk_philox clzk_philox(const uint32_t key[2], const uint32_t counter[4])
+// The function itself, as published: counter of four words, key of two.
+CLZK_PHILOX_FN void clzk_philox4x32(const uint32_t counter[4], const uint32_t key[2], uint32_t out[4])
 {
-    uint32_t k0 = key[0], k1 = key[1];
-    uint32_t c0 = counter[0], c1 = counter[1], c2 = counter[2], c3 = counter[3];
-    struct clzk_philox r;
+    uint32_t c0 = counter[0], c1 = counter[1], c2 = counter[2], c3 = counter[3], k0 = key[0], k1 = key[1];
 
     for (int round = 0; round < 10; round++) {
-        const uint64_t p0 = (uint64_t)0xd2511f53u * c0, p1 = (uint64_t)0xcd9e8d57u * c2;
+        const uint64_t p0 = (uint64_t)0xD2511F53u * c0, p1 = (uint64_t)0xCD9E8D57u * c2;
         c0 = (uint32_t)(p1 >> 32) ^ c1 ^ k0;
         c1 = (uint32_t)p1;
         c2 = (uint32_t)(p0 >> 32) ^ c3 ^ k1;
         c3 = (uint32_t)p0;
-        k0 += 0x9e3779b9u;                  // golden ratio
-        k1 += 0xbb67ae85u;                  // sqrt(3) - 1
+        k0 += 0x9E3779B9u;
+        k1 += 0xBB67AE85u;
     }
-    r.v[0] = c0;
-    r.v[1] = c1;
-    r.v[2] = c2;
-    r.v[3] = c3;
-    return r;
+    out[0] = c0;
+    out[1] = c1;
+    out[2] = c2;
+    out[3] = c3;
+}
+
+// Four words of 32 bits for a key (a seed) and a counter of two halves.
+CLZK_PHILOX_FN void clzk_philox(uint64_t key, uint64_t high, uint64_t low, uint32_t out[4])
+{
+    const uint32_t counter[4] = { (uint32_t)low, (uint32_t)(low >> 32), (uint32_t)high, (uint32_t)(high >> 32) };
+    const uint32_t k[2] = { (uint32_t)key, (uint32_t)(key >> 32) };
+
+    clzk_philox4x32(counter, k, out);
 }
 
 // Uniform in [0, 1), on a grid of 2^-24: every value is exact in a float.

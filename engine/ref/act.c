@@ -1,4 +1,4 @@
-// act.c - activations, alone or fused. Every one of them is monotonic, so its slope can be told from y; x need not be kept.
+// act.c - activations, alone or fused. All of them are monotonic, so the slope can be told from y; x need not be kept.
 #include <math.h>
 
 #include "ref.h"
@@ -39,7 +39,8 @@ static void slope_times_dy(const struct clzi_call *c, float *dz)
     const float *y = c->y, *dy = c->dy;
 
 #pragma omp parallel for num_threads(clzi_ref_threads(c))
-    for (int64_t i = 0; i < clzi_shape_count(c->ys); i++) dz[i] = (float)(dy[i] * clzi_ref_act_slope(&c->node->attr, y[i]));
+    for (int64_t i = 0; i < clzi_shape_count(c->ys); i++)
+        dz[i] = (float)(dy[i] * clzi_ref_act_slope(&c->node->attr, y[i]));
 }
 
 void clzi_ref_act_plan(struct clzi_call *c)

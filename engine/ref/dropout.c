@@ -1,5 +1,5 @@
-// dropout.c - in training each element is zeroed with probability p and the others are multiplied by 1 / (1 - p); otherwise
-// y = x. Which elements: kernels/dropout.h. backward() makes the same mask again from c->seed, so nothing is kept.
+// dropout.c - in training each element is zeroed with probability p and the others are multiplied by 1 / (1 - p);
+// otherwise y = x. Which elements: kernels/dropout.h. backward() makes the mask again from c->seed; nothing is kept.
 #include <string.h>
 
 #include "kernels/dropout.h"
@@ -17,8 +17,9 @@ static void mask(const struct clzi_call *c, const float *from, float *to)
         return;
     }
     for (int64_t i = 0; i < count; i += 4) {
-        const struct clzk_philox r = clzk_dropout_block(c->seed, stream, i / 4);
-        for (int k = 0; k < 4 && i + k < count; k++) to[i + k] = r.v[k] >= threshold ? from[i + k] * scale : 0;
+        uint32_t words[4];
+        clzk_dropout_block(c->seed, stream, i / 4, words);
+        for (int k = 0; k < 4 && i + k < count; k++) to[i + k] = words[k] >= threshold ? from[i + k] * scale : 0;
     }
 }
 

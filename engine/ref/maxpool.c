@@ -1,5 +1,5 @@
-// maxpool.c - largest value of each window; what lies outside the picture is -inf, so never chosen (pad <= k / 2: every window
-// holds a pixel). The gradient goes to the first maximum in scan order. NaN wins over every number, as in PyTorch.
+// maxpool.c - largest value of each window; what lies outside the picture is -inf, so never chosen (pad <= k / 2: every
+// window holds a pixel). The gradient goes to the first maximum in scan order. NaN wins over numbers, as in PyTorch.
 #include <math.h>
 #include <string.h>
 

@@ -1,7 +1,8 @@
 // norm.c - batch normalisation (Ioffe and Szegedy 2015) with a fused activation:
 //     xhat = (x - mean) / sqrt(var + eps);  y = act(gamma xhat + beta), per channel.
 // In training mean and var are the batch's (var divided by the count) and the running statistics move towards them by
-// `momentum` (var then divided by the count - 1, as PyTorch does). Otherwise the running statistics are used, as constants.
+// `momentum` (var then divided by the count - 1, as PyTorch does). Otherwise the running statistics are used, as
+// constants.
 // Parameters: w[0] gamma, w[1] beta, w[2] running mean, w[3] running var.
 #include <math.h>
 
@@ -56,7 +57,7 @@ static int forward(struct clzi_call *c)
     return 0;
 }
 
-// With g = dz, means taken over the batch: dx = gamma / sqrt(var + eps) (g - mean(g) - xhat mean(g xhat)), where the two means
+// With g = dz and means over the batch: dx = gamma / sqrt(var + eps) (g - mean(g) - xhat mean(g xhat)), where the means
 // are there only because the statistics depend on x.
 static int backward(struct clzi_call *c)
 {

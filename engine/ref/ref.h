@@ -1,12 +1,14 @@
-// ref.h - what the files of the reference backend share. The reference defines what each op means and is the oracle of the
-// tests: plain loops over dense NCHW f32 in host memory, sums in double. It is not meant to be fast; still, the outer loops
-// are shared among threads, each output element being made by one thread alone, so that results do not depend on their number.
+// ref.h - what the files of the reference backend share. The reference defines what each op means and is the oracle of
+// the tests: plain loops over dense NCHW f32 in host memory, sums in double. It is not meant to be fast; still, the
+// outer loops are shared among threads, each output element being made by one thread alone, so that results do not
+// depend on their number.
 #ifndef CLZI_REF_H
 #define CLZI_REF_H
 #include "backend.h"
 
-extern const struct clzi_op clzi_ref_conv, clzi_ref_convt, clzi_ref_batchnorm, clzi_ref_act, clzi_ref_add, clzi_ref_concat,
-    clzi_ref_shuffle, clzi_ref_maxpool, clzi_ref_resize, clzi_ref_dropout, clzi_ref_softmax, clzi_ref_clamp;
+extern const struct clzi_op clzi_ref_conv, clzi_ref_convt, clzi_ref_batchnorm, clzi_ref_act, clzi_ref_add,
+    clzi_ref_concat, clzi_ref_shuffle, clzi_ref_maxpool, clzi_ref_resize, clzi_ref_dropout, clzi_ref_softmax,
+    clzi_ref_clamp;
 
 static inline int clzi_ref_threads(const struct clzi_call *c) { return clzi_device_base(c->dev)->threads; }
 static inline bool clzi_ref_wants_gradient(const struct clzi_call *c)
@@ -28,15 +30,16 @@ double clzi_ref_act_slope(const struct clzi_attr *attr, double y);     // dy/dz,
 // y = act(z), in place.
 void clzi_ref_act_forward(const struct clzi_call *c);
 
-// For an op with a fused activation: its plan() calls _plan, which asks for y and for scratch; backward() gets the gradient
-// before the activation from _backward: c->dy itself where there is none, else in c->scratch.
+// For an op with a fused activation: its plan() calls _plan, which asks for y and for scratch; backward() gets the
+// gradient before the activation from _backward: c->dy itself where there is none, else in c->scratch.
 void clzi_ref_act_plan(struct clzi_call *c);
 const float *clzi_ref_act_backward(const struct clzi_call *c);
 
 // ---- window.c: the arithmetic of convolution ----
 
-// Two pictures joined by a sliding window: pixel (y, x) of `small` meets pixels (y stride - pad + ky, x stride - pad + kx) of
-// `big`, 0 <= ky, kx < k; what lies outside big is zero. conv goes from big to small, convt from small to big.
+// Two pictures joined by a sliding window: pixel (y, x) of `small` meets the pixels (y stride - pad + ky,
+// x stride - pad + kx) of `big`, 0 <= ky, kx < k; what lies outside big is zero. conv goes from big to small, convt from
+// small to big.
 // Weights are w[channel of small][channel of big][ky][kx], as PyTorch keeps them for both.
 struct clzi_ref_window {
     struct clzi_shape big, small;

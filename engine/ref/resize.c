@@ -1,5 +1,5 @@
 // resize.c - bilinear enlargement with half-pixel centres and repeated edges: PyTorch's interpolate(mode="bilinear",
-// align_corners=False). Output pixel i lies at (i + 0.5) / factor - 0.5 of the input. The gradient is the exact transpose.
+// align_corners=False). Output pixel i lies at (i + 0.5) / factor - 0.5 of the input. The gradient is the transpose.
 #include <math.h>
 #include <string.h>
 

@@ -1,4 +1,5 @@
-// shuffle.c - PixelShuffle (Shi et al. 2016): channel c f^2 + i f + j of x becomes the pixels (y f + i, x f + j) of channel c.
+// shuffle.c - PixelShuffle (Shi et al. 2016): channel c f^2 + i f + j of x becomes the pixels (y f + i, x f + j) of
+// channel c.
 #include "ref.h"
 
 // Index in x of the element that stands at (n, k, row, column) of y.

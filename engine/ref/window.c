@@ -1,4 +1,4 @@
-// window.c - the arithmetic that conv and convt share: a sliding window forwards, its transpose, and the weights' gradient.
+// window.c - the arithmetic that conv and convt share: a sliding window, its transpose, and the weights' gradient.
 #include "ref.h"
 
 // One pixel of small.
@@ -36,7 +36,7 @@ void clzi_ref_window_shrink(const struct clzi_ref_window *g, const float *big, c
 }
 
 // One pixel of big: window offset (ky, kx) joins it to pixel ((y + pad - ky) / stride, ...) of small, if that is whole.
-static double gather_transposed(const struct clzi_ref_window *g, const float *small, const float *w, int n, int y, int x)
+static double gather_back(const struct clzi_ref_window *g, const float *small, const float *w, int n, int y, int x)
 {
     const int64_t step = (int64_t)g->big.c * g->k * g->k;   // from one channel of small to the next, in w
     double sum = 0;
@@ -47,10 +47,10 @@ static double gather_transposed(const struct clzi_ref_window *g, const float *sm
         for (int kx = 0; kx < g->k; kx++) {
             const int sx = x + g->pad - kx;
             const float *wk = w + ky * g->k + kx;
-            const float *s = clzi_ref_plane(small, g->small, n, 0) + (int64_t)(sy / g->stride) * g->small.w + sx / g->stride;
+            const int64_t at = (int64_t)(sy / g->stride) * g->small.w + sx / g->stride;
             if (sx < 0 || sx % g->stride || sx / g->stride >= g->small.w) continue;
             for (int c = 0; c < g->small.c; c++)
-                sum += (double)wk[c * step] * s[(int64_t)c * g->small.h * g->small.w];
+                sum += (double)wk[c * step] * clzi_ref_plane(small, g->small, n, c)[at];
         }
     }
     return sum;
@@ -66,7 +66,7 @@ void clzi_ref_window_grow(const struct clzi_ref_window *g, const float *small, c
             const float *wc = w + (int64_t)c * g->k * g->k;
             float *out = big + (clzi_ref_plane(big, b, n, c) - big);
             for (int y = 0; y < b.h; y++)
-                for (int x = 0; x < b.w; x++) *out++ = (float)gather_transposed(g, small, wc, n, y, x);
+                for (int x = 0; x < b.w; x++) *out++ = (float)gather_back(g, small, wc, n, y, x);
         }
 }
 
