@@ -1,0 +1,261 @@
+// main.c - colorize-train: the commands.
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "engine/model.h"
+#include "nets.h"
+#include "progress.h"
+#include "run.h"
+#include "validate.h"
+
+enum { EXIT_USAGE = 2, EXIT_DATA = 65, EXIT_IO = 74 };
+
+static volatile sig_atomic_t stop_signal;   // what a handler may touch
+static volatile int stop, save_now;
+
+static void on_signal(int signal)
+{
+    if (signal == SIGUSR1) {
+        save_now = 1;
+        return;
+    }
+    if (stop) _Exit(128 + signal);          // twice: now
+    stop_signal = signal;
+    stop = 1;
+}
+
+static void catch_signals(void)
+{
+    struct sigaction a = { .sa_handler = on_signal, .sa_flags = SA_RESTART };
+
+    sigaction(SIGINT, &a, NULL);
+    sigaction(SIGTERM, &a, NULL);
+    sigaction(SIGUSR1, &a, NULL);
+    signal(SIGPIPE, SIG_IGN);
+}
+
+static void print_message(void *priv, enum clz_log_level level, const char *msg)
+{
+    static const char *const words[] = { "error: ", "warning: ", "", "", "" };
+    struct clzt_console *console = priv;
+
+    if (console->progress) clzt_progress_clear(console->progress);
+    fprintf(stderr, "%s%s\n", words[level], msg);
+}
+
+static int exit_status(int ret)
+{
+    switch (ret) {
+    case -EINTR:  return 128 + stop_signal;
+    case -EINVAL: return EXIT_USAGE;
+    case -EDOM:
+    case -EBADMSG: return EXIT_DATA;
+    case -ENOSPC:
+    case -EIO:    return EXIT_IO;
+    default:      return ret < 0;
+    }
+}
+
+// Errors that had no message of their own where they arose.
+static int finish(int ret)
+{
+    if (ret == -ENOMEM) fprintf(stderr, "error: out of memory\n");
+    else if (ret == -EINTR) fprintf(stderr, "stopped; a checkpoint was written, `colorize-train resume` goes on\n");
+    return exit_status(ret);
+}
+
+// ---- commands ----
+
+struct command {
+    const char *name, *usage, *help;
+    int (*run)(int argc, char **argv, const struct clz_log *log);
+};
+
+static int set_all(struct clzt_recipe *r, int argc, char **argv, const struct clz_log *log)
+{
+    int ret = 0;
+
+    for (int i = 0; i < argc && ret >= 0; i++) ret = clzt_recipe_set(r, argv[i], log);
+    return ret;
+}
+
+static int train_recipe(const char *path, int argc, char **argv, const struct clz_log *log)
+{
+    struct clzt_recipe *r = NULL;
+    int ret = clzt_recipe_create(&r);
+
+    if (ret >= 0) ret = clzt_recipe_load(r, path, log);
+    if (ret >= 0) ret = set_all(r, argc, argv, log);
+    if (ret >= 0) ret = clzt_recipe_check(r, log);
+    if (ret >= 0) ret = clzt_recipe_absolute(r);
+    if (ret >= 0) {
+        catch_signals();
+        ret = clzt_run(r, log, log->priv, &stop, &save_now);
+    }
+    clzt_recipe_destroy(&r);
+    return ret;
+}
+
+static int train(int argc, char **argv, const struct clz_log *log)
+{
+    return argc < 1 ? -EINVAL : train_recipe(argv[0], argc - 1, argv + 1, log);
+}
+
+static char *in_folder(const char *folder, const char *name)
+{
+    char *path = NULL;
+    return asprintf(&path, "%s/%s", folder, name) < 0 ? NULL : path;
+}
+
+static int resume(int argc, char **argv, const struct clz_log *log)
+{
+    char *path = argc < 1 ? NULL : in_folder(argv[0], "recipe.yaml");
+    int ret = argc < 1 ? -EINVAL : path ? train_recipe(path, argc - 1, argv + 1, log) : -ENOMEM;
+
+    free(path);
+    return ret;
+}
+
+static int export_model(int argc, char **argv, const struct clz_log *log)
+{
+    static const struct { const char *name; enum clzi_dtype dtype; } types[] = {
+        { "f16", CLZI_F16 }, { "f32", CLZI_F32 }, { "bf16", CLZI_BF16 }
+    };
+    struct clzt_recipe *r = NULL;
+    enum clzi_dtype dtype = CLZI_F16;
+    char *path = argc < 2 ? NULL : in_folder(argv[0], "recipe.yaml");
+    int ret = argc < 2 ? -EINVAL : path ? 0 : -ENOMEM, known = argc < 3;
+
+    for (size_t i = 0; i < sizeof types / sizeof *types && argc > 2; i++)
+        if (!strcmp(argv[2], types[i].name)) known = 1, dtype = types[i].dtype;
+    if (ret >= 0 && !known) {
+        fprintf(stderr, "error: number format \"%s\" is none of f16, f32, bf16\n", argv[2]);
+        ret = -EINVAL;
+    }
+    if (ret >= 0) ret = clzt_recipe_create(&r);
+    if (ret >= 0) ret = clzt_recipe_load(r, path, log);
+    if (ret >= 0) ret = clzt_recipe_check(r, log);
+    if (ret >= 0) ret = clzt_run_export(r, argv[1], dtype, log);
+    if (ret == -ENOENT) fprintf(stderr, "error: %s has no checkpoint\n", argv[0]);
+    clzt_recipe_destroy(&r);
+    free(path);
+    return ret;
+}
+
+static int val(int argc, char **argv, const struct clz_log *log)
+{
+    struct clzt_recipe *r = NULL;
+    struct clz_model *m = NULL;
+    struct clzi_device *dev = NULL;
+    struct clzt_dataset *data = NULL;
+    struct clzt_validation v;
+    double mean[2], saturation = 1;
+    const char *sheet = NULL;
+    int ret = argc < 2 ? -EINVAL : clzt_recipe_create(&r);
+
+    for (int i = 1; i < argc && ret >= 0; i++) {
+        if (!strncmp(argv[i], "sheet=", 6)) sheet = argv[i] + 6;
+        else if (!strncmp(argv[i], "saturation=", 11)) saturation = atof(argv[i] + 11);
+        else ret = clzt_recipe_set(r, argv[i], log);
+    }
+    if (ret >= 0) ret = clzi_model_read(&m, argv[0], log);
+    if (ret >= 0)
+        ret = clzi_device_open(&dev, *r->device ? r->device : NULL,
+                               &(struct clzi_device_params){ .threads = r->threads, .precision = r->precision, .log = *log });
+    if (ret >= 0)
+        ret = clzt_dataset_open(&data, &(struct clzt_dataset_params){
+            .paths = (const char *const *)r->val.items, .path_count = r->val.count, .scale = r->scale, .min_side = r->size,
+            .threads = r->threads, .log = *log });
+    if (ret >= 0) ret = clzt_dataset_colours(data, 0, mean, NULL);
+    if (ret >= 0)
+        ret = clzt_validate(dev, m->graph, m->values, data,
+                            &(struct clzt_validate_params){ .size = r->size, .batch = r->batch, .pictures = r->val_pictures,
+                                                            .luma = r->luma, .mean = { mean[0], mean[1] },
+                                                            .saturation = (float)saturation, .sheet = sheet,
+                                                            .sheet_pictures = r->sheet_pictures, .workers = r->workers }, &v);
+    if (ret >= 0) clzt_scores_print(stdout, &v.model, &v.grey, &v.mean);
+    clzt_dataset_close(&data);
+    clzi_device_close(&dev);
+    clz_model_close(&m);
+    clzt_recipe_destroy(&r);
+    return ret;
+}
+
+static int info(int argc, char **argv, const struct clz_log *log)
+{
+    struct clz_model *m = NULL;
+    int ret = argc < 1 ? -EINVAL : clzi_model_read(&m, argv[0], log);
+
+    if (ret < 0) return ret;
+    printf("net         %s, %d nodes, %lld parameters\n", m->facts.arch, m->graph->node_count,
+           (long long)clzi_graph_trainable_count(m->graph));
+    printf("input       L* of %s, L / %g - %g; answer ab / %g\n",
+           strcmp(m->facts.input, "lstar") ? "the grey pixel with the frame's luma" : "the colour pixel", m->facts.l_scale,
+           m->facts.l_offset, m->facts.ab_scale);
+    printf("size        short side %d, multiples of %d\n", m->facts.size, m->facts.stride);
+    printf("training    %s\n", m->facts.train);
+    printf("license     %s\n", m->facts.license);
+    printf("sha256      %s (of the weights; verified)\n", m->facts.sha256);
+    clz_model_close(&m);
+    return 0;
+}
+
+static int keys(int argc, char **argv, const struct clz_log *log)
+{
+    (void)log;
+    return clzt_recipe_print_keys(stdout, argc > 0 && !strcmp(argv[0], "--markdown"));
+}
+
+static int nets(int argc, char **argv, const struct clz_log *log)
+{
+    (void)argc, (void)argv, (void)log;
+    for (const struct clzt_net *const *net = clzt_nets; *net; net++) printf("%-16s %s\n", (*net)->name, (*net)->help);
+    return 0;
+}
+
+static const struct command commands[] = {
+    { "train",  "RECIPE.yaml [key=value ...]", "train, going on where the run folder stopped", train },
+    { "resume", "RUN [key=value ...]", "go on with a run, by its folder", resume },
+    { "val",    "MODEL.bin val=PATH [size=128] [batch=16] [sheet=OUT.png] [saturation=1] [key=value ...]",
+      "scores beside grey and mean colour", val },
+    { "export", "RUN OUT.bin [f16|f32|bf16]", "newest checkpoint as a model file", export_model },
+    { "info",   "MODEL.bin", "what a model file says of itself", info },
+    { "nets",   "", "the networks a recipe can name", nets },
+    { "keys",   "[--markdown]", "all keys of recipes with defaults and ranges", keys },
+};
+
+static int help(FILE *file)
+{
+    fprintf(file, "colorize-train %s: trains and judges models for the colorize filter\n\n", clz_version());
+    for (size_t i = 0; i < sizeof commands / sizeof *commands; i++)
+        fprintf(file, "  colorize-train %s %s\n        %s\n", commands[i].name, commands[i].usage, commands[i].help);
+    fprintf(file, "\nSignals: INT or TERM stop after the step with a checkpoint (twice: at once), USR1 writes a checkpoint.\n"
+                  "Exit status: 0 done, 2 wrong use or recipe, 65 bad data or a loss that is not finite, 74 disk, 130/143 stopped.\n");
+    return file == stdout ? 0 : EXIT_USAGE;
+}
+
+int main(int argc, char **argv)
+{
+    struct clzt_console console = { NULL };
+    const struct clz_log log = { print_message, &console, CLZ_LOG_INFO };
+
+    if (argc < 2) return help(stderr);
+    if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h") || !strcmp(argv[1], "help")) return help(stdout);
+    if (!strcmp(argv[1], "--version")) {
+        printf("colorize-train %s\n", clz_version());
+        return 0;
+    }
+    for (size_t i = 0; i < sizeof commands / sizeof *commands; i++) {
+        int ret;
+        if (strcmp(argv[1], commands[i].name)) continue;
+        ret = commands[i].run(argc - 2, argv + 2, &log);
+        if (ret == -EINVAL && argc == 2) fprintf(stderr, "usage: colorize-train %s %s\n", commands[i].name, commands[i].usage);
+        return finish(ret);
+    }
+    fprintf(stderr, "error: no command \"%s\"; colorize-train --help lists them\n", argv[1]);
+    return EXIT_USAGE;
+}

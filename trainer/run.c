@@ -1,0 +1,529 @@
+// run.c - a training run from recipe to model file.
+#include <errno.h>
+#include <stdarg.h>
+#include <inttypes.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+
+#include "checkpoint.h"
+#include "engine/log.h"
+#include "nets.h"
+#include "progress.h"
+#include "run.h"
+#include "step.h"
+#include "validate.h"
+
+enum { BAD_STEPS_IN_A_ROW = 50, FAILED_SAVES = 3 };
+
+struct run {
+    struct clzt_recipe *recipe;
+    const struct clz_log *log;
+    struct clzt_console *console;
+    const volatile int *stop;
+    volatile int *save;
+    const struct clzt_net *net;
+    struct clzi_device *dev;
+    struct clzi_graph *graph;
+    struct clzt_dataset *train, *val;
+    struct clzt_loader *loader;
+    struct clzt_step *step;
+    struct clzt_progress *progress;
+    struct clzt_csv *csv;
+    struct clzt_ab_weights rarity;
+    double mean[2];                         // of the training set, ab / 110
+    float **values;                         // host copy of the parameters, for starting, validating and saving
+    float *blobs[CLZT_KEPT_COUNT];
+    int64_t number;                         // steps done
+    double seconds;                         // trained so far, earlier sittings included
+    struct clzt_smooth smooth[CLZT_MAX_LOSSES];
+    int bad_steps, failed_saves;
+};
+
+static char *path_in(const struct run *r, const char *format, ...) __attribute__((format(printf, 2, 3)));
+static char *path_in(const struct run *r, const char *format, ...)
+{
+    char *name = NULL, *path = NULL;
+    va_list args;
+
+    va_start(args, format);
+    if (vasprintf(&name, format, args) < 0) name = NULL;
+    va_end(args);
+    if (!name || asprintf(&path, "%s/%s", r->recipe->run, name) < 0) path = NULL;
+    free(name);
+    return path;
+}
+
+static double now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return t.tv_sec + 1e-9 * t.tv_nsec;
+}
+
+static int64_t parameter_count(const struct clzi_graph *g)
+{
+    int64_t count = 0;
+    for (int i = 0; i < g->param_count; i++) count += clzi_param_count(&g->params[i]);
+    return count;
+}
+
+static void values_free(const struct clzi_graph *g, float ***values)
+{
+    for (int i = 0; *values && i < g->param_count; i++) free((*values)[i]);
+    free(*values);
+    *values = NULL;
+}
+
+static float **values_new(const struct clzi_graph *g)
+{
+    float **values = calloc((size_t)g->param_count + 1, sizeof *values);
+
+    for (int i = 0; values && i < g->param_count; i++) {
+        values[i] = calloc(clzi_param_count(&g->params[i]), sizeof(float));
+        if (!values[i]) values_free(g, &values);
+    }
+    return values;
+}
+
+// ---- checkpoints: one blob a kind, all parameters one after the other; state: lines "key value" ----
+
+static int collect(struct run *r, enum clzt_kept kind, float *to)
+{
+    int ret = 0;
+
+    for (int i = 0; i < r->graph->param_count && ret >= 0; i++) {
+        if (clzt_step_has(r->step, kind, i)) ret = clzt_step_read(r->step, kind, i, to);
+        to += clzi_param_count(&r->graph->params[i]);
+    }
+    return ret;
+}
+
+static int save(struct run *r)
+{
+    struct clzt_blob blobs[CLZT_KEPT_COUNT];
+    const size_t size = parameter_count(r->graph) * sizeof(float);
+    char *dir = path_in(r, "ckpt"), state[512];
+    int count = 0, ret = dir ? 0 : -ENOMEM;
+
+    for (int kind = 0; kind < CLZT_KEPT_COUNT && ret >= 0; kind++) {
+        if (!r->blobs[kind]) continue;
+        ret = collect(r, kind, r->blobs[kind]);
+        blobs[count++] = (struct clzt_blob){ clzt_kept_names[kind], r->blobs[kind], size };
+    }
+    snprintf(state, sizeof state, "net %s\nstep %" PRId64 "\nseconds %.1f\nrecipe %016" PRIx64 "\ndata %016" PRIx64 "\nengine %s\n",
+             r->net->name, r->number, r->seconds, clzt_recipe_hash(r->recipe), clzt_dataset_hash(r->train), clz_version());
+    if (ret >= 0) ret = clzt_checkpoint_save(dir, r->number, blobs, count, state, r->recipe->keep, r->log);
+    free(dir);
+    if (ret >= 0) {
+        r->failed_saves = 0;
+        return 0;
+    }
+    if (++r->failed_saves >= FAILED_SAVES) return ret;
+    clzi_log(r->log, CLZ_LOG_WARNING, "step %" PRId64 ": checkpoint not written (%s); earlier ones are kept, training goes on",
+             r->number, strerror(-ret));
+    return 0;
+}
+
+static uint64_t state_hash(const char *state, const char *key)
+{
+    const char *line = strstr(state, key);
+    return line ? strtoull(line + strlen(key), NULL, 16) : 0;
+}
+
+static int check_state(struct run *r, const struct clzt_checkpoint *c)
+{
+    const struct { const char *key, *what; uint64_t now; } facts[2] = {
+        { "\nrecipe ", "recipe", clzt_recipe_hash(r->recipe) }, { "\ndata ", "training pictures", clzt_dataset_hash(r->train) },
+    };
+
+    for (int i = 0; i < 2; i++)
+        if (state_hash(c->state, facts[i].key) != facts[i].now && r->recipe->resume != CLZT_RESUME_FORCE)
+            return clzi_fail(r->log, -EINVAL, "%s: step %" PRId64 " was trained with another %s; say resume=force to go on all the "
+                             "same, or another run=", r->recipe->run, c->step, facts[i].what);
+    return 0;
+}
+
+// -ENOENT: there is no checkpoint.
+static int load(struct run *r)
+{
+    const size_t size = parameter_count(r->graph) * sizeof(float);
+    struct clzt_checkpoint *c = NULL;
+    char *dir = path_in(r, "ckpt"), *seconds;
+    int ret = dir ? clzt_checkpoint_load(&c, dir, r->log) : -ENOMEM;
+
+    if (ret >= 0 && r->recipe->resume == CLZT_RESUME_NEVER)
+        ret = clzi_fail(r->log, -EEXIST, "%s has checkpoints up to step %" PRId64 "; choose another run= or resume=auto",
+                        r->recipe->run, c->step);
+    if (ret >= 0) ret = check_state(r, c);
+    for (int kind = 0; kind < CLZT_KEPT_COUNT && ret >= 0; kind++) {
+        const float *from = r->blobs[kind] ? clzt_checkpoint_blob(c, clzt_kept_names[kind], size) : NULL;
+        if (r->blobs[kind] && !from)
+            ret = clzi_fail(r->log, -EBADMSG, "%s/step-%" PRId64 ": no %s of %zu bytes: another net?", dir, c->step,
+                            clzt_kept_names[kind], size);
+        for (int i = 0; from && i < r->graph->param_count && ret >= 0; i++) {
+            if (clzt_step_has(r->step, kind, i)) ret = clzt_step_write(r->step, kind, i, from);
+            from += clzi_param_count(&r->graph->params[i]);
+        }
+    }
+    if (ret >= 0) {
+        r->number = c->step;
+        seconds = strstr(c->state, "\nseconds ");
+        r->seconds = seconds ? strtod(seconds + 9, NULL) : 0;
+        clzi_log(r->log, CLZ_LOG_INFO, "going on from step %" PRId64, r->number);
+    }
+    clzt_checkpoint_destroy(&c);
+    free(dir);
+    return ret;
+}
+
+// ---- validation and the model file ----
+
+static int read_values(struct run *r)
+{
+    const enum clzt_kept kind = r->recipe->ema > 0 ? CLZT_AVERAGE : CLZT_WEIGHTS;
+    int ret = 0;
+
+    for (int i = 0; i < r->graph->param_count && ret >= 0; i++) ret = clzt_step_read(r->step, kind, i, r->values[i]);
+    return ret;
+}
+
+static void show_progress(void *priv, int64_t done, int64_t total)
+{
+    (void)total;
+    clzt_progress_update(priv, done, NULL);
+}
+
+static void csv_row(struct run *r, const double *loss, double lr, double rate, const struct clzt_scores *scores)
+{
+    double row[CLZT_MAX_LOSSES + 32];
+    int n = 0;
+
+    row[n++] = lr;
+    row[n++] = rate;
+    for (int i = 0; clzt_losses[i].name; i++) row[n++] = loss ? loss[i] : NAN;
+    for (int i = 0; clzt_score_list[i].name; i++) row[n++] = scores ? clzt_score(scores, &clzt_score_list[i]) : NAN;
+    clzt_csv_add(r->csv, r->number, row);
+}
+
+static int open_csv(struct run *r)
+{
+    const char *names[CLZT_MAX_LOSSES + 36];
+    char *path = path_in(r, "metrics.csv");
+    int n = 0, ret;
+
+    names[n++] = "step";
+    names[n++] = "lr";
+    names[n++] = "pictures_per_s";
+    for (int i = 0; clzt_losses[i].name; i++) names[n++] = clzt_losses[i].name;
+    for (int i = 0; clzt_score_list[i].name; i++) names[n++] = clzt_score_list[i].name;
+    names[n] = NULL;
+    // the losses of training and the scores of validation share names such as l1
+    for (int i = 3; clzt_losses[i - 3].name; i++)
+        for (int k = 0; clzt_score_list[k].name; k++)
+            if (!strcmp(names[i], clzt_score_list[k].name)) names[i] = "train_l1";
+    ret = path ? clzt_csv_open(&r->csv, path, names, r->number, r->log) : -ENOMEM;
+    free(path);
+    return ret;
+}
+
+static int validate(struct run *r, bool sheet)
+{
+    const struct clzt_recipe *c = r->recipe;
+    char *path = sheet ? path_in(r, "samples/step-%08" PRId64 ".png", r->number) : NULL;
+    struct clzt_validation v;
+    const int64_t count = clzt_dataset_count(r->val);
+    int ret = read_values(r);
+
+    clzt_progress_end(r->progress);
+    clzt_progress_begin(r->progress, "val", 0, c->val_pictures && c->val_pictures < count ? c->val_pictures : count, 1);
+    if (ret >= 0)
+        ret = clzt_validate(r->dev, r->graph, r->values, r->val,
+                            &(struct clzt_validate_params){ .size = c->size, .batch = c->batch, .pictures = c->val_pictures,
+                                                            .luma = c->luma, .mean = { r->mean[0], r->mean[1] }, .saturation = 1,
+                                                            .sheet = path, .sheet_pictures = c->sheet_pictures,
+                                                            .workers = c->workers, .stop = r->stop,
+                                                            .progress = show_progress, .priv = r->progress }, &v);
+    free(path);
+    clzt_progress_end(r->progress);
+    if (ret >= 0) {
+        clzi_log(r->log, CLZ_LOG_INFO, "step %" PRId64 ": val l1 %.4f, PSNR %.2f dB (grey %.2f, mean colour %.2f), SSIM %.4f, "
+                 "dE2000 %.2f, colourfulness %.3f of the truth", r->number, v.model.l1, v.model.psnr, v.grey.psnr, v.mean.psnr,
+                 v.model.ssim, v.model.de2000, v.model.cf_abs_ratio);
+        csv_row(r, NULL, NAN, NAN, &v.model);
+    }
+    clzt_progress_begin(r->progress, "train", r->number, c->steps, c->batch);
+    return ret == -ECANCELED ? 0 : ret;
+}
+
+static int write_model(struct run *r, const char *path, enum clzi_dtype dtype)
+{
+    struct clzi_model_facts f = { .size = r->recipe->working_size ? r->recipe->working_size : r->net->size,
+                                  .stride = clzi_graph_stride(r->graph), .l_scale = 50, .l_offset = 1, .ab_scale = 110 };
+    int ret = read_values(r);
+
+    snprintf(f.arch, sizeof f.arch, "%s", r->net->name);
+    snprintf(f.input, sizeof f.input, "%s", r->recipe->luma == CLZT_LUMA_LSTAR ? "lstar" : "luma");
+    snprintf(f.license, sizeof f.license, "%s", r->recipe->license ? r->recipe->license : "");
+    snprintf(f.train, sizeof f.train,
+             "{\"steps\": %" PRId64 ", \"pictures\": %" PRId64 ", \"hours\": %.2f, \"seed\": %" PRId64 ", \"crop\": %d, \"recipe\": "
+             "\"%016" PRIx64 "\", \"data\": \"%016" PRIx64 "\", \"notes\": \"%.1024s\"}", r->number, r->number * r->recipe->batch,
+             r->seconds / 3600, r->recipe->seed, r->recipe->size, clzt_recipe_hash(r->recipe), clzt_dataset_hash(r->train),
+             r->recipe->notes ? r->recipe->notes : "");
+    return ret < 0 ? ret : clzi_model_write(path, r->graph, r->values, &f, dtype, r->log);
+}
+
+// ---- setting up ----
+
+static void destroy(struct run *r)
+{
+    clzt_csv_close(&r->csv);
+    if (r->loader) clzt_loader_destroy(&r->loader);
+    clzt_step_destroy(&r->step);
+    clzt_dataset_close(&r->train);
+    clzt_dataset_close(&r->val);
+    clzi_device_close(&r->dev);
+    if (r->graph) values_free(r->graph, &r->values);
+    for (int i = 0; i < CLZT_KEPT_COUNT; i++) free(r->blobs[i]);
+    clzi_graph_destroy(&r->graph);
+    if (r->console) r->console->progress = NULL;
+    clzt_progress_destroy(&r->progress);
+}
+
+static int make_folder(const char *path, const struct clz_log *log)
+{
+    char *copy = strdup(path);
+    int ret = copy ? 0 : -ENOMEM;
+
+    for (char *slash = copy ? strchr(copy + 1, '/') : NULL; ret >= 0; slash = strchr(slash + 1, '/')) {
+        if (slash) *slash = 0;
+        if (mkdir(copy, 0777) < 0 && errno != EEXIST) ret = clzi_fail(log, -errno, "cannot make folder %s: %s", copy, strerror(errno));
+        if (!slash) break;
+        *slash = '/';
+    }
+    free(copy);
+    return ret;
+}
+
+static int write_recipe(const struct run *r)
+{
+    char *path = path_in(r, "recipe.yaml"), *text = NULL;
+    size_t size = 0;
+    FILE *f = open_memstream(&text, &size);
+    int ret = path && f ? 0 : -ENOMEM;
+
+    if (ret >= 0) ret = clzt_recipe_write(r->recipe, f);
+    if (f && fclose(f) && ret >= 0) ret = -ENOMEM;
+    if (ret >= 0) ret = clzt_file_replace(path, text, size, r->log);
+    free(text);
+    free(path);
+    return ret;
+}
+
+static int open_dataset(struct run *r, struct clzt_dataset **dataset, const struct clzt_list *paths, const char *what)
+{
+    const struct clzt_recipe *c = r->recipe;
+    int ret;
+
+    clzt_progress_begin(r->progress, what, 0, 0, 1);
+    ret = clzt_dataset_open(dataset, &(struct clzt_dataset_params){
+        .paths = (const char *const *)paths->items, .path_count = paths->count, .scale = c->scale, .min_side = c->size,
+        .cache = c->cache, .cache_limit = c->cache_limit << 20, .threads = c->threads, .log = *r->log, .stop = r->stop });
+    clzt_progress_end(r->progress);
+    if (ret >= 0)
+        clzi_log(r->log, CLZ_LOG_INFO, "%s: %" PRId64 " pictures, %" PRId64 " of them in memory", what, clzt_dataset_count(*dataset),
+                 clzt_dataset_cached(*dataset));
+    return ret;
+}
+
+// Parameters that agree in name and shape are taken from another model.
+static int take_from(struct run *r, const char *path)
+{
+    struct clz_model *m = NULL;
+    int taken = 0, ret = clzi_model_read(&m, path, r->log);
+
+    for (int i = 0; ret >= 0 && i < r->graph->param_count; i++)
+        for (int k = 0; k < m->graph->param_count; k++) {
+            const struct clzi_param *a = &r->graph->params[i], *b = &m->graph->params[k];
+            if (strcmp(a->name, b->name) || a->rank != b->rank || memcmp(a->dims, b->dims, sizeof a->dims)) continue;
+            memcpy(r->values[i], m->values[k], clzi_param_count(a) * sizeof(float));
+            taken++;
+        }
+    clz_model_close(&m);
+    if (ret >= 0 && !taken) ret = clzi_fail(r->log, -EINVAL, "init: %s has no parameter of %s", path, r->net->name);
+    if (ret >= 0) clzi_log(r->log, CLZ_LOG_INFO, "%s: %d of %d parameters taken", path, taken, r->graph->param_count);
+    return ret;
+}
+
+static int build_net(struct run *r)
+{
+    char known[256] = "";
+    int ret;
+
+    for (const struct clzt_net *const *net = clzt_nets; *net; net++) {
+        strcat(known, known[0] ? ", " : "");
+        strcat(known, (*net)->name);
+    }
+    if (!(r->net = clzt_net_find(r->recipe->net)))
+        return clzi_fail(r->log, -EINVAL, "net: \"%s\" is none of %s", r->recipe->net, known);
+    if ((ret = clzi_graph_create(&r->graph)) < 0 || (ret = r->net->build(r->graph)) < 0) return ret;
+    if (r->recipe->size % clzi_graph_stride(r->graph))
+        return clzi_fail(r->log, -EINVAL, "size: %d is no multiple of %d, the stride of %s", r->recipe->size,
+                         clzi_graph_stride(r->graph), r->net->name);
+    return (r->values = values_new(r->graph)) ? 0 : -ENOMEM;
+}
+
+static int create_step(struct run *r)
+{
+    const struct clzt_recipe *c = r->recipe;
+    struct clzt_step_params p = { .batch = c->batch, .size = c->size, .weight_decay = c->weight_decay, .ema = c->ema,
+                                  .adam = { .beta1 = c->beta1, .beta2 = c->beta2, .eps = c->eps },
+                                  .rarity = c->rebalance > 0 ? &r->rarity : NULL, .seed = c->seed };
+    const size_t count = parameter_count(r->graph);
+    int ret;
+
+    for (int i = 0; clzt_losses[i].name; i++) p.loss[i] = c->loss[i];
+    clzt_net_init(r->graph, r->net->init, c->seed, r->values);
+    if (c->init && *c->init && (ret = take_from(r, c->init)) < 0) return ret;
+    if ((ret = clzt_step_create(&r->step, r->dev, r->graph, r->values, &p)) < 0) return ret;
+    for (int kind = 0; kind < CLZT_KEPT_COUNT; kind++)
+        if (clzt_step_has(r->step, kind, 0) && !(r->blobs[kind] = calloc(count, sizeof(float)))) return -ENOMEM;
+    return 0;
+}
+
+static int set_up(struct run *r)
+{
+    const struct clzt_recipe *c = r->recipe;
+    double counts[CLZT_AB_CELLS * CLZT_AB_CELLS];
+    char *samples = path_in(r, "samples");
+    int ret;
+
+    ret = samples ? make_folder(samples, r->log) : -ENOMEM;
+    free(samples);
+    if (ret < 0) return ret;
+    ret = clzt_progress_create(&r->progress, &(struct clzt_progress_params){ .file = stderr, .unit = "step" });
+    if (ret < 0) return ret;
+    if (r->console) r->console->progress = r->progress;
+    if ((ret = build_net(r)) < 0) return ret;
+    ret = clzi_device_open(&r->dev, *c->device ? c->device : NULL,
+                           &(struct clzi_device_params){ .threads = c->threads, .precision = c->precision, .log = *r->log });
+    if (ret < 0) return ret;
+    if ((ret = open_dataset(r, &r->train, &c->train, "train")) < 0) return ret;
+    if (c->val.count && (ret = open_dataset(r, &r->val, &c->val, "val")) < 0) return ret;
+    if ((ret = clzt_dataset_colours(r->train, 4096, r->mean, counts)) < 0) return ret;
+    if (c->rebalance > 0) clzt_ab_weights_make(&r->rarity, counts, c->rebalance);
+    if ((ret = create_step(r)) < 0) return ret;
+    ret = load(r);
+    if (ret < 0 && ret != -ENOENT) return ret;
+    if ((ret = write_recipe(r)) < 0 || (ret = open_csv(r)) < 0) return ret;
+    clzi_log(r->log, CLZ_LOG_INFO, "%s: %" PRId64 " parameters, %s, %zu MiB of activations", r->net->name,
+             clzi_graph_trainable_count(r->graph), clzi_device_base(r->dev)->describe, clzt_step_memory(r->step) >> 20);
+    return clzt_loader_create(&r->loader, r->train,
+                              &(struct clzt_loader_params){ .size = c->size, .batch = c->batch, .augment = true, .flip = c->flip,
+                                                            .luma = c->luma, .film = c->film, .seed = c->seed,
+                                                            .first_step = r->number, .workers = c->workers });
+}
+
+// ---- the loop ----
+
+static bool every(int64_t number, int64_t period)
+{
+    return period > 0 && number % period == 0;
+}
+
+static int one_step(struct run *r, double *loss, double *lr)
+{
+    struct clzt_batch *batch;
+    int ret = clzt_loader_next(r->loader, &batch);
+
+    if (ret < 0) return ret;
+    *lr = clzt_recipe_lr(r->recipe, r->number + 1);
+    ret = clzt_step_run(r->step, r->number + 1, *lr, batch->l, batch->ab, loss);
+    clzt_loader_release(r->loader, &batch);
+    r->number++;
+    if (ret == -EDOM && ++r->bad_steps < BAD_STEPS_IN_A_ROW) return 0;
+    if (ret == -EDOM)
+        return clzi_fail(r->log, -EDOM, "step %" PRId64 ": the loss was not finite %d times in a row; the last checkpoint is good, try "
+                         "a smaller lr", r->number, BAD_STEPS_IN_A_ROW);
+    if (ret >= 0) r->bad_steps = 0;
+    for (int i = 0; ret >= 0 && clzt_losses[i].name; i++)
+        if (r->recipe->loss[i]) clzt_smooth_add(&r->smooth[i], loss[i]);
+    return ret;
+}
+
+static int loop(struct run *r)
+{
+    const struct clzt_recipe *c = r->recipe;
+    double loss[CLZT_MAX_LOSSES] = {0}, lr = 0, start = now();
+    const double before = r->seconds;
+    int64_t saved = r->number;
+    char note[256];
+    int ret = 0;
+
+    clzt_progress_begin(r->progress, "train", r->number, c->steps, c->batch);
+    while (r->number < c->steps && !*r->stop && ret >= 0) {
+        int at = 0;
+        if ((ret = one_step(r, loss, &lr)) < 0) break;
+        r->seconds = before + now() - start;
+        for (int i = 0; clzt_losses[i].name; i++)
+            if (c->loss[i]) at += snprintf(note + at, sizeof note - at, "%s%s %.4f", at ? " " : "", clzt_losses[i].name,
+                                           clzt_smooth_value(&r->smooth[i]));
+        clzt_progress_update(r->progress, r->number, note);
+        if (every(r->number, c->log_every)) {
+            double smooth[CLZT_MAX_LOSSES] = {0};
+            for (int i = 0; clzt_losses[i].name; i++) smooth[i] = c->loss[i] ? clzt_smooth_value(&r->smooth[i]) : NAN;
+            csv_row(r, smooth, lr, clzt_progress_rate(r->progress), NULL);
+        }
+        if (every(r->number, c->save_every) || *r->save) {
+            *r->save = 0;
+            if ((ret = save(r)) >= 0) saved = r->number;
+        }
+        if (r->val && ret >= 0 && (every(r->number, c->val_every) || every(r->number, c->sheet_every)) && r->number < c->steps)
+            ret = validate(r, every(r->number, c->sheet_every));
+    }
+    clzt_progress_end(r->progress);
+    if (ret >= 0 && saved != r->number) ret = save(r);
+    return ret;
+}
+
+int clzt_run(struct clzt_recipe *recipe, const struct clz_log *log, struct clzt_console *console, const volatile int *stop,
+             volatile int *save_now)
+{
+    struct run r = { .recipe = recipe, .log = log, .console = console, .stop = stop, .save = save_now };
+    int ret = set_up(&r);
+
+    if (ret >= 0) ret = loop(&r);
+    if (ret >= 0 && !*stop && r.val) ret = validate(&r, true);
+    if (ret >= 0) {
+        char *path = path_in(&r, "model.bin");
+        ret = path ? write_model(&r, path, CLZI_F16) : -ENOMEM;
+        if (ret >= 0) clzi_log(log, CLZ_LOG_INFO, "%s written, step %" PRId64, path, r.number);
+        free(path);
+    }
+    destroy(&r);
+    return ret >= 0 && *stop ? -EINTR : ret;
+}
+
+int clzt_run_export(const struct clzt_recipe *recipe, const char *path, enum clzi_dtype dtype, const struct clz_log *log)
+{
+    static const int never = 0;
+    struct clzt_recipe copy = *recipe;
+    volatile int no_save = 0;
+    struct run r = { .recipe = &copy, .log = log, .stop = &never, .save = &no_save };
+    int ret = build_net(&r);
+
+    copy.cache = CLZT_CACHE_NONE;           // the pictures are only counted
+    copy.resume = CLZT_RESUME_AUTO;
+    if (ret >= 0)
+        ret = clzi_device_open(&r.dev, "ref", &(struct clzi_device_params){ .threads = 1, .log = { NULL, NULL, 0 } });
+    copy.batch = 1;
+    if (ret >= 0) ret = open_dataset(&r, &r.train, &copy.train, "train");
+    if (ret >= 0) ret = create_step(&r);
+    copy.batch = recipe->batch;
+    if (ret >= 0) ret = load(&r);
+    if (ret >= 0) ret = write_model(&r, path, dtype);
+    destroy(&r);
+    return ret;
+}

@@ -1,0 +1,27 @@
+// validate.h - how well a model colours pictures it was not trained on, beside two baselines: grey, and one colour everywhere.
+#ifndef CLZT_VALIDATE_H
+#define CLZT_VALIDATE_H
+#include "data.h"
+#include "engine/backend.h"
+#include "metrics.h"
+
+struct clzt_validation { struct clzt_scores model, grey, mean; };
+
+struct clzt_validate_params {
+    int size, batch;                        // side of the centre crops; pictures at once
+    int64_t pictures;                       // 0: all
+    enum clzt_luma_input luma;
+    double mean[2];                         // mean colour of the training set, ab / 110
+    float saturation;                       // factor on ab, 1 as a rule
+    const char *sheet;                      // PNG of grey | predicted | true rows, NULL: none
+    int sheet_pictures;
+    int workers;
+    const volatile int *stop;               // when non-zero, validation ends with -ECANCELED
+    void (*progress)(void *priv, int64_t done, int64_t total);      // optional
+    void *priv;
+};
+
+// graph and values as trained; they are fused as a player would fuse them.
+int clzt_validate(struct clzi_device *dev, const struct clzi_graph *graph, float *const *values, struct clzt_dataset *dataset,
+                  const struct clzt_validate_params *params, struct clzt_validation *result);
+#endif
