@@ -1,0 +1,259 @@
+// recipe.c - recipes: what is read, what is refused and with what words, what is written back.
+#include <errno.h>
+#include <unistd.h>
+
+#include "check.h"
+#include "trainer/recipe.h"
+
+static char said[1000];                     // the last message
+
+static void hear(void *priv, enum clz_log_level level, const char *msg)
+{
+    (void)priv;
+    (void)level;
+    snprintf(said, sizeof said, "%s", msg);
+}
+static const struct clz_log listener = { hear, NULL, CLZ_LOG_INFO };
+
+static int parse(struct clzt_recipe *r, const char *text)
+{
+    said[0] = 0;
+    return clzt_recipe_parse(r, text, strlen(text), "r.yaml", &listener);
+}
+
+static struct clzt_recipe *fresh(void)
+{
+    struct clzt_recipe *r = NULL;
+    REQUIRE_INT(clzt_recipe_create(&r), 0);
+    return r;
+}
+
+// The text is refused, and the message holds each of the two words.
+static void refused(const char *text, const char *word, const char *other)
+{
+    struct clzt_recipe *r = fresh();
+
+    REQUIRE_INT(parse(r, text), -EINVAL);
+    if (!strstr(said, word) || !strstr(said, other)) printf("  said: %s\n", said);
+    REQUIRE(strstr(said, word));
+    REQUIRE(strstr(said, other));
+    clzt_recipe_destroy(&r);
+    REQUIRE(!r);
+}
+
+static void reads(void)
+{
+    struct clzt_recipe *r = fresh();
+
+    CASE("recipe/defaults");
+    REQUIRE_STR(r->net, "light");
+    REQUIRE_NEAR(r->beta1, 0.9, 0);
+    REQUIRE_NEAR(r->loss[0], 1, 0);
+    REQUIRE_NEAR(r->loss[1], 0, 0);
+    REQUIRE_INT(r->luma, CLZT_LUMA_RANDOM);
+    REQUIRE_INT(r->train.count, 0);
+
+    CASE("recipe/reads_every_type");
+    REQUIRE_INT(parse(r, "# a comment\n"
+                         "net: unet\n"
+                         "train: [a b, \"c\\\"d\"]\n"
+                         "val: photos\n"
+                         "seed: 9007199254740992\n"
+                         "batch: 7\n"
+                         "flip: no\n"
+                         "lr: 2e-4\n"
+                         "luma: lstar\n"
+                         "lr_schedule: linear\n"
+                         "film: {grain: 0.25}\n"
+                         "loss:\n"
+                         "  l1: 100\n"
+                         "  chroma: 0.5\n"
+                         "notes: \"two\\nlines\"\n"), 0);
+    REQUIRE_STR(said, "");
+    REQUIRE_STR(r->net, "unet");
+    REQUIRE_INT(r->train.count, 2);
+    REQUIRE_STR(r->train.items[0], "a b");
+    REQUIRE_STR(r->train.items[1], "c\"d");
+    REQUIRE_INT(r->val.count, 1);
+    REQUIRE_INT(r->seed, 9007199254740992);
+    REQUIRE_INT(r->batch, 7);
+    REQUIRE(!r->flip);
+    REQUIRE_NEAR(r->lr, 2e-4, 0);
+    REQUIRE_INT(r->luma, CLZT_LUMA_LSTAR);
+    REQUIRE_INT(r->schedule, CLZT_SCHEDULE_LINEAR);
+    REQUIRE_NEAR(r->film.grain, 0.25, 0);
+    REQUIRE_NEAR(r->loss[0], 100, 0);
+    REQUIRE_NEAR(r->loss[1], 0.5, 0);
+    REQUIRE_STR(r->notes, "two\nlines");
+
+    CASE("recipe/arguments_override");
+    REQUIRE_INT(clzt_recipe_set(r, "loss.chroma=0.1", &listener), 0);
+    REQUIRE_NEAR(r->loss[1], 0.1, 0);
+    REQUIRE_NEAR(r->loss[0], 100, 0);
+    REQUIRE_INT(clzt_recipe_set(r, "run=a=b: c", &listener), 0);
+    REQUIRE_STR(r->run, "a=b: c");
+    REQUIRE_INT(clzt_recipe_set(r, "train=one", &listener), 0);
+    REQUIRE_INT(r->train.count, 1);
+    REQUIRE_INT(clzt_recipe_set(r, "train=[x, y, z]", &listener), 0);
+    REQUIRE_INT(r->train.count, 3);
+    REQUIRE_STR(r->train.items[2], "z");
+    REQUIRE_INT(clzt_recipe_set(r, "batchs=4", &listener), -EINVAL);
+    REQUIRE(strstr(said, "\"batch\""));
+    REQUIRE_INT(clzt_recipe_set(r, "batch", &listener), -EINVAL);
+    REQUIRE_INT(clzt_recipe_set(r, "batch=0", &listener), -EINVAL);
+    REQUIRE(strstr(said, "1 to 4096"));
+    clzt_recipe_destroy(&r);
+}
+
+static void refuses(void)
+{
+    char deep[3000], *big = malloc((1 << 20) + 2);
+
+    CASE("recipe/unknown_key_names_line_and_nearest");
+    refused("net: light\n\nbtach: 3\n", "r.yaml:3:", "\"batch\"");
+    refused("grain: 0.1\n", "\"grain\"", "\"film.grain\"");
+    refused("film:\n  grian: 1\n", "r.yaml:2:", "\"film.grain\"");
+    refused("zzzzzzzzzzzz: 1\n", "r.yaml:1:", "no key \"zzzzzzzzzzzz\".");
+
+    CASE("recipe/bad_value_names_key_value_and_expectation");
+    refused("batch: many\n", "batch: \"many\"", "a whole number from 1 to 4096");
+    refused("batch: 5000\n", "\"5000\"", "4096");
+    refused("batch: 2.5\n", "\"2.5\"", "whole");
+    refused("batch: 99999999999999999999\n", "\"99999999999999999999\"", "whole");
+    refused("lr: nan\n", "lr: \"nan\"", "a number from 0 to 10");
+    refused("lr: -1\n", "\"-1\"", "a number");
+    refused("flip: maybe\n", "\"maybe\"", "true or false");
+    refused("luma: 602\n", "\"602\"", "one of random, 601, 709, 2020, lstar");
+    refused("batch: [1]\n", "batch", "list");
+    refused("batch: {a: 1}\n", "batch", "map");
+    refused("train: [[a]]\n", "train", "list");
+    refused("loss: 3\n", "loss", "map");
+
+    CASE("recipe/structure");
+    refused("batch: 1\nbatch: 2\n", "r.yaml:2:", "twice");
+    refused("loss: {l1: 1}\nloss: {chroma: 1}\n", "r.yaml:2:", "twice");
+    refused("loss: {l1: 1}\nloss.l1: 1\n", "r.yaml:2:", "twice");
+    refused("- batch\n", "r.yaml:1:", "list");
+    refused("batch\n", "r.yaml:1:", "map of keys");
+    refused("batch: 1\n---\nbatch: 2\n", "r.yaml:2:", "second document");
+    refused("run: &a x\nnotes: *a\n", "r.yaml:1:", "anchors");
+    refused("run: *a\n", "r.yaml:1:", "alias");
+    refused("batch: !!int 3\n", "r.yaml:1:", "tags");
+    refused("run: \"a\\0b\"\n", "run", "NUL");
+    refused("train: [\n", "r.yaml:", "not YAML");
+    refused("? {a: b}\n: c\n", "r.yaml:1:", "map");
+
+    CASE("recipe/limits");
+    memset(deep, '[', 2000);
+    strcpy(deep + 2000, "\n");
+    refused(deep, "r.yaml:1:", "");
+    memset(big, '#', (1 << 20) + 1);
+    big[(1 << 20) + 1] = 0;
+    refused(big, "1048577", "1048576");
+    free(big);
+
+    CASE("recipe/missing_file");
+    struct clzt_recipe *r = fresh();
+    REQUIRE_INT(clzt_recipe_load(r, "/nonexistent/r.yaml", &listener), -ENOENT);
+    REQUIRE(strstr(said, "/nonexistent/r.yaml"));
+    clzt_recipe_destroy(&r);
+}
+
+static void checks(void)
+{
+    struct clzt_recipe *r = fresh();
+
+    CASE("recipe/check");
+    REQUIRE_INT(clzt_recipe_check(r, &listener), -EINVAL);
+    REQUIRE(strstr(said, "train"));
+    REQUIRE_INT(parse(r, "train: x\npictures: 1001\nbatch: 10\nwarmup: 0\n"), 0);
+    REQUIRE_INT(clzt_recipe_check(r, &listener), 0);
+    REQUIRE_INT(r->steps, 101);
+    REQUIRE_INT(clzt_recipe_check(r, &listener), 0);            // again: nothing changes
+    REQUIRE_INT(r->steps, 101);
+    REQUIRE_INT(clzt_recipe_set(r, "warmup=102", NULL), 0);
+    REQUIRE_INT(clzt_recipe_check(r, &listener), -EINVAL);
+    REQUIRE_INT(clzt_recipe_set(r, "warmup=0", NULL), 0);
+    REQUIRE_INT(clzt_recipe_set(r, "loss.l1=0", NULL), 0);
+    REQUIRE_INT(clzt_recipe_check(r, &listener), -EINVAL);
+    clzt_recipe_destroy(&r);
+
+    CASE("recipe/learning_rate");
+    r = fresh();
+    r->lr = 1;
+    r->lr_end = 0.1;
+    r->warmup = 10;
+    r->steps = 111;
+    r->schedule = CLZT_SCHEDULE_COSINE;
+    REQUIRE_NEAR(clzt_recipe_lr(r, 1), 0.1, 1e-12);
+    REQUIRE_NEAR(clzt_recipe_lr(r, 10), 1, 1e-12);
+    REQUIRE_NEAR(clzt_recipe_lr(r, 11), 1, 1e-12);
+    REQUIRE_NEAR(clzt_recipe_lr(r, 61), 0.55, 1e-12);
+    REQUIRE_NEAR(clzt_recipe_lr(r, 111), 0.1, 1e-12);
+    REQUIRE_NEAR(clzt_recipe_lr(r, 500), 0.1, 1e-12);
+    r->schedule = CLZT_SCHEDULE_LINEAR;
+    REQUIRE_NEAR(clzt_recipe_lr(r, 36), 0.775, 1e-12);
+    r->schedule = CLZT_SCHEDULE_CONSTANT;
+    REQUIRE_NEAR(clzt_recipe_lr(r, 111), 1, 1e-12);
+    r->warmup = 0;
+    REQUIRE_NEAR(clzt_recipe_lr(r, 1), 1, 1e-12);
+    clzt_recipe_destroy(&r);
+}
+
+static char *written(const struct clzt_recipe *r)
+{
+    char *text = NULL;
+    size_t size;
+    FILE *file = open_memstream(&text, &size);
+
+    REQUIRE_INT(clzt_recipe_write(r, file), 0);
+    fclose(file);
+    return text;
+}
+
+static void writes(void)
+{
+    struct clzt_recipe *a = fresh(), *b = fresh();
+    char *first, *second, folder[4000];
+
+    CASE("recipe/written_reads_back_the_same");
+    REQUIRE_INT(parse(a, "train: [\"a: \\\"b\\\" \\\\ #\", \" x\", \"-\"]\nlr: 0.1\neps: 3.3333333333333333e-9\n"
+                         "notes: \"l1\\n\\tl2\"\n"
+                         "loss: {chroma: 0.30000000000000004}\nluma: 2020\nflip: off\nseed: 123456789012345\n"), 0);
+    first = written(a);
+    REQUIRE_INT(parse(b, first), 0);
+    second = written(b);
+    REQUIRE_STR(second, first);
+    REQUIRE(b->loss[1] == a->loss[1] && b->eps == a->eps);
+    REQUIRE_STR(b->train.items[0], "a: \"b\" \\ #");
+    REQUIRE(clzt_recipe_hash(a) == clzt_recipe_hash(b));
+
+    CASE("recipe/hash_follows_numbers_only");
+    REQUIRE_INT(clzt_recipe_set(b, "workers=3", NULL), 0);
+    REQUIRE_INT(clzt_recipe_set(b, "run=elsewhere", NULL), 0);
+    REQUIRE(clzt_recipe_hash(a) == clzt_recipe_hash(b));
+    REQUIRE_INT(clzt_recipe_set(b, "film.grain=0.031", NULL), 0);
+    REQUIRE(clzt_recipe_hash(a) != clzt_recipe_hash(b));
+
+    CASE("recipe/absolute");
+    REQUIRE_INT(clzt_recipe_set(b, "train=[here, /there]", NULL), 0);
+    REQUIRE_INT(clzt_recipe_absolute(b), 0);
+    REQUIRE(getcwd(folder, 3000));
+    strcat(folder, "/here");
+    REQUIRE_STR(b->train.items[0], folder);
+    REQUIRE_STR(b->train.items[1], "/there");
+    REQUIRE_STR(b->init, "");
+    free(first);
+    free(second);
+    clzt_recipe_destroy(&a);
+    clzt_recipe_destroy(&b);
+}
+
+int main(void)
+{
+    reads();
+    refuses();
+    checks();
+    writes();
+    return check_end();
+}
