@@ -203,6 +203,16 @@ refuse error/uncoloured_frame "could not be coloured" ffmpeg -xerror -f lavfi -i
 check error/uncoloured_frame_is_not_given_out [ "$(grep -vc '^#' out)" -le 6 ]
 : >err
 
+# ---- random films ----
+
+tree=$(ls -d "$ours"/build-*/libavutil/libavutil.so | head -n 1)
+if ${CC:-cc} -std=gnu11 -O2 -DFUZZ_MAIN -I"${tree%/*/*}" -isystem "$(ls -d "$ours"/ffmpeg-*/libavutil | sed 's/.libavutil$//')" \
+    -o fuzz "$SRC/tests/fuzz_filter.c" "$ours/out/$soname" "$tree" -Wl,--allow-shlib-undefined 2>err; then
+    check fuzz/3000_random_films env LD_LIBRARY_PATH="$ours/out" ./fuzz "${FUZZ_RUNS:-3000}" "${FUZZ_SEED:-1}"
+else
+    fault fuzz/builds
+fi
+
 # ---- the real engine ----
 
 real=$BUILD/libcolorize.so.0 model=$SRC/samples/model.bin
