@@ -16,11 +16,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-static struct { const char *name; int cases, failed_cases, failed_here, checks; } check_state;
+static struct { char name[128]; int cases, failed_cases, failed_here, checks; } check_state;
 
 static inline void check_case_end(void)
 {
-    if (!check_state.name) return;
+    if (!check_state.name[0]) return;
     if (check_state.failed_here) check_state.failed_cases++;
     printf("%s %s\n", check_state.failed_here ? "FAIL" : "ok  ", check_state.name);
     fflush(stdout);
@@ -29,7 +29,7 @@ static inline void check_case_end(void)
 static inline void check_case(const char *name)
 {
     check_case_end();
-    check_state.name = name;
+    snprintf(check_state.name, sizeof check_state.name, "%s", name);
     check_state.cases++;
     check_state.failed_here = 0;
 }

@@ -167,7 +167,7 @@ static void gradients(void)
                 clzi_exec_upload(exec, x);
                 clzi_exec_forward(exec, 0);
                 clzi_exec_download(exec, y);
-                for (int k = 0; k < 96; k++) sum[side] += (double)r[k] * y[k];
+                for (int k = 0; k < 192; k++) sum[side] += (double)r[k] * y[k];
             }
             if (p < 0) x[i] = w0;
             else be->write(dev, weights->w[p] + i, &w0, 1);
