@@ -176,7 +176,7 @@ static void gradients(void)
         free(dw);
     }
     printf("     worst error %.1e of the largest gradient\n", worst);
-    REQUIRE(worst < 4e-3);                                              // measured: 1e-3; a 1 % fault must fail
+    REQUIRE(worst < 4e-3);                                              // measured: 1.9e-3; a 1 % fault must fail
     clzi_exec_destroy(&exec);
     clzi_weights_destroy(&weights);
     values_free(g, values);

@@ -1,0 +1,89 @@
+// bench_net.c - time of a model's network alone, for `make bench`: one line "median_ms min_ms resident_MiB what".
+//
+//     bench_net MODEL.bin WIDTHxHEIGHT f32|bf16|auto THREADS SECONDS [nodes]
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <time.h>
+
+#include "engine/exec.h"
+#include "engine/model.h"
+#include "engine/op.h"
+
+static double now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return t.tv_sec + 1e-9 * t.tv_nsec;
+}
+
+static int compare(const void *a, const void *b)
+{
+    return (*(const double *)a > *(const double *)b) - (*(const double *)a < *(const double *)b);
+}
+
+static void print_error(void *priv, enum clz_log_level level, const char *msg)
+{
+    (void)priv, (void)level;
+    fprintf(stderr, "%s\n", msg);
+}
+
+int main(int argc, char **argv)
+{
+    static double times[100000];
+    const struct clz_log log = { print_error, NULL, CLZ_LOG_WARNING };
+    struct clzi_device_params params = { .log = log };
+    struct clz_model *m = NULL;
+    struct clzi_graph *g = NULL;
+    struct clzi_device *dev = NULL;
+    struct clzi_weights *weights = NULL;
+    struct clzi_exec *exec = NULL;
+    float **values = NULL, *x, *y;
+    struct rusage usage;
+    double start;
+    int w, h, count = 0;
+
+    if (argc < 6 || sscanf(argv[2], "%dx%d", &w, &h) != 2) {
+        fprintf(stderr, "usage: bench_net MODEL.bin WIDTHxHEIGHT f32|bf16|auto THREADS SECONDS [nodes]\n");
+        return 2;
+    }
+    params.precision = !strcmp(argv[3], "f32") ? CLZ_PRECISION_F32 : !strcmp(argv[3], "bf16") ? CLZ_PRECISION_BF16 : CLZ_PRECISION_AUTO;
+    params.threads = atoi(argv[4]);
+    if (clzi_model_read(&m, argv[1], &log) < 0 || clzi_device_open(&dev, "cpu", &params) < 0 ||
+        clzi_graph_fuse(m->graph, m->values, &g, &values) < 0 || clzi_weights_create(&weights, dev, g, values, false) < 0)
+        return 1;
+    for (int i = 0; i < g->param_count; i++) free(values[i]);   // as the pipeline does
+    clz_model_close(&m);
+    if (clzi_exec_create(&exec, g, weights, &(struct clzi_exec_params){ .in = { 1, 1, h, w } }) < 0) return 1;
+    x = calloc((size_t)w * h, sizeof *x);
+    y = calloc((size_t)w * h * 2, sizeof *y);
+    for (int i = 0; i < w * h; i++) x[i] = (float)(i * 2654435761u % 2000) / 1000 - 1;
+    for (int i = 0; i < 3; i++) {
+        clzi_exec_upload(exec, x);
+        clzi_exec_forward(exec, 0);
+        clzi_exec_download(exec, y);
+    }
+    for (start = now(); now() - start < atof(argv[5]) && count < 100000; count++) {
+        const double t = now();
+        clzi_exec_upload(exec, x);
+        clzi_exec_forward(exec, 0);
+        clzi_exec_download(exec, y);
+        times[count] = now() - t;
+    }
+    qsort(times, count, sizeof *times, compare);
+    getrusage(RUSAGE_SELF, &usage);
+    printf("%.4f %.4f %.1f %s\n", times[count / 2] * 1e3, times[0] * 1e3, usage.ru_maxrss / 1024.0,
+           clzi_device_base(dev)->describe);
+    if (argc > 6) {
+        double sum[CLZI_MAX_NODES] = {0};
+        clzi_exec_set_timing(exec, true);
+        for (int r = 0; r < 50; r++) {
+            clzi_exec_forward(exec, 0);
+            for (int i = 0; i < g->node_count; i++) sum[i] += clzi_exec_node_seconds(exec, i);
+        }
+        for (int i = 0; i < g->node_count; i++)
+            printf("%8.1f us  %-10s %s\n", sum[i] / 50 * 1e6, clzi_ops[g->nodes[i].op].name, g->nodes[i].name);
+    }
+    return 0;
+}

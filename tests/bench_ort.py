@@ -1,0 +1,121 @@
+"""Time of a model in ONNX Runtime, for `make bench`: the same graph and weights, read from model.bin.
+
+    bench_ort.py MODEL.bin WIDTHxHEIGHT THREADS SECONDS [OURS.f32 INPUT.f32]
+
+Prints "median_ms min_ms resident_MiB version". Batch norm is folded by ONNX Runtime itself. Exit 77: packages are missing.
+"""
+import json
+import resource
+import struct
+import sys
+import time
+
+try:
+    import numpy as np
+    import onnx
+    import onnxruntime as ort
+    from onnx import helper, numpy_helper
+except ImportError as error:
+    print(error, file=sys.stderr)
+    sys.exit(77)
+
+ACTS = {"relu": "Relu", "tanh": "Tanh", "sigmoid": "Sigmoid"}
+TYPES = {"F32": np.float32, "F16": np.float16}
+
+
+def read_model(path):
+    with open(path, "rb") as f:
+        size = struct.unpack("<Q", f.read(8))[0]
+        header = json.loads(f.read(size))
+        data = f.read()
+    graph = json.loads(header["__metadata__"]["colorize.graph"])
+    weights = {}
+    for name, t in header.items():
+        if name == "__metadata__":
+            continue
+        b, e = t["data_offsets"]
+        if t["dtype"] == "BF16":
+            w = (np.frombuffer(data[b:e], np.uint16).astype(np.uint32) << 16).view(np.float32)
+        else:
+            w = np.frombuffer(data[b:e], TYPES[t["dtype"]])
+        weights[name] = w.astype(np.float32).reshape(t["shape"])
+    return graph, weights
+
+
+def to_onnx(graph, weights, h, w):
+    nodes, inits = [], [numpy_helper.from_array(v, k) for k, v in weights.items()]
+    nodes_in = graph["nodes"] if isinstance(graph, dict) else graph
+    for i, n in enumerate(nodes_in):
+        op, name, y = n["op"], n["name"], f"t{i}"
+        x = [f"t{j}" for j in n.get("in", [])]
+        if op == "input":
+            continue
+        if op in ("conv", "convt"):
+            x.append(name + ".weight")
+            if n["bias"]:
+                x.append(name + ".bias")
+            k, s, p = n["k"], n["stride"], n["pad"]
+            nodes.append(helper.make_node("Conv" if op == "conv" else "ConvTranspose", x, [y], kernel_shape=[k, k],
+                                          strides=[s, s], pads=[p] * 4))
+        elif op == "batchnorm":
+            x += [name + s for s in (".weight", ".bias", ".running_mean", ".running_var")]
+            nodes.append(helper.make_node("BatchNormalization", x, [y], epsilon=n["eps"]))
+        elif op == "act" and n["act"] == "leaky":
+            nodes.append(helper.make_node("LeakyRelu", x, [y], alpha=n["slope"]))
+        elif op == "act":
+            nodes.append(helper.make_node(ACTS[n["act"]], x, [y]))
+        elif op == "add":
+            nodes.append(helper.make_node("Add", x, [y]))
+        elif op == "concat":
+            nodes.append(helper.make_node("Concat", x, [y], axis=1))
+        elif op == "resize":
+            inits.append(numpy_helper.from_array(np.array([1, 1, n["factor"], n["factor"]], np.float32), y + "s"))
+            nodes.append(helper.make_node("Resize", [x[0], "", y + "s"], [y], mode="linear",
+                                          coordinate_transformation_mode="half_pixel"))
+        elif op == "shuffle":
+            nodes.append(helper.make_node("DepthToSpace", x, [y], blocksize=n["factor"], mode="CRD"))
+        elif op == "maxpool":
+            k, s, p = n["k"], n["stride"], n["pad"]
+            nodes.append(helper.make_node("MaxPool", x, [y], kernel_shape=[k, k], strides=[s, s], pads=[p] * 4))
+        elif op == "clamp":
+            inits.append(numpy_helper.from_array(np.float32(-n["scale"]), y + "a"))
+            inits.append(numpy_helper.from_array(np.float32(n["scale"]), y + "b"))
+            nodes.append(helper.make_node("Clip", [x[0], y + "a", y + "b"], [y]))
+        elif op == "dropout":
+            nodes.append(helper.make_node("Identity", x, [y]))
+        else:
+            sys.exit(f"no ONNX for {op}")
+    first = next(i for i, n in enumerate(nodes_in) if n["op"] == "input")
+    last = f"t{len(nodes_in) - 1}"
+    g = helper.make_graph(nodes, "g", [helper.make_tensor_value_info(f"t{first}", 1, [1, 1, h, w])],
+                          [helper.make_tensor_value_info(last, 1, [1, 2, h, w])], inits)
+    m = helper.make_model(g, opset_imports=[helper.make_opsetid("", 17)])
+    m.ir_version = 8
+    return m.SerializeToString(), f"t{first}"
+
+
+def main():
+    path, size, threads, seconds = sys.argv[1:5]
+    w, h = map(int, size.split("x"))
+    model, name = to_onnx(*read_model(path), h, w)
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = int(threads)
+    options.inter_op_num_threads = 1
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_ALL
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    session = ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    x = ((np.arange(w * h, dtype=np.uint64) * 2654435761 % (1 << 32) % 2000).astype(np.float32) / 1000 - 1).reshape(1, 1, h, w)
+    for _ in range(3):
+        session.run(None, {name: x})
+    times, start = [], time.monotonic()
+    while time.monotonic() - start < float(seconds):
+        t = time.perf_counter()
+        session.run(None, {name: x})
+        times.append(time.perf_counter() - t)
+    times.sort()
+    # resident memory of the run alone: Python's own is subtracted, the process start of ours is added by bench.sh
+    rss = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+    print(f"{times[len(times) // 2] * 1e3:.4f} {times[0] * 1e3:.4f} {rss:.1f} ONNX Runtime {ort.__version__}")
+
+
+main()
