@@ -1,0 +1,203 @@
+// conv.c - conv and convt. A transposed convolution is the backward-data pass of the convolution whose dense weights
+// [out,in,k,k] are its own [in,out,k,k], so that both ops are the same three oneDNN primitives:
+//
+//              y                              dx                             dw
+//   conv       forward of x                   backward data of dz            backward weights of x, dz
+//   convt      backward data of x             forward of dz                  backward weights of dz, x
+//
+// where dz = dy act'(y). Conv has bias, residual and activation fused; for convt they are a pass of our own.
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cpu.h"
+
+struct packed {                             // one primitive and its packed weights
+    struct clzi_dnnl_conv conv;
+    struct clzi_dnnl_pack pack;
+    void *weights;
+    uint64_t version;                       // of the weights that are packed; 0: none
+};
+
+struct conv {
+    bool transposed;
+    bool shared;                            // back uses forth's packed weights
+    struct packed forth, back;              // makes y; makes dx
+    struct packed grad;                     // makes dw; its packed weights are the gradients
+    size_t dz_size, bias_size;              // in the scratch of backward()
+};
+
+static size_t aligned(size_t size)
+{
+    return (size + 127) / 128 * 128;
+}
+
+static size_t larger(size_t a, size_t b)
+{
+    return a > b ? a : b;
+}
+
+static void packed_destroy(struct packed *p)
+{
+    clzi_dnnl_conv_destroy(&p->conv);
+    clzi_dnnl_pack_destroy(&p->pack);
+    free(p->weights);
+    p->weights = NULL;
+}
+
+static int packed_create(struct packed *p, struct clzi_device *dev, const struct clzi_dnnl_conv_params *params)
+{
+    int ret = clzi_dnnl_pack_create(&p->pack, &dev->dnnl, &p->conv, params);
+    if (ret < 0) return ret;
+    p->weights = aligned_alloc(128, aligned(p->conv.weights_size));
+    if (!p->weights) return -ENOMEM;
+    memset(p->weights, 0, aligned(p->conv.weights_size));
+    return 0;
+}
+
+static size_t packed_scratch(const struct packed *p)
+{
+    return aligned(larger(p->conv.scratch_size, p->pack.scratch_size));
+}
+
+static void conv_destroy(struct clzi_call *c)
+{
+    struct conv *s = c->priv;
+    c->priv = NULL;
+    if (!s) return;
+    packed_destroy(&s->forth);
+    packed_destroy(&s->back);
+    packed_destroy(&s->grad);
+    free(s);
+}
+
+// The primitive that runs the convolution forwards is the hint of the other two, so it is made first, and for convt always.
+static int plan_primitives(struct clzi_call *c, struct conv *s)
+{
+    const struct clzi_attr *a = &c->node->attr;
+    struct clzi_dnnl *dnnl = &c->dev->dnnl;
+    struct clzi_dnnl_conv_params p = {
+        .bf16 = c->dev->bf16, .k = a->k, .stride = a->stride, .pad = a->pad, .direction = CLZI_DNNL_FORWARD,
+        .src = s->transposed ? c->ys : c->xs[0], .dst = s->transposed ? c->xs[0] : c->ys,
+        .keep = c->want_dx[0] || c->want_dw || s->transposed, .bias = a->bias && !s->transposed,
+        .residual = !s->transposed && c->node->in_count == 2,
+        .act = s->transposed ? CLZI_ACT_NONE : a->act, .slope = a->slope,
+    };
+    struct clzi_dnnl_conv_params back;
+    struct packed *forward = s->transposed ? &s->back : &s->forth, *data = s->transposed ? &s->forth : &s->back;
+    int ret = clzi_dnnl_conv_create(&forward->conv, dnnl, &p, NULL);
+
+    back = p;
+    back.residual = false;
+    back.act = CLZI_ACT_NONE;
+    back.direction = CLZI_DNNL_BACKWARD_DATA;
+    if (ret >= 0 && (s->transposed || c->want_dx[0])) ret = clzi_dnnl_conv_create(&data->conv, dnnl, &back, &forward->conv);
+    if (ret >= 0) ret = packed_create(&s->forth, c->dev, s->transposed ? &back : &p);
+    if (ret >= 0 && c->want_dx[0]) {
+        s->shared = clzi_dnnl_same_weights(&s->forth.conv, &s->back.conv);
+        if (!s->shared) ret = packed_create(&s->back, c->dev, s->transposed ? &p : &back);
+    }
+    back.direction = CLZI_DNNL_BACKWARD_WEIGHTS;
+    if (ret < 0 || !c->want_dw || (ret = clzi_dnnl_conv_create(&s->grad.conv, dnnl, &back, &forward->conv)) < 0) return ret;
+    return packed_create(&s->grad, c->dev, &back);
+}
+
+static int plan(struct clzi_call *c, bool transposed)
+{
+    const struct clzi_attr *a = &c->node->attr;
+    struct conv *s = c->priv = calloc(1, sizeof *s);
+    int ret;
+
+    if (!s) return -ENOMEM;
+    clzi_cpu_enter(c->dev);
+    s->transposed = transposed;
+    if ((ret = plan_primitives(c, s)) < 0) return ret;
+    c->backward_reads_x = c->want_dw;
+    c->backward_reads_y = a->act != CLZI_ACT_NONE;
+    c->scratch_size = larger(packed_scratch(&s->forth), larger(packed_scratch(&s->back), packed_scratch(&s->grad)));
+    if (c->want_dx[0] || c->want_dx[1] || c->want_dw) {
+        s->dz_size = a->act ? aligned((size_t)clzi_shape_count(c->ys) * c->dev->nn->element) : 0;
+        s->bias_size = a->bias ? aligned(c->ys.c * sizeof(float)) : 0;
+        c->scratch_size = s->dz_size + s->bias_size + larger(c->scratch_size, a->bias ? clzi_cpu_sum_scratch(c->ys) : 0);
+    }
+    return 0;
+}
+
+static int conv_plan(struct clzi_call *c) { return plan(c, false); }
+static int convt_plan(struct clzi_call *c) { return plan(c, true); }
+
+// Packs again when the parameters have changed.
+static int packed_refresh(struct packed *p, struct clzi_call *c, void *scratch)
+{
+    int ret;
+    if (p->version == c->version) return 0;
+    ret = clzi_dnnl_pack_run(&p->pack, &c->dev->dnnl, c->w[0], p->weights, scratch);
+    p->version = ret < 0 ? 0 : c->version;
+    return ret;
+}
+
+static int forward(struct clzi_call *c)
+{
+    struct conv *s = c->priv;
+    const struct clzi_attr *a = &c->node->attr;
+    struct clzi_dnnl_conv_data data = { .weights = s->forth.weights, .bias = c->w[1], .residual = c->x[1], .scratch = c->scratch };
+    int ret;
+
+    clzi_cpu_enter(c->dev);
+    data.src = s->transposed ? c->y : c->x[0];
+    data.dst = s->transposed ? c->x[0] : c->y;
+    if ((ret = packed_refresh(&s->forth, c, c->scratch)) < 0 ||
+        (ret = clzi_dnnl_conv_run(&s->forth.conv, &c->dev->dnnl, &data)) < 0)
+        return ret;
+    if (s->transposed && a->bias)
+        clzi_cpu_affine(c->dev, c->y, c->y, c->ys, NULL, c->w[1], clzi_cpu_activation(c->node));
+    else if (s->transposed && a->act)
+        clzi_cpu_act(c->dev, c->y, c->y, clzi_shape_count(c->ys), clzi_cpu_activation(c->node));
+    return 0;
+}
+
+static int run_grad(struct clzi_call *c, struct conv *s, const void *dz, float *bias, void *scratch)
+{
+    struct clzi_dnnl_conv_data data = { .weights = s->grad.weights, .bias = bias, .scratch = scratch };
+    int ret;
+    data.src = s->transposed ? dz : c->x[0];
+    data.dst = s->transposed ? c->x[0] : dz;
+    if ((ret = clzi_dnnl_conv_run(&s->grad.conv, &c->dev->dnnl, &data)) < 0) return ret;
+    return clzi_dnnl_pack_run(&s->grad.pack, &c->dev->dnnl, c->dw[0], s->grad.weights, scratch);
+}
+
+static int backward(struct clzi_call *c)
+{
+    struct conv *s = c->priv;
+    struct clzi_device *dev = c->dev;
+    char *scratch = c->scratch;
+    float *bias = (float *)(scratch + s->dz_size);
+    const int64_t count = clzi_shape_count(c->ys);
+    const void *dz = c->dy;
+    int ret = 0;
+
+    clzi_cpu_enter(dev);
+    if (c->node->attr.act) {
+        clzi_cpu_act_back(dev, scratch, c->y, c->dy, count, clzi_cpu_activation(c->node));
+        dz = scratch;
+    }
+    scratch += s->dz_size + s->bias_size;
+    if (c->dx[1]) clzi_cpu_copy(dev, c->dx[1], dz, count);
+    if (c->dw[0] && (ret = run_grad(c, s, dz, bias, scratch)) < 0) return ret;
+    if (c->dw[1]) {
+        if (s->transposed || !c->dw[0]) clzi_cpu_sum(dev, bias, dz, c->ys, scratch);
+        dev->vectors->add(c->dw[1], bias, c->ys.c);
+    }
+    if (c->dx[0]) {
+        struct packed *weights = s->shared ? &s->forth : &s->back;
+        struct clzi_dnnl_conv_data data = { .weights = weights->weights, .scratch = scratch };
+        data.src = s->transposed ? dz : c->dx[0];
+        data.dst = s->transposed ? c->dx[0] : dz;
+        if ((ret = packed_refresh(weights, c, scratch)) < 0) return ret;
+        ret = clzi_dnnl_conv_run(&s->back.conv, &dev->dnnl, &data);
+    }
+    return ret;
+}
+
+const struct clzi_op clzi_cpu_conv = { conv_plan, forward, backward, conv_destroy };
+const struct clzi_op clzi_cpu_convt = { convt_plan, forward, backward, conv_destroy };

@@ -1,0 +1,110 @@
+// nn_isa.h - everything of nn.h for the instruction set of the including file, which defines ISA as the suffix of its tables.
+// gcc's own optimisation level matters here and only here, hence the pragma: loops unrolled and vectorised at -O3's cost
+// model, sqrtf as an instruction.
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC optimize("O3,no-math-errno,no-trapping-math,no-tree-loop-distribute-patterns")
+#endif
+#include <math.h>
+#include <string.h>
+
+#include "nn.h"
+
+#ifdef _OPENMP
+#define SIMD _Pragma("omp simd")
+#else
+#define SIMD
+#endif
+#define INLINE static inline __attribute__((always_inline))
+
+enum { BLOCK = 64 };
+
+#define BY_ACT_CASE(act, call) case act: { const enum clzk_act A = act; call; break; }
+#define BY_ACT(which, call)                          \
+    switch (which) {                                 \
+    BY_ACT_CASE(CLZK_ACT_NONE, call)                 \
+    BY_ACT_CASE(CLZK_ACT_RELU, call)                 \
+    BY_ACT_CASE(CLZK_ACT_LEAKY, call)                \
+    BY_ACT_CASE(CLZK_ACT_TANH, call)                 \
+    BY_ACT_CASE(CLZK_ACT_SIGMOID, call)              \
+    }
+
+// e^x, relative error below 2e-7: 2^n times a polynomial of the rest (Cephes' expf, S. Moshier).
+INLINE float exponential(float x)
+{
+    const float clamped = x < -87.f ? -87.f : x > 88.f ? 88.f : x;
+    const float shifted = clamped * 1.44269504f + 12582912.f, n = shifted - 12582912.f;     // rounds to an integer
+    const float r = clamped - n * 0.693359375f + n * 2.12194440e-4f;
+    float p = 1.9875691500e-4f, scale;
+    int32_t bits;
+    p = p * r + 1.3981999507e-3f;
+    p = p * r + 8.3334519073e-3f;
+    p = p * r + 4.1665795894e-2f;
+    p = p * r + 1.6666665459e-1f;
+    p = p * r + 5.0000001201e-1f;
+    p = p * r * r + r + 1.f;
+    bits = ((int32_t)n + 127) << 23;
+    memcpy(&scale, &bits, sizeof scale);
+    return p * scale;
+}
+
+// Rational approximation of tanh, odd over even polynomial, clamped where a float's tanh is 1 (the one Eigen uses).
+INLINE float hyperbolic_tangent(float v)
+{
+    const float x = v < -7.90531110763549805f ? -7.90531110763549805f : v > 7.90531110763549805f ? 7.90531110763549805f : v;
+    const float s = x * x;
+    float p = -2.76076847742355e-16f, q = 1.19825839466702e-06f;
+    p = p * s + 2.00018790482477e-13f;
+    p = p * s + -8.60467152213735e-11f;
+    p = p * s + 5.12229709037114e-08f;
+    p = p * s + 1.48572235717979e-05f;
+    p = p * s + 6.37261928875436e-04f;
+    p = p * s + 4.89352455891786e-03f;
+    q = q * s + 1.18534705686654e-04f;
+    q = q * s + 2.26843463243900e-03f;
+    q = q * s + 4.89352518554385e-03f;
+    return x * p / q;
+}
+
+INLINE float activate(float v, enum clzk_act act, float slope)
+{
+    return act == CLZK_ACT_RELU ? (v > 0 ? v : 0) : act == CLZK_ACT_LEAKY ? (v > 0 ? v : v * slope) :
+           act == CLZK_ACT_TANH ? hyperbolic_tangent(v) :
+           act == CLZK_ACT_SIGMOID ? 0.5f + 0.5f * hyperbolic_tangent(0.5f * v) : v;
+}
+
+INLINE float derivative(float y, enum clzk_act act, float slope)
+{
+    return act == CLZK_ACT_RELU ? (y > 0 ? 1.f : 0.f) : act == CLZK_ACT_LEAKY ? (y > 0 ? 1.f : slope) :
+           act == CLZK_ACT_TANH ? 1 - y * y : act == CLZK_ACT_SIGMOID ? y * (1 - y) : 1.f;
+}
+
+#define BF16 0
+#include "nn_template.h"
+#define BF16 1
+#include "nn_template.h"
+
+static void vector_add(float *sum, const float *x, int64_t count)
+{
+    SIMD for (int64_t i = 0; i < count; i++) sum[i] += x[i];
+}
+
+static void vector_adam(float *w, const float *g, float *m, float *v, int64_t count, const struct clzk_adam *adam)
+{
+    const struct clzk_adam a = *adam;
+    SIMD for (int64_t i = 0; i < count; i++) {
+        const float mi = a.beta1 * m[i] + (1 - a.beta1) * g[i], vi = a.beta2 * v[i] + (1 - a.beta2) * (g[i] * g[i]);
+        m[i] = mi;
+        v[i] = vi;
+        w[i] -= a.rate * mi / (sqrtf(vi) * a.root + a.eps);
+    }
+}
+
+static void vector_ema(float *average, const float *w, float decay, int64_t count)
+{
+    SIMD for (int64_t i = 0; i < count; i++) average[i] = decay * average[i] + (1 - decay) * w[i];
+}
+
+#define JOIN_(a, b) a##b
+#define JOIN(a, b) JOIN_(a, b)
+const struct clzk_nn *const JOIN(clzk_nn_, ISA)[2] = { &nn_f32, &nn_bf16 };
+const struct clzk_vectors JOIN(clzk_vectors_, ISA) = { vector_add, vector_adam, vector_ema };

@@ -1,0 +1,455 @@
+// nn_template.h - the bodies of struct clzk_nn for one type of element: included by nn_isa.h once with BF16 0 and once with
+// BF16 1. Loops are plain C that the compiler vectorises; the order of every sum is fixed by the loops, not by the compiler
+// (no -ffast-math), so that results depend on the instruction set alone.
+
+#if BF16
+#define T uint16_t
+#define F(name) name##_bf16
+
+static inline float F(get)(T v)
+{
+    const uint32_t bits = (uint32_t)v << 16;
+    float f;
+    memcpy(&f, &bits, sizeof f);
+    return f;
+}
+
+// To nearest even; a NaN stays one.
+static inline T F(put)(float f)
+{
+    uint32_t bits, rounded;
+    memcpy(&bits, &f, sizeof bits);
+    rounded = bits + 0x7fff + (bits >> 16 & 1);
+    rounded = (bits & 0x7fffffff) > 0x7f800000 ? bits | 0x400000 : rounded;
+    return rounded >> 16;
+}
+#else
+#define T float
+#define F(name) name##_f32
+static inline float F(get)(T v) { return v; }
+static inline T F(put)(float f) { return f; }
+#endif
+#define GET F(get)
+#define PUT F(put)
+
+static void F(from_f32)(void *yv, const float *x, int64_t count)
+{
+    T *y = yv;
+    SIMD for (int64_t i = 0; i < count; i++) y[i] = PUT(x[i]);
+}
+
+static void F(to_f32)(float *y, const void *xv, int64_t count)
+{
+    const T *x = xv;
+    SIMD for (int64_t i = 0; i < count; i++) y[i] = GET(x[i]);
+}
+
+static void F(interleave)(void *yv, const float *x, int64_t plane, int channels, int64_t pixels)
+{
+    T *y = yv;
+    if (channels == 1) {
+        F(from_f32)(y, x, pixels);
+    } else if (channels == 2) {
+        SIMD for (int64_t i = 0; i < pixels; i++) {
+            y[2 * i] = PUT(x[i]);
+            y[2 * i + 1] = PUT(x[plane + i]);
+        }
+    } else {
+        for (int c = 0; c < channels; c++)
+            SIMD for (int64_t i = 0; i < pixels; i++) y[i * channels + c] = PUT(x[c * plane + i]);
+    }
+}
+
+static void F(deinterleave)(float *y, const void *xv, int64_t plane, int channels, int64_t pixels)
+{
+    const T *x = xv;
+    if (channels == 1) {
+        F(to_f32)(y, x, pixels);
+    } else if (channels == 2) {
+        SIMD for (int64_t i = 0; i < pixels; i++) {
+            y[i] = GET(x[2 * i]);
+            y[plane + i] = GET(x[2 * i + 1]);
+        }
+    } else {
+        for (int c = 0; c < channels; c++)
+            SIMD for (int64_t i = 0; i < pixels; i++) y[c * plane + i] = GET(x[i * channels + c]);
+    }
+}
+
+// ---- elementwise; BY_ACT gives each activation its own loop, with A constant in it ----
+
+INLINE void F(act_loop)(T *y, const T *x, int64_t count, enum clzk_act act, float slope)
+{
+    SIMD for (int64_t i = 0; i < count; i++) y[i] = PUT(activate(GET(x[i]), act, slope));
+}
+
+static void F(act)(void *y, const void *x, int64_t count, struct clzk_activation act)
+{
+    BY_ACT(act.act, F(act_loop)(y, x, count, A, act.slope))
+}
+
+INLINE void F(act_back_loop)(T *dx, const T *y, const T *dy, int64_t count, enum clzk_act act, float slope)
+{
+    SIMD for (int64_t i = 0; i < count; i++) dx[i] = PUT(GET(dy[i]) * derivative(GET(y[i]), act, slope));
+}
+
+static void F(act_back)(void *dx, const void *y, const void *dy, int64_t count, struct clzk_activation act)
+{
+    BY_ACT(act.act, F(act_back_loop)(dx, y, dy, count, A, act.slope))
+}
+
+INLINE void F(add_loop)(T *y, const T *a, const T *b, int64_t count, enum clzk_act act, float slope)
+{
+    SIMD for (int64_t i = 0; i < count; i++) y[i] = PUT(activate(GET(a[i]) + GET(b[i]), act, slope));
+}
+
+static void F(add)(void *y, const void *a, const void *b, int64_t count, struct clzk_activation act)
+{
+    BY_ACT(act.act, F(add_loop)(y, a, b, count, A, act.slope))
+}
+
+static void F(clamp)(void *yv, const void *xv, int64_t count, float limit)
+{
+    const T *x = xv;
+    T *y = yv;
+    SIMD for (int64_t i = 0; i < count; i++) {
+        const float v = GET(x[i]), low = v < -limit ? -limit : v;
+        y[i] = PUT(low > limit ? limit : low);
+    }
+}
+
+static void F(clamp_back)(void *dxv, const void *xv, const void *dyv, int64_t count, float limit)
+{
+    const T *x = xv, *dy = dyv;
+    T *dx = dxv;
+    SIMD for (int64_t i = 0; i < count; i++) {
+        const float v = GET(x[i]), g = GET(dy[i]);
+        dx[i] = PUT((v < 0 ? -v : v) <= limit ? g : 0);
+    }
+}
+
+static void F(dropout)(void *yv, const void *xv, const uint8_t *keep, float scale, int64_t count)
+{
+    const T *x = xv;
+    T *y = yv;
+    SIMD for (int64_t i = 0; i < count; i++) y[i] = PUT(keep[i] ? GET(x[i]) * scale : 0);
+}
+
+// ---- per channel ----
+
+INLINE void F(affine_loop)(T *y, const T *x, int64_t rows, int channels, const float *scale, const float *shift,
+                           enum clzk_act act, float slope)
+{
+    for (int64_t r = 0; r < rows; r++, x += channels, y += channels) {
+        if (scale)
+            SIMD for (int c = 0; c < channels; c++) y[c] = PUT(activate(GET(x[c]) * scale[c] + shift[c], act, slope));
+        else
+            SIMD for (int c = 0; c < channels; c++) y[c] = PUT(activate(GET(x[c]) + shift[c], act, slope));
+    }
+}
+
+static void F(affine)(void *y, const void *x, int64_t rows, int channels, const float *scale, const float *shift,
+                      struct clzk_activation act)
+{
+    BY_ACT(act.act, F(affine_loop)(y, x, rows, channels, scale, shift, A, act.slope))
+}
+
+// Sums over rows take 8 rows at a time, so that the running sums are loaded and stored once in 8.
+#define EIGHT_ROWS(term, ...)                                                       \
+    for (int64_t r = 0; r < rows;) {                                                \
+        if (rows - r >= 8) {                                                        \
+            SIMD for (int c = 0; c < channels; c++) { term(8, __VA_ARGS__) }        \
+            r += 8;                                                                 \
+        } else {                                                                    \
+            SIMD for (int c = 0; c < channels; c++) { term(1, __VA_ARGS__) }        \
+            r++;                                                                    \
+        }                                                                           \
+    }
+
+static void F(sum)(float *sum, const void *xv, int64_t rows, int channels)
+{
+    const T *x = xv;
+    for (int c = 0; c < channels; c++) sum[c] = 0;
+#define SUM_TERM(count, unused)                                                                      \
+    float s = 0;                                                                                     \
+    for (int k = 0; k < count; k++) s += GET(x[(r + k) * channels + c]);                             \
+    sum[c] += s;
+    EIGHT_ROWS(SUM_TERM, 0)
+}
+
+static void F(moments)(float *sum, float *square, const void *xv, int64_t rows, int channels, const float *at)
+{
+    const T *x = xv;
+    for (int c = 0; c < channels; c++) sum[c] = square[c] = 0;
+#define MOMENTS_TERM(count, unused)                                                                  \
+    float s = 0, q = 0;                                                                              \
+    for (int k = 0; k < count; k++) {                                                                \
+        const float v = GET(x[(r + k) * channels + c]) - at[c];                                      \
+        s += v;                                                                                      \
+        q += v * v;                                                                                  \
+    }                                                                                                \
+    sum[c] += s;                                                                                     \
+    square[c] += q;
+    EIGHT_ROWS(MOMENTS_TERM, 0)
+}
+
+INLINE void F(norm_back_sums_loop)(float *sum, float *dot, const T *x, const T *dy, int64_t rows, int channels,
+                                   const float *scale, const float *shift, const float *mean, enum clzk_act act, float slope)
+{
+    for (int c = 0; c < channels; c++) sum[c] = dot[c] = 0;
+#define NORM_BACK_TERM(count, unused)                                                                \
+    float s = 0, q = 0;                                                                              \
+    for (int k = 0; k < count; k++) {                                                                \
+        const float v = GET(x[(r + k) * channels + c]);                                              \
+        const float y = activate(v * scale[c] + shift[c], act, slope);                               \
+        const float g = GET(dy[(r + k) * channels + c]) * derivative(y, act, slope);                 \
+        s += g;                                                                                      \
+        q += g * (v - mean[c]);                                                                      \
+    }                                                                                                \
+    sum[c] += s;                                                                                     \
+    dot[c] += q;
+    EIGHT_ROWS(NORM_BACK_TERM, 0)
+}
+
+static void F(norm_back_sums)(float *sum, float *dot, const void *x, const void *dy, int64_t rows, int channels,
+                              const float *scale, const float *shift, const float *mean, struct clzk_activation act)
+{
+    BY_ACT(act.act, F(norm_back_sums_loop)(sum, dot, x, dy, rows, channels, scale, shift, mean, A, act.slope))
+}
+
+INLINE void F(norm_back_loop)(T *dx, const T *x, const T *dy, int64_t rows, int channels, const float *scale,
+                              const float *shift, const float *a, const float *b, const float *k, enum clzk_act act,
+                              float slope)
+{
+    for (int64_t r = 0; r < rows; r++, x += channels, dy += channels, dx += channels)
+        SIMD for (int c = 0; c < channels; c++) {
+            const float v = GET(x[c]), y = activate(v * scale[c] + shift[c], act, slope);
+            const float g = GET(dy[c]) * derivative(y, act, slope);
+            dx[c] = PUT(a[c] * g + (b[c] * v + k[c]));
+        }
+}
+
+static void F(norm_back)(void *dx, const void *x, const void *dy, int64_t rows, int channels, const float *scale,
+                         const float *shift, const float *a, const float *b, const float *k, struct clzk_activation act)
+{
+    BY_ACT(act.act, F(norm_back_loop)(dx, x, dy, rows, channels, scale, shift, a, b, k, A, act.slope))
+}
+
+// ---- moving elements ----
+
+static void F(copy)(void *yv, int64_t y_stride, const void *xv, int64_t x_stride, int size, int64_t rows)
+{
+    const T *x = xv;
+    T *y = yv;
+    for (int64_t r = 0; r < rows; r++, x += x_stride, y += y_stride)
+        SIMD for (int i = 0; i < size; i++) y[i] = x[i];
+}
+
+static void F(shuffle)(void *yv, int64_t stride, const void *xv, int pixels, int channels, int factor)
+{
+    const T *x = xv;
+    T *y = yv;
+    const int f2 = factor * factor;
+    for (int w = 0; w < pixels; w++, x += (int64_t)channels * f2, y += (int64_t)channels * factor) {
+        if (factor == 2) {
+            SIMD for (int c = 0; c < channels; c++) {
+                y[c] = x[4 * c];
+                y[channels + c] = x[4 * c + 1];
+                y[stride + c] = x[4 * c + 2];
+                y[stride + channels + c] = x[4 * c + 3];
+            }
+            continue;
+        }
+        for (int i = 0; i < factor; i++)
+            for (int j = 0; j < factor; j++)
+                for (int c = 0; c < channels; c++) y[i * stride + j * channels + c] = x[c * f2 + i * factor + j];
+    }
+}
+
+static void F(unshuffle)(void *xv, const void *yv, int64_t stride, int pixels, int channels, int factor)
+{
+    const T *y = yv;
+    T *x = xv;
+    const int f2 = factor * factor;
+    for (int w = 0; w < pixels; w++, x += (int64_t)channels * f2, y += (int64_t)channels * factor) {
+        if (factor == 2) {
+            SIMD for (int c = 0; c < channels; c++) {
+                x[4 * c] = y[c];
+                x[4 * c + 1] = y[channels + c];
+                x[4 * c + 2] = y[stride + c];
+                x[4 * c + 3] = y[stride + channels + c];
+            }
+            continue;
+        }
+        for (int i = 0; i < factor; i++)
+            for (int j = 0; j < factor; j++)
+                for (int c = 0; c < channels; c++) x[c * f2 + i * factor + j] = y[i * stride + j * channels + c];
+    }
+}
+
+// ---- pooling: BLOCK channels at a time, so that a window's state stays in registers and cache ----
+
+static void F(maxpool)(void *yv, uint8_t *index, const void *xv, const struct clzk_pool *p, int row)
+{
+    const int top = row * p->stride - p->pad, y0 = top < 0 ? 0 : top, y1 = top + p->k < p->h ? top + p->k : p->h;
+    for (int o = 0; o < p->ow; o++) {
+        const int left = o * p->stride - p->pad, x0 = left < 0 ? 0 : left, x1 = left + p->k < p->w ? left + p->k : p->w;
+        for (int from = 0; from < p->channels; from += BLOCK) {
+            const int count = p->channels - from < BLOCK ? p->channels - from : BLOCK;
+            T *y = (T *)yv + (int64_t)o * p->channels + from;
+            uint8_t *at = index + (int64_t)o * p->channels + from;
+            float best[BLOCK];
+            int32_t place[BLOCK];
+            for (int c = 0; c < count; c++) {
+                best[c] = -INFINITY;
+                place[c] = (y0 - top) * p->k + x0 - left;
+            }
+            for (int i = y0; i < y1; i++)
+                for (int j = x0; j < x1; j++) {
+                    const T *x = (const T *)xv + ((int64_t)i * p->w + j) * p->channels + from;
+                    const int32_t here = (i - top) * p->k + j - left;
+                    SIMD for (int c = 0; c < count; c++) {
+                        const float v = GET(x[c]);
+                        place[c] = v > best[c] ? here : place[c];
+                        best[c] = v > best[c] ? v : best[c];
+                    }
+                }
+            SIMD for (int c = 0; c < count; c++) y[c] = PUT(best[c]);
+            if (index)
+                SIMD for (int c = 0; c < count; c++) at[c] = (uint8_t)place[c];
+        }
+    }
+}
+
+// Gathers instead of scattering: every input pixel asks the windows it lies in whether it was their maximum.
+static void F(maxpool_back)(void *dxv, const uint8_t *index, const void *dyv, const struct clzk_pool *p, int row)
+{
+    const int high = (row + p->pad) / p->stride, low = row + p->pad - p->k + 1;
+    const int oy0 = low <= 0 ? 0 : (low + p->stride - 1) / p->stride, oy1 = high < p->oh - 1 ? high : p->oh - 1;
+    for (int col = 0; col < p->w; col++) {
+        const int right = (col + p->pad) / p->stride, left = col + p->pad - p->k + 1;
+        const int ox0 = left <= 0 ? 0 : (left + p->stride - 1) / p->stride, ox1 = right < p->ow - 1 ? right : p->ow - 1;
+        for (int from = 0; from < p->channels; from += BLOCK) {
+            const int count = p->channels - from < BLOCK ? p->channels - from : BLOCK;
+            T *dx = (T *)dxv + (int64_t)col * p->channels + from;
+            float sum[BLOCK];
+            for (int c = 0; c < count; c++) sum[c] = 0;
+            for (int oy = oy0; oy <= oy1; oy++)
+                for (int ox = ox0; ox <= ox1; ox++) {
+                    const int64_t o = ((int64_t)oy * p->ow + ox) * p->channels + from;
+                    const int here = (row + p->pad - oy * p->stride) * p->k + col + p->pad - ox * p->stride;
+                    const T *dy = (const T *)dyv + o;
+                    SIMD for (int c = 0; c < count; c++) sum[c] += index[o + c] == here ? GET(dy[c]) : 0;
+                }
+            SIMD for (int c = 0; c < count; c++) dx[c] = PUT(sum[c]);
+        }
+    }
+}
+
+// ---- bilinear enlargement ----
+
+static void F(blend)(float *y, const void *av, const void *bv, float wa, float wb, int64_t count)
+{
+    const T *a = av, *b = bv;
+    SIMD for (int64_t i = 0; i < count; i++) y[i] = wa * GET(a[i]) + wb * GET(b[i]);
+}
+
+INLINE void F(twice)(T *y, const float *x, int pixels, int channels)
+{
+    SIMD for (int i = 0; i < pixels; i++)
+        for (int c = 0; c < channels; c++) {
+            const float at = 0.75f * x[(i + 1) * channels + c];
+            y[2 * i * channels + c] = PUT(at + 0.25f * x[i * channels + c]);
+            y[(2 * i + 1) * channels + c] = PUT(at + 0.25f * x[(i + 2) * channels + c]);
+        }
+}
+
+// x: pixels + 2 pixels, the first and the last repeated.
+static void F(enlarge_row)(void *yv, const float *x, int pixels, int channels, int factor)
+{
+    T *y = yv;
+    if (factor == 2 && channels == 1) {
+        F(twice)(y, x, pixels, 1);
+    } else if (factor == 2 && channels == 2) {
+        F(twice)(y, x, pixels, 2);
+    } else {
+        for (int i = 0; i < pixels; i++, x += channels)
+            for (int p = 0; p < factor; p++, y += channels) {
+                const float at = (p + 0.5f) / factor - 0.5f, w = at < 0 ? at + 1 : at, v = 1 - w;
+                const float *a = at < 0 ? x : x + channels, *b = a + channels;
+                SIMD for (int c = 0; c < channels; c++) y[c] = PUT(v * a[c] + w * b[c]);
+            }
+    }
+}
+
+static void F(accumulate)(float *y, const void *xv, float weight, int64_t count)
+{
+    const T *x = xv;
+    SIMD for (int64_t i = 0; i < count; i++) y[i] += weight * GET(x[i]);
+}
+
+static void F(reduce_row)(void *yv, const float *x, int pixels, int channels, int factor)
+{
+    T *y = yv;
+    for (int i = 0; i < pixels; i++, y += channels) {
+        const int first = (i - 1) * factor < 0 ? 0 : (i - 1) * factor;
+        const int last = (i + 2) * factor < pixels * factor ? (i + 2) * factor : pixels * factor;
+        for (int from = 0; from < channels; from += BLOCK) {
+            const int count = channels - from < BLOCK ? channels - from : BLOCK;
+            float sum[BLOCK];
+            for (int c = 0; c < count; c++) sum[c] = 0;
+            for (int o = first; o < last; o++) {
+                const float weight = clzk_resize_weight(o, i, pixels, factor);
+                const float *from_x = x + (int64_t)o * channels + from;
+                if (!(weight > 0)) continue;
+                SIMD for (int c = 0; c < count; c++) sum[c] += weight * from_x[c];
+            }
+            SIMD for (int c = 0; c < count; c++) y[from + c] = PUT(sum[c]);
+        }
+    }
+}
+
+// ---- softmax over the channels of a pixel ----
+
+static void F(softmax)(void *yv, const void *xv, int64_t rows, int channels, float scale)
+{
+    const T *x = xv;
+    T *y = yv;
+    for (int64_t r = 0; r < rows; r++, x += channels, y += channels) {
+        float max = -INFINITY, sum = 0;
+        for (int c = 0; c < channels; c++) max = GET(x[c]) > max ? GET(x[c]) : max;
+        for (int c = 0; c < channels; c++) sum += exponential(scale * (GET(x[c]) - max));
+        SIMD for (int c = 0; c < channels; c++) y[c] = PUT(exponential(scale * (GET(x[c]) - max)) / sum);
+    }
+}
+
+static void F(softmax_back)(void *dxv, const void *yv, const void *dyv, int64_t rows, int channels, float scale)
+{
+    const T *y = yv, *dy = dyv;
+    T *dx = dxv;
+    for (int64_t r = 0; r < rows; r++, y += channels, dy += channels, dx += channels) {
+        float dot = 0;
+        for (int c = 0; c < channels; c++) dot += GET(y[c]) * GET(dy[c]);
+        SIMD for (int c = 0; c < channels; c++) dx[c] = PUT(scale * GET(y[c]) * (GET(dy[c]) - dot));
+    }
+}
+
+static const struct clzk_nn F(nn) = {
+    .element = sizeof(T),
+    .from_f32 = F(from_f32), .to_f32 = F(to_f32), .interleave = F(interleave), .deinterleave = F(deinterleave),
+    .act = F(act), .act_back = F(act_back), .add = F(add), .affine = F(affine), .sum = F(sum), .moments = F(moments),
+    .norm_back_sums = F(norm_back_sums), .norm_back = F(norm_back), .copy = F(copy), .shuffle = F(shuffle),
+    .unshuffle = F(unshuffle), .maxpool = F(maxpool), .maxpool_back = F(maxpool_back), .blend = F(blend),
+    .enlarge_row = F(enlarge_row), .accumulate = F(accumulate), .reduce_row = F(reduce_row), .dropout = F(dropout),
+    .softmax = F(softmax), .softmax_back = F(softmax_back), .clamp = F(clamp), .clamp_back = F(clamp_back),
+};
+
+#undef SUM_TERM
+#undef MOMENTS_TERM
+#undef NORM_BACK_TERM
+#undef EIGHT_ROWS
+#undef GET
+#undef PUT
+#undef T
+#undef F
+#undef BF16
