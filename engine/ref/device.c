@@ -111,7 +111,7 @@ static int ref_adam(struct clzi_device *dev, const struct clzi_adam *a, float *w
     for (int64_t i = 0; i < count; i++) {
         m[i] = (float)(b1 * m[i] + (1 - b1) * g[i]);
         v[i] = (float)(b2 * v[i] + (1 - b2) * g[i] * g[i]);
-        w[i] = (float)(w[i] - a->lr * (m[i] / c1) / (sqrt(v[i] / c2) + a->eps));
+        w[i] = (float)(w[i] - (double)a->lr * (a->decay * w[i] + m[i] / c1 / (sqrt(v[i] / c2) + a->eps)));
     }
     return 0;
 }

@@ -1,0 +1,175 @@
+#!/usr/bin/env python3
+"""Writes tests/ref_values.h: what PyTorch says of some small cases of each op.
+
+    python3 tests/ref/make_ops.py > tests/ref_values.h
+
+Only whoever adds an op needs this, and PyTorch; the tests need the header alone. Computed in double, printed as floats.
+"""
+import sys
+
+import torch
+import torch.nn.functional as F
+
+torch.set_default_dtype(torch.float64)
+
+
+def golden_input(salt, shape):
+    """The same hash as golden_input() of ops.c: uniform in [-1, 1), 24 bits."""
+    count = 1
+    for d in shape:
+        count *= d
+    values = []
+    for i in range(count):
+        x = (i * 0x9E3779B9 + salt * 0x85EBCA6B) & 0xFFFFFFFF
+        x ^= x >> 16
+        x = x * 0x7FEB352D & 0xFFFFFFFF
+        x ^= x >> 15
+        x = x * 0x846CA68B & 0xFFFFFFFF
+        x ^= x >> 16
+        values.append((x >> 8) / 8388608 - 1)
+    return torch.tensor(values).reshape(shape)
+
+
+def act(y, a):
+    return {
+        None: lambda: y,
+        "RELU": lambda: F.relu(y),
+        "LEAKY": lambda: F.leaky_relu(y, 0.2),
+        "TANH": lambda: torch.tanh(y),
+        "SIGMOID": lambda: torch.sigmoid(y),
+    }[a.get("act")]()
+
+
+def conv(a, x, w, training):
+    y = F.conv2d(x[0], w[0], w[1] if a.get("bias") else None, a["stride"], a["pad"])
+    return act(y + x[1] if len(x) > 1 else y, a)
+
+
+def convt(a, x, w, training):
+    return act(F.conv_transpose2d(x[0], w[0], w[1] if a.get("bias") else None, a["stride"], a["pad"]), a)
+
+
+def batchnorm(a, x, w, training):
+    return act(F.batch_norm(x[0], w[2], w[3], w[0], w[1], training, a["momentum"], a["eps"]), a)
+
+
+OPS = {
+    "CONV": conv,
+    "CONVT": convt,
+    "BATCHNORM": batchnorm,
+    "ACT": lambda a, x, w, t: act(x[0], a),
+    "ADD": lambda a, x, w, t: act(x[0] + x[1], a),
+    "CONCAT": lambda a, x, w, t: torch.cat((x[0], x[1]), 1),
+    "SHUFFLE": lambda a, x, w, t: F.pixel_shuffle(x[0], a["factor"]),
+    "MAXPOOL": lambda a, x, w, t: F.max_pool2d(x[0], a["k"], a["stride"], a["pad"]),
+    "RESIZE": lambda a, x, w, t: F.interpolate(x[0], scale_factor=a["factor"], mode="bilinear", align_corners=False),
+    "SOFTMAX": lambda a, x, w, t: torch.softmax(a["scale"] * x[0], 1),
+    "CLAMP": lambda a, x, w, t: torch.clamp(x[0], -a["scale"], a["scale"]),
+}
+
+
+def window(channels, k, stride, pad, **more):
+    return dict(channels=channels, k=k, stride=stride, pad=pad, **more)
+
+
+NORM = dict(eps=1e-5, momentum=0.1)
+
+# op, shape of x, attributes, second input (0 none, -1 of the output's shape, else its channels), training
+CASES = [
+    ("CONV", (2, 3, 5, 4), window(2, 3, 1, 1, bias=1, act="RELU"), 0, False),
+    ("CONV", (1, 2, 6, 7), window(3, 4, 2, 1), 0, False),
+    ("CONV", (1, 2, 9, 8), window(2, 7, 2, 3, bias=1, act="LEAKY"), 0, False),
+    ("CONV", (1, 3, 4, 5), window(4, 1, 1, 0, bias=1), 0, False),
+    ("CONV", (1, 3, 5, 5), window(2, 1, 2, 0, act="SIGMOID"), 0, False),
+    ("CONV", (2, 2, 4, 3), window(3, 3, 1, 1, bias=1, act="RELU"), -1, False),
+    ("CONVT", (2, 3, 3, 2), window(2, 4, 2, 1, bias=1, act="TANH"), 0, False),
+    ("CONVT", (1, 2, 3, 4), window(3, 2, 2, 0, bias=1), 0, False),
+    ("CONVT", (1, 2, 4, 3), window(2, 3, 1, 1), 0, False),
+    ("BATCHNORM", (2, 3, 3, 4), NORM, 0, True),
+    ("BATCHNORM", (2, 2, 3, 3), dict(NORM, act="LEAKY"), 0, True),
+    ("BATCHNORM", (2, 3, 3, 2), dict(NORM, act="SIGMOID"), 0, False),
+    ("ACT", (1, 2, 4, 5), dict(act="RELU"), 0, False),
+    ("ACT", (1, 2, 4, 5), dict(act="LEAKY"), 0, False),
+    ("ACT", (1, 2, 4, 5), dict(act="TANH"), 0, False),
+    ("ACT", (1, 2, 4, 5), dict(act="SIGMOID"), 0, False),
+    ("ADD", (1, 2, 3, 4), dict(act="RELU"), -1, False),
+    ("CONCAT", (2, 2, 2, 3), {}, 3, False),
+    ("SHUFFLE", (1, 8, 2, 3), dict(factor=2), 0, False),
+    ("MAXPOOL", (1, 2, 6, 7), dict(k=3, stride=2, pad=1), 0, False),
+    ("RESIZE", (1, 2, 3, 4), dict(factor=2), 0, False),
+    ("RESIZE", (1, 1, 2, 3), dict(factor=4), 0, False),
+    ("SOFTMAX", (2, 5, 2, 2), dict(scale=2.5), 0, False),
+    ("CLAMP", (1, 2, 4, 5), dict(scale=1), 0, False),
+]
+
+
+def parameters(op, shape, a):
+    c = shape[1]
+    if op in ("CONV", "CONVT"):
+        ends = (a["channels"], c) if op == "CONV" else (c, a["channels"])
+        shapes = [ends + (a["k"], a["k"])] + ([(a["channels"],)] if a.get("bias") else [])
+    else:
+        shapes = [(c,)] * 4 if op == "BATCHNORM" else []
+    about_1 = [op == "BATCHNORM" and k in (0, 3) for k in range(len(shapes))]
+    return [about_1[k] + 0.5 * golden_input(10 + k, s) for k, s in enumerate(shapes)]
+
+
+def second_shape(op, shape, a, second, w):
+    if second > 0:
+        return (shape[0], second) + shape[2:]
+    return tuple(conv(a, [golden_input(1, shape)], w, False).shape) if op == "CONV" else shape
+
+
+def array(name, t):
+    words = ["%.9gf" % v if "." in "%.9g" % v or "e" in "%.9g" % v else "%.9g.f" % v for v in t.flatten().tolist()]
+    lines, line = [], "   "
+    for word in words:
+        if len(line) + len(word) + 2 > 118:
+            lines.append(line)
+            line = "   "
+        line += " " + word + ","
+    print("static const float %s[] = {\n%s\n};" % (name, "\n".join(lines + [line])))
+    return name
+
+
+def c_attr(a):
+    parts = []
+    for key, value in a.items():
+        if key == "act":
+            parts.append(".act = CLZI_ACT_" + value + (", .slope = 0.2f" if value == "LEAKY" else ""))
+        else:
+            parts.append(".%s = %s" % (key, repr(value) + "f" if isinstance(value, float) else value))
+    return ", ".join(parts) or "0"
+
+
+def main():
+    print("// ref_values.h - what PyTorch %s says, written by ref/make_ops.py." % torch.__version__.split("+")[0])
+    print("""
+struct golden {
+    struct op_case oc;
+    const float *y, *dx[2];
+    const float *dw[4];                     // gradients of the parameters; running statistics: after the pass
+};
+""")
+    rows = []
+    for i, (op, shape, a, second, training) in enumerate(CASES):
+        w = parameters(op, shape, a)
+        x = [1.5 * golden_input(1, shape)]
+        if second:
+            x.append(1.5 * golden_input(2, second_shape(op, shape, a, second, w)))
+        learnt = w[:2]                      # running statistics are no parameters
+        for t in x + learnt:
+            t.requires_grad_()
+        y = OPS[op](a, x, w, training)
+        y.backward(golden_input(20, tuple(y.shape)))
+        names = [array("y_%d" % i, y.detach())]
+        dx = [array("dx%d_%d" % (k, i), t.grad) for k, t in enumerate(x)]
+        dw = [array("dw%d_%d" % (k, i), t.grad if k < 2 else t.detach()) for k, t in enumerate(w)]
+        rows.append("    { { CLZI_OP_%s, { %s },\n        { %s }, %d, %s },\n      %s, { %s }, { %s } }," % (
+            op, ", ".join(map(str, shape)), c_attr(a), second, "true" if training else "false",
+            names[0], ", ".join(dx), ", ".join(dw) or "NULL"))
+    print("\nstatic const struct golden goldens[] = {\n%s\n};" % "\n".join(rows))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
