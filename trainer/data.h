@@ -43,6 +43,9 @@ int64_t clzt_dataset_cached(const struct clzt_dataset *dataset);    // of these 
 int64_t clzt_dataset_bad(const struct clzt_dataset *dataset);       // found unreadable so far
 uint64_t clzt_dataset_hash(const struct clzt_dataset *dataset);     // of file names without folders, sizes and counts
 
+int clzt_dataset_min_side(const struct clzt_dataset *dataset);       // no picture is smaller
+const struct clz_log *clzt_dataset_log(const struct clzt_dataset *dataset);
+
 // A picture as three planes of 8-bit sRGB.
 struct clzt_picture {
     int width, height;
@@ -114,7 +117,7 @@ struct clzt_loader_stats {
     double waited;                          // seconds the caller spent waiting in clzt_loader_next
     double worked;                          // seconds of all workers together
 };
-struct clzt_loader_stats clzt_loader_stats(const struct clzt_loader *loader);
+struct clzt_loader_stats clzt_loader_stats(struct clzt_loader *loader);
 
 // Mean a*/110 and b*/110 over up to `pictures` pictures spread evenly over the dataset (0: all), and if counts is not
 // NULL how often each cell of clzt_ab_weights occurs (CLZT_AB_CELLS^2 entries). For the mean-colour baseline and

@@ -1,0 +1,287 @@
+// crop.c - the arithmetic of samples. Rows are short enough to stay in the first cache, so each step is a loop over a row.
+#include <errno.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "crop.h"
+#include "kernels/lab_math.h"
+#include "kernels/philox.h"
+
+enum { MAX_RADIUS = 24 };                   // of the blur: three times the greatest sigma
+
+struct clzt_crop_scratch {
+    int size;
+    uint8_t *rgb;                           // [3,size] one row
+    float *lab;                             // [size] a row of L* nobody wants
+    float *grey, *other;                    // [size,size] Y'
+};
+
+void clzt_crop_tables_make(struct clzt_crop_tables *tables)
+{
+    for (int i = 0; i < 256; i++) {
+        tables->linear[i] = clzk_srgb_to_linear(i / 255.f);
+        tables->l_of_luma[i] = clzk_luma_to_l(i / 255.f) / 50 - 1;
+    }
+}
+
+int clzt_crop_scratch_create(struct clzt_crop_scratch **scratch, int size)
+{
+    struct clzt_crop_scratch *s = *scratch = calloc(1, sizeof *s);
+    const size_t pixels = (size_t)size * size;
+
+    if (!s) return -ENOMEM;
+    s->size = size;
+    s->rgb = malloc((size_t)3 * size);
+    s->lab = malloc(size * sizeof(float));
+    s->grey = malloc(pixels * sizeof(float));
+    s->other = malloc(pixels * sizeof(float));
+    if (s->rgb && s->lab && s->grey && s->other) return 0;
+    clzt_crop_scratch_destroy(scratch);
+    return -ENOMEM;
+}
+
+void clzt_crop_scratch_destroy(struct clzt_crop_scratch **scratch)
+{
+    if (!*scratch) return;
+    free((*scratch)->rgb);
+    free((*scratch)->lab);
+    free((*scratch)->grey);
+    free((*scratch)->other);
+    free(*scratch);
+    *scratch = NULL;
+}
+
+// ---- chance ----
+
+enum use { USE_PLACE, USE_LUMA, USE_LUMA2, USE_FILM, USE_GRAIN };       // each has its own counters
+
+static float uniform(uint32_t word) { return (word >> 8) * (1.f / 16777216); }         // [0, 1)
+static float between(uint32_t word, double low, double high) { return (float)(low + (high - low) * uniform(word)); }
+
+static const float matrices[][3] = {
+    [CLZT_LUMA_601] = { 0.299f, 0.587f, 0.114f },
+    [CLZT_LUMA_709] = { 0.2126f, 0.7152f, 0.0722f },
+    [CLZT_LUMA_2020] = { 0.2627f, 0.678f, 0.0593f },
+};
+
+static void draw_luma(float luma[3], const uint32_t r[4], const uint32_t q[4])
+{
+    // even over the triangle of mixes (exponentials, normalised), then each colour by a factor of its own
+    const float e[3] = { -logf(1 - uniform(r[0])), -logf(1 - uniform(r[1])), -logf(1 - uniform(r[2])) };
+    const float sum = e[0] + e[1] + e[2] + 1e-12f;
+    const float spread[3] = { 0.6f, 0.2f, 0.8f };               // octaves either way
+    float total = 0;
+
+    for (int c = 0; c < 3; c++) {
+        luma[c] = (e[0] * matrices[CLZT_LUMA_601][c] + e[1] * matrices[CLZT_LUMA_709][c] + e[2] * matrices[CLZT_LUMA_2020][c]) / sum;
+        luma[c] *= exp2f(between(q[c], -spread[c], spread[c]));
+    }
+    if (uniform(r[3]) < 0.25f) {
+        luma[0] *= between(q[3] * 2654435761u, 0.1, 0.7);
+        luma[2] *= between(q[3], 1, 3);
+    }
+    for (int c = 0; c < 3; c++) total += luma[c];
+    for (int c = 0; c < 3; c++) luma[c] /= total;
+}
+
+void clzt_crop_plain(struct clzt_crop *crop, const struct clzt_loader_params *params, int width, int height)
+{
+    const enum clzt_luma_input luma = params->luma == CLZT_LUMA_RANDOM || params->luma == CLZT_LUMA_LSTAR ? CLZT_LUMA_601 : params->luma;
+
+    *crop = (struct clzt_crop){
+        .x = (width - params->size) / 2, .y = (height - params->size) / 2, .size = params->size,
+        .lstar = params->luma == CLZT_LUMA_LSTAR, .gamma = 1, .contrast = 1,
+    };
+    memcpy(crop->luma, matrices[luma], sizeof crop->luma);
+}
+
+void clzt_crop_draw(struct clzt_crop *crop, const struct clzt_loader_params *params, int width, int height, int64_t epoch,
+                    int64_t picture)
+{
+    const struct clzt_film *film = &params->film;
+    const uint64_t seed = params->seed, high = (uint64_t)epoch << 32;
+    uint32_t r[4], q[4];
+
+    clzt_crop_plain(crop, params, width, height);
+    clzk_philox(seed, high | USE_PLACE, picture, r);
+    crop->x = (int)((uint64_t)r[0] * (width - crop->size + 1) >> 32);
+    crop->y = (int)((uint64_t)r[1] * (height - crop->size + 1) >> 32);
+    crop->flip = params->flip && r[2] >> 31;
+    if (params->luma == CLZT_LUMA_RANDOM) {
+        clzk_philox(seed, high | USE_LUMA, picture, r);
+        clzk_philox(seed, high | USE_LUMA2, picture, q);
+        draw_luma(crop->luma, r, q);
+    }
+    clzk_philox(seed, high | USE_FILM, picture, r);
+    crop->gamma = exp2f(between(r[0], -film->gamma, film->gamma));
+    crop->contrast = 1 + between(r[1], -film->contrast, film->contrast);
+    crop->blur = between(r[2], 0, film->blur);
+    crop->grain = between(r[3], 0, film->grain);
+    crop->grain_soft = uniform(r[3] * 2654435761u);
+    crop->seed = seed;
+    crop->high = high | USE_GRAIN;
+    crop->low = picture;
+}
+
+// ---- pixels ----
+
+// Cube root by Halley's method from a guess in the exponent (Kahan); two rounds leave float's own rounding.
+static inline float cube_root(float x)
+{
+    union { float f; int32_t i; } u = { .f = x };
+    float y, y3;
+
+    u.i = (int32_t)((float)u.i * (1 / 3.f)) + 709921077;
+    y = u.f;
+    y3 = y * y * y;
+    y = y * (y3 + 2 * x) / (2 * y3 + x);
+    y3 = y * y * y;
+    return y * (y3 + 2 * x) / (2 * y3 + x);
+}
+
+static inline float lab_f(float t)
+{
+    const float root = cube_root(t), line = 7.787f * t + 16 / 116.f;
+    return t > 0.008856f ? root : line;
+}
+
+void clzt_lab_row(const struct clzt_crop_tables *tables, const uint8_t *restrict r, const uint8_t *restrict g,
+                  const uint8_t *restrict b, int count, float *restrict l, float *restrict a, float *restrict bb)
+{
+    const float *restrict linear = tables->linear;
+
+#pragma omp simd
+    for (int i = 0; i < count; i++) {
+        const float R = linear[r[i]], G = linear[g[i]], B = linear[b[i]];
+        const float fx = lab_f((0.412453f * R + 0.357580f * G + 0.180423f * B) * (1 / 0.95047f));
+        const float fy = lab_f(0.212671f * R + 0.715160f * G + 0.072169f * B);
+        const float fz = lab_f((0.019334f * R + 0.119193f * G + 0.950227f * B) * (1 / 1.08883f));
+        l[i] = (116 * fy - 16) * 0.02f - 1;
+        a[i] = (fx - fy) * (500 / 110.f);
+        bb[i] = (fy - fz) * (200 / 110.f);
+    }
+}
+
+static void luma_row(const float weights[3], const uint8_t *restrict r, const uint8_t *restrict g, const uint8_t *restrict b, int count,
+                     float *restrict grey)
+{
+    const float wr = weights[0] / 255, wg = weights[1] / 255, wb = weights[2] / 255;
+
+#pragma omp simd
+    for (int i = 0; i < count; i++) grey[i] = wr * r[i] + wg * g[i] + wb * b[i];
+}
+
+// Gamma and contrast by a table: 256 steps with straight lines between are exact enough for 8 bits.
+static void respond(const struct clzt_crop *crop, float *grey, int count)
+{
+    float table[258];
+
+    if (crop->gamma == 1 && crop->contrast == 1) return;
+    for (int i = 0; i < 258; i++) {
+        const float v = (powf(i / 256.f, crop->gamma) - 0.5f) * crop->contrast + 0.5f;
+        table[i] = v < 0 ? 0 : v > 1 ? 1 : v;
+    }
+    for (int i = 0; i < count; i++) {
+        const float at = grey[i] * 256, k = floorf(at);
+        grey[i] = table[(int)k] + (at - k) * (table[(int)k + 1] - table[(int)k]);
+    }
+}
+
+static inline int mirror(int i, int n)      // 1 0 | 0 1 2 ... ; blurs reach no further than the picture is wide
+{
+    if (i < 0) i = -1 - i;
+    if (i >= n) i = 2 * n - 1 - i;
+    return i < 0 ? 0 : i >= n ? n - 1 : i;
+}
+
+static void blur(struct clzt_crop_scratch *s, int n, float sigma, float *image)
+{
+    const int radius = sigma < MAX_RADIUS / 3.f ? (int)ceilf(3 * sigma) : MAX_RADIUS;
+    float w[2 * MAX_RADIUS + 1], sum = 0;
+
+    if (sigma < 0.15f) return;              // neighbours would get less than a level of 255
+    for (int i = -radius; i <= radius; i++) sum += w[i + radius] = expf(-0.5f * i * i / (sigma * sigma));
+    for (int i = 0; i <= 2 * radius; i++) w[i] /= sum;
+    for (int y = 0; y < n; y++) {           // down the columns, into other
+        float *restrict out = s->other + (size_t)y * n;
+        memset(out, 0, n * sizeof *out);
+        for (int k = -radius; k <= radius; k++) {
+            const float *restrict in = image + (size_t)mirror(y + k, n) * n;
+            const float weight = w[k + radius];
+#pragma omp simd
+            for (int x = 0; x < n; x++) out[x] += weight * in[x];
+        }
+    }
+    for (int y = 0; y < n; y++) {           // along the rows, back
+        const float *in = s->other + (size_t)y * n;
+        float *out = image + (size_t)y * n;
+        for (int x = 0; x < n; x++) {
+            float v = 0;
+            if (x >= radius && x + radius < n) for (int k = -radius; k <= radius; k++) v += w[k + radius] * in[x + k];
+            else for (int k = -radius; k <= radius; k++) v += w[k + radius] * in[mirror(x + k, n)];
+            out[x] = v;
+        }
+    }
+}
+
+// Four nearly normal numbers from 16 random bytes: sums of four bytes have variance 4 (256^2 - 1) / 12.
+static void noise(const struct clzt_crop *crop, float *out, int count)
+{
+    for (int i = 0; i < count; i += 4) {
+        uint32_t r[4];
+        clzk_philox(crop->seed, crop->high | (uint64_t)(i / 4) << 8, crop->low, r);
+        for (int k = 0; k < 4 && i + k < count; k++) {
+            const uint32_t v = r[k];
+            out[i + k] = ((int)((v & 255) + (v >> 8 & 255) + (v >> 16 & 255) + (v >> 24)) - 510) * (1 / 147.8f);
+        }
+    }
+}
+
+// Grain is white noise and, by grain_soft, the same summed over 2x2 pixels; both of deviation 1.
+static void add_grain(const struct clzt_crop *crop, struct clzt_crop_scratch *s, float *grey)
+{
+    const int n = crop->size;
+    const float soft = crop->grain_soft, norm = crop->grain / sqrtf((1 - soft) * (1 - soft) + soft * soft + (1 - soft) * soft);
+
+    if (crop->grain < 0.0005f) return;
+    noise(crop, s->other, n * n);
+    for (int y = 0; y < n; y++) {
+        const float *restrict here = s->other + (size_t)y * n, *restrict below = s->other + (size_t)(y + 1 < n ? y + 1 : 0) * n;
+        float *restrict out = grey + (size_t)y * n;
+        for (int x = 0; x < n; x++) {
+            const int right = x + 1 < n ? x + 1 : 0;
+            const float sum = 0.5f * (here[x] + here[right] + below[x] + below[right]);
+            out[x] += norm * ((1 - soft) * here[x] + soft * sum);
+        }
+    }
+}
+
+void clzt_crop_run(const struct clzt_crop *crop, const struct clzt_crop_tables *tables, struct clzt_crop_scratch *s,
+                   const struct clzt_picture *picture, float *l, float *ab, float *true_l)
+{
+    const int n = crop->size, pixels = n * n;
+    const uint8_t *const planes[3] = { picture->r, picture->g, picture->b };
+
+    for (int y = 0; y < n; y++) {
+        const size_t from = (size_t)(crop->y + y) * picture->width + crop->x, to = (size_t)y * n;
+        const uint8_t *row[3];
+        for (int p = 0; p < 3; p++) {
+            row[p] = planes[p] + from;
+            if (!crop->flip) continue;
+            for (int i = 0; i < n; i++) s->rgb[p * n + i] = row[p][n - 1 - i];
+            row[p] = s->rgb + p * n;
+        }
+        clzt_lab_row(tables, row[0], row[1], row[2], n, crop->lstar ? l + to : true_l ? true_l + to : s->lab, ab + to, ab + pixels + to);
+        if (crop->lstar && true_l) memcpy(true_l + to, l + to, n * sizeof(float));
+        if (!crop->lstar) luma_row(crop->luma, row[0], row[1], row[2], n, s->grey + to);
+    }
+    if (crop->lstar) return;
+    respond(crop, s->grey, pixels);
+    blur(s, n, crop->blur, s->grey);
+    add_grain(crop, s, s->grey);
+    for (int i = 0; i < pixels; i++) {
+        const float v = s->grey[i] * 255 + 0.5f;
+        l[i] = tables->l_of_luma[v < 0 ? 0 : v >= 255 ? 255 : (int)v];
+    }
+}

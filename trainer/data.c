@@ -1,0 +1,493 @@
+// data.c - datasets: finding files, numbering their pictures, decoding, and keeping decoded ones in memory.
+#include <dirent.h>
+#include <errno.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+#include <libavutil/log.h>
+
+#include "crop.h"
+#include "data.h"
+#include "engine/log.h"
+#include "loss.h"
+#include "scaler.h"
+#include "source.h"
+
+enum {
+    MAX_DEPTH = 32,                         // of folders in folders; also ends loops of links
+    MAX_OPEN = 8,                           // decoders a reader keeps open
+    CHUNK = 256,                            // pictures a filling thread takes at once; a video is decoded on from there
+    BLOCK = 64 << 20,                       // the cache grows by this
+    MAX_REPORTS = 10,                       // bad pictures named one by one; beyond it is counted
+};
+
+enum state { UNKNOWN, GOOD, BAD };
+
+struct kept { uint8_t *rgb; int width, height; };       // rgb NULL: not in memory
+
+struct block { struct block *next; size_t used, size; uint8_t data[]; };
+
+struct clzt_dataset {
+    struct clz_log log;
+    int scale, min_side, threads;
+    enum clzt_cache cache;
+    int64_t cache_limit;
+    void (*progress)(void *priv, int64_t done, int64_t total);
+    void *priv;
+    const volatile int *stop;
+
+    struct clzt_source *sources;
+    int64_t *first;                         // [source_count + 1] number of each source's first picture
+    int source_count, source_room;
+    int64_t count;
+    uint64_t hash;
+    atomic_uchar *state;                    // [count] enum state
+    struct kept *kept;                      // [count] or NULL; written only while the cache fills
+
+    pthread_mutex_t lock;                   // of what follows, and of log
+    pthread_cond_t moved;
+    struct block *blocks;
+    int64_t kept_size, kept_count, bad_count;
+
+    // filling
+    int64_t next, done;
+    int running, error;
+};
+
+// ---- finding ----
+
+static uint64_t hash_bytes(uint64_t h, const void *data, size_t size)
+{
+    for (size_t i = 0; i < size; i++) h = (h ^ ((const unsigned char *)data)[i]) * 1099511628211u;
+    return h;
+}
+
+static int add_file(struct clzt_dataset *d, const char *path, const char *name, const struct stat *st)
+{
+    struct clzt_source source;
+    int64_t facts[2];
+    int ret;
+
+    if ((ret = clzt_source_open(&source, path, &d->log)) < 0)
+        return ret == -EINVAL ? clzi_fail(&d->log, ret, "%s: neither a picture nor a video that can be read.", path) : ret;
+    if (d->source_count == d->source_room) {
+        const int room = d->source_room * 2 + 64;
+        struct clzt_source *more = realloc(d->sources, room * sizeof *more);
+        if (!more) {
+            clzt_source_close(&source);
+            return -ENOMEM;
+        }
+        d->sources = more;
+        d->source_room = room;
+    }
+    d->sources[d->source_count++] = source;
+    d->count += source.count;
+    facts[0] = source.count;
+    facts[1] = st->st_size;
+    d->hash = hash_bytes(hash_bytes(d->hash, name, strlen(name) + 1), facts, sizeof facts);
+    return 0;
+}
+
+static int visible(const struct dirent *entry) { return entry->d_name[0] != '.'; }
+static int by_bytes(const struct dirent **a, const struct dirent **b) { return strcmp((*a)->d_name, (*b)->d_name); }
+
+// root: length of the part of the path that the user gave, which the hash leaves out.
+static int add_folder(struct clzt_dataset *d, const char *path, size_t root, int depth)
+{
+    struct dirent **entries = NULL;
+    const int n = scandir(path, &entries, visible, by_bytes);
+    int ret = 0;
+
+    if (n < 0) return clzi_fail(&d->log, -errno, "%s: %s.", path, strerror(errno));
+    for (int i = 0; i < n; i++) {
+        const size_t size = strlen(path) + strlen(entries[i]->d_name) + 2;
+        char *name = ret < 0 ? NULL : malloc(size);
+        struct stat st;
+        if (name) {
+            snprintf(name, size, "%s/%s", path, entries[i]->d_name);
+            if (d->stop && *d->stop) ret = -ECANCELED;
+            else if (stat(name, &st)) clzi_log(&d->log, CLZ_LOG_WARNING, "%s: %s; left out.", name, strerror(errno));
+            else if (S_ISDIR(st.st_mode) && depth < MAX_DEPTH) ret = add_folder(d, name, root, depth + 1);
+            else if (S_ISREG(st.st_mode) && clzt_source_probe(name)) {
+                ret = add_file(d, name, name + root, &st);
+                if (ret == -EINVAL) ret = 0;                    // said already; a folder may hold a broken file
+            }
+        } else if (!ret) ret = -ENOMEM;
+        free(name);
+        free(entries[i]);
+    }
+    free(entries);
+    return ret;
+}
+
+static int add_path(struct clzt_dataset *d, const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    struct stat st;
+
+    if (stat(path, &st)) return clzi_fail(&d->log, -errno, "%s: %s.", path, strerror(errno));
+    if (S_ISDIR(st.st_mode)) return add_folder(d, path, strlen(path), 0);
+    return add_file(d, path, slash ? slash + 1 : path, &st);
+}
+
+static int source_of(const struct clzt_dataset *d, int64_t index)
+{
+    int low = 0, high = d->source_count;
+
+    while (high - low > 1) {
+        const int middle = (low + high) / 2;
+        if (d->first[middle] <= index) low = middle;
+        else high = middle;
+    }
+    return low;
+}
+
+static void mark_bad(struct clzt_dataset *d, int64_t index)
+{
+    const int s = source_of(d, index);
+
+    if (atomic_exchange(&d->state[index], BAD) == BAD) return;
+    pthread_mutex_lock(&d->lock);
+    if (++d->bad_count <= MAX_REPORTS) {
+        if (d->sources[s].count == 1)
+            clzi_log(&d->log, CLZ_LOG_WARNING, "%s: cannot be decoded; the next picture stands in for it.", d->sources[s].path);
+        else
+            clzi_log(&d->log, CLZ_LOG_WARNING, "%s: frame %lld cannot be decoded; the next picture stands in for it.",
+                     d->sources[s].path, (long long)(index - d->first[s]));
+    } else if (d->bad_count == MAX_REPORTS + 1) {
+        clzi_log(&d->log, CLZ_LOG_WARNING, "More than %d pictures cannot be decoded; no more are named.", MAX_REPORTS);
+    }
+    pthread_mutex_unlock(&d->lock);
+}
+
+// ---- reading ----
+
+struct clzt_reader {
+    struct clzt_dataset *dataset;
+    struct { int source; void *reader; uint64_t used; } open[MAX_OPEN];
+    uint64_t clock;
+    AVFrame *frame;
+    struct clzt_scaler *scaler;
+    uint8_t *rgb;
+    size_t room;
+};
+
+int clzt_reader_create(struct clzt_reader **reader, struct clzt_dataset *dataset)
+{
+    struct clzt_reader *r = *reader = calloc(1, sizeof *r);
+
+    if (!r) return -ENOMEM;
+    r->dataset = dataset;
+    if ((r->frame = av_frame_alloc()) && !clzt_scaler_create(&r->scaler)) return 0;
+    clzt_reader_destroy(reader);
+    return -ENOMEM;
+}
+
+static void close_slot(struct clzt_reader *r, int slot)
+{
+    if (r->open[slot].reader) r->dataset->sources[r->open[slot].source].kind->reader_close(&r->open[slot].reader);
+}
+
+void clzt_reader_destroy(struct clzt_reader **reader)
+{
+    if (!*reader) return;
+    for (int i = 0; i < MAX_OPEN; i++) close_slot(*reader, i);
+    av_frame_free(&(*reader)->frame);
+    clzt_scaler_destroy(&(*reader)->scaler);
+    free((*reader)->rgb);
+    free(*reader);
+    *reader = NULL;
+}
+
+// The decoder of a source, opened if need be in place of the one not used for longest.
+static int decoder(struct clzt_reader *r, int source, void **out)
+{
+    const struct clzt_source *s = &r->dataset->sources[source];
+    int oldest = 0, ret;
+
+    *out = NULL;
+    if (!s->kind->reader_open) return 0;
+    for (int i = 0; i < MAX_OPEN; i++) {
+        if (r->open[i].reader && r->open[i].source == source) {
+            r->open[i].used = ++r->clock;
+            *out = r->open[i].reader;
+            return 0;
+        }
+        if (r->open[i].used < r->open[oldest].used) oldest = i;
+    }
+    close_slot(r, oldest);
+    if ((ret = s->kind->reader_open(&r->open[oldest].reader, s)) < 0) return ret;
+    r->open[oldest].source = source;
+    r->open[oldest].used = ++r->clock;
+    *out = r->open[oldest].reader;
+    return 0;
+}
+
+static void describe(struct clzt_picture *picture, const uint8_t *rgb, int width, int height)
+{
+    const size_t plane = (size_t)width * height;
+
+    *picture = (struct clzt_picture){ width, height, rgb, rgb + plane, rgb + 2 * plane };
+}
+
+static int decode(struct clzt_reader *r, int64_t index, struct clzt_picture *picture)
+{
+    struct clzt_dataset *d = r->dataset;
+    const int source = source_of(d, index);
+    const struct clzt_source *s = &d->sources[source];
+    void *priv;
+    size_t size;
+    int w, h, ret;
+
+    if ((ret = decoder(r, source, &priv)) < 0) return ret;
+    if ((ret = s->kind->read(priv, s, index - d->first[source], r->frame)) < 0) return ret;
+    clzt_scaled_size(r->frame->width, r->frame->height, d->scale, d->min_side, &w, &h);
+    size = (size_t)3 * w * h;
+    if (size > r->room) {
+        free(r->rgb);
+        r->room = 0;
+        if ((r->rgb = malloc(size))) r->room = size;
+    }
+    ret = r->rgb ? clzt_scaler_run(r->scaler, r->frame, w, h, r->rgb) : -ENOMEM;
+    av_frame_unref(r->frame);
+    if (!ret) describe(picture, r->rgb, w, h);
+    return ret;
+}
+
+// Exactly this picture, or -EIO.
+static int read_one(struct clzt_reader *r, int64_t index, struct clzt_picture *picture)
+{
+    struct clzt_dataset *d = r->dataset;
+    int ret;
+
+    if (atomic_load_explicit(&d->state[index], memory_order_relaxed) == BAD) return -EIO;
+    if (d->kept && d->kept[index].rgb) {
+        describe(picture, d->kept[index].rgb, d->kept[index].width, d->kept[index].height);
+        return 0;
+    }
+    if ((ret = decode(r, index, picture)) == -EIO) mark_bad(d, index);
+    return ret;
+}
+
+int clzt_reader_read(struct clzt_reader *reader, int64_t index, struct clzt_picture *picture)
+{
+    const int64_t count = reader->dataset->count;
+    int ret = -EIO;
+
+    for (int64_t i = 0; i < count && ret == -EIO; i++) ret = read_one(reader, (index + i) % count, picture);
+    return ret;
+}
+
+// ---- the cache ----
+
+// Room for one picture; NULL when the limit is reached or memory is out. Call with the lock held.
+static uint8_t *keep(struct clzt_dataset *d, size_t size)
+{
+    struct block *b = d->blocks;
+
+    if (d->kept_size + (int64_t)size > d->cache_limit) return NULL;
+    if (!b || b->size - b->used < size) {
+        const size_t room = size > BLOCK ? size : BLOCK;
+        if (!(b = malloc(sizeof *b + room))) return NULL;
+        *b = (struct block){ d->blocks, 0, room };
+        d->blocks = b;
+    }
+    b->used += size;
+    d->kept_size += size;
+    d->kept_count++;
+    return b->data + b->used - size;
+}
+
+static int fill_one(struct clzt_dataset *d, struct clzt_reader *r, int64_t index)
+{
+    struct clzt_picture p;
+    const int ret = read_one(r, index, &p);
+
+    if (ret < 0) return ret == -EIO ? 0 : ret;
+    const size_t size = (size_t)3 * p.width * p.height;
+    pthread_mutex_lock(&d->lock);
+    uint8_t *rgb = keep(d, size);
+    pthread_mutex_unlock(&d->lock);
+    if (!rgb) return 1;
+    memcpy(rgb, p.r, size);
+    d->kept[index] = (struct kept){ rgb, p.width, p.height };
+    return 0;
+}
+
+static void *fill(void *arg)
+{
+    struct clzt_dataset *d = arg;
+    struct clzt_reader *r = NULL;
+    int ret = clzt_reader_create(&r, d);
+
+    pthread_mutex_lock(&d->lock);
+    while (!ret && !d->error && d->next < d->count) {
+        const int64_t from = d->next, to = from + CHUNK < d->count ? from + CHUNK : d->count;
+        d->next = to;
+        pthread_mutex_unlock(&d->lock);
+        for (int64_t i = from; i < to && !ret; i++) {
+            if (d->stop && *d->stop) ret = -ECANCELED;
+            else ret = fill_one(d, r, i);
+        }
+        pthread_mutex_lock(&d->lock);
+        d->done += to - from;
+    }
+    if (ret < 0 && !d->error) d->error = ret;
+    if (ret > 0) d->next = d->count;        // full: the others may finish what they have
+    d->running--;
+    pthread_cond_signal(&d->moved);
+    pthread_mutex_unlock(&d->lock);
+    clzt_reader_destroy(&r);
+    return NULL;
+}
+
+static int fill_cache(struct clzt_dataset *d)
+{
+    pthread_t threads[256];
+    int started = 0;
+
+    if (!(d->kept = calloc(d->count, sizeof *d->kept))) return -ENOMEM;
+    pthread_mutex_lock(&d->lock);
+    for (; started < d->threads && started * (int64_t)CHUNK < d->count; started++) {
+        if (pthread_create(&threads[started], NULL, fill, d)) break;
+        d->running++;
+    }
+    if (!started) d->error = -ENOMEM;
+    while (d->running) {
+        struct timespec until;
+        clock_gettime(CLOCK_REALTIME, &until);
+        until.tv_nsec += 200 * 1000000;
+        until.tv_sec += until.tv_nsec / 1000000000;
+        until.tv_nsec %= 1000000000;
+        pthread_cond_timedwait(&d->moved, &d->lock, &until);
+        if (d->progress) {
+            const int64_t done = d->done;
+            pthread_mutex_unlock(&d->lock);
+            d->progress(d->priv, done, d->count);
+            pthread_mutex_lock(&d->lock);
+        }
+    }
+    pthread_mutex_unlock(&d->lock);
+    for (int i = 0; i < started; i++) pthread_join(threads[i], NULL);
+    if (!d->error && d->kept_count + d->bad_count < d->count)
+        clzi_log(&d->log, CLZ_LOG_INFO, "%lld of %lld pictures are in memory (%lld MiB, the limit); the others are decoded each time.",
+                 (long long)d->kept_count, (long long)d->count, (long long)(d->kept_size >> 20));
+    return d->error;
+}
+
+// ---- the dataset ----
+
+static int cores(void)
+{
+    const long n = sysconf(_SC_NPROCESSORS_ONLN);
+    return n < 1 ? 1 : n > 256 ? 256 : (int)n;
+}
+
+int clzt_dataset_open(struct clzt_dataset **dataset, const struct clzt_dataset_params *params)
+{
+    struct clzt_dataset *d = *dataset = calloc(1, sizeof *d);
+    int ret = 0;
+
+    if (!d) return -ENOMEM;
+    pthread_mutex_init(&d->lock, NULL);
+    pthread_cond_init(&d->moved, NULL);
+    d->log = params->log;
+    d->scale = params->scale;
+    d->min_side = params->min_side > 0 ? params->min_side : 1;
+    d->threads = params->threads > 0 && params->threads <= 256 ? params->threads : cores();
+    d->cache = params->cache;
+    d->cache_limit = params->cache_limit;
+    if (!d->cache_limit) d->cache_limit = (int64_t)sysconf(_SC_PHYS_PAGES) / 2 * sysconf(_SC_PAGESIZE);
+    d->progress = params->progress;
+    d->priv = params->priv;
+    d->stop = params->stop;
+    d->hash = 1469598103934665603u;
+    av_log_set_level(AV_LOG_QUIET);         // what is wrong with a file is said once, here
+    for (int i = 0; i < params->path_count && !ret; i++) ret = add_path(d, params->paths[i]);
+    if (!ret && !d->count) ret = clzi_fail(&d->log, -EINVAL, "%s: no picture and no video in it.", params->path_count ? params->paths[0] : "data");
+    if (!ret) {
+        d->first = malloc((d->source_count + 1) * sizeof *d->first);
+        d->state = calloc(d->count, sizeof *d->state);
+        if (!d->first || !d->state) ret = -ENOMEM;
+    }
+    if (!ret) {
+        d->first[0] = 0;
+        for (int i = 0; i < d->source_count; i++) d->first[i + 1] = d->first[i] + d->sources[i].count;
+        if (d->cache == CLZT_CACHE_RAM) ret = fill_cache(d);
+    }
+    if (ret < 0) clzt_dataset_close(dataset);
+    return ret;
+}
+
+void clzt_dataset_close(struct clzt_dataset **dataset)
+{
+    struct clzt_dataset *d = *dataset;
+
+    if (!d) return;
+    for (int i = 0; i < d->source_count; i++) clzt_source_close(&d->sources[i]);
+    for (struct block *b = d->blocks, *next; b; b = next) {
+        next = b->next;
+        free(b);
+    }
+    free(d->sources);
+    free(d->first);
+    free(d->state);
+    free(d->kept);
+    pthread_mutex_destroy(&d->lock);
+    pthread_cond_destroy(&d->moved);
+    free(d);
+    *dataset = NULL;
+}
+
+int64_t clzt_dataset_count(const struct clzt_dataset *dataset) { return dataset->count; }
+int64_t clzt_dataset_cached(const struct clzt_dataset *dataset) { return dataset->kept_count; }
+int64_t clzt_dataset_bad(const struct clzt_dataset *dataset) { return dataset->bad_count; }
+uint64_t clzt_dataset_hash(const struct clzt_dataset *dataset) { return dataset->hash; }
+int clzt_dataset_min_side(const struct clzt_dataset *dataset) { return dataset->min_side; }
+const struct clz_log *clzt_dataset_log(const struct clzt_dataset *dataset) { return &dataset->log; }
+
+static int cell(float ab)                   // of a* or b*, in units of 110
+{
+    const int i = (int)((ab * 110 - CLZT_AB_LOW) / CLZT_AB_STEP);
+    return i < 0 ? 0 : i >= CLZT_AB_CELLS ? CLZT_AB_CELLS - 1 : i;
+}
+
+int clzt_dataset_colours(struct clzt_dataset *dataset, int64_t pictures, double mean[2], double *counts)
+{
+    const int64_t n = pictures > 0 && pictures < dataset->count ? pictures : dataset->count;
+    struct clzt_crop_tables tables;
+    struct clzt_reader *reader = NULL;
+    struct clzt_picture p;
+    float *lab = NULL;
+    int room = 0, ret = clzt_reader_create(&reader, dataset);
+    double sum[2] = { 0, 0 }, pixels = 0;
+
+    clzt_crop_tables_make(&tables);
+    if (counts) memset(counts, 0, CLZT_AB_CELLS * CLZT_AB_CELLS * sizeof *counts);
+    for (int64_t i = 0; i < n && !ret; i++) {
+        if ((ret = clzt_reader_read(reader, i * dataset->count / n, &p)) < 0) break;
+        if (p.width > room) {
+            free(lab);
+            if (!(lab = malloc((size_t)(room = p.width) * 3 * sizeof *lab))) ret = -ENOMEM;
+        }
+        for (int y = 0; y < p.height && !ret; y++) {
+            const float *a = lab + room, *b = a + room;
+            const size_t at = (size_t)y * p.width;
+            clzt_lab_row(&tables, p.r + at, p.g + at, p.b + at, p.width, lab, lab + room, lab + 2 * room);
+            for (int x = 0; x < p.width; x++) {
+                sum[0] += a[x];
+                sum[1] += b[x];
+                if (counts) counts[cell(a[x]) * CLZT_AB_CELLS + cell(b[x])]++;
+            }
+        }
+        pixels += (double)p.width * p.height;
+    }
+    for (int c = 0; c < 2; c++) mean[c] = pixels > 0 ? sum[c] / pixels : 0;
+    free(lab);
+    clzt_reader_destroy(&reader);
+    return ret;
+}

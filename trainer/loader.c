@@ -1,0 +1,285 @@
+// loader.c - batches made in the background. Workers take samples one by one from a counter; a batch is handed out when all its
+// samples are in place, and batches are handed out in order. What a sample is depends on its number alone.
+#include <errno.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "crop.h"
+#include "data.h"
+#include "engine/log.h"
+#include "kernels/philox.h"
+
+enum { MAX_WORKERS = 256, AHEAD = 3 };
+
+enum slot_state { FREE, FILLING, READY, OUT };
+
+struct slot {
+    struct clzt_batch batch;                // first: a batch is its slot
+    enum slot_state state;
+    int missing;                            // samples not yet in place
+};
+
+struct clzt_loader {
+    struct clzt_dataset *dataset;
+    struct clzt_loader_params params;
+    struct clzt_crop_tables tables;
+    int64_t pictures;                       // in an epoch
+    int64_t batches;                        // in a pass; INT64_MAX: no end
+    struct slot *slots;                     // [params.ahead]; batch k lies in slot k % ahead
+    pthread_t threads[MAX_WORKERS];
+    int started;
+
+    pthread_mutex_t lock;
+    pthread_cond_t work, ready;             // a slot became free; a batch became ready
+    int64_t batch_next, item_next;          // what a worker takes next
+    int64_t give_next;                      // batch that next() gives
+    bool stop;
+    int error;
+    struct clzt_loader_stats stats;
+};
+
+static double now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return t.tv_sec + 1e-9 * t.tv_nsec;
+}
+
+// Place i of the order of an epoch: a Feistel network over the next even number of bits, walked until it falls inside (Black and
+// Rogaway 2002). Six rounds of Philox; count up to 2^62.
+static int64_t permute(uint64_t seed, int64_t epoch, int64_t i, int64_t count)
+{
+    int half = 1;
+    uint64_t mask, v = (uint64_t)i;
+
+    while (half < 31 && (int64_t)1 << 2 * half < count) half++;
+    mask = ((uint64_t)1 << half) - 1;
+    do {
+        uint64_t left = v >> half, right = v & mask;
+        for (int round = 0; round < 6; round++) {
+            uint32_t r[4];
+            clzk_philox(seed, (uint64_t)epoch << 32 | (uint64_t)round << 8 | 255, right, r);   // 255: no use of crop.c's
+            const uint64_t mixed = left ^ (r[0] & mask);
+            left = right;
+            right = mixed;
+        }
+        v = left << half | right;
+    } while (v >= (uint64_t)count);
+    return (int64_t)v;
+}
+
+// Sample `item` of batch `step`, made in place.
+static int make(const struct clzt_loader *l, int64_t step, int item, struct clzt_batch *batch, struct clzt_reader *reader,
+                struct clzt_crop_scratch *scratch)
+{
+    const struct clzt_loader_params *p = &l->params;
+    const int64_t number = step * p->batch + item, epoch = number / l->pictures, place = number % l->pictures;
+    const int64_t count = clzt_dataset_count(l->dataset);
+    const int64_t index = p->augment ? permute(p->seed, epoch, place, count) : place * count / l->pictures;
+    const size_t plane = (size_t)p->size * p->size;
+    struct clzt_picture picture;
+    struct clzt_crop crop;
+    int ret;
+
+    if ((ret = clzt_reader_read(reader, index, &picture)) < 0) return ret;
+    if (p->augment) clzt_crop_draw(&crop, p, picture.width, picture.height, epoch, index);
+    else clzt_crop_plain(&crop, p, picture.width, picture.height);
+    clzt_crop_run(&crop, &l->tables, scratch, &picture, batch->l + item * plane, batch->ab + 2 * item * plane,
+                  batch->true_l ? batch->true_l + item * plane : NULL);
+    batch->index[item] = index;
+    return 0;
+}
+
+static int batch_count(const struct clzt_loader *l, int64_t step)      // the last batch of a pass may be short
+{
+    const int64_t left = l->pictures - step * l->params.batch;
+    return l->params.augment || left > l->params.batch ? l->params.batch : (int)left;
+}
+
+static void *worker(void *arg)
+{
+    struct clzt_loader *l = arg;
+    struct clzt_reader *reader = NULL;
+    struct clzt_crop_scratch *scratch = NULL;
+    int ret;
+
+    if (!(ret = clzt_reader_create(&reader, l->dataset))) ret = clzt_crop_scratch_create(&scratch, l->params.size);
+    pthread_mutex_lock(&l->lock);
+    while (!ret && !l->stop) {
+        struct slot *slot = &l->slots[l->batch_next % l->params.ahead];
+        const int64_t step = l->batch_next;
+        int item;
+        if (step >= l->batches || (l->item_next == 0 && slot->state != FREE)) {
+            pthread_cond_wait(&l->work, &l->lock);
+            continue;
+        }
+        if (l->item_next == 0) {
+            slot->state = FILLING;
+            slot->batch.step = step;
+            slot->missing = slot->batch.count = batch_count(l, step);
+        }
+        item = (int)l->item_next++;
+        if (l->item_next == slot->batch.count) {
+            l->batch_next++;
+            l->item_next = 0;
+        }
+        pthread_mutex_unlock(&l->lock);
+
+        const double begin = now();
+        ret = make(l, step, item, &slot->batch, reader, scratch);
+        const double took = now() - begin;
+
+        pthread_mutex_lock(&l->lock);
+        l->stats.worked += took;
+        l->stats.pictures++;
+        if (!ret && !--slot->missing) {
+            slot->state = READY;
+            pthread_cond_signal(&l->ready);
+        }
+    }
+    if (ret && !l->error) {
+        l->error = ret;
+        pthread_cond_signal(&l->ready);
+    }
+    pthread_mutex_unlock(&l->lock);
+    clzt_crop_scratch_destroy(&scratch);
+    clzt_reader_destroy(&reader);
+    return NULL;
+}
+
+static void stop_workers(struct clzt_loader *l)
+{
+    pthread_mutex_lock(&l->lock);
+    l->stop = true;
+    pthread_cond_broadcast(&l->work);
+    pthread_mutex_unlock(&l->lock);
+    for (int i = 0; i < l->started; i++) pthread_join(l->threads[i], NULL);
+    l->started = 0;
+}
+
+static int start_workers(struct clzt_loader *l, int64_t step)
+{
+    for (int i = 0; i < l->params.ahead; i++) l->slots[i].state = FREE;
+    l->batch_next = l->give_next = step;
+    l->item_next = 0;
+    l->stop = false;
+    l->error = 0;
+    for (; l->started < l->params.workers; l->started++)
+        if (pthread_create(&l->threads[l->started], NULL, worker, l)) break;
+    return l->started ? 0 : -ENOMEM;
+}
+
+int clzt_loader_create(struct clzt_loader **loader, struct clzt_dataset *dataset, const struct clzt_loader_params *params)
+{
+    struct clzt_loader *l = *loader = calloc(1, sizeof *l);
+    const long cores = sysconf(_SC_NPROCESSORS_ONLN);
+    const size_t plane = (size_t)params->size * params->size * sizeof(float);
+    struct clzt_loader_params *p;
+    int ret = -ENOMEM;
+
+    if (!l) return -ENOMEM;
+    p = &l->params;
+    *p = *params;
+    l->dataset = dataset;
+    pthread_mutex_init(&l->lock, NULL);
+    pthread_cond_init(&l->work, NULL);
+    pthread_cond_init(&l->ready, NULL);
+    if (p->size < 1 || p->size > clzt_dataset_min_side(dataset) || p->batch < 1 || p->first_step < 0) {
+        ret = clzi_fail(clzt_dataset_log(dataset), -EINVAL, "loader: crop %d, batch %d, step %lld; crops are at most the dataset's min_side, %d.",
+                        p->size, p->batch, (long long)p->first_step, clzt_dataset_min_side(dataset));
+        goto fail;
+    }
+    if (p->workers <= 0) p->workers = cores < 1 ? 1 : (int)cores;
+    if (p->workers > MAX_WORKERS) p->workers = MAX_WORKERS;
+    if (p->ahead < 2) p->ahead = AHEAD;
+    l->pictures = clzt_dataset_count(dataset);
+    if (!p->augment && p->pictures > 0 && p->pictures < l->pictures) l->pictures = p->pictures;
+    l->batches = p->augment ? INT64_MAX : (l->pictures + p->batch - 1) / p->batch;
+    clzt_crop_tables_make(&l->tables);
+    if (!(l->slots = calloc(p->ahead, sizeof *l->slots))) goto fail;
+    for (int i = 0; i < p->ahead; i++) {
+        struct clzt_batch *b = &l->slots[i].batch;
+        b->size = p->size;
+        b->l = malloc(plane * p->batch);
+        b->ab = malloc(plane * 2 * p->batch);
+        b->true_l = p->want_true_l ? malloc(plane * p->batch) : NULL;
+        b->index = malloc(p->batch * sizeof *b->index);
+        if (!b->l || !b->ab || !b->index || (p->want_true_l && !b->true_l)) goto fail;
+    }
+    if ((ret = start_workers(l, p->augment ? p->first_step : 0)) < 0) goto fail;
+    return 0;
+fail:
+    clzt_loader_destroy(loader);
+    return ret;
+}
+
+void clzt_loader_destroy(struct clzt_loader **loader)
+{
+    struct clzt_loader *l = *loader;
+
+    if (!l) return;
+    stop_workers(l);
+    for (int i = 0; l->slots && i < l->params.ahead; i++) {
+        free(l->slots[i].batch.l);
+        free(l->slots[i].batch.ab);
+        free(l->slots[i].batch.true_l);
+        free(l->slots[i].batch.index);
+    }
+    free(l->slots);
+    pthread_mutex_destroy(&l->lock);
+    pthread_cond_destroy(&l->work);
+    pthread_cond_destroy(&l->ready);
+    free(l);
+    *loader = NULL;
+}
+
+int clzt_loader_next(struct clzt_loader *l, struct clzt_batch **batch)
+{
+    struct slot *slot;
+    double begin;
+    int ret = 0;
+
+    *batch = NULL;
+    if (l->give_next >= l->batches) return -ENODATA;
+    begin = now();
+    pthread_mutex_lock(&l->lock);
+    slot = &l->slots[l->give_next % l->params.ahead];
+    while (!l->error && !(slot->state == READY && slot->batch.step == l->give_next)) pthread_cond_wait(&l->ready, &l->lock);
+    if (slot->state == READY && slot->batch.step == l->give_next) {
+        slot->state = OUT;
+        l->give_next++;
+        *batch = &slot->batch;
+    } else ret = l->error;
+    l->stats.waited += now() - begin;
+    pthread_mutex_unlock(&l->lock);
+    return ret;
+}
+
+void clzt_loader_release(struct clzt_loader *l, struct clzt_batch **batch)
+{
+    if (!*batch) return;
+    pthread_mutex_lock(&l->lock);
+    ((struct slot *)*batch)->state = FREE;
+    pthread_cond_broadcast(&l->work);
+    pthread_mutex_unlock(&l->lock);
+    *batch = NULL;
+}
+
+int clzt_loader_rewind(struct clzt_loader *l, int64_t step)
+{
+    stop_workers(l);
+    return start_workers(l, step);
+}
+
+struct clzt_loader_stats clzt_loader_stats(struct clzt_loader *l)
+{
+    struct clzt_loader_stats stats;
+
+    pthread_mutex_lock(&l->lock);
+    stats = l->stats;
+    pthread_mutex_unlock(&l->lock);
+    return stats;
+}

@@ -1,0 +1,238 @@
+// source_video.c - a video as a set of pictures: every frame of its first video stream, numbered as they are shown.
+//
+// Opening reads through all packets once and keeps each frame's time and whether decoding can begin there, so that any frame can be sought.
+// Where packets have no times, or the same twice, frames are counted from the beginning instead.
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <libavcodec/avcodec.h>
+#include <libavformat/avformat.h>
+
+#include "engine/log.h"
+#include "source.h"
+
+struct mark { int64_t pts; bool key; };
+
+struct video {
+    int stream;
+    bool timed;                             // marks hold; else frames can only be counted
+    struct mark *marks;                     // [count], by pts
+};
+
+struct reader {
+    AVFormatContext *format;
+    AVCodecContext *codec;
+    AVPacket *packet;
+    AVFrame *held;                          // a frame later than the one asked for
+    bool holding, draining;
+    int64_t next;                           // frame that decoding gives next, if all is well
+};
+
+static bool probe(const char *path)
+{
+    return clzt_has_extension(path, ".mp4 .m4v .mov .mkv .webm .avi .mpg .mpeg .ts .m2ts .mts .vob .wmv .flv .ogv .mxf "
+                                    ".nut .y4m .h264 .264 .h265 .265 .hevc .ivf .gif .dv .3gp");
+}
+
+static int compare(const void *a, const void *b)
+{
+    const int64_t x = ((const struct mark *)a)->pts, y = ((const struct mark *)b)->pts;
+    return (x > y) - (x < y);
+}
+
+static int open_format(AVFormatContext **format, const char *path, int *stream)
+{
+    int ret;
+
+    *format = NULL;
+    if ((ret = avformat_open_input(format, path, NULL, NULL)) < 0) return ret;
+    if ((ret = avformat_find_stream_info(*format, NULL)) < 0) return ret;
+    if ((ret = av_find_best_stream(*format, AVMEDIA_TYPE_VIDEO, -1, -1, NULL, 0)) < 0) return ret;
+    *stream = ret;
+    for (unsigned i = 0; i < (*format)->nb_streams; i++)
+        (*format)->streams[i]->discard = (int)i == ret ? AVDISCARD_DEFAULT : AVDISCARD_ALL;
+    return 0;
+}
+
+static void close_file(struct clzt_source *source)
+{
+    struct video *v = source->priv;
+
+    if (!v) return;
+    free(v->marks);
+    free(v);
+    source->priv = NULL;
+}
+
+static int open_file(struct clzt_source *source, const struct clz_log *log)
+{
+    AVFormatContext *format = NULL;
+    AVPacket *packet = av_packet_alloc();
+    struct video *v = source->priv = calloc(1, sizeof *v);
+    int64_t room = 0, count = 0;
+    char why[AV_ERROR_MAX_STRING_SIZE];
+    int ret = -ENOMEM;
+
+    if (!packet || !v) goto fail;
+    if ((ret = open_format(&format, source->path, &v->stream)) < 0) {
+        av_strerror(ret, why, sizeof why);
+        ret = clzi_fail(log, ret == AVERROR(ENOMEM) ? -ENOMEM : -EINVAL, "%s: not a picture and not a video: %s.", source->path, why);
+        goto fail;
+    }
+    v->timed = true;
+    while ((ret = av_read_frame(format, packet)) >= 0) {
+        if (packet->stream_index == v->stream && packet->size && !(packet->flags & (AV_PKT_FLAG_DISCARD | AV_PKT_FLAG_CORRUPT))) {
+            if (count == room) {
+                struct mark *more = realloc(v->marks, (room = room * 2 + 1024) * sizeof *more);
+                if (!more) {
+                    ret = -ENOMEM;
+                    goto fail;
+                }
+                v->marks = more;
+            }
+            if (packet->pts == AV_NOPTS_VALUE) v->timed = false;
+            v->marks[count++] = (struct mark){ packet->pts, packet->flags & AV_PKT_FLAG_KEY };
+        } else if (packet->stream_index == v->stream && packet->flags & AV_PKT_FLAG_CORRUPT) {
+            ret = AVERROR_INVALIDDATA;
+            av_packet_unref(packet);
+            break;
+        }
+        av_packet_unref(packet);
+    }
+    if (ret != AVERROR_EOF) {
+        av_strerror(ret, why, sizeof why);
+        clzi_log(log, CLZ_LOG_WARNING, "%s: broken after %lld frames (%s); those are used.", source->path, (long long)count, why);
+    }
+    if (!count) {
+        ret = clzi_fail(log, -EINVAL, "%s: no frame in it.", source->path);
+        goto fail;
+    }
+    qsort(v->marks, count, sizeof *v->marks, compare);
+    for (int64_t i = 1; i < count && v->timed; i++)
+        if (v->marks[i].pts == v->marks[i - 1].pts) v->timed = false;
+    source->count = count;
+    ret = 0;
+fail:
+    if (ret < 0) close_file(source);
+    avformat_close_input(&format);
+    av_packet_free(&packet);
+    return ret;
+}
+
+static void reader_close(void **reader)
+{
+    struct reader *r = *reader;
+
+    if (!r) return;
+    avcodec_free_context(&r->codec);
+    avformat_close_input(&r->format);
+    av_packet_free(&r->packet);
+    av_frame_free(&r->held);
+    free(r);
+    *reader = NULL;
+}
+
+// Opens file and decoder at frame 0, closing what was open.
+static int start(struct reader *r, const struct clzt_source *source)
+{
+    const AVCodec *decoder;
+    int stream;
+
+    avcodec_free_context(&r->codec);
+    avformat_close_input(&r->format);
+    av_frame_unref(r->held);
+    r->holding = r->draining = false;
+    r->next = 0;
+    if (open_format(&r->format, source->path, &stream) < 0) return -EIO;
+    if (!(decoder = avcodec_find_decoder(r->format->streams[stream]->codecpar->codec_id))) return -EIO;
+    if (!(r->codec = avcodec_alloc_context3(decoder))) return -ENOMEM;
+    r->codec->thread_count = 1;             // several readers work at once
+    r->codec->pkt_timebase = r->format->streams[stream]->time_base;
+    if (avcodec_parameters_to_context(r->codec, r->format->streams[stream]->codecpar) < 0) return -EIO;
+    return avcodec_open2(r->codec, decoder, NULL) < 0 ? -EIO : 0;
+}
+
+static int reader_open(void **reader, const struct clzt_source *source)
+{
+    struct reader *r = *reader = calloc(1, sizeof *r);
+    int ret = -ENOMEM;
+
+    if (r && (r->packet = av_packet_alloc()) && (r->held = av_frame_alloc())) ret = start(r, source);
+    if (ret < 0) reader_close(reader);
+    return ret;
+}
+
+// Decodes the next frame there is. -ENODATA: the end. Packets that do not decode are passed over.
+static int decode(struct reader *r, int stream, AVFrame *frame)
+{
+    for (;;) {
+        int ret = avcodec_receive_frame(r->codec, frame);
+        if (ret == 0) return 0;
+        if (ret == AVERROR(ENOMEM)) return -ENOMEM;
+        if (ret == AVERROR_EOF || (r->draining && ret != AVERROR(EAGAIN))) return -ENODATA;
+        do {
+            av_packet_unref(r->packet);
+            ret = av_read_frame(r->format, r->packet);
+        } while (ret >= 0 && r->packet->stream_index != stream);
+        if (ret < 0) {
+            if (r->draining) return -ENODATA;
+            r->draining = true;
+        }
+        avcodec_send_packet(r->codec, r->draining ? NULL : r->packet);
+        av_packet_unref(r->packet);
+    }
+}
+
+static int seek(struct reader *r, const struct clzt_source *source, int64_t index)
+{
+    const struct video *v = source->priv;
+    int64_t key = index;
+
+    if (!r->codec) return start(r, source);
+    if (!v->timed) return index < r->next ? start(r, source) : 0;
+    while (key > 0 && !v->marks[key].key) key--;
+    if (index >= r->next && key <= r->next) return 0;          // decoding on gets there as soon
+    if (av_seek_frame(r->format, v->stream, v->marks[index].pts, AVSEEK_FLAG_BACKWARD) < 0) return start(r, source);
+    avcodec_flush_buffers(r->codec);
+    av_frame_unref(r->held);
+    r->holding = r->draining = false;
+    r->next = key;
+    return 0;
+}
+
+static int read_frame(void *reader, const struct clzt_source *source, int64_t index, AVFrame *frame)
+{
+    const struct video *v = source->priv;
+    struct reader *r = reader;
+    int ret;
+
+    if ((ret = seek(r, source, index)) < 0) return ret;
+    for (;;) {
+        if (r->holding) {
+            av_frame_move_ref(frame, r->held);
+            r->holding = false;
+        } else if ((ret = decode(r, v->stream, frame)) < 0) {
+            r->next = INT64_MAX;                                // the end: whatever comes next must be sought
+            return ret == -ENODATA ? -EIO : ret;
+        }
+        if (v->timed && frame->best_effort_timestamp > v->marks[index].pts) {
+            av_frame_move_ref(r->held, frame);
+            r->holding = true;
+            r->next = index + 1;
+            return -EIO;
+        }
+        if (v->timed ? frame->best_effort_timestamp == v->marks[index].pts : r->next == index) {
+            r->next = index + 1;
+            if (!frame->decode_error_flags && !(frame->flags & AV_FRAME_FLAG_CORRUPT)) return 0;
+            av_frame_unref(frame);
+            return -EIO;
+        }
+        if (!v->timed) r->next++;
+        av_frame_unref(frame);
+    }
+}
+
+const struct clzt_source_kind clzt_source_video = {
+    .name = "video", .probe = probe, .open = open_file, .close = close_file,
+    .reader_open = reader_open, .reader_close = reader_close, .read = read_frame,
+};
