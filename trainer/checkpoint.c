@@ -1,0 +1,524 @@
+// checkpoint.c - the commit protocol that checkpoint.h describes. The manifest of a checkpoint is text:
+//
+//     colorize checkpoint 1
+//     step 12000
+//     state 345 SHA256                    size in bytes and hash of the file `state`
+//     blob w.conv1.weight 36864 SHA256    one line per blob, each a file of that name
+//     end SHA256                          of all lines above
+#define _GNU_SOURCE                         // renameat2
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+#include <libavutil/mem.h>
+#include <libavutil/sha.h>
+
+#include "checkpoint.h"
+#include "engine/log.h"
+
+enum { MAX_BLOBS = 1 << 16, MAX_MANIFEST = 16 << 20, HEX = 65, CHUNK = 1 << 20 };
+
+static const char heading[] = "colorize checkpoint 1\n";
+
+// ---- hashes ----
+
+static void to_hex(const uint8_t digest[32], char hex[HEX])
+{
+    for (int i = 0; i < 32; i++) snprintf(hex + 2 * i, 3, "%02x", digest[i]);
+}
+
+static int hash(const void *data, size_t size, char hex[HEX])
+{
+    struct AVSHA *sha = av_sha_alloc();
+    uint8_t digest[32];
+
+    if (!sha) return -ENOMEM;
+    av_sha_init(sha, 256);
+    av_sha_update(sha, data, size);
+    av_sha_final(sha, digest);
+    av_free(sha);
+    to_hex(digest, hex);
+    return 0;
+}
+
+// ---- files of a folder ----
+
+static int write_file(int folder, const char *name, const void *data, size_t size)
+{
+    const int fd = openat(folder, name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0644);
+    const char *at = data;
+    int ret = 0;
+
+    if (fd < 0) return -errno;
+    while (size && !ret) {
+        const ssize_t n = write(fd, at, size > 1 << 30 ? 1 << 30 : size);
+        if (n < 0 && errno != EINTR) ret = -errno;
+        if (n > 0) {
+            at += n;
+            size -= n;
+        }
+    }
+    if (!ret && fsync(fd)) ret = -errno;
+    if (close(fd) && !ret) ret = -errno;
+    return ret;
+}
+
+// Reads a file that must have exactly `size` bytes (SIZE_MAX: up to MAX_MANIFEST) and checks its hash while at it. data NULL: checks only.
+// *data has one NUL more.
+static int read_file(int folder, const char *name, size_t size, const char *hex, char **data, size_t *got)
+{
+    const int fd = openat(folder, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    struct AVSHA *sha = NULL;
+    char *buffer = NULL, found[HEX];
+    uint8_t digest[32];
+    struct stat st;
+    size_t at = 0;
+    int ret = -EBADMSG;
+
+    if (fd < 0) return -errno;
+    if (fstat(fd, &st) || !S_ISREG(st.st_mode)) goto end;
+    if (size == SIZE_MAX ? st.st_size > MAX_MANIFEST : (uint64_t)st.st_size != size) goto end;
+    size = st.st_size;
+    ret = -ENOMEM;
+    if (!(sha = av_sha_alloc()) || !(buffer = malloc(data ? size + 1 : CHUNK))) goto end;
+    av_sha_init(sha, 256);
+    while (at < size) {
+        char *to = data ? buffer + at : buffer;
+        const ssize_t n = read(fd, to, size - at > CHUNK ? CHUNK : size - at);
+        if (n < 0 && errno == EINTR) continue;
+        if (n <= 0) {
+            ret = n < 0 ? -errno : -EBADMSG;
+            goto end;
+        }
+        av_sha_update(sha, (const uint8_t *)to, n);
+        at += n;
+    }
+    av_sha_final(sha, digest);
+    to_hex(digest, found);
+    ret = hex && strcmp(hex, found) ? -EBADMSG : 0;
+end:
+    if (!ret && data) {
+        buffer[size] = 0;
+        *data = buffer;
+        buffer = NULL;
+        if (got) *got = size;
+    }
+    free(buffer);
+    av_free(sha);
+    close(fd);
+    return ret;
+}
+
+static void remove_folder(int parent, const char *name)         // flat, as checkpoints are
+{
+    const int fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+    struct dirent *entry;
+    DIR *dir;
+
+    if (fd < 0) return;
+    if (!(dir = fdopendir(fd))) {
+        close(fd);
+        return;
+    }
+    while ((entry = readdir(dir)))
+        if (strcmp(entry->d_name, ".") && strcmp(entry->d_name, "..")) unlinkat(dirfd(dir), entry->d_name, 0);
+    closedir(dir);
+    unlinkat(parent, name, AT_REMOVEDIR);
+}
+
+int clzt_file_replace(const char *path, const void *data, size_t size, const struct clz_log *log)
+{
+    const char *slash = strrchr(path, '/');
+    const size_t room = strlen(path) + 32;
+    char *temporary = malloc(room), *folder = slash ? strndup(path, slash - path + 1) : strdup(".");
+    int ret = -ENOMEM, fd;
+
+    if (!temporary || !folder) goto end;
+    snprintf(temporary, room, "%s.tmp.%ld", path, (long)getpid());
+    if (!(ret = write_file(AT_FDCWD, temporary, data, size)) && rename(temporary, path)) ret = -errno;
+    if (ret) {
+        unlink(temporary);
+        clzi_fail(log, ret, "%s: cannot be written: %s.", path, strerror(-ret));
+        goto end;
+    }
+    if ((fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC)) >= 0) {
+        fsync(fd);                          // some file systems cannot; the rename stands all the same
+        close(fd);
+    }
+end:
+    free(temporary);
+    free(folder);
+    return ret;
+}
+
+// ---- names ----
+
+static int64_t step_of(const char *name)    // "step-12000"; -1: another name
+{
+    char *end;
+    long long n;
+
+    if (strncmp(name, "step-", 5) || name[5] < '0' || name[5] > '9') return -1;
+    errno = 0;
+    n = strtoll(name + 5, &end, 10);
+    return *end || errno ? -1 : n;
+}
+
+static int newest_first(const void *a, const void *b)
+{
+    const int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+    return (x < y) - (x > y);
+}
+
+// All steps, newest first; *steps is to be freed. Returns how many.
+static int all_steps(const char *path, int64_t **steps)
+{
+    DIR *dir = opendir(path);
+    struct dirent *entry;
+    int count = 0, room = 0, ret = 0;
+
+    *steps = NULL;
+    if (!dir) return errno == ENOENT ? 0 : -errno;
+    while (!ret && (entry = readdir(dir))) {
+        const int64_t step = step_of(entry->d_name);
+        if (step < 0) continue;
+        if (count == room) {
+            int64_t *more = realloc(*steps, (room = room * 2 + 16) * sizeof *more);
+            if (!more) {
+                ret = -ENOMEM;
+                break;
+            }
+            *steps = more;
+        }
+        (*steps)[count++] = step;
+    }
+    closedir(dir);
+    if (ret) {
+        free(*steps);
+        *steps = NULL;
+        return ret;
+    }
+    if (count) qsort(*steps, count, sizeof **steps, newest_first);
+    return count;
+}
+
+int clzt_checkpoint_list(const char *dir, int64_t *steps, int max)
+{
+    int64_t *all;
+    int count = all_steps(dir, &all);
+
+    if (count > max) count = max;
+    for (int i = 0; i < count; i++) steps[i] = all[i];
+    free(all);
+    return count;
+}
+
+static bool blob_name_ok(const char *name)
+{
+    const size_t n = strlen(name);
+
+    if (!n || n >= CLZT_BLOB_NAME || name[0] == '.' || !strcmp(name, "state") || !strcmp(name, "manifest")) return false;
+    return strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-.") == n;
+}
+
+// Removes .step-N.tmp.PID of processes that are no more.
+static void sweep(int folder)
+{
+    const int copy = openat(folder, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *dir = copy >= 0 ? fdopendir(copy) : NULL;
+    struct dirent *entry;
+
+    if (!dir) {
+        if (copy >= 0) close(copy);
+        return;
+    }
+    while ((entry = readdir(dir))) {
+        const char *dot = strrchr(entry->d_name, '.');
+        const bool folder_name = !strncmp(entry->d_name, ".step-", 6), file_name = !strncmp(entry->d_name, "last.tmp.", 9);
+        long pid;
+        if ((!folder_name && !file_name) || !dot || (folder_name && !strstr(entry->d_name, ".tmp."))) continue;
+        pid = strtol(dot + 1, NULL, 10);
+        if (pid <= 0 || pid == getpid() || !kill((pid_t)pid, 0) || errno != ESRCH) continue;
+        if (folder_name) remove_folder(folder, entry->d_name);
+        else unlinkat(folder, entry->d_name, 0);
+    }
+    closedir(dir);
+}
+
+// ---- manifests ----
+
+static int make_manifest(char **text, size_t *size, int64_t step, const struct clzt_blob *blobs, int count, const char *state)
+{
+    FILE *file = open_memstream(text, size);
+    char hex[HEX];
+    int ret;
+
+    if (!file) return -ENOMEM;
+    ret = hash(state, strlen(state), hex);
+    fprintf(file, "%sstep %" PRId64 "\nstate %zu %s\n", heading, step, strlen(state), hex);
+    for (int i = 0; i < count && !ret; i++) {
+        ret = hash(blobs[i].data, blobs[i].size, hex);
+        fprintf(file, "blob %s %zu %s\n", blobs[i].name, blobs[i].size, hex);
+    }
+    if (!ret && fflush(file)) ret = -ENOMEM;
+    if (!ret) ret = hash(*text, *size, hex);
+    fprintf(file, "end %s\n", hex);
+    if (fclose(file) && !ret) ret = -ENOMEM;
+    if (ret) {
+        free(*text);
+        *text = NULL;
+    }
+    return ret;
+}
+
+// Takes the next line from *at: "WORD ..."; NULL when the line does not begin with word.
+static char *line(char **at, const char *word)
+{
+    char *begin = *at, *end = strchr(begin, '\n');
+    const size_t n = strlen(word);
+
+    if (!end || strncmp(begin, word, n) || begin[n] != ' ') return NULL;
+    *end = 0;
+    *at = end + 1;
+    return begin + n + 1;
+}
+
+static bool size_and_hash(const char *text, size_t *size, char hex[HEX])
+{
+    int used = 0;
+    return sscanf(text, "%zu %64[0-9a-f]%n", size, hex, &used) == 2 && !text[used] && strlen(hex) == 64;
+}
+
+// One folder, checked whole; with load false nothing is kept but the verdict. -EBADMSG and the reason logged as a warning.
+static int read_checkpoint(struct clzt_checkpoint **checkpoint, int folder, const char *shown, int64_t step, bool load,
+                           const struct clz_log *log)
+{
+    struct clzt_checkpoint *c = *checkpoint = calloc(1, sizeof *c);
+    const char *bad = "manifest";
+    char *manifest = NULL, *at, *rest, hex[HEX], sum[HEX];
+    size_t size, got = 0;
+    int ret = -ENOMEM, lines = 0;
+
+    if (!c) return -ENOMEM;
+    c->step = step;
+    if ((ret = read_file(folder, "manifest", SIZE_MAX, NULL, &manifest, &got)) < 0) goto fail;
+    ret = -EBADMSG;
+    if (strlen(manifest) != got || strncmp(manifest, heading, strlen(heading))) goto fail;
+    if (!(at = strstr(manifest, "\nend "))) goto fail;
+    if (hash(manifest, at + 1 - manifest, sum)) goto fail;
+    for (const char *p = manifest; *p; p++) lines += *p == '\n';
+    if (lines > MAX_BLOBS) goto fail;
+    if (load && !(c->blobs = calloc(lines, sizeof *c->blobs))) {
+        ret = -ENOMEM;
+        goto fail;
+    }
+    at = manifest + strlen(heading);
+    if (!(rest = line(&at, "step")) || strtoll(rest, NULL, 10) != step) goto fail;
+    if (!(rest = line(&at, "state")) || !size_and_hash(rest, &size, hex)) goto fail;
+    bad = "state";
+    if ((ret = read_file(folder, "state", size, hex, load ? &c->state : NULL, NULL)) < 0) goto fail;
+    ret = -EBADMSG;
+    while ((rest = line(&at, "blob"))) {
+        char *space = strchr(rest, ' ');
+        bad = "manifest";
+        if (!space) goto fail;
+        *space = 0;
+        if (!blob_name_ok(rest) || !size_and_hash(space + 1, &size, hex)) goto fail;
+        bad = rest;
+        if ((ret = read_file(folder, rest, size, hex, load ? (char **)&c->blobs[c->blob_count].data : NULL, NULL)) < 0) goto fail;
+        ret = -EBADMSG;
+        if (!load) continue;
+        snprintf(c->blobs[c->blob_count].name, CLZT_BLOB_NAME, "%s", rest);
+        c->blobs[c->blob_count++].size = size;
+    }
+    bad = "manifest";
+    if (!(rest = line(&at, "end")) || *at || strcmp(rest, sum)) goto fail;
+    free(manifest);
+    if (!load) clzt_checkpoint_destroy(checkpoint);
+    return 0;
+fail:
+    if (ret != -ENOMEM) {
+        clzi_log(log, CLZ_LOG_WARNING, "%s/step-%" PRId64 ": %s is damaged (%s).", shown, step, bad,
+                 ret == -EBADMSG ? "size or hash differ from the manifest" : strerror(-ret));
+        ret = -EBADMSG;
+    }
+    free(manifest);
+    clzt_checkpoint_destroy(checkpoint);
+    return ret;
+}
+
+static int read_step(struct clzt_checkpoint **checkpoint, const char *dir, int64_t step, bool load, const struct clz_log *log)
+{
+    const size_t room = strlen(dir) + 40;
+    char *path = malloc(room);
+    int fd, ret;
+
+    *checkpoint = NULL;
+    if (!path) return -ENOMEM;
+    snprintf(path, room, "%s/step-%" PRId64, dir, step);
+    fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0) ret = clzi_fail(log, -errno, "%s: %s.", path, strerror(errno));
+    else {
+        ret = read_checkpoint(checkpoint, fd, dir, step, load, log);
+        close(fd);
+    }
+    free(path);
+    return ret;
+}
+
+// ---- public ----
+
+void clzt_checkpoint_destroy(struct clzt_checkpoint **checkpoint)
+{
+    struct clzt_checkpoint *c = *checkpoint;
+
+    if (!c) return;
+    for (int i = 0; i < c->blob_count; i++) free(c->blobs[i].data);
+    free(c->blobs);
+    free(c->state);
+    free(c);
+    *checkpoint = NULL;
+}
+
+const void *clzt_checkpoint_blob(const struct clzt_checkpoint *checkpoint, const char *name, size_t size)
+{
+    for (int i = 0; i < checkpoint->blob_count; i++)
+        if (!strcmp(checkpoint->blobs[i].name, name)) return checkpoint->blobs[i].size == size ? checkpoint->blobs[i].data : NULL;
+    return NULL;
+}
+
+int clzt_checkpoint_load_step(struct clzt_checkpoint **checkpoint, const char *dir, int64_t step, const struct clz_log *log)
+{
+    return read_step(checkpoint, dir, step, true, log);
+}
+
+int clzt_checkpoint_load(struct clzt_checkpoint **checkpoint, const char *dir, const struct clz_log *log)
+{
+    const int folder = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int64_t *steps;
+    int count, ret = -ENOENT;
+
+    *checkpoint = NULL;
+    if (folder < 0) return -errno;
+    sweep(folder);
+    close(folder);
+    if ((count = all_steps(dir, &steps)) < 0) return count;
+    for (int i = 0; i < count; i++)
+        if ((ret = read_step(checkpoint, dir, steps[i], true, log)) != -EBADMSG) break;
+    free(steps);
+    return ret;
+}
+
+static int write_all(int folder, int64_t step, const struct clzt_blob *blobs, int count, const char *state)
+{
+    char *manifest = NULL;
+    size_t size;
+    int ret = make_manifest(&manifest, &size, step, blobs, count, state);
+
+    for (int i = 0; i < count && !ret; i++) ret = write_file(folder, blobs[i].name, blobs[i].data, blobs[i].size);
+    if (!ret) ret = write_file(folder, "state", state, strlen(state));
+    if (!ret) ret = write_file(folder, "manifest", manifest, size);
+    if (!ret && fsync(folder)) ret = -errno;
+    free(manifest);
+    return ret;
+}
+
+// Puts the finished folder in its place. One of that name is exchanged in one go, so that there is no moment without any.
+static int put(int folder, const char *temporary, const char *name)
+{
+    if (!renameat2(folder, temporary, folder, name, RENAME_EXCHANGE)) {
+        remove_folder(folder, temporary);
+        return fsync(folder) ? -errno : 0;
+    }
+    if (errno != ENOENT) remove_folder(folder, name);           // a file system that cannot exchange
+    if (renameat(folder, temporary, folder, name)) return -errno;
+    return fsync(folder) ? -errno : 0;
+}
+
+static void discard(int folder, int64_t step)   // by a rename first: half a step-N must never be seen
+{
+    char name[40], temporary[60];
+
+    snprintf(name, sizeof name, "step-%" PRId64, step);
+    snprintf(temporary, sizeof temporary, ".step-%" PRId64 ".tmp.%ld", step, (long)getpid());
+    remove_folder(folder, temporary);
+    if (!renameat(folder, name, folder, temporary)) remove_folder(folder, temporary);
+}
+
+// Those later than `step` belong to a future that was given up (a damaged one that was stepped back from).
+static void prune(int folder, const char *dir, int64_t step, int keep)
+{
+    int64_t *steps;
+    const int count = all_steps(dir, &steps);
+
+    for (int i = 0, kept = 0; i < count; i++) {
+        if (steps[i] > step || (keep > 0 && kept >= keep)) discard(folder, steps[i]);
+        else kept++;
+    }
+    free(steps);
+}
+
+int clzt_checkpoint_save(const char *dir, int64_t step, const struct clzt_blob *blobs, int blob_count, const char *state, int keep,
+                         const struct clz_log *log)
+{
+    struct clzt_checkpoint *unused = NULL;
+    char name[40], temporary[60], last[60];
+    double needed = (double)strlen(state) + 200.0 * blob_count;
+    struct statvfs space;
+    int folder = -1, inner = -1, ret = 0;
+
+    if (step < 0 || blob_count > MAX_BLOBS - 16) return clzi_fail(log, -EINVAL, "%s: no checkpoint of step %" PRId64 " and %d blobs.", dir, step, blob_count);
+    for (int i = 0; i < blob_count; i++) {
+        if (!blob_name_ok(blobs[i].name)) return clzi_fail(log, -EINVAL, "%s: \"%s\" cannot name a blob.", dir, blobs[i].name);
+        needed += blobs[i].size + 4096.0;
+    }
+    snprintf(name, sizeof name, "step-%" PRId64, step);
+    snprintf(temporary, sizeof temporary, ".step-%" PRId64 ".tmp.%ld", step, (long)getpid());
+    if (mkdir(dir, 0777) && errno != EEXIST) {
+        ret = -errno;
+        goto fail;
+    }
+    if ((folder = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC)) < 0) {
+        ret = -errno;
+        goto fail;
+    }
+    sweep(folder);
+    if (!fstatvfs(folder, &space) && space.f_blocks && (double)space.f_bavail * space.f_frsize < 1.1 * needed) {
+        ret = clzi_fail(log, -ENOSPC, "%s/%s: not saved: %.0f MB are needed, %.0f MB are free. Earlier checkpoints stay.", dir, name,
+                        1.1e-6 * needed, 1e-6 * space.f_bavail * space.f_frsize);
+        goto end;
+    }
+    remove_folder(folder, temporary);
+    if (mkdirat(folder, temporary, 0777) || (inner = openat(folder, temporary, O_RDONLY | O_DIRECTORY | O_CLOEXEC)) < 0) {
+        ret = -errno;
+        goto fail;
+    }
+    if ((ret = write_all(inner, step, blobs, blob_count, state)) < 0) goto fail;
+    if ((ret = put(folder, temporary, name)) < 0) goto fail;
+    if ((ret = read_step(&unused, dir, step, false, log)) < 0) goto fail;
+    snprintf(last, sizeof last, "last.tmp.%ld", (long)getpid());
+    strcat(name, "\n");
+    if (!(ret = write_file(folder, last, name, strlen(name))) && renameat(folder, last, folder, "last")) ret = -errno;
+    name[strlen(name) - 1] = 0;
+    if (ret) {
+        unlinkat(folder, last, 0);
+        goto fail;
+    }
+    prune(folder, dir, step, keep);
+    goto end;
+fail:
+    clzi_fail(log, ret, "%s/%s: not saved: %s. Earlier checkpoints stay.", dir, name, strerror(-ret));
+    if (folder >= 0) remove_folder(folder, temporary);
+end:
+    if (inner >= 0) close(inner);
+    if (folder >= 0) close(folder);
+    return ret;
+}

@@ -1,0 +1,264 @@
+// progress.c - bar, lines and metrics.csv.
+#include <errno.h>
+#include <math.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "checkpoint.h"
+#include "engine/log.h"
+#include "progress.h"
+
+static double now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return t.tv_sec + 1e-9 * t.tv_nsec;
+}
+
+// ---- smoothing ----
+
+static void smooth(struct clzt_smooth *s, double value, double decay)
+{
+    s->mean = decay * s->mean + (1 - decay) * value;
+    s->weight = decay * s->weight + (1 - decay);
+}
+
+void clzt_smooth_add(struct clzt_smooth *s, double value) { smooth(s, value, 0.98); }
+double clzt_smooth_value(const struct clzt_smooth *s) { return s->weight > 0 ? s->mean / s->weight : NAN; }
+
+// ---- progress ----
+
+struct clzt_progress {
+    FILE *file;
+    bool terminal, shown, running;
+    double interval;                        // between drawings
+    const char *unit;
+    char phase[32], note[200];
+    int64_t done, total, counted;           // counted: done at the last drawing
+    int per_unit;
+    double drawn;                           // when
+    struct clzt_smooth rate;                // units a second
+};
+
+int clzt_progress_create(struct clzt_progress **progress, const struct clzt_progress_params *params)
+{
+    struct clzt_progress *p = *progress = calloc(1, sizeof *p);
+
+    if (!p) return -ENOMEM;
+    p->file = params->file;
+    p->unit = params->unit ? params->unit : "step";
+    p->terminal = isatty(fileno(p->file)) == 1;
+    p->interval = p->terminal ? 0.1 : params->interval > 0 ? params->interval : 10;
+    return 0;
+}
+
+void clzt_progress_destroy(struct clzt_progress **progress)
+{
+    if (!*progress) return;
+    clzt_progress_end(*progress);
+    free(*progress);
+    *progress = NULL;
+}
+
+void clzt_progress_begin(struct clzt_progress *p, const char *phase, int64_t first, int64_t total, int per_unit)
+{
+    clzt_progress_end(p);
+    snprintf(p->phase, sizeof p->phase, "%s", phase);
+    p->note[0] = 0;
+    p->done = p->counted = first;
+    p->total = total;
+    p->per_unit = per_unit;
+    p->rate = (struct clzt_smooth){0};
+    p->drawn = now();
+    p->running = true;
+}
+
+static void duration(char *text, size_t size, double seconds)
+{
+    const long long s = (long long)(seconds + 0.5);
+
+    if (s >= 86400) snprintf(text, size, "%lldd %02lld:%02lld:%02lld", s / 86400, s / 3600 % 24, s / 60 % 60, s % 60);
+    else if (s >= 3600) snprintf(text, size, "%lld:%02lld:%02lld", s / 3600, s / 60 % 60, s % 60);
+    else snprintf(text, size, "%02lld:%02lld", s / 60, s % 60);
+}
+
+double clzt_progress_rate(const struct clzt_progress *p)
+{
+    const double rate = clzt_smooth_value(&p->rate);
+    return rate > 0 ? rate * (p->per_unit ? p->per_unit : 1) : 0;
+}
+
+static int columns(FILE *file)
+{
+    struct winsize w;
+    return !ioctl(fileno(file), TIOCGWINSZ, &w) && w.ws_col > 20 ? w.ws_col : 80;
+}
+
+static void draw(struct clzt_progress *p)
+{
+    const double part = p->total > 0 ? (double)p->done / p->total : 0, rate = clzt_smooth_value(&p->rate);
+    char left[40] = "", speed[60] = "", text[500];
+    int n;
+
+    if (rate > 0) {
+        duration(left, sizeof left, (p->total - p->done) / rate);
+        snprintf(speed, sizeof speed, "%.*f %s/s", clzt_progress_rate(p) < 10 ? 2 : 0, clzt_progress_rate(p),
+                 p->per_unit ? "pictures" : p->unit);
+    }
+    n = snprintf(text, sizeof text, "%s %3d%% %lld/%lld%s%s%s%s%s%s", p->phase, (int)(100 * part), (long long)p->done,
+                 (long long)p->total, *p->note ? "  " : "", p->note, *speed ? "  " : "", speed, *left ? "  left " : "", left);
+    if (p->terminal) {
+        const int width = columns(p->file) - 1, room = width - n - 3;
+        fputs("\r\033[K", p->file);
+        if (room >= 10) {                   // the bar takes what the words leave, up to 40
+            const int bar = room < 40 ? room : 40, full = (int)(part * bar);
+            fputc('[', p->file);
+            for (int i = 0; i < bar; i++) fputc(i < full ? '#' : '.', p->file);
+            fputs("] ", p->file);
+        }
+        fprintf(p->file, "%.*s", width, text);
+        p->shown = true;
+    } else fprintf(p->file, "%s\n", text);
+    fflush(p->file);
+}
+
+void clzt_progress_update(struct clzt_progress *p, int64_t done, const char *note)
+{
+    const double t = now(), passed = t - p->drawn;
+
+    p->done = done;
+    if (note) snprintf(p->note, sizeof p->note, "%s", note);
+    if (!p->running || passed < p->interval) return;
+    if (done > p->counted) {                // forgets over about ten seconds
+        smooth(&p->rate, (done - p->counted) / passed, exp(-passed / 10));
+        p->counted = done;
+        p->drawn = t;
+    } else if (!p->terminal) return;
+    draw(p);
+}
+
+void clzt_progress_clear(struct clzt_progress *p)
+{
+    if (!p->shown) return;
+    fputs("\r\033[K", p->file);
+    fflush(p->file);
+    p->shown = false;
+}
+
+void clzt_progress_end(struct clzt_progress *p)
+{
+    const double passed = now() - p->drawn;
+
+    if (!p->running) return;
+    if (p->done > p->counted && passed > 0) smooth(&p->rate, (p->done - p->counted) / passed, exp(-passed / 10));
+    p->running = false;
+    draw(p);
+    if (p->terminal) fputc('\n', p->file);
+    fflush(p->file);
+    p->shown = false;
+}
+
+// ---- metrics.csv ----
+
+enum { MAX_CSV = 1 << 30 };
+
+struct clzt_csv { FILE *file; int columns; };
+
+static char *read_whole(const char *path, size_t *size)
+{
+    FILE *file = fopen(path, "rb");
+    char *text = NULL;
+    long n;
+
+    *size = 0;
+    if (!file) return NULL;
+    if (!fseek(file, 0, SEEK_END) && (n = ftell(file)) >= 0 && n < MAX_CSV && (text = malloc(n + 1))) {
+        rewind(file);
+        *size = fread(text, 1, n, file);
+        text[*size] = 0;
+    }
+    fclose(file);
+    return text;
+}
+
+// Moves the rows that stay to the front; returns their size.
+static size_t keep_rows(char *text, size_t header, int64_t step)
+{
+    size_t used = header;
+
+    for (char *row = text + header, *end; (end = strchr(row, '\n')); row = end + 1) {
+        char *number_end;
+        const long long n = strtoll(row, &number_end, 10);
+        if (number_end == row || *number_end != ',' || n > step) continue;
+        memmove(text + used, row, end + 1 - row);
+        used += end + 1 - row;
+    }
+    return used;
+}
+
+int clzt_csv_open(struct clzt_csv **csv, const char *path, const char *const *names, int64_t step, const struct clz_log *log)
+{
+    struct clzt_csv *c = *csv = calloc(1, sizeof *c);
+    char *header = NULL, *text = NULL, *old = NULL;
+    size_t header_size = 0, size, kept;
+    FILE *memory;
+    int ret = -ENOMEM;
+
+    if (!c || !(memory = open_memstream(&header, &header_size))) goto fail;
+    for (; names[c->columns]; c->columns++) fprintf(memory, "%s%s", c->columns ? "," : "", names[c->columns]);
+    fputc('\n', memory);
+    if (fclose(memory)) goto fail;
+    text = read_whole(path, &size);
+    if (text && size && (size < header_size || memcmp(text, header, header_size))) {
+        const size_t room = strlen(path) + 5;
+        if (!(old = malloc(room))) goto fail;
+        snprintf(old, room, "%s.old", path);
+        if (rename(path, old)) {
+            ret = clzi_fail(log, -errno, "%s: %s.", path, strerror(errno));
+            goto fail;
+        }
+        clzi_log(log, CLZ_LOG_WARNING, "%s has other columns; it is now %s.", path, old);
+        size = 0;
+    }
+    kept = text && size ? keep_rows(text, header_size, step) : 0;
+    if (!kept || kept != size) {
+        ret = kept ? clzt_file_replace(path, text, kept, log) : clzt_file_replace(path, header, header_size, log);
+        if (ret < 0) goto fail;
+    }
+    if (!(c->file = fopen(path, "ab"))) {
+        ret = clzi_fail(log, -errno, "%s: %s.", path, strerror(errno));
+        goto fail;
+    }
+    ret = 0;
+fail:
+    if (ret < 0) clzt_csv_close(csv);
+    free(header);
+    free(text);
+    free(old);
+    return ret;
+}
+
+int clzt_csv_add(struct clzt_csv *csv, int64_t step, const double *values)
+{
+    fprintf(csv->file, "%lld", (long long)step);
+    for (int i = 0; i + 1 < csv->columns; i++) {
+        if (isnan(values[i])) fputc(',', csv->file);
+        else fprintf(csv->file, ",%.7g", values[i]);
+    }
+    fputc('\n', csv->file);
+    if (!fflush(csv->file) && !ferror(csv->file)) return 0;
+    clearerr(csv->file);
+    return -EIO;
+}
+
+void clzt_csv_close(struct clzt_csv **csv)
+{
+    if (!*csv) return;
+    if ((*csv)->file) fclose((*csv)->file);
+    free(*csv);
+    *csv = NULL;
+}
