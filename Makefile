@@ -1,0 +1,171 @@
+# Makefile - non-recursive; `make help` lists the targets. config.mak comes from ./configure, which is run with --install-deps when
+# it has not been run yet, so that `make check` alone sets everything up.
+
+ifeq ($(wildcard config.mak),)
+
+.DEFAULT_GOAL := all
+.PHONY: all help check bench demo install clean distclean
+all check bench demo install:
+	$(dir $(lastword $(MAKEFILE_LIST)))configure --install-deps
+	$(MAKE) -f $(lastword $(MAKEFILE_LIST)) $@
+help clean distclean:
+	@echo "run ./configure first (./configure --help)"
+
+else
+
+include config.mak
+VPATH = $(SRC)
+BUILD ?= build
+V ?= 0
+ifeq ($(V),0)
+Q = @
+say = @printf '  %-5s %s\n' $(1) $(2)
+endif
+
+VERSION = 0.1.0
+SONAME = libcolorize.so.0
+CPPFLAGS_ALL = -D_GNU_SOURCE -I$(SRC) -I$(SRC)/engine $(CPPFLAGS)
+CFLAGS_ALL = -std=gnu11 -O2 -g -fPIC -fvisibility=hidden -Wall -Wextra -Wshadow -Wmissing-prototypes -Wno-psabi $(CFLAGS_CONFIG) $(CFLAGS)
+LIBS_ENGINE = $(PKG_LIBS) -ldnnl -lpthread -lm
+LIBS_ALL = $(AV_LIBS) $(LIBS_ENGINE)
+
+rel = $(patsubst $(SRC)/%,%,$(wildcard $(addprefix $(SRC)/,$(1))))
+kernels := $(call rel,kernels/*.c)
+ifneq ($(ARCH_X86),yes)
+kernels := $(filter-out %_avx2.c %_avx512.c,$(kernels))
+endif
+engine := $(call rel,engine/*.c engine/ref/*.c engine/cpu/*.c) $(kernels)
+trainer := $(call rel,trainer/*.c trainer/nets/*.c)
+tests := $(filter-out tests/fuzz_% tests/stub_% tests/bench_%,$(call rel,tests/*.c))
+scripts := $(filter-out tests/run.sh tests/bench.sh,$(call rel,tests/*.sh))
+fuzzers := $(call rel,tests/fuzz_*.c)
+
+objects = $(1:%.c=$(BUILD)/%.o)
+programs = $(1:%.c=$(BUILD)/%)
+lib_static = $(BUILD)/libcolorize.a
+lib_shared = $(BUILD)/$(SONAME)
+train = $(BUILD)/colorize-train
+sample = $(BUILD)/samples/colorize_ppm
+
+.PHONY: all lib filter check bench demo fuzz install uninstall clean distclean help check-cuda bench-cuda
+.DEFAULT_GOAL := all
+all: lib $(train) $(sample)
+lib: $(lib_static) $(lib_shared)
+
+ifeq ($(WITH_FILTER),yes)
+all: filter
+filter: $(lib_shared)
+	$(Q)sh $(SRC)/filter/build-lavfi.sh --engine=$(abspath $(lib_shared)) --libdir=$(LIBDIR) $(abspath $(BUILD))/filter
+endif
+
+$(BUILD)/%_avx2.o: CFLAGS_ALL += -mavx2 -mfma
+$(BUILD)/%_avx512.o: CFLAGS_ALL += -mavx512f -mavx512bw -mavx512vl -mavx512dq
+$(BUILD)/kernels/%.o: CFLAGS_ALL += -O3
+$(BUILD)/trainer/%.o: CFLAGS_ALL += $(AV_CFLAGS) -O3
+$(BUILD)/tests/%.o: CFLAGS_ALL += -I$(SRC)/tests $(AV_CFLAGS)
+
+$(BUILD)/%.o: %.c config.mak
+	@mkdir -p $(@D)
+	$(call say,CC,$<)
+	$(Q)$(CC) $(CPPFLAGS_ALL) $(PKG_CFLAGS) $(CFLAGS_ALL) -MMD -MP -c $< -o $@
+
+$(lib_static): $(call objects,$(engine))
+	$(call say,AR,$@)
+	$(Q)rm -f $@ && ar rcs $@ $^
+
+$(lib_shared): $(call objects,$(engine))
+	$(call say,LD,$@)
+	$(Q)$(CC) -shared -Wl,-soname,$(SONAME) $(LDFLAGS_CONFIG) $(LDFLAGS) $^ -o $(BUILD)/libcolorize.so.$(VERSION) $(LIBS_ENGINE)
+	$(Q)ln -sf libcolorize.so.$(VERSION) $@ && ln -sf $(SONAME) $(BUILD)/libcolorize.so
+
+$(train): $(call objects,$(trainer)) $(lib_static)
+	$(call say,LD,$@)
+	$(Q)$(CC) $(LDFLAGS_CONFIG) $(LDFLAGS) $^ -o $@ $(LIBS_ALL)
+
+$(sample): $(BUILD)/samples/colorize_ppm.o $(lib_static)
+	$(call say,LD,$@)
+	$(Q)$(CC) $(LDFLAGS_CONFIG) $(LDFLAGS) $^ -o $@ $(LIBS_ENGINE)
+
+# ---- tests ----
+
+test_objects = $(call objects,$(filter-out trainer/main.c,$(trainer)))
+test_programs = $(call programs,$(tests))
+# A test named oom* can make any allocation fail: malloc and its kin go through its __wrap_ functions.
+wrap = $(if $(findstring tests/oom,$(1)),-Wl,--wrap=malloc$(comma)--wrap=calloc$(comma)--wrap=realloc$(comma)--wrap=aligned_alloc$(comma)--wrap=posix_memalign$(comma)--wrap=strdup)
+comma := ,
+
+$(BUILD)/tests/%: $(BUILD)/tests/%.o $(test_objects) $(lib_static)
+	$(call say,LD,$@)
+	$(Q)$(CC) $(LDFLAGS_CONFIG) $(LDFLAGS) $^ -o $@ $(call wrap,$@) $(LIBS_ALL)
+
+check: all $(test_programs) $(BUILD)/tests/bench_net
+	$(Q)BUILD=$(abspath $(BUILD)) SRC=$(SRC) sh $(SRC)/tests/run.sh $(abspath $(test_programs)) $(addprefix $(SRC)/,$(scripts))
+
+check-%: all $(BUILD)/tests/bench_net
+	$(Q)$(if $(filter tests/$*.c,$(tests)),$(MAKE) --no-print-directory $(BUILD)/tests/$*)
+	$(Q)BUILD=$(abspath $(BUILD)) SRC=$(SRC) VERBOSE=1 sh $(SRC)/tests/run.sh $(if $(filter tests/$*.c,$(tests)),$(abspath $(BUILD)/tests/$*),$(SRC)/tests/$*.sh)
+
+check-cuda bench-cuda:
+	@echo "skipped: this version has no CUDA device"
+
+bench: all $(BUILD)/tests/bench_net $(BUILD)/tests/ops
+	$(Q)BUILD=$(abspath $(BUILD)) SRC=$(SRC) sh $(SRC)/tests/bench.sh
+
+# Fuzz targets need clang and its runtime (packages clang, libclang-rt-14-dev). The filter's target is built by its own head comment.
+fuzz: $(BUILD)/fuzz/fuzz_model
+$(BUILD)/fuzz/%: tests/%.c
+	@mkdir -p $(@D)
+	clang -g -O1 -fsanitize=fuzzer,address,undefined -Wno-unknown-pragmas $(CPPFLAGS_ALL) $(PKG_CFLAGS) $(filter %/$*.c,$^) \
+	    $(addprefix $(SRC)/,$(filter engine/model%.c engine/graph.c engine/op.c engine/log.c engine/sha256.c,$(engine))) -o $@ $(PKG_LIBS) -lm
+
+demo: all
+	$(Q)BUILD=$(abspath $(BUILD)) SRC=$(SRC) sh $(SRC)/samples/demo.sh
+
+# ---- install ----
+
+DEST = $(DESTDIR)$(PREFIX)
+DESTLIB = $(DESTDIR)$(LIBDIR)
+lavfi = $(wildcard $(BUILD)/filter/out/libavfilter.so.*)
+
+install: all
+	install -d $(DEST)/bin $(DEST)/include $(DESTLIB)/pkgconfig $(DEST)/share/colorize
+	install -m 755 $(train) $(DEST)/bin/colorize-train
+	install -m 644 $(SRC)/engine/colorize.h $(DEST)/include/colorize.h
+	install -m 755 $(BUILD)/libcolorize.so.$(VERSION) $(DESTLIB)/libcolorize.so.$(VERSION)
+	ln -sf libcolorize.so.$(VERSION) $(DESTLIB)/$(SONAME)
+	ln -sf $(SONAME) $(DESTLIB)/libcolorize.so
+	install -m 644 $(lib_static) $(DESTLIB)/libcolorize.a
+	sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@LIBDIR@|$(LIBDIR)|' -e 's|@VERSION@|$(VERSION)|' $(SRC)/engine/colorize.pc.in >$(DESTLIB)/pkgconfig/colorize.pc
+	if [ -e $(SRC)/samples/model.bin ]; then install -m 644 $(SRC)/samples/model.bin $(DEST)/share/colorize/model.bin; fi
+	if [ -n "$(lavfi)" ]; then \
+	    install -d $(DESTLIB)/colorize-ffmpeg $(DESTDIR)/etc/ld.so.conf.d && \
+	    install -m 755 $(lavfi) $(DESTLIB)/colorize-ffmpeg/ && \
+	    printf '%s\n%s\n' '$(LIBDIR)/colorize-ffmpeg' '$(LIBDIR)' >$(DESTDIR)/etc/ld.so.conf.d/00-colorize.conf; fi
+	if [ -z "$(DESTDIR)" ] && [ "$$(id -u)" = 0 ]; then ldconfig; fi
+
+uninstall:
+	rm -f $(DEST)/bin/colorize-train $(DEST)/include/colorize.h $(DESTLIB)/libcolorize.so $(DESTLIB)/$(SONAME) \
+	    $(DESTLIB)/libcolorize.so.$(VERSION) $(DESTLIB)/libcolorize.a $(DESTLIB)/pkgconfig/colorize.pc $(DEST)/share/colorize/model.bin \
+	    $(DESTLIB)/colorize-ffmpeg/libavfilter.so.* $(DESTDIR)/etc/ld.so.conf.d/00-colorize.conf
+	rmdir $(DEST)/share/colorize $(DESTLIB)/colorize-ffmpeg 2>/dev/null || true
+	if [ -z "$(DESTDIR)" ] && [ "$$(id -u)" = 0 ]; then ldconfig; fi
+
+clean:
+	rm -rf $(BUILD)/engine $(BUILD)/kernels $(BUILD)/trainer $(BUILD)/tests $(BUILD)/samples $(BUILD)/fuzz $(BUILD)/*colorize*
+distclean:
+	rm -rf $(BUILD) demo config.mak config.h config.log
+
+help:
+	@echo "make            library, trainer, filter"
+	@echo "make check      all tests; make check-NAME: one of them, with its output"
+	@echo "make bench      speed, as ratios to a peer or a limit"
+	@echo "make demo       colours a film (FILM=path: your own) and shows the scores"
+	@echo "make fuzz       fuzz targets (clang)"
+	@echo "make install uninstall     PREFIX from configure, DESTDIR="
+	@echo "make clean distclean       what was built; all that configure and make wrote"
+	@echo "V=1 shows commands, BUILD=folder builds elsewhere"
+
+-include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
+.SECONDARY:
+
+endif

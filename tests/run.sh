@@ -1,0 +1,22 @@
+#!/bin/sh
+# run.sh - runs tests: one line for each with result and time, the whole output of those that fail. Exit status 77 is a skip.
+passed=0 failed=0 skipped=0
+out=$(mktemp) || exit 1
+trap 'rm -f "$out"' EXIT
+for test; do
+    name=$(basename "$test" .sh)
+    start=$(date +%s)
+    case $test in
+    *.sh) sh "$test" >"$out" 2>&1 </dev/null; status=$? ;;
+    *) "$test" >"$out" 2>&1 </dev/null; status=$? ;;
+    esac
+    seconds=$(($(date +%s) - start))
+    case $status in
+    0) passed=$((passed + 1)); printf 'ok    %-16s %4d s  %s\n' "$name" $seconds "$(tail -1 "$out")" ;;
+    77) skipped=$((skipped + 1)); printf 'skip  %-16s %4d s  %s\n' "$name" $seconds "$(tail -1 "$out")" ;;
+    *) failed=$((failed + 1)); printf 'FAIL  %-16s %4d s  status %d\n' "$name" $seconds $status; cat "$out" ;;
+    esac
+    if [ -n "${VERBOSE:-}" ] && { [ $status = 0 ] || [ $status = 77 ]; }; then cat "$out"; fi
+done
+echo "$passed passed, $failed failed, $skipped skipped"
+[ $failed = 0 ] && [ $passed -gt 0 ]
