@@ -79,8 +79,7 @@ int clzi_device_open(struct clzi_device **dev, const char *name, const struct cl
         snprintf(known + strlen(known), sizeof known - strlen(known), ", %s", clzi_backends[i]->name);
         if (!names(name, clzi_backends[i]->name, &p.index)) continue;
         if (p.index < 0) return clzi_fail(&params->log, -EINVAL, "device %s: no number after the colon", name);
-        if ((ret = clzi_backends[i]->open(dev, &p)) < 0)
-            return clzi_fail(&params->log, ret, "device %s does not open: %s", name, strerror(-ret));
+        if ((ret = clzi_backends[i]->open(dev, &p)) < 0) return ret;       // open() has said why
         announce(*dev, "as asked for");
         return 0;
     }

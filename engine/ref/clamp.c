@@ -1,4 +1,4 @@
-// clamp.c - y = x held within [-scale, scale]; the gradient passes where x lies within, ends included, as in PyTorch.
+// clamp.c - y = x held within [-scale, scale]; the gradient passes where x lies strictly inside (PyTorch's hardtanh).
 #include "ref.h"
 
 static int plan(struct clzi_call *c)
@@ -21,7 +21,7 @@ static int backward(struct clzi_call *c)
     const float *x = c->x[0], *dy = c->dy, limit = c->node->attr.scale;
     float *dx = c->dx[0];
 
-    for (int64_t i = 0; dx && i < clzi_shape_count(c->ys); i++) dx[i] = x[i] >= -limit && x[i] <= limit ? dy[i] : 0;
+    for (int64_t i = 0; dx && i < clzi_shape_count(c->ys); i++) dx[i] = x[i] > -limit && x[i] < limit ? dy[i] : 0;
     return 0;
 }
 

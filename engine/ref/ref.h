@@ -38,8 +38,8 @@ const float *clzi_ref_act_backward(const struct clzi_call *c);
 // ---- window.c: the arithmetic of convolution ----
 
 // Two pictures joined by a sliding window: pixel (y, x) of `small` meets the pixels (y stride - pad + ky,
-// x stride - pad + kx) of `big`, 0 <= ky, kx < k; what lies outside big is zero. conv goes from big to small, convt from
-// small to big.
+// x stride - pad + kx) of `big`, 0 <= ky, kx < k; what lies outside big is zero. conv goes from big to small, convt
+// from small to big.
 // Weights are w[channel of small][channel of big][ky][kx], as PyTorch keeps them for both.
 struct clzi_ref_window {
     struct clzi_shape big, small;
