@@ -71,8 +71,8 @@ static int write_file(int folder, const char *name, const void *data, size_t siz
     return ret;
 }
 
-// Reads a file that must have exactly `size` bytes (SIZE_MAX: up to MAX_MANIFEST) and checks its hash while at it. data NULL: checks only.
-// *data has one NUL more.
+// Reads a file that must have exactly `size` bytes (SIZE_MAX: up to MAX_MANIFEST) and checks its hash while at it. data
+// NULL: checks only. *data has one NUL more.
 static int read_file(int folder, const char *name, size_t size, const char *hex, char **data, size_t *got)
 {
     const int fd = openat(folder, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
@@ -297,7 +297,8 @@ static bool size_and_hash(const char *text, size_t *size, char hex[HEX])
     return sscanf(text, "%zu %64[0-9a-f]%n", size, hex, &used) == 2 && !text[used] && strlen(hex) == 64;
 }
 
-// One folder, checked whole; with load false nothing is kept but the verdict. -EBADMSG and the reason logged as a warning.
+// One folder, checked whole; with load false nothing is kept but the verdict. -EBADMSG and the reason logged as a
+// warning.
 static int read_checkpoint(struct clzt_checkpoint **checkpoint, int folder, const char *shown, int64_t step, bool load,
                            const struct clz_log *log)
 {
@@ -431,7 +432,8 @@ static int write_all(int folder, int64_t step, const struct clzt_blob *blobs, in
     return ret;
 }
 
-// Puts the finished folder in its place. One of that name is exchanged in one go, so that there is no moment without any.
+// Puts the finished folder in its place. One of that name is exchanged in one go, so that there is no moment without
+// any.
 static int put(int folder, const char *temporary, const char *name)
 {
     if (!renameat2(folder, temporary, folder, name, RENAME_EXCHANGE)) {

@@ -1,4 +1,5 @@
-// crop.c - the arithmetic of samples. Rows are short enough to stay in the first cache, so each step is a loop over a row.
+// crop.c - the arithmetic of samples. Rows are short enough to stay in the first cache, so each step is a loop over a
+// row.
 #include <errno.h>
 #include <math.h>
 #include <stdlib.h>

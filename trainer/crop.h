@@ -1,4 +1,5 @@
-// crop.h - one picture made into one sample: a square of it, perhaps mirrored, as grey film (the network's input) and as colour.
+// crop.h - one picture made into one sample: a square of it, perhaps mirrored, as grey film (the network's input) and
+// as colour.
 #ifndef CLZT_CROP_H
 #define CLZT_CROP_H
 #include <stdbool.h>
@@ -20,8 +21,8 @@ struct clzt_crop {
     uint64_t seed, high, low;               // of the grain
 };
 
-// Greys: random weights lie about a mix of 601, 709 and 2020; a quarter of them see hardly any red and much blue, as film before
-// about 1930 did (orthochromatic). epoch and picture are the counters of chance.
+// Greys: random weights lie about a mix of 601, 709 and 2020; a quarter of them see hardly any red and much blue, as
+// film before about 1930 did (orthochromatic). epoch and picture are the counters of chance.
 void clzt_crop_draw(struct clzt_crop *crop, const struct clzt_loader_params *params, int width, int height, int64_t epoch,
                     int64_t picture);
 void clzt_crop_plain(struct clzt_crop *crop, const struct clzt_loader_params *params, int width, int height);
@@ -31,7 +32,8 @@ struct clzt_crop_scratch;
 int clzt_crop_scratch_create(struct clzt_crop_scratch **scratch, int size);
 void clzt_crop_scratch_destroy(struct clzt_crop_scratch **scratch);
 
-// l [size,size], ab [2,size,size], true_l [size,size] or NULL, scaled as in struct clzt_batch. The grey is rounded to 8 bits, as films have it.
+// l [size,size], ab [2,size,size], true_l [size,size] or NULL, scaled as in struct clzt_batch. The grey is rounded to 8
+// bits, as films have it.
 void clzt_crop_run(const struct clzt_crop *crop, const struct clzt_crop_tables *tables, struct clzt_crop_scratch *scratch,
                    const struct clzt_picture *picture, float *l, float *ab, float *true_l);
 

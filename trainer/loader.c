@@ -1,5 +1,5 @@
-// loader.c - batches made in the background. Workers take samples one by one from a counter; a batch is handed out when all its
-// samples are in place, and batches are handed out in order. What a sample is depends on its number alone.
+// loader.c - batches made in the background. Workers take samples one by one from a counter; a batch is handed out when
+// all its samples are in place, and batches are handed out in order. What a sample is depends on its number alone.
 #include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
@@ -48,8 +48,8 @@ static double now(void)
     return t.tv_sec + 1e-9 * t.tv_nsec;
 }
 
-// Place i of the order of an epoch: a Feistel network over the next even number of bits, walked until it falls inside (Black and
-// Rogaway 2002). Six rounds of Philox; count up to 2^62.
+// Place i of the order of an epoch: a Feistel network over the next even number of bits, walked until it falls inside
+// (Black and Rogaway 2002). Six rounds of Philox; count up to 2^62.
 static int64_t permute(uint64_t seed, int64_t epoch, int64_t i, int64_t count)
 {
     int half = 1;

@@ -1,6 +1,7 @@
 // metrics.h - how good a colouring is. Definitions and sources:
-// - The pictures compared are 8-bit sRGB: truth = the true L*, a*, b*; guess = the true L* with the guessed a*, b*. So
-//   only colour is judged.
+// - l1, ab_mae and de2000 compare Lab values: the true L* with the true and with the guessed a*, b*. So only colour is
+//   judged.
+// - psnr, ssim and cf compare the 8-bit sRGB pictures made of these.
 // - l1: mean |difference| of a*/110 and b*/110. ab_mae: the same in Lab units.
 // - psnr: 10 log10(255^2 / MSE over all samples of R, G, B), identical pictures count as 100 dB; mean over pictures.
 // - ssim: Wang 2004: luma (.299, .587, .114), Gaussian 11x11 of sigma 1.5, K .01 and .03, biased covariance, over the
@@ -30,7 +31,7 @@ static inline double clzt_score(const struct clzt_scores *s, const struct clzt_s
     return *(const double *)((const char *)s + i->offset);
 }
 
-// Adds up pictures of one size. Not thread-safe; makes use of OpenMP itself.
+// Adds up pictures of one size. One thread at a time; several objects in several threads are fine.
 struct clzt_metrics;
 int clzt_metrics_create(struct clzt_metrics **metrics, int width, int height);
 void clzt_metrics_destroy(struct clzt_metrics **metrics);

@@ -101,20 +101,22 @@ static int columns(FILE *file)
 static void draw(struct clzt_progress *p)
 {
     const double part = p->total > 0 ? (double)p->done / p->total : 0, rate = clzt_smooth_value(&p->rate);
-    char left[40] = "", speed[60] = "", text[500];
+    char left[40] = "", speed[60] = "", count[60], text[500];
     int n;
 
     if (rate > 0) {
-        duration(left, sizeof left, (p->total - p->done) / rate);
+        if (p->total > p->done) duration(left, sizeof left, (p->total - p->done) / rate);
         snprintf(speed, sizeof speed, "%.*f %s/s", clzt_progress_rate(p) < 10 ? 2 : 0, clzt_progress_rate(p),
                  p->per_unit ? "pictures" : p->unit);
     }
-    n = snprintf(text, sizeof text, "%s %3d%% %lld/%lld%s%s%s%s%s%s", p->phase, (int)(100 * part), (long long)p->done,
-                 (long long)p->total, *p->note ? "  " : "", p->note, *speed ? "  " : "", speed, *left ? "  left " : "", left);
+    if (p->total > 0) snprintf(count, sizeof count, "%3d%% %lld/%lld", (int)(100 * part), (long long)p->done, (long long)p->total);
+    else snprintf(count, sizeof count, "%lld", (long long)p->done);
+    n = snprintf(text, sizeof text, "%s %s%s%s%s%s%s%s", p->phase, count, *p->note ? "  " : "", p->note, *speed ? "  " : "", speed,
+                 *left ? "  left " : "", left);
     if (p->terminal) {
         const int width = columns(p->file) - 1, room = width - n - 3;
         fputs("\r\033[K", p->file);
-        if (room >= 10) {                   // the bar takes what the words leave, up to 40
+        if (room >= 10 && p->total > 0) {                   // the bar takes what the words leave, up to 40
             const int bar = room < 40 ? room : 40, full = (int)(part * bar);
             fputc('[', p->file);
             for (int i = 0; i < bar; i++) fputc(i < full ? '#' : '.', p->file);

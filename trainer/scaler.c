@@ -1,4 +1,5 @@
-// scaler.c - through libswscale, but for pictures that are 4:4:4 already and of the right size: those need arithmetic only.
+// scaler.c - through libswscale, but for pictures that are 4:4:4 already and of the right size: those need arithmetic
+// only.
 #include <errno.h>
 #include <math.h>
 #include <stdbool.h>
@@ -59,7 +60,8 @@ static enum AVPixelFormat plain_format(const AVFrame *frame, bool *full)
     return frame->format;
 }
 
-// Red and blue weight of Y'; a file that says nothing is 601 when it is small or of full range (as pictures are), else 709.
+// Red and blue weight of Y'; a file that says nothing is 601 when it is small or of full range (as pictures are), else
+// 709.
 static const struct matrix { int sws; double red, blue; } bt601 = { SWS_CS_ITU601, 0.299, 0.114 },
     bt709 = { SWS_CS_ITU709, 0.2126, 0.0722 }, bt2020 = { SWS_CS_BT2020, 0.2627, 0.0593 };
 

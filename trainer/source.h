@@ -1,4 +1,5 @@
-// source.h - files that pictures come from. A kind of file is one row in source.c: how to tell it, count its pictures and decode one.
+// source.h - files that pictures come from. A kind of file is one row in source.c: how to tell it, count its pictures
+// and decode one.
 #ifndef CLZT_SOURCE_H
 #define CLZT_SOURCE_H
 #include <stdbool.h>

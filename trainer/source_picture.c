@@ -1,5 +1,5 @@
-// source_picture.c - a file that is one picture. It goes to the decoder whole, without a demuxer: that is the quick way with a hundred
-// thousand small files. Its kind is told by its first bytes; names lie.
+// source_picture.c - a file that is one picture. It goes to the decoder whole, without a demuxer: that is the quick way
+// with a hundred thousand small files. Its kind is told by its first bytes; names lie.
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -79,7 +79,8 @@ end:
     return ret;
 }
 
-// A JPEG that was cut off decodes to a picture with a grey foot; it shows by the end marker that is missing near its end.
+// A JPEG that was cut off decodes to a picture with a grey foot; it shows by the end marker that is missing near its
+// end.
 static bool cut_off(const struct format *format, const AVPacket *packet)
 {
     const int tail = packet->size > 65536 ? packet->size - 65536 : 0;

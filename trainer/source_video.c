@@ -1,7 +1,7 @@
 // source_video.c - a video as a set of pictures: every frame of its first video stream, numbered as they are shown.
 //
-// Opening reads through all packets once and keeps each frame's time and whether decoding can begin there, so that any frame can be sought.
-// Where packets have no times, or the same twice, frames are counted from the beginning instead.
+// Opening reads through all packets once and keeps each frame's time and whether decoding can begin there, so that any
+// frame can be sought. Where packets have no times, or the same twice, frames are counted from the beginning instead.
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
