@@ -5,7 +5,10 @@
 //   conv       forward of x                   backward data of dz            backward weights of x, dz
 //   convt      backward data of x             forward of dz                  backward weights of dz, x
 //
-// where dz = dy act'(y). Conv has bias, residual and activation fused; for convt they are a pass of our own.
+// where dz = dy act'(y). Bias (of conv) and relu are fused into the primitive. The residual, tanh, sigmoid and convt's bias are a
+// pass of our own: measured with oneDNN 2.6.3, 256 -> 256 channels, 3x3, 16x16, bf16: convolution 70 us, with the residual as a
+// binary post-op 139 us, with our pass 79 us; f32 64 -> 64, 64x64: 828, 1081, 852 us; tanh on 2 channels, 128x128, bf16: 57 us as
+// a post-op, 6 us as a pass.
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,6 +24,7 @@ struct packed {                             // one primitive and its packed weig
 
 struct conv {
     bool transposed;
+    bool fused_act;                         // the primitive applies the activation
     bool shared;                            // back uses forth's packed weights
     struct packed forth, back;              // makes y; makes dx
     struct packed grad;                     // makes dw; its packed weights are the gradients
@@ -80,15 +84,13 @@ static int plan_primitives(struct clzi_call *c, struct conv *s)
         .bf16 = c->dev->bf16, .k = a->k, .stride = a->stride, .pad = a->pad, .direction = CLZI_DNNL_FORWARD,
         .src = s->transposed ? c->ys : c->xs[0], .dst = s->transposed ? c->xs[0] : c->ys,
         .keep = c->want_dx[0] || c->want_dw || s->transposed, .bias = a->bias && !s->transposed,
-        .residual = !s->transposed && c->node->in_count == 2,
-        .act = s->transposed ? CLZI_ACT_NONE : a->act, .slope = a->slope,
+        .act = s->fused_act ? a->act : CLZI_ACT_NONE, .slope = a->slope,
     };
     struct clzi_dnnl_conv_params back;
     struct packed *forward = s->transposed ? &s->back : &s->forth, *data = s->transposed ? &s->forth : &s->back;
     int ret = clzi_dnnl_conv_create(&forward->conv, dnnl, &p, NULL);
 
     back = p;
-    back.residual = false;
     back.act = CLZI_ACT_NONE;
     back.direction = CLZI_DNNL_BACKWARD_DATA;
     if (ret >= 0 && (s->transposed || c->want_dx[0])) ret = clzi_dnnl_conv_create(&data->conv, dnnl, &back, &forward->conv);
@@ -111,6 +113,7 @@ static int plan(struct clzi_call *c, bool transposed)
     if (!s) return -ENOMEM;
     clzi_cpu_enter(c->dev);
     s->transposed = transposed;
+    s->fused_act = !transposed && c->node->in_count == 1 && (a->act == CLZI_ACT_RELU || a->act == CLZI_ACT_LEAKY);
     if ((ret = plan_primitives(c, s)) < 0) return ret;
     c->backward_reads_x = c->want_dw;
     c->backward_reads_y = a->act != CLZI_ACT_NONE;
@@ -136,11 +139,24 @@ static int packed_refresh(struct packed *p, struct clzi_call *c, void *scratch)
     return ret;
 }
 
+// What the primitive has not done: bias of convt, residual, activation; in one pass.
+static void finish(struct clzi_call *c, const struct conv *s)
+{
+    const struct clzk_activation act = clzi_cpu_activation(c->node);
+    const int64_t count = clzi_shape_count(c->ys);
+
+    if (c->node->in_count == 2)
+        clzi_cpu_add(c->dev, c->y, c->y, c->x[1], count, act);
+    else if (s->transposed && c->node->attr.bias)
+        clzi_cpu_affine(c->dev, c->y, c->y, c->ys, NULL, c->w[1], act);
+    else if (act.act && !s->fused_act)
+        clzi_cpu_act(c->dev, c->y, c->y, count, act);
+}
+
 static int forward(struct clzi_call *c)
 {
     struct conv *s = c->priv;
-    const struct clzi_attr *a = &c->node->attr;
-    struct clzi_dnnl_conv_data data = { .weights = s->forth.weights, .bias = c->w[1], .residual = c->x[1], .scratch = c->scratch };
+    struct clzi_dnnl_conv_data data = { .weights = s->forth.weights, .bias = c->w[1], .scratch = c->scratch };
     int ret;
 
     clzi_cpu_enter(c->dev);
@@ -149,10 +165,7 @@ static int forward(struct clzi_call *c)
     if ((ret = packed_refresh(&s->forth, c, c->scratch)) < 0 ||
         (ret = clzi_dnnl_conv_run(&s->forth.conv, &c->dev->dnnl, &data)) < 0)
         return ret;
-    if (s->transposed && a->bias)
-        clzi_cpu_affine(c->dev, c->y, c->y, c->ys, NULL, c->w[1], clzi_cpu_activation(c->node));
-    else if (s->transposed && a->act)
-        clzi_cpu_act(c->dev, c->y, c->y, clzi_shape_count(c->ys), clzi_cpu_activation(c->node));
+    finish(c, s);
     return 0;
 }
 

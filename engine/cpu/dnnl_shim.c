@@ -161,26 +161,21 @@ static dnnl_status_t memory_create(dnnl_memory_t *m, desc_ref desc, struct clzi_
     return dnnl_memory_create(m, desc, d->engine, DNNL_MEMORY_NONE);
 }
 
-static dnnl_status_t attr_create(dnnl_primitive_attr_t *attr, const struct clzi_dnnl_conv_params *p, desc_ref dst)
+static dnnl_status_t attr_create(dnnl_primitive_attr_t *attr, const struct clzi_dnnl_conv_params *p)
 {
-    static const dnnl_alg_kind_t kinds[CLZI_ACT_COUNT] = {
-        [CLZI_ACT_RELU] = dnnl_eltwise_relu, [CLZI_ACT_LEAKY] = dnnl_eltwise_relu,
-        [CLZI_ACT_TANH] = dnnl_eltwise_tanh, [CLZI_ACT_SIGMOID] = dnnl_eltwise_logistic,
-    };
     dnnl_post_ops_t ops = NULL;
     dnnl_status_t ret = dnnl_primitive_attr_create(attr);
     if (!ret) ret = dnnl_primitive_attr_set_scratchpad_mode(*attr, dnnl_scratchpad_mode_user);
-    if (ret || (!p->residual && !p->act)) return ret;
+    if (ret || !p->act) return ret;
     ret = dnnl_post_ops_create(&ops);
-    if (!ret && p->residual) ret = dnnl_post_ops_append_binary(ops, dnnl_binary_add, dst);
-    if (!ret && p->act) ret = append_eltwise(ops, kinds[p->act], p->act == CLZI_ACT_LEAKY ? p->slope : 0);
+    if (!ret) ret = append_eltwise(ops, dnnl_eltwise_relu, p->act == CLZI_ACT_LEAKY ? p->slope : 0);
     if (!ret) ret = dnnl_primitive_attr_set_post_ops(*attr, ops);
     if (ops) dnnl_post_ops_destroy(ops);
     return ret;
 }
 
 // Which descriptor belongs to which pointer, by direction.
-enum { SRC, WEIGHTS, BIAS, DST, SCRATCH, RESIDUAL };
+enum { SRC, WEIGHTS, BIAS, DST, SCRATCH, ARGS };
 static const struct { int arg; dnnl_query_t query; } args[3][4] = {
     [CLZI_DNNL_FORWARD] = { { DNNL_ARG_SRC, dnnl_query_src_md }, { DNNL_ARG_WEIGHTS, dnnl_query_weights_md },
                             { DNNL_ARG_BIAS, dnnl_query_weights_md }, { DNNL_ARG_DST, dnnl_query_dst_md } },
@@ -221,22 +216,20 @@ int clzi_dnnl_conv_create(struct clzi_dnnl_conv *c, struct clzi_dnnl *d, const s
     dnnl_status_t ret;
 
     *c = (struct clzi_dnnl_conv){ 0 };
-    if ((ret = descs_create(&s, p)) || (ret = attr_create(&attr, p, ref(&s.dst))) ||
+    if ((ret = descs_create(&s, p)) || (ret = attr_create(&attr, p)) ||
         (ret = conv_desc_create(&c->pd, d->engine, p->direction, p->keep, &s, attr, forward ? forward->pd : NULL)) ||
         (ret = dnnl_primitive_create(&c->primitive, c->pd)))
         goto end;
-    for (int i = 0; i < 6; i++) {
-        static const int more[] = { [SCRATCH] = DNNL_ARG_SCRATCHPAD,
-                                    [RESIDUAL] = DNNL_ARG_ATTR_MULTIPLE_POST_OP(0) | DNNL_ARG_SRC_1 };
-        const desc_ref desc = i == SCRATCH  ? dnnl_primitive_desc_query_md(c->pd, dnnl_query_scratchpad_md, 0) :
-                              i == RESIDUAL ? ref(&s.dst) :
-                                              dnnl_primitive_desc_query_md(c->pd, args[p->direction][i].query, i == BIAS);
-        if ((i == BIAS && !s.has_bias) || (i == RESIDUAL && !p->residual)) continue;
+    for (int i = 0; i < ARGS; i++) {
+        const desc_ref desc = i == SCRATCH ? dnnl_primitive_desc_query_md(c->pd, dnnl_query_scratchpad_md, 0) :
+                                             dnnl_primitive_desc_query_md(c->pd, args[p->direction][i].query, i == BIAS);
+        if (i == BIAS && !s.has_bias) continue;
         if (i == SCRATCH) c->scratch_size = dnnl_memory_desc_get_size(desc);
         if (i == WEIGHTS) c->weights_size = dnnl_memory_desc_get_size(desc);
         if (i == SCRATCH && !c->scratch_size) continue;
         if ((ret = memory_create(&c->memory[i], desc, d))) goto end;
-        c->arg[c->arg_count++] = (dnnl_exec_arg_t){ i >= SCRATCH ? more[i] : args[p->direction][i].arg, c->memory[i] };
+        c->arg[c->arg_count++] = (dnnl_exec_arg_t){ i == SCRATCH ? DNNL_ARG_SCRATCHPAD : args[p->direction][i].arg,
+                                                    c->memory[i] };
     }
     ret = dnnl_primitive_desc_query(c->pd, dnnl_query_impl_info_str, 0, &c->implementation);
 end:
@@ -251,7 +244,7 @@ end:
 
 void clzi_dnnl_conv_destroy(struct clzi_dnnl_conv *c)
 {
-    for (int i = 0; i < 6; i++)
+    for (int i = 0; i < ARGS; i++)
         if (c->memory[i]) dnnl_memory_destroy(c->memory[i]);
     if (c->primitive) dnnl_primitive_destroy(c->primitive);
     if (c->pd) dnnl_primitive_desc_destroy(c->pd);
@@ -262,10 +255,10 @@ void clzi_dnnl_conv_destroy(struct clzi_dnnl_conv *c)
 // where they are.
 int clzi_dnnl_conv_run(struct clzi_dnnl_conv *c, struct clzi_dnnl *d, const struct clzi_dnnl_conv_data *data)
 {
-    const void *const pointer[6] = { [SRC] = data->src, [WEIGHTS] = data->weights, [BIAS] = data->bias, [DST] = data->dst,
-                                     [SCRATCH] = data->scratch, [RESIDUAL] = data->residual };
+    const void *const pointer[ARGS] = { [SRC] = data->src, [WEIGHTS] = data->weights, [BIAS] = data->bias, [DST] = data->dst,
+                                        [SCRATCH] = data->scratch };
     dnnl_status_t ret = dnnl_success;
-    for (int i = 0; i < 6 && !ret; i++)
+    for (int i = 0; i < ARGS && !ret; i++)
         if (c->memory[i]) ret = dnnl_memory_set_data_handle(c->memory[i], (void *)pointer[i]);
     if (!ret) ret = dnnl_primitive_execute(c->primitive, d->stream, c->arg_count, c->arg);
     return error(ret ? ret : dnnl_stream_wait(d->stream));

@@ -28,16 +28,15 @@ struct clzi_dnnl_conv_params {
     bool keep;                              // FORWARD: backward convolutions follow, which take it as `forward`
     struct clzi_shape src, dst;             // of the convolution run forwards
     int k, stride, pad;
-    bool residual;                          // FORWARD: a tensor like dst is added before the activation
-    enum clzi_act act;                      // FORWARD
+    enum clzi_act act;                      // FORWARD: none, relu or leaky
     float slope;
 };
 
 struct clzi_dnnl_conv {
     dnnl_primitive_desc_t pd;
     dnnl_primitive_t primitive;
-    dnnl_memory_t memory[6];
-    dnnl_exec_arg_t arg[6];
+    dnnl_memory_t memory[5];
+    dnnl_exec_arg_t arg[5];
     int arg_count;
     size_t weights_size, scratch_size;      // bytes
     const char *implementation;             // oneDNN's name of the kernel: "brgconv:avx512_core"
@@ -52,7 +51,7 @@ void clzi_dnnl_conv_destroy(struct clzi_dnnl_conv *c);
 // Pointers to run on. src, dst: tensors or their gradients. FORWARD writes dst, BACKWARD_DATA src, BACKWARD_WEIGHTS weights
 // and bias. weights: packed. A pointer the direction does not use is ignored.
 struct clzi_dnnl_conv_data {
-    const void *src, *dst, *weights, *bias, *residual;
+    const void *src, *dst, *weights, *bias;
     void *scratch;
 };
 int clzi_dnnl_conv_run(struct clzi_dnnl_conv *c, struct clzi_dnnl *d, const struct clzi_dnnl_conv_data *data);
