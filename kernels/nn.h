@@ -52,6 +52,7 @@ struct clzk_nn {
                       const float *shift, const float *a, const float *b, const float *k, struct clzk_activation act);
 
     // rows of `size` elements from one stride (elements) to another
+    void (*gather)(void *y, const float *x, const int32_t *index, int count);   // y[i] = x[index[i]]
     void (*copy)(void *y, int64_t y_stride, const void *x, int64_t x_stride, int size, int64_t rows);
     // one row of `pixels` pixels of c*f*f channels <-> f rows of pixels*f pixels of c channels; stride: elements between rows
     void (*shuffle)(void *y, int64_t stride, const void *x, int pixels, int channels, int factor);
@@ -74,12 +75,14 @@ struct clzk_nn {
     void (*clamp_back)(void *dx, const void *x, const void *dy, int64_t count, float limit);
 };
 
-struct clzk_adam { float rate, beta1, beta2, eps, root; };
+struct clzk_adam { float rate, beta1, beta2, eps, root, decay; };
 
 // On vectors of floats: what a training step does to parameters.
 struct clzk_vectors {
     void (*add)(float *sum, const float *x, int64_t count);
-    // m = b1 m + (1-b1) g; v = b2 v + (1-b2) g^2; w -= rate m / (sqrt(v) * root + eps)
+    // sum[i] += x[index[i]]
+    void (*add_gathered)(float *sum, const float *x, const int32_t *index, int count);
+    // m = b1 m + (1-b1) g; v = b2 v + (1-b2) g^2; w -= decay w + rate m / (sqrt(v) * root + eps)
     void (*adam)(float *w, const float *g, float *m, float *v, int64_t count, const struct clzk_adam *a);
     void (*ema)(float *average, const float *w, float decay, int64_t count);
 };

@@ -88,6 +88,11 @@ static void vector_add(float *sum, const float *x, int64_t count)
     SIMD for (int64_t i = 0; i < count; i++) sum[i] += x[i];
 }
 
+static void vector_add_gathered(float *sum, const float *x, const int32_t *index, int count)
+{
+    SIMD for (int i = 0; i < count; i++) sum[i] += x[index[i]];
+}
+
 static void vector_adam(float *w, const float *g, float *m, float *v, int64_t count, const struct clzk_adam *adam)
 {
     const struct clzk_adam a = *adam;
@@ -95,7 +100,7 @@ static void vector_adam(float *w, const float *g, float *m, float *v, int64_t co
         const float mi = a.beta1 * m[i] + (1 - a.beta1) * g[i], vi = a.beta2 * v[i] + (1 - a.beta2) * (g[i] * g[i]);
         m[i] = mi;
         v[i] = vi;
-        w[i] -= a.rate * mi / (sqrtf(vi) * a.root + a.eps);
+        w[i] -= a.decay * w[i] + a.rate * mi / (sqrtf(vi) * a.root + a.eps);
     }
 }
 
@@ -107,4 +112,4 @@ static void vector_ema(float *average, const float *w, float decay, int64_t coun
 #define JOIN_(a, b) a##b
 #define JOIN(a, b) JOIN_(a, b)
 const struct clzk_nn *const JOIN(clzk_nn_, ISA)[2] = { &nn_f32, &nn_bf16 };
-const struct clzk_vectors JOIN(clzk_vectors_, ISA) = { vector_add, vector_adam, vector_ema };
+const struct clzk_vectors JOIN(clzk_vectors_, ISA) = { vector_add, vector_add_gathered, vector_adam, vector_ema };

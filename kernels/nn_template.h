@@ -236,6 +236,12 @@ static void F(norm_back)(void *dx, const void *x, const void *dy, int64_t rows, 
 
 // ---- moving elements ----
 
+static void F(gather)(void *yv, const float *x, const int32_t *index, int count)
+{
+    T *y = yv;
+    SIMD for (int i = 0; i < count; i++) y[i] = PUT(x[index[i]]);
+}
+
 static void F(copy)(void *yv, int64_t y_stride, const void *xv, int64_t x_stride, int size, int64_t rows)
 {
     const T *x = xv;
@@ -448,7 +454,7 @@ static const struct clzk_nn F(nn) = {
     .element = sizeof(T),
     .from_f32 = F(from_f32), .to_f32 = F(to_f32), .interleave = F(interleave), .deinterleave = F(deinterleave),
     .act = F(act), .act_back = F(act_back), .add = F(add), .affine = F(affine), .sum = F(sum), .moments = F(moments),
-    .norm_back_sums = F(norm_back_sums), .norm_back = F(norm_back), .copy = F(copy), .shuffle = F(shuffle),
+    .norm_back_sums = F(norm_back_sums), .norm_back = F(norm_back), .copy = F(copy), .gather = F(gather), .shuffle = F(shuffle),
     .unshuffle = F(unshuffle), .maxpool = F(maxpool), .maxpool_back = F(maxpool_back), .blend = F(blend),
     .enlarge_row = F(enlarge_row), .accumulate = F(accumulate), .reduce_row = F(reduce_row), .dropout = F(dropout),
     .softmax = F(softmax), .softmax_back = F(softmax_back), .clamp = F(clamp), .clamp_back = F(clamp_back),

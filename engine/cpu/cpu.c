@@ -158,7 +158,7 @@ static int cpu_adam(struct clzi_device *dev, const struct clzi_adam *a, float *w
 {
     const struct clzk_adam adam = {
         .rate = (float)(a->lr / (1 - pow(a->beta1, (double)a->step))), .beta1 = a->beta1, .beta2 = a->beta2, .eps = a->eps,
-        .root = (float)(1 / sqrt(1 - pow(a->beta2, (double)a->step))),
+        .root = (float)(1 / sqrt(1 - pow(a->beta2, (double)a->step))), .decay = a->lr * a->decay,
     };
     clzi_cpu_enter(dev);
 #pragma omp parallel for schedule(static) if (count > CLZI_CPU_PIECE)
