@@ -1,0 +1,274 @@
+// checkpoint.c - checkpoints: whole or not there, whatever happens to the process or the disk.
+#define _GNU_SOURCE                         // unshare
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <sched.h>
+#include <signal.h>
+#include <sys/mount.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "check.h"
+#include "trainer/checkpoint.h"
+
+enum { SIZE = 400000, FOLDER = 200, PATH = 500, KILLS = 100 };
+
+static char said[2000];
+
+static void hear(void *priv, enum clz_log_level level, const char *msg)
+{
+    const size_t n = strlen(said);
+    (void)priv;
+    (void)level;
+    snprintf(said + n, sizeof said - n, "%s\n", msg);
+}
+static const struct clz_log listener = { hear, NULL, CLZ_LOG_INFO };
+
+static unsigned char weights[SIZE], moments[SIZE / 2];
+
+// Numbers that follow from the step, so that a mixture of two steps is noticed.
+static void numbers(int64_t step)
+{
+    for (int i = 0; i < SIZE; i++) weights[i] = (unsigned char)(step * 31 + i * 7);
+    for (int i = 0; i < SIZE / 2; i++) moments[i] = (unsigned char)(step * 17 + i * 3);
+}
+
+static int save(const char *dir, int64_t step, int keep)
+{
+    const struct clzt_blob blobs[] = { { "w", weights, SIZE }, { "adam.m", moments, SIZE / 2 }, { "empty", "", 0 } };
+    char state[40];
+
+    numbers(step);
+    snprintf(state, sizeof state, "at %" PRId64 "\n", step);
+    return clzt_checkpoint_save(dir, step, blobs, 3, state, keep, &listener);
+}
+
+// Loads the newest and returns its step, or the error; -1000: loaded, but not what was saved.
+static int64_t load(const char *dir)
+{
+    struct clzt_checkpoint *c;
+    int ret;
+    int64_t step;
+    char state[40];
+    const void *w, *m;
+
+    said[0] = 0;
+    if ((ret = clzt_checkpoint_load(&c, dir, &listener)) < 0) return ret;
+    step = c->step;
+    numbers(step);
+    snprintf(state, sizeof state, "at %" PRId64 "\n", step);
+    w = clzt_checkpoint_blob(c, "w", SIZE);
+    m = clzt_checkpoint_blob(c, "adam.m", SIZE / 2);
+    if (strcmp(c->state, state) || !w || memcmp(w, weights, SIZE) || !m || memcmp(m, moments, SIZE / 2) ||
+        c->blob_count != 3 || !clzt_checkpoint_blob(c, "empty", 0) || clzt_checkpoint_blob(c, "w", SIZE - 1)) step = -1000;
+    clzt_checkpoint_destroy(&c);
+    return step;
+}
+
+static void damage(const char *dir, int64_t step, const char *file, long at)
+{
+    char path[PATH];
+    FILE *f;
+    int c;
+
+    snprintf(path, sizeof path, "%s/step-%" PRId64 "/%s", dir, step, file);
+    if (!(f = fopen(path, "r+b"))) return;
+    fseek(f, at, SEEK_SET);
+    c = fgetc(f);
+    fseek(f, at, SEEK_SET);
+    fputc(c ^ 1, f);
+    fclose(f);
+}
+
+static void remove_tree(const char *dir)
+{
+    char command[PATH];
+
+    snprintf(command, sizeof command, "rm -rf '%s'", dir);
+    if (system(command)) printf("  %s: not removed\n", dir);
+}
+
+static void saves(const char *dir)
+{
+    int64_t steps[8];
+    char path[PATH];
+
+    CASE("checkpoint/none_yet");
+    REQUIRE_INT(load(dir), -ENOENT);
+    REQUIRE_INT(clzt_checkpoint_list(dir, steps, 8), 0);
+
+    CASE("checkpoint/round_trip_and_keep");
+    for (int64_t s = 1; s <= 5; s++) REQUIRE_INT(save(dir, s * 9, 3), 0);      // 9 and 45: numbers, not names, are ordered
+    REQUIRE_INT(load(dir), 45);
+    REQUIRE_STR(said, "");
+    REQUIRE_INT(clzt_checkpoint_list(dir, steps, 8), 3);
+    REQUIRE_INT(steps[0], 45);
+    REQUIRE_INT(steps[2], 27);
+    REQUIRE_INT(save(dir, 100, 3), 0);
+    REQUIRE_INT(load(dir), 100);
+    REQUIRE_INT(save(dir, 100, 3), 0);                                          // the same step again
+    REQUIRE_INT(load(dir), 100);
+
+    CASE("checkpoint/damaged_falls_back_and_says_so");
+    damage(dir, 100, "w", SIZE / 2);
+    REQUIRE_INT(load(dir), 45);
+    REQUIRE(strstr(said, "step-100") && strstr(said, "w is damaged"));
+    damage(dir, 45, "state", 0);
+    REQUIRE_INT(load(dir), 36);
+    damage(dir, 36, "manifest", 60);
+    REQUIRE_INT(load(dir), -EBADMSG);
+    REQUIRE_INT(save(dir, 50, 3), 0);                                           // goes on; the damaged future is given up
+    REQUIRE_INT(load(dir), 50);
+    REQUIRE_STR(said, "");
+    snprintf(path, sizeof path, "%s/step-50/adam.m", dir);
+    REQUIRE(!truncate(path, 1000));
+    REQUIRE_INT(load(dir), -EBADMSG);
+    REQUIRE_INT(save(dir, 51, 1), 0);
+    REQUIRE_INT(clzt_checkpoint_list(dir, steps, 8), 1);
+
+    CASE("checkpoint/names_stay_in_the_folder");
+    REQUIRE_INT(clzt_checkpoint_save(dir, 60, &(struct clzt_blob){ "../x", "", 0 }, 1, "", 1, NULL), -EINVAL);
+    REQUIRE_INT(clzt_checkpoint_save(dir, 60, &(struct clzt_blob){ "state", "", 0 }, 1, "", 1, NULL), -EINVAL);
+    REQUIRE_INT(load(dir), 51);
+    remove_tree(dir);
+}
+
+static void writer(const char *dir, int64_t step)
+{
+    for (;; step++)
+        if (save(dir, step, 2)) _exit(1);
+}
+
+static int count_temporaries(const char *dir)
+{
+    char command[PATH];
+    FILE *f;
+    int n = -1;
+
+    snprintf(command, sizeof command, "ls -A '%s' | grep -c tmp", dir);
+    if (!(f = popen(command, "r"))) return -1;
+    if (fscanf(f, "%d", &n) != 1) n = -1;
+    pclose(f);
+    return n;
+}
+
+static void killed(const char *dir)
+{
+    int64_t last = 0, got;
+    int lost = 0, wrong = 0, torn = 0, died = 0;
+
+    CASE("checkpoint/100_kills_always_loadable");
+    REQUIRE_INT(save(dir, 0, 2), 0);
+    srand(1);
+    for (int i = 0; i < KILLS; i++) {
+        const long us = 500 + rand() % 20000;
+        int status;
+        const pid_t pid = fork();
+        if (!pid) writer(dir, last + 1);
+        nanosleep(&(struct timespec){ 0, us * 1000 }, NULL);
+        kill(pid, SIGKILL);
+        waitpid(pid, &status, 0);
+        died += WIFEXITED(status);
+        torn += count_temporaries(dir) > 0;
+        got = load(dir);
+        if (got < 0) wrong++;
+        else if (got < last) lost++;
+        if (got > last) last = got;
+    }
+    printf("  %d kills, %d in the middle of a save, %" PRId64 " steps saved\n", KILLS, torn, last);
+    REQUIRE_INT(wrong, 0);
+    REQUIRE_INT(lost, 0);
+    REQUIRE_INT(died, 0);
+    REQUIRE(torn > 0 && last > 0);
+    REQUIRE_INT(count_temporaries(dir), 0);                                     // swept
+    remove_tree(dir);
+}
+
+static void limited(const char *dir)        // child: exit status tells what save gave
+{
+    signal(SIGXFSZ, SIG_IGN);
+    if (setrlimit(RLIMIT_FSIZE, &(struct rlimit){ SIZE / 2, SIZE / 2 })) _exit(77);
+    _exit(-save(dir, 2, 2) & 127);
+}
+
+static void on_small_disk(const char *dir)
+{
+    char inside[PATH];
+
+    if (unshare(CLONE_NEWNS) || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL)) _exit(77);
+    if (mount("tmpfs", dir, "tmpfs", 0, "size=1200k")) _exit(77);
+    snprintf(inside, sizeof inside, "%s/ckpt", dir);
+    if (save(inside, 1, 0)) _exit(1);                                           // 600 kB fit once
+    if (save(inside, 2, 0) != -ENOSPC) _exit(2);
+    if (load(inside) != 1) _exit(3);
+    if (save(inside, 3, 1) != -ENOSPC || load(inside) != 1) _exit(4);           // nothing old is given for it
+    _exit(0);
+}
+
+static int run(void (*child)(const char *), const char *dir)
+{
+    const pid_t pid = fork();
+    int status = -1;
+
+    if (!pid) child(dir);
+    waitpid(pid, &status, 0);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+static void full(const char *dir)
+{
+    int ret;
+
+    CASE("checkpoint/write_error_keeps_the_old");
+    REQUIRE_INT(save(dir, 1, 2), 0);
+    REQUIRE_INT(run(limited, dir), EFBIG);
+    REQUIRE_INT(load(dir), 1);
+    REQUIRE_INT(count_temporaries(dir), 0);
+    remove_tree(dir);
+
+    CASE("checkpoint/full_disk_keeps_the_old");
+    mkdir(dir, 0777);
+    ret = run(on_small_disk, dir);
+    if (ret == 77) printf("  not tried: mounting a small disk takes rights this user does not have\n");
+    else REQUIRE_INT(ret, 0);
+    remove_tree(dir);
+}
+
+static void replaces(const char *dir)
+{
+    char path[PATH], text[20] = "";
+    FILE *f;
+
+    CASE("file_replace/whole_or_old");
+    mkdir(dir, 0777);
+    snprintf(path, sizeof path, "%s/file", dir);
+    REQUIRE_INT(clzt_file_replace(path, "first", 5, NULL), 0);
+    REQUIRE_INT(clzt_file_replace(path, "second", 6, NULL), 0);
+    f = fopen(path, "rb");
+    REQUIRE(f && fread(text, 1, sizeof text - 1, f) == 6);
+    if (f) fclose(f);
+    REQUIRE_STR(text, "second");
+    REQUIRE_INT(count_temporaries(dir), 0);
+    REQUIRE_INT(clzt_file_replace("/nonexistent/file", "", 0, &listener), -ENOENT);
+    remove_tree(dir);
+}
+
+int main(void)
+{
+    const char *where = getenv("TMPDIR");
+    char folder[FOLDER], dir[FOLDER + 10];
+
+    snprintf(folder, sizeof folder, "%s/colorize-checkpoint-XXXXXX", where ? where : P_tmpdir);
+    if (!mkdtemp(folder)) SKIP("no folder for temporary files");
+    snprintf(dir, sizeof dir, "%s/ckpt", folder);
+    saves(dir);
+    killed(dir);
+    full(dir);
+    replaces(dir);
+    rmdir(folder);
+    return check_end();
+}
