@@ -1,0 +1,384 @@
+// cpu.c - what holds for the CPU device beyond the arithmetic of its ops (that is ops.c): the same bits for any number of
+// threads and from run to run, no memory asked for once planned, kernels chosen by the machine at run time.
+#include <errno.h>
+#include <stdatomic.h>
+
+#include "check.h"
+#include "exec.h"
+
+// ---- memory: this program's malloc stands before the C library's and counts ----
+
+static atomic_int allocations, large_allocations;
+static atomic_int counting;
+
+#if defined(__GLIBC__) && !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+enum { COUNTS = 1 };
+void *__libc_malloc(size_t size);
+void *__libc_calloc(size_t count, size_t size);
+void *__libc_realloc(void *p, size_t size);
+void *__libc_memalign(size_t alignment, size_t size);
+
+static void count_one(size_t size)
+{
+    if (!counting) return;
+    allocations++;
+    if (size > 2048) large_allocations++;
+}
+
+void *malloc(size_t size)
+{
+    count_one(size);
+    return __libc_malloc(size);
+}
+
+void *calloc(size_t count, size_t size)
+{
+    count_one(count * size);
+    return __libc_calloc(count, size);
+}
+
+void *realloc(void *p, size_t size)
+{
+    count_one(size);
+    return __libc_realloc(p, size);
+}
+
+void *aligned_alloc(size_t alignment, size_t size)
+{
+    count_one(size);
+    return __libc_memalign(alignment, size);
+}
+
+int posix_memalign(void **p, size_t alignment, size_t size)
+{
+    count_one(size);
+    *p = __libc_memalign(alignment, size);
+    return *p ? 0 : ENOMEM;
+}
+#else
+enum { COUNTS = 0 };
+#endif
+
+// ---- a net with every op in it ----
+
+enum { SIZE = 64, BATCH = 2 };
+
+static int residual(struct clzi_graph *g, int x)
+{
+    struct clzi_node node = { .name = "residual", .op = CLZI_OP_CONV, .in_count = 2 };
+    node.in[0] = x;
+    node.in[1] = x;
+    node.attr = (struct clzi_attr){ .channels = clzi_graph_channels(g, x), .k = 3, .stride = 1, .pad = 1, .bias = 1,
+                                    .act = CLZI_ACT_RELU };
+    return clzi_graph_add_node(g, &node);
+}
+
+static struct clzi_graph *net(void)
+{
+    struct clzi_graph *g;
+    int x, skip;
+
+    if (clzi_graph_create(&g) < 0) exit(1);
+    x = clzi_graph_input(g, "in", 1);
+    x = clzi_graph_conv(g, "stem", x, 32, 5, 2, 2, false);
+    x = clzi_graph_batchnorm(g, "norm", x);
+    x = skip = clzi_graph_act(g, "act", x, CLZI_ACT_LEAKY, 0.2f);
+    x = clzi_graph_maxpool(g, "pool", x, 3, 2, 1);
+    x = residual(g, x);
+    x = clzi_graph_conv(g, "down", x, 97, 3, 2, 1, true);
+    x = clzi_graph_dropout(g, "dropout", x, 0.25f);
+    x = clzi_graph_convt(g, "up4", x, 32, 4, 2, 1, true);
+    x = clzi_graph_convt(g, "up2", x, 32, 2, 2, 0, true);
+    x = clzi_graph_add(g, "add", x, skip);
+    x = clzi_graph_concat(g, "concat", x, skip);
+    x = clzi_graph_conv(g, "wide", x, 64, 1, 1, 0, true);
+    x = clzi_graph_shuffle(g, "shuffle", x, 2);
+    x = clzi_graph_softmax(g, "softmax", x, 2);
+    x = clzi_graph_conv(g, "head", x, 2, 3, 1, 1, true);
+    x = clzi_graph_clamp(g, "clamp", x, 0.9f);
+    x = clzi_graph_resize(g, "resize", x, 2);
+    g->output = x;
+    if (x < 0) exit(1);
+    return g;
+}
+
+static uint32_t state = 1;
+static float noise(void)
+{
+    state = state * 1664525u + 1013904223u;
+    return (float)(state >> 8) / 8388608.f - 1;
+}
+
+static float **parameters(const struct clzi_graph *g)
+{
+    float **values = calloc(g->param_count, sizeof *values);
+    state = 1;
+    for (int i = 0; i < g->param_count; i++) {
+        const int64_t count = clzi_param_count(&g->params[i]);
+        const float scale = g->params[i].rank == 4 ? 2 / sqrtf((float)count / g->params[i].dims[0]) : 1;
+        values[i] = calloc(count, sizeof **values);
+        for (int64_t k = 0; k < count; k++) values[i][k] = strstr(g->params[i].name, "running_var") ? 1 : scale * noise();
+    }
+    return values;
+}
+
+// The net bound to a device: an input, an output, a gradient.
+struct run {
+    struct clzi_device *dev;
+    struct clzi_weights *weights;
+    struct clzi_exec *exec;
+    float *x, *dy;
+    int64_t count;                          // elements of the output
+};
+
+static int open_cpu(struct clzi_device **dev, int threads, enum clz_precision precision)
+{
+    const struct clzi_device_params params = { .threads = threads, .precision = precision };
+    return clzi_device_open(dev, "cpu", &params);
+}
+
+static struct run run_create(const struct clzi_graph *g, float **values, int threads, enum clz_precision precision, bool training)
+{
+    const struct clzi_exec_params params = { .in = { BATCH, 1, SIZE, SIZE }, .training = training, .backward = training };
+    struct run r = { 0 };
+    if (open_cpu(&r.dev, threads, precision) < 0 || clzi_weights_create(&r.weights, r.dev, g, values, training) < 0 ||
+        clzi_exec_create(&r.exec, g, r.weights, &params) < 0)
+        exit(1);
+    r.count = clzi_shape_count(clzi_exec_output_shape(r.exec));
+    r.x = calloc(BATCH * SIZE * SIZE, sizeof *r.x);
+    r.dy = calloc(r.count, sizeof *r.dy);
+    for (int i = 0; i < BATCH * SIZE * SIZE; i++) r.x[i] = noise();
+    for (int64_t i = 0; i < r.count; i++) r.dy[i] = noise();
+    return r;
+}
+
+static void run_destroy(struct run *r)
+{
+    clzi_exec_destroy(&r->exec);
+    clzi_weights_destroy(&r->weights);
+    clzi_device_close(&r->dev);
+    free(r->x);
+    free(r->dy);
+}
+
+static void forward(struct run *r, float *y)
+{
+    REQUIRE_INT(clzi_exec_upload(r->exec, r->x), 0);
+    REQUIRE_INT(clzi_exec_forward(r->exec, 5), 0);
+    REQUIRE_INT(clzi_exec_download(r->exec, y), 0);
+}
+
+static void backward(struct run *r)
+{
+    const struct clzi_backend *be = clzi_device_base(r->dev)->backend;
+    REQUIRE_INT(be->upload(r->dev, clzi_exec_output_gradient(r->exec), clzi_exec_output_shape(r->exec), r->dy), 0);
+    REQUIRE_INT(clzi_exec_backward(r->exec), 0);
+}
+
+static void read_gradients(struct run *r, float *to)
+{
+    const struct clzi_graph *g = r->weights->graph;
+    for (int i = 0; i < g->param_count; i++) {
+        const int64_t count = clzi_param_count(&g->params[i]);
+        if (!r->weights->dw[i]) continue;
+        REQUIRE_INT(clzi_device_base(r->dev)->backend->read(r->dev, to, r->weights->dw[i], count), 0);
+        to += count;
+    }
+}
+
+static const struct precision { enum clz_precision value; const char *name; } precisions[] = {
+    { CLZ_PRECISION_F32, "f32" }, { CLZ_PRECISION_BF16, "bf16" },
+};
+
+static bool opens(enum clz_precision precision)
+{
+    struct clzi_device *dev;
+    if (open_cpu(&dev, 1, precision) < 0) return false;
+    clzi_device_close(&dev);
+    return true;
+}
+
+static const char *name_of(const char *what, const struct precision *p)
+{
+    static char name[100];
+    snprintf(name, sizeof name, "cpu/%s_%s", p->name, what);
+    return name;
+}
+
+// Forward in training, too: batch statistics are sums over all pixels. (Gradients of weights do depend on the number of
+// threads: oneDNN splits their sums by thread.)
+static void test_threads(const struct clzi_graph *g, float **values, const struct precision *p)
+{
+    static const int threads[] = { 1, 2, 3, 7 };
+    CASE(name_of("forward_is_the_same_for_any_number_of_threads", p));
+    for (int training = 0; training < 2; training++) {
+        float *first = NULL;
+        for (size_t i = 0; i < sizeof threads / sizeof *threads; i++) {
+            struct run r;
+            float *y;
+            state = 7;
+            r = run_create(g, values, threads[i], p->value, training);
+            y = calloc(r.count, sizeof *y);
+            forward(&r, y);
+            if (first) REQUIRE(!memcmp(first, y, r.count * sizeof *y));
+            if (first) free(y); else first = y;
+            run_destroy(&r);
+        }
+        free(first);
+    }
+}
+
+static void test_repeats(const struct clzi_graph *g, float **values, const struct precision *p)
+{
+    struct run r[2];
+    float *y[2], *dw[2];
+    int64_t total = clzi_graph_trainable_count(g);
+
+    CASE(name_of("forward_and_backward_repeat_bit_for_bit", p));
+    for (int i = 0; i < 2; i++) {
+        state = 7;
+        r[i] = run_create(g, values, 2, p->value, true);
+        y[i] = calloc(r[i].count, sizeof **y);
+        dw[i] = calloc(total, sizeof **dw);
+        forward(&r[i], y[i]);
+        backward(&r[i]);
+        read_gradients(&r[i], dw[i]);
+    }
+    REQUIRE(!memcmp(y[0], y[1], r[0].count * sizeof **y));
+    REQUIRE(!memcmp(dw[0], dw[1], total * sizeof **dw));
+    for (int i = 0; i < 2; i++) {
+        run_destroy(&r[i]);
+        free(y[i]);
+        free(dw[i]);
+    }
+}
+
+// oneDNN makes a small table of arguments for each call, and frees it (measured: at most 4 allocations a primitive, none above
+// 2048 bytes). Anything larger, and any number that grows, is ours.
+static void test_memory(const struct clzi_graph *g, float **values, const struct precision *p)
+{
+    struct run r;
+    float *y;
+    int count[3], large[3];
+
+    CASE(name_of("steady_steps_ask_for_no_memory", p));
+    if (!COUNTS) return;
+    state = 7;
+    r = run_create(g, values, 2, p->value, true);
+    y = calloc(r.count, sizeof *y);
+    for (int i = 0; i < 3; i++) {
+        allocations = large_allocations = 0;
+        r.weights->version++;               // weights are packed again, as in every training step
+        counting = 1;
+        forward(&r, y);
+        backward(&r);
+        counting = 0;
+        count[i] = allocations;
+        large[i] = large_allocations;
+    }
+    REQUIRE_INT(large[1], 0);
+    REQUIRE_INT(large[2], 0);
+    REQUIRE_INT(count[1], count[2]);
+    printf("  %d small allocations of oneDNN's a step\n", count[2]);
+    free(y);
+    run_destroy(&r);
+}
+
+static void test_device(void)
+{
+    struct clzi_device *dev;
+    const struct clzi_backend *be;
+    void *p;
+
+    CASE("cpu/device");
+    REQUIRE_INT(open_cpu(&dev, 3, CLZ_PRECISION_AUTO), 0);
+    be = clzi_device_base(dev)->backend;
+    REQUIRE_INT(clzi_device_base(dev)->threads, 3);
+    REQUIRE(!strncmp(clzi_device_base(dev)->describe, "cpu ", 4));
+    REQUIRE_INT(be->frames_per_run(dev, 16), 1);
+    REQUIRE(!be->alloc(dev, SIZE_MAX - 100));
+    REQUIRE(!be->alloc(dev, SIZE_MAX - 10));
+    p = be->alloc(dev, 1);
+    REQUIRE(p && (uintptr_t)p % 64 == 0);
+    be->free(dev, p);
+    clzi_device_close(&dev);
+    REQUIRE(!dev);
+    REQUIRE_INT(open_cpu(&dev, 0, CLZ_PRECISION_F32), 0);
+    REQUIRE(clzi_device_base(dev)->threads >= 1);
+    clzi_device_close(&dev);
+}
+
+// What a child of this program with fewer instructions allowed says of itself; sum: of the net's output.
+static void describe(const char *program, const char *isa, char device[64], double *sum, int *bf16)
+{
+    char command[600];
+    FILE *f;
+    snprintf(command, sizeof command, "DNNL_MAX_CPU_ISA=%s '%s' describe", isa, program);
+    f = popen(command, "r");
+    REQUIRE(f && fscanf(f, "%63[^;];%lf;%d", device, sum, bf16) == 3);
+    if (f) REQUIRE_INT(pclose(f), 0);
+}
+
+static int say(const struct clzi_graph *g, float **values)
+{
+    struct clzi_device *dev;
+    struct run r;
+    double sum = 0;
+    float *y;
+
+    state = 7;
+    r = run_create(g, values, 2, CLZ_PRECISION_F32, false);
+    y = calloc(r.count, sizeof *y);
+    forward(&r, y);
+    for (int64_t i = 0; i < r.count; i++) sum += fabs(y[i]);
+    free(y);
+    run_destroy(&r);
+    if (open_cpu(&dev, 1, CLZ_PRECISION_AUTO) < 0) return 1;
+    printf("%s;%.9g;%d\n", clzi_device_base(dev)->describe, sum, opens(CLZ_PRECISION_BF16));
+    clzi_device_close(&dev);
+    return 0;
+}
+
+static void test_dispatch(const char *program)
+{
+    static const struct { const char *isa, *device; int bf16; } want[] = {
+        { "AVX2", "cpu f32 (AVX2)", 0 }, { "AVX512_CORE", "cpu f32 (AVX-512)", 1 },
+        { "AVX512_CORE_BF16", "cpu bf16 (AVX-512 bf16)", 1 },
+    };
+    double full = 1;
+    char device[64] = "", limited[64] = "";
+    int bf16;
+
+    CASE("cpu/kernels_follow_the_machine");
+    describe(program, "ALL", device, &full, &bf16);
+    printf("  this machine: %s\n", device);
+    for (size_t i = 0; i < sizeof want / sizeof *want; i++) {
+        double sum = 0;
+        if (!strcmp(want[i].isa, "AVX2") ? !strstr(device, "(A") : !opens(CLZ_PRECISION_BF16)) continue;
+        if (!strcmp(want[i].isa, "AVX512_CORE_BF16") && strncmp(device, "cpu bf16", 8)) continue;
+        describe(program, want[i].isa, limited, &sum, &bf16);
+        REQUIRE_STR(limited, want[i].device);
+        REQUIRE_INT(bf16, want[i].bf16);
+        REQUIRE_NEAR(sum / full, 1, 1e-6);  // measured: below 1e-8
+    }
+}
+
+int main(int argc, char **argv)
+{
+    struct clzi_graph *g = net();
+    float **values = parameters(g);
+
+    if (argc > 1 && !strcmp(argv[1], "describe")) return say(g, values);
+    test_device();
+    for (size_t i = 0; i < sizeof precisions / sizeof *precisions; i++) {
+        if (!opens(precisions[i].value)) continue;
+        test_threads(g, values, &precisions[i]);
+        test_repeats(g, values, &precisions[i]);
+        test_memory(g, values, &precisions[i]);
+    }
+    test_dispatch(argv[0]);
+    for (int i = 0; i < g->param_count; i++) free(values[i]);
+    free(values);
+    clzi_graph_destroy(&g);
+    return check_end();
+}
