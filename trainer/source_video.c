@@ -64,6 +64,17 @@ static void close_file(struct clzt_source *source)
     source->priv = NULL;
 }
 
+// Demuxers take a file that was cut off for one that ends there; its header still tells how long it was.
+static bool shorter_than_said(const AVFormatContext *format, const struct video *v, int64_t count)
+{
+    const AVStream *stream = format->streams[v->stream];
+    const double said = format->nb_streams == 1 && format->duration > 0 ? (double)format->duration / AV_TIME_BASE : 0;
+    const int64_t begin = stream->start_time != AV_NOPTS_VALUE ? stream->start_time : 0;
+
+    if (stream->nb_frames > 0) return count < stream->nb_frames;
+    return v->timed && count > 1 && said > 0 && (v->marks[count - 1].pts - begin) * av_q2d(stream->time_base) < 0.95 * said - 1;
+}
+
 static int open_file(struct clzt_source *source, const struct clz_log *log)
 {
     AVFormatContext *format = NULL;
@@ -71,6 +82,7 @@ static int open_file(struct clzt_source *source, const struct clz_log *log)
     struct video *v = source->priv = calloc(1, sizeof *v);
     int64_t room = 0, count = 0;
     char why[AV_ERROR_MAX_STRING_SIZE];
+    bool whole;
     int ret = -ENOMEM;
 
     if (!packet || !v) goto fail;
@@ -99,7 +111,8 @@ static int open_file(struct clzt_source *source, const struct clz_log *log)
         }
         av_packet_unref(packet);
     }
-    if (ret != AVERROR_EOF) {
+    whole = ret == AVERROR_EOF;
+    if (!whole) {
         av_strerror(ret, why, sizeof why);
         clzi_log(log, CLZ_LOG_WARNING, "%s: broken after %lld frames (%s); those are used.", source->path, (long long)count, why);
     }
@@ -110,6 +123,9 @@ static int open_file(struct clzt_source *source, const struct clz_log *log)
     qsort(v->marks, count, sizeof *v->marks, compare);
     for (int64_t i = 1; i < count && v->timed; i++)
         if (v->marks[i].pts == v->marks[i - 1].pts) v->timed = false;
+    if (whole && shorter_than_said(format, v, count))
+        clzi_log(log, CLZ_LOG_WARNING, "%s: ends after %lld frames, sooner than its header says; those are used.", source->path,
+                 (long long)count);
     source->count = count;
     ret = 0;
 fail:
