@@ -1,5 +1,6 @@
 // pipeline.c - frame -> L* -> generator -> chroma -> frame.
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -21,7 +22,7 @@ struct clzi_pipeline {
     struct clzi_exec *exec;
     int run;                                // frames to a network run
     int w, h;                               // of the network's picture
-    float *l, *ab;                          // [run,1,h,w] as the network wants it; [run,2,h,w] as it answers
+    float *y, *l, *ab;                      // [run,1,h,w] Y' and L* as the network wants it; [run,2,h,w] as it answers
     char describe[64];
 };
 
@@ -52,9 +53,10 @@ static void forget_geometry(struct clzi_pipeline *p)
 {
     clzk_frame_plan_destroy(&p->frames);
     clzi_exec_destroy(&p->exec);
+    free(p->y);
     free(p->l);
     free(p->ab);
-    p->l = p->ab = NULL;
+    p->y = p->l = p->ab = NULL;
     p->in.format = NULL;
     p->describe[0] = 0;
 }
@@ -120,9 +122,10 @@ static int plan(struct clzi_pipeline *p, const struct clz_frame *in, const struc
                         answer.c, answer.h, answer.w, p->w, p->h, p->h, p->w);
         goto fail;
     }
+    p->y = malloc(sizeof *p->y * p->run * p->h * p->w);
     p->l = malloc(sizeof *p->l * p->run * p->h * p->w);
     p->ab = malloc(sizeof *p->ab * p->run * p->h * p->w * 2);
-    if (!p->l || !p->ab) {
+    if (!p->y || !p->l || !p->ab) {
         ret = -ENOMEM;
         goto fail;
     }
@@ -143,14 +146,15 @@ static int run(struct clzi_pipeline *p, const struct clz_frame *const *in, const
     const size_t pixels = (size_t)p->h * p->w;
     int ret;
 
-    for (int i = 0; i < count; i++) clzk_frame_to_l(p->frames, in[i], p->l + i * pixels, facts->l_scale, facts->l_offset);
+    for (int i = 0; i < count; i++)
+        clzk_frame_to_l(p->frames, in[i], p->y + i * pixels, p->l + i * pixels, facts->l_scale, facts->l_offset);
     for (int i = count; i < p->run; i++) memcpy(p->l + i * pixels, p->l + (count - 1) * pixels, pixels * sizeof *p->l);
     if ((ret = clzi_exec_upload(p->exec, p->l)) < 0 ||
         (ret = clzi_exec_forward(p->exec, 0)) < 0 ||
         (ret = clzi_exec_download(p->exec, p->ab)) < 0)
         return ret;
     for (int i = 0; i < count; i++)
-        clzk_frame_merge(p->frames, in[i], out[i], p->ab + i * 2 * pixels,
+        clzk_frame_merge(p->frames, in[i], out[i], p->y + i * pixels, p->ab + i * 2 * pixels,
                          facts->ab_scale * in[i]->saturation * in[i]->strength);
     return 0;
 }

@@ -6,6 +6,7 @@
 // belongs to the worker from submission to done.
 #include <errno.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -64,7 +65,7 @@ static int colour(clz_stream *s, uint64_t first, uint64_t end)
         in[count] = &slot_of(s, i)->in;
         out[count] = &slot_of(s, i)->out;
     }
-    if (!in[0]->skip) return clzi_pipeline_run(s->pipeline, in, out, count);
+    if (!slot_of(s, first)->in.skip) return clzi_pipeline_run(s->pipeline, in, out, count);
     for (int i = 0; i < count; i++) clzk_frame_copy(in[i], out[i]);
     return 0;
 }

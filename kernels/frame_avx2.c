@@ -1,0 +1,5 @@
+// frame_avx2.c - frame_rows.h with AVX2
+#define ROWS(name) name##_avx2
+#include "frame_rows.h"
+
+const struct clzk_rows clzk_rows_avx2 = CLZK_ROWS_TABLE("avx2");

@@ -1,0 +1,224 @@
+// frame_rows.h - the loops over a row of pixels, compiled once for each instruction set (frame_plain.c, frame_avx2.c, frame_avx512.c);
+// plain C that the compiler turns into vectors. Included with ROWS(name) defined. The optimisation level matters here, hence the pragma.
+#if defined(ROWS) && defined(__GNUC__) && !defined(__clang__)
+#pragma GCC optimize("O3,no-math-errno,no-trapping-math")
+#endif
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#ifndef CLZK_FRAME_ROWS_H
+#define CLZK_FRAME_ROWS_H
+
+// Table of colours: U and V for a cell of (a, b) and a level of Y'. Two int16 in one word, so that one load brings both.
+enum {
+    CLZK_CELLS = 45,                        // nodes of a and of b, STEP apart, the middle one 0
+    CLZK_LEVELS = 256,                      // of Y', 0..1
+};
+#define CLZK_STEP 5.f
+#define CLZK_AB_LIMIT (CLZK_STEP * (CLZK_CELLS / 2) - 0.01f)
+#define CLZK_FIXED 16384.f                  // 1.0 in the table: U and V to +-2
+
+struct clzk_gamut { float r_v, g_u, g_v, b_u; };      // R' = Y' + r_v V; G' = Y' + g_u U + g_v V; B' = Y' + b_u U
+
+struct clzk_store { float mid, scale, max; int shift; };
+
+struct clzk_rows {
+    const char *name;
+    void (*add8)(float *sum, const void *row, int n, float weight, int shift);
+    void (*add16)(float *sum, const void *row, int n, float weight, int shift);
+    void (*taps)(float *out, const float *row, const int *first, const float *weight, int taps, int n);
+    void (*to_l)(float *l, const float *y, const float *table, int n, float scale, float offset);
+    void (*box)(float *out, const float *row, int radius, int n);
+    void (*products)(float *p, const float *y, const float *a, const float *b, int n);
+    void (*fit)(float *coef, const float *sums, const float *inv_x, float inv_y, float eps, int n);
+    void (*add)(float *sum, const float *row, int n);
+    void (*interleave)(float *out, const float *planes, const float *inv_x, float inv_y, int n);
+    void (*enlarge)(float *out, const float *row, const int *first, const float *frac, int n);
+    void (*evaluate)(float *a, float *b, const float *top, const float *bottom, float frac, const float *y, int n);
+    void (*chroma)(float *u, float *v, const float *a, const float *b, const float *y, const uint32_t *table,
+                   const struct clzk_gamut *g, int n);
+    void (*half)(float *out, const float *row, float left, float middle, float right, int n);
+    void (*store8)(void *out, const float *v, const struct clzk_store *s, int n, int step);
+    void (*store16)(void *out, const float *v, const struct clzk_store *s, int n, int step);
+};
+
+extern const struct clzk_rows clzk_rows_plain, clzk_rows_avx2, clzk_rows_avx512;
+#endif
+
+#ifdef ROWS
+
+static void ROWS(add8)(float *restrict sum, const void *row, int n, float weight, int shift)
+{
+    const uint8_t *restrict v = row;
+    (void)shift;
+    for (int i = 0; i < n; i++) sum[i] += weight * v[i];
+}
+
+static void ROWS(add16)(float *restrict sum, const void *row, int n, float weight, int shift)
+{
+    const uint16_t *restrict v = row;
+    for (int i = 0; i < n; i++) sum[i] += weight * (float)(v[i] >> shift);
+}
+
+// out[i] = sum_k weight[k,i] row[first[i] + k]: weights lie tap by tap, so that neighbours in i are neighbours in memory
+static void ROWS(taps)(float *restrict out, const float *restrict row, const int *restrict first, const float *restrict weight,
+                       int taps, int n)
+{
+    for (int i = 0; i < n; i++) out[i] = 0;
+    for (int k = 0; k < taps; k++)
+        for (int i = 0; i < n; i++) out[i] += weight[(size_t)k * n + i] * row[first[i] + k];
+}
+
+// table: L* at 4096 steps of Y' in 0..1, and one more
+static void ROWS(to_l)(float *restrict l, const float *restrict y, const float *restrict table, int n, float scale, float offset)
+{
+    const float inverse = 1 / scale;
+    for (int i = 0; i < n; i++) {
+        const float c = y[i] < 0 ? 0 : y[i] > 1 ? 1 : y[i], x = c * 4095.f;
+        const int k = (int)x;
+        l[i] = (table[k] + (x - k) * (table[k + 1] - table[k])) * inverse - offset;
+    }
+}
+
+// row has radius zeros on either side
+static void ROWS(box)(float *restrict out, const float *restrict row, int radius, int n)
+{
+    for (int i = 0; i < n; i++) out[i] = row[i];
+    for (int k = 1; k <= 2 * radius; k++)
+        for (int i = 0; i < n; i++) out[i] += row[i + k];
+}
+
+// p: Y', Y'^2, a, b, Y'a, Y'b, one after the other, n apart
+static void ROWS(products)(float *restrict p, const float *restrict y, const float *restrict a, const float *restrict b, int n)
+{
+    for (int i = 0; i < n; i++) {
+        p[i] = y[i];
+        p[n + i] = y[i] * y[i];
+        p[2 * n + i] = a[i];
+        p[3 * n + i] = b[i];
+        p[4 * n + i] = y[i] * a[i];
+        p[5 * n + i] = y[i] * b[i];
+    }
+}
+
+// Least squares a = A Y' + B over a window, with eps against large A where Y' is flat (He 2010); coef: A of a, A of b, B of a, B of b
+static void ROWS(fit)(float *restrict coef, const float *restrict s, const float *restrict inv_x, float inv_y, float eps, int n)
+{
+    for (int i = 0; i < n; i++) {
+        const float k = inv_x[i] * inv_y, y = s[i] * k, a = s[2 * n + i] * k, b = s[3 * n + i] * k;
+        const float inv = 1 / (s[n + i] * k - y * y + eps);
+        const float fa = (s[4 * n + i] * k - y * a) * inv, fb = (s[5 * n + i] * k - y * b) * inv;
+        coef[i] = fa;
+        coef[n + i] = fb;
+        coef[2 * n + i] = a - fa * y;
+        coef[3 * n + i] = b - fb * y;
+    }
+}
+
+static void ROWS(add)(float *restrict sum, const float *restrict row, int n)
+{
+    for (int i = 0; i < n; i++) sum[i] += row[i];
+}
+
+// four planes -> four numbers a pixel, times the window's inverse area
+static void ROWS(interleave)(float *restrict out, const float *restrict p, const float *restrict inv_x, float inv_y, int n)
+{
+    for (int i = 0; i < n; i++) {
+        const float k = inv_x[i] * inv_y;
+        out[4 * i] = p[i] * k;
+        out[4 * i + 1] = p[n + i] * k;
+        out[4 * i + 2] = p[2 * n + i] * k;
+        out[4 * i + 3] = p[3 * n + i] * k;
+    }
+}
+
+static void ROWS(enlarge)(float *restrict out, const float *restrict row, const int *restrict first, const float *restrict frac, int n)
+{
+    for (int i = 0; i < n; i++) {
+        const float *r = row + 4 * first[i], f = frac[i];
+        for (int k = 0; k < 4; k++) out[4 * i + k] = r[k] + f * (r[k + 4] - r[k]);
+    }
+}
+
+static void ROWS(evaluate)(float *restrict a, float *restrict b, const float *restrict top, const float *restrict bottom, float f,
+                           const float *restrict y, int n)
+{
+    for (int i = 0; i < n; i++) {
+        const float fa = top[4 * i] + f * (bottom[4 * i] - top[4 * i]);
+        const float fb = top[4 * i + 1] + f * (bottom[4 * i + 1] - top[4 * i + 1]);
+        const float ca = top[4 * i + 2] + f * (bottom[4 * i + 2] - top[4 * i + 2]);
+        const float cb = top[4 * i + 3] + f * (bottom[4 * i + 3] - top[4 * i + 3]);
+        a[i] = fa * y[i] + ca;
+        b[i] = fb * y[i] + cb;
+    }
+}
+
+static inline float ROWS(at_most)(float a, float b) { return a < b ? a : b; }
+static inline float ROWS(at_least)(float a, float b) { return a > b ? a : b; }
+
+// U, V from the table, bilinear in a and b, nearest in Y'; then towards grey until R', G' and B' are within 0..1
+static void ROWS(chroma)(float *restrict u, float *restrict v, const float *restrict a, const float *restrict b,
+                         const float *restrict y, const uint32_t *restrict table, const struct clzk_gamut *g, int n)
+{
+    const float r_v = g->r_v, g_u = g->g_u, g_v = g->g_v, b_u = g->b_u, limit = CLZK_AB_LIMIT;
+
+    for (int i = 0; i < n; i++) {
+        const float yc = y[i] < 0 ? 0 : y[i] > 1 ? 1 : y[i];
+        const float ac = a[i] < -limit ? -limit : a[i] > limit ? limit : a[i], bc = b[i] < -limit ? -limit : b[i] > limit ? limit : b[i];
+        const float ax = ac * (1 / CLZK_STEP) + CLZK_CELLS / 2, bx = bc * (1 / CLZK_STEP) + CLZK_CELLS / 2;
+        const int ai = (int)ax, bi = (int)bx, yi = (int)(yc * (CLZK_LEVELS - 1) + 0.5f);
+        const float af = ax - ai, bf = bx - bi;
+        const int at = (ai * CLZK_CELLS + bi) * CLZK_LEVELS + yi;
+        const uint32_t p00 = table[at], p01 = table[at + CLZK_LEVELS], p10 = table[at + CLZK_CELLS * CLZK_LEVELS];
+        const uint32_t p11 = table[at + (CLZK_CELLS + 1) * CLZK_LEVELS];
+        const float w11 = af * bf, w10 = af - w11, w01 = bf - w11, w00 = 1 - af - w01;
+        const float uu = (w00 * (float)(int16_t)p00 + w01 * (float)(int16_t)p01 + w10 * (float)(int16_t)p10 +
+                          w11 * (float)(int16_t)p11) * (1 / CLZK_FIXED);
+        const float vv = (w00 * (float)((int32_t)p00 >> 16) + w01 * (float)((int32_t)p01 >> 16) +
+                          w10 * (float)((int32_t)p10 >> 16) + w11 * (float)((int32_t)p11 >> 16)) * (1 / CLZK_FIXED);
+        const float dr = r_v * vv, dg = g_u * uu + g_v * vv, db = b_u * uu;
+        const float up = ROWS(at_least)(ROWS(at_least)(dr, dg), db), down = -ROWS(at_most)(ROWS(at_most)(dr, dg), db);
+        const float t = ROWS(at_most)(ROWS(at_most)((1 - yc) / ROWS(at_least)(up, 1e-6f), yc / ROWS(at_least)(down, 1e-6f)), 1);
+        u[i] = uu * t;
+        v[i] = vv * t;
+    }
+}
+
+// every second pixel of row: left row[2i-1] + middle row[2i] + right row[2i+1]; row[-1] and row[2n-1] must be there
+static void ROWS(half)(float *restrict out, const float *restrict row, float left, float middle, float right, int n)
+{
+    for (int i = 0; i < n; i++) out[i] = left * row[2 * i - 1] + middle * row[2 * i] + right * row[2 * i + 1];
+}
+
+static void ROWS(store8)(void *out, const float *restrict v, const struct clzk_store *s, int n, int step)
+{
+    uint8_t *restrict to = out;
+    const float mid = s->mid + 0.5f, scale = s->scale, max = s->max;
+    if (step == 1) {
+        for (int i = 0; i < n; i++) {
+            const float x = mid + v[i] * scale;
+            to[i] = (uint8_t)(int)(x < 0 ? 0 : x > max ? max : x);
+        }
+        return;
+    }
+    for (int i = 0; i < n; i++) {
+        const float x = mid + v[i] * scale;
+        to[2 * i] = (uint8_t)(int)(x < 0 ? 0 : x > max ? max : x);
+    }
+}
+
+static void ROWS(store16)(void *out, const float *restrict v, const struct clzk_store *s, int n, int step)
+{
+    uint16_t *restrict to = out;
+    const float mid = s->mid + 0.5f, scale = s->scale, max = s->max;
+    for (int i = 0; i < n; i++) {
+        const float x = mid + v[i] * scale;
+        to[step * i] = (uint16_t)((int)(x < 0 ? 0 : x > max ? max : x) << s->shift);
+    }
+}
+
+#define CLZK_ROWS_TABLE(label)                                                                                              \
+    { label, ROWS(add8), ROWS(add16), ROWS(taps), ROWS(to_l), ROWS(box), ROWS(products), ROWS(fit), ROWS(add),              \
+      ROWS(interleave), ROWS(enlarge), ROWS(evaluate), ROWS(chroma), ROWS(half), ROWS(store8), ROWS(store16) }
+#endif
