@@ -25,7 +25,7 @@ endif
 VERSION = 0.1.0
 SONAME = libcolorize.so.0
 CPPFLAGS_ALL = -D_GNU_SOURCE -I$(SRC) -I$(SRC)/engine $(CPPFLAGS)
-CFLAGS_ALL = -std=gnu11 -O2 -g -fPIC -fvisibility=hidden -Wall -Wextra -Wshadow -Wmissing-prototypes -Wno-psabi $(CFLAGS_CONFIG) $(CFLAGS)
+CFLAGS_ALL = -std=gnu11 -O2 -g -fPIC -fvisibility=hidden -Wall -Wextra -Wshadow -Wmissing-prototypes -Wno-psabi -Wno-format-truncation $(CFLAGS_CONFIG) $(CFLAGS)
 LIBS_ENGINE = $(PKG_LIBS) -ldnnl -lpthread -lm
 LIBS_ALL = $(AV_LIBS) $(LIBS_ENGINE)
 

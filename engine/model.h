@@ -2,6 +2,7 @@
 #ifndef CLZI_MODEL_H
 #define CLZI_MODEL_H
 #include <stdatomic.h>
+#include <sys/stat.h>
 #include "graph.h"
 
 // Facts of a model beside its graph. Strings are NUL-terminated UTF-8.
@@ -16,18 +17,34 @@ struct clzi_model_facts {
     char sha256[65];                        // of the data region, hex; filled by the loader
 };
 
+// One "colorize.KEY" of the file's metadata, without the prefix.
+struct clzi_model_info { char *key, *value; };
+
 struct clz_model {
     atomic_int references;
     struct clzi_graph *graph;
     float **values;                         // [graph->param_count], dense f32, host
     struct clzi_model_facts facts;
     char *path;
+    struct clzi_model_info *info;
+    int info_count;
+    struct stat file;                       // cache only: which file it came from
+    struct clz_model *next;                 // cache only: guarded by its mutex
 };
 
 enum clzi_dtype { CLZI_F32, CLZI_F16, CLZI_BF16 };
 
 // Reads and checks a file; no cache. -EBADMSG and one logged sentence that names file, value and what was expected.
+// The model has one reference, to be dropped with clz_model_close().
 int clzi_model_read(struct clz_model **model, const char *path, const struct clz_log *log);
+
+// Its two halves. open: a descriptor of a regular file, and what fstat says of it. read_fd: leaves fd open.
+int clzi_model_open_file(const char *path, struct stat *file, const struct clz_log *log);
+int clzi_model_read_fd(struct clz_model **model, int fd, const struct stat *file, const char *path,
+                       const struct clz_log *log);
+
+// Frees a model whatever its references; for clz_model_close() and half-built ones.
+void clzi_model_destroy(struct clz_model **model);
 
 // The same from memory (fuzzing, tests).
 int clzi_model_parse(struct clz_model **model, const void *data, size_t size, const char *name,

@@ -17,7 +17,7 @@
 
 struct packed {                             // one primitive and its packed weights
     struct clzi_dnnl_conv conv;
-    struct clzi_dnnl_pack pack;
+    struct clzi_cpu_pack pack;
     void *weights;
     uint64_t version;                       // of the weights that are packed; 0: none
 };
@@ -44,14 +44,14 @@ static size_t larger(size_t a, size_t b)
 static void packed_destroy(struct packed *p)
 {
     clzi_dnnl_conv_destroy(&p->conv);
-    clzi_dnnl_pack_destroy(&p->pack);
+    clzi_cpu_pack_destroy(&p->pack);
     free(p->weights);
     p->weights = NULL;
 }
 
 static int packed_create(struct packed *p, struct clzi_device *dev, const struct clzi_dnnl_conv_params *params)
 {
-    int ret = clzi_dnnl_pack_create(&p->pack, &dev->dnnl, &p->conv, params);
+    int ret = clzi_cpu_pack_create(&p->pack, dev, &p->conv, params);
     if (ret < 0) return ret;
     p->weights = aligned_alloc(128, aligned(p->conv.weights_size));
     if (!p->weights) return -ENOMEM;
@@ -61,7 +61,7 @@ static int packed_create(struct packed *p, struct clzi_device *dev, const struct
 
 static size_t packed_scratch(const struct packed *p)
 {
-    return aligned(larger(p->conv.scratch_size, p->pack.scratch_size));
+    return aligned(larger(p->conv.scratch_size, p->pack.dnnl.scratch_size));
 }
 
 static void conv_destroy(struct clzi_call *c)
@@ -134,7 +134,7 @@ static int packed_refresh(struct packed *p, struct clzi_call *c, void *scratch)
 {
     int ret;
     if (p->version == c->version) return 0;
-    ret = clzi_dnnl_pack_run(&p->pack, &c->dev->dnnl, c->w[0], p->weights, scratch);
+    ret = clzi_cpu_pack_run(&p->pack, c->dev, c->w[0], p->weights, scratch);
     p->version = ret < 0 ? 0 : c->version;
     return ret;
 }
@@ -176,7 +176,7 @@ static int run_grad(struct clzi_call *c, struct conv *s, const void *dz, float *
     data.src = s->transposed ? dz : c->x[0];
     data.dst = s->transposed ? c->x[0] : dz;
     if ((ret = clzi_dnnl_conv_run(&s->grad.conv, &c->dev->dnnl, &data)) < 0) return ret;
-    return clzi_dnnl_pack_run(&s->grad.pack, &c->dev->dnnl, c->dw[0], s->grad.weights, scratch);
+    return clzi_cpu_pack_run(&s->grad.pack, c->dev, c->dw[0], s->grad.weights, scratch);
 }
 
 static int backward(struct clzi_call *c)

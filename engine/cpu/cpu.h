@@ -69,6 +69,19 @@ void clzi_cpu_affine(struct clzi_device *dev, void *y, const void *x, struct clz
 size_t clzi_cpu_sum_scratch(struct clzi_shape s);                       // bytes
 void clzi_cpu_sum(struct clzi_device *dev, float *sum, const void *x, struct clzi_shape s, void *scratch);
 
+// Weights into a convolution's layout, or, for gradients of weights, out of it with +=: pack.c.
+struct clzi_cpu_pack {
+    struct clzi_dnnl_layout layout;
+    int out, in, k, area;                   // of the dense weights [out][in][k][k]; k * k
+    bool unpacks;
+    int32_t *index;                         // NULL: oneDNN does it
+    struct clzi_dnnl_pack dnnl;
+};
+int clzi_cpu_pack_create(struct clzi_cpu_pack *p, struct clzi_device *dev, const struct clzi_dnnl_conv *conv,
+                         const struct clzi_dnnl_conv_params *params);
+void clzi_cpu_pack_destroy(struct clzi_cpu_pack *p);
+int clzi_cpu_pack_run(struct clzi_cpu_pack *p, struct clzi_device *dev, float *dense, void *packed, void *scratch);
+
 extern const struct clzi_op clzi_cpu_conv, clzi_cpu_convt, clzi_cpu_batchnorm, clzi_cpu_act_op, clzi_cpu_add_op,
                             clzi_cpu_concat, clzi_cpu_shuffle, clzi_cpu_maxpool, clzi_cpu_resize, clzi_cpu_dropout,
                             clzi_cpu_softmax, clzi_cpu_clamp;

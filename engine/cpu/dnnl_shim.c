@@ -11,6 +11,11 @@ struct conv_descs {
     bool has_bias;
 };
 
+struct blocking {                           // what a blocked layout is made of
+    const dnnl_dim_t *dims, *padded_dims, *strides, *sizes, *indices;
+    int count;
+};
+
 #if DNNL_VERSION_MAJOR >= 3
 
 typedef const_dnnl_memory_desc_t desc_ref;
@@ -58,6 +63,24 @@ static dnnl_status_t append_eltwise(dnnl_post_ops_t ops, dnnl_alg_kind_t kind, f
 static dnnl_status_t append_sum(dnnl_post_ops_t ops)
 {
     return dnnl_post_ops_append_sum(ops, 1, 0, dnnl_data_type_undef);
+}
+
+static bool blocking_of(desc_ref d, struct blocking *b)
+{
+    dnnl_format_kind_t kind;
+    const dnnl_dims_t *dims, *padded, *strides, *sizes, *indices;
+    if (dnnl_memory_desc_query(d, dnnl_query_format_kind, &kind) || kind != dnnl_blocked ||
+        dnnl_memory_desc_query(d, dnnl_query_dims, &dims) || dnnl_memory_desc_query(d, dnnl_query_padded_dims, &padded) ||
+        dnnl_memory_desc_query(d, dnnl_query_strides, &strides) ||
+        dnnl_memory_desc_query(d, dnnl_query_inner_nblks_s32, &b->count) ||
+        dnnl_memory_desc_query(d, dnnl_query_inner_blks, &sizes) || dnnl_memory_desc_query(d, dnnl_query_inner_idxs, &indices))
+        return false;
+    b->dims = *dims;
+    b->padded_dims = *padded;
+    b->strides = *strides;
+    b->sizes = *sizes;
+    b->indices = *indices;
+    return true;
 }
 
 #else
@@ -109,6 +132,15 @@ static dnnl_status_t append_eltwise(dnnl_post_ops_t ops, dnnl_alg_kind_t kind, f
 static dnnl_status_t append_sum(dnnl_post_ops_t ops)
 {
     return dnnl_post_ops_append_sum(ops, 1);
+}
+
+static bool blocking_of(desc_ref d, struct blocking *b)
+{
+    const dnnl_blocking_desc_t *blocks = &d->format_desc.blocking;
+    if (d->format_kind != dnnl_blocked || d->extra.flags || d->offset0) return false;
+    *b = (struct blocking){ d->dims, d->padded_dims, blocks->strides, blocks->inner_blks, blocks->inner_idxs,
+                            blocks->inner_nblks };
+    return true;
 }
 
 #endif
@@ -321,4 +353,24 @@ bool clzi_dnnl_same_weights(const struct clzi_dnnl_conv *a, const struct clzi_dn
 {
     return dnnl_memory_desc_equal(dnnl_primitive_desc_query_md(a->pd, dnnl_query_weights_md, 0),
                                   dnnl_primitive_desc_query_md(b->pd, dnnl_query_weights_md, 0));
+}
+
+bool clzi_dnnl_weights_layout(const struct clzi_dnnl_conv *conv, enum clzi_dnnl_direction direction,
+                              struct clzi_dnnl_layout *layout)
+{
+    struct blocking b;
+
+    if (!blocking_of(dnnl_primitive_desc_query_md(conv->pd, args[direction][WEIGHTS].query, 0), &b) || b.count > 6) return false;
+    *layout = (struct clzi_dnnl_layout){ .block = { 1, 1 }, .inner = b.count };
+    for (int i = 0; i < 4; i++) {
+        if (b.dims[i] != b.padded_dims[i]) return false;
+        layout->stride[i] = b.strides[i];
+    }
+    for (int i = 0; i < b.count; i++) {
+        if (b.indices[i] > 1) return false;
+        layout->inner_size[i] = (int)b.sizes[i];
+        layout->inner_dim[i] = (int)b.indices[i];
+        layout->block[b.indices[i]] *= (int)b.sizes[i];
+    }
+    return true;
 }

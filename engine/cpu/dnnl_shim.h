@@ -69,5 +69,17 @@ int clzi_dnnl_pack_create(struct clzi_dnnl_pack *p, struct clzi_dnnl *d, const s
                           const struct clzi_dnnl_conv_params *params);
 void clzi_dnnl_pack_destroy(struct clzi_dnnl_pack *p);
 int clzi_dnnl_pack_run(struct clzi_dnnl_pack *p, struct clzi_dnnl *d, const float *dense, const void *packed, void *scratch);
+// How packed weights lie: element (o, i, h, w) stands at
+//     o / block[0] * stride[0] + i / block[1] * stride[1] + h * stride[2] + w * stride[3] + its place in the inner block,
+// a dense array of `inner` dimensions of inner_size, outermost first, which are digits of o (inner_dim 0) or i (1).
+struct clzi_dnnl_layout {
+    int64_t stride[4];
+    int block[2];
+    int inner, inner_size[6], inner_dim[6];
+};
+// False: cannot be said like that, or is padded.
+bool clzi_dnnl_weights_layout(const struct clzi_dnnl_conv *conv, enum clzi_dnnl_direction direction,
+                              struct clzi_dnnl_layout *layout);
+
 bool clzi_dnnl_same_weights(const struct clzi_dnnl_conv *a, const struct clzi_dnnl_conv *b);    // one packed copy will do
 #endif

@@ -1,0 +1,461 @@
+// model.c - reading model files. A model.bin is a safetensors file (doc/model.md): u64 N, little endian; N bytes of JSON; data. The
+// JSON names each tensor's type, shape and place in the data and holds the metadata, strings only: here the graph and the facts.
+//
+// The file is not trusted. Everything is checked, and its tensors compared with what the graph asks for, before memory is
+// taken that depends on what the file says; the data must fill the file to its last byte (no holes, no overlaps, nothing
+// behind it), match the SHA-256 in the metadata, and hold no NaN or infinity. Reads go through pread into own memory: a
+// mapped file that shrinks would kill the host with SIGBUS.
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "f16.h"
+#include "log.h"
+#include "model_file.h"
+#include "model_json.h"
+#include "sha256.h"
+
+enum {
+    MAX_HEADER   = 1 << 20,
+    MAX_INFO     = 64 << 10,                // bytes of a metadata value other than the graph
+    MAX_INFOS    = 256,
+    CHUNK        = 64 << 10,                // data is read in pieces of this size
+};
+#define MAX_DATA (UINT64_C(2) << 30)
+
+// ---- the facts in the metadata: reader and writer walk this table ----
+
+#define TEXT(field)           { #field, CLZI_FACT_TEXT, offsetof(struct clzi_model_facts, field), \
+                                sizeof ((struct clzi_model_facts *)0)->field, 0, 0 }
+#define INT(field, low, high) { #field, CLZI_FACT_INT, offsetof(struct clzi_model_facts, field), sizeof(int), low, high }
+#define FLOAT(field, low, high) { #field, CLZI_FACT_FLOAT, offsetof(struct clzi_model_facts, field), sizeof(float), low, high }
+
+const struct clzi_fact clzi_facts[] = {
+    TEXT(arch), INT(size, 32, 2048), INT(stride, 1, 1024), TEXT(input),
+    FLOAT(l_scale, 1, 1000), FLOAT(l_offset, -1000, 1000), FLOAT(ab_scale, 1, 1000),
+    TEXT(train), TEXT(license), TEXT(sha256), { NULL, CLZI_FACT_INT, 0, 0, 0, 0 }
+};
+
+const struct clzi_dtype_info clzi_dtypes[] = {
+    [CLZI_F32] = { "F32", 4 }, [CLZI_F16] = { "F16", 2 }, [CLZI_BF16] = { "BF16", 2 },
+};
+enum { DTYPES = sizeof clzi_dtypes / sizeof *clzi_dtypes };
+
+// ---- where the bytes come from ----
+
+struct source {
+    int fd;                                 // -1: memory
+    const uint8_t *memory;
+    uint64_t size;
+    const char *name;                       // for messages
+    const struct clz_log *log;
+};
+
+static int fetch(const struct source *s, uint64_t offset, void *to, size_t size)
+{
+    char *p = to;
+
+    if (s->fd < 0) {
+        memcpy(to, s->memory + offset, size);
+        return 0;
+    }
+    while (size) {
+        const ssize_t n = pread(s->fd, p, size, (off_t)offset);
+        if (n < 0 && errno == EINTR) continue;
+        if (n < 0) return clzi_fail(s->log, -errno, "%s: byte %" PRIu64 ": %s", s->name, offset, strerror(errno));
+        if (!n) return clzi_fail(s->log, -EBADMSG, "%s: ends at byte %" PRIu64 ", was %" PRIu64 " bytes when opened", s->name,
+                                 offset, s->size);
+        p += n, offset += (uint64_t)n, size -= (size_t)n;
+    }
+    return 0;
+}
+
+// ---- header ----
+
+// A file of another kind is named as what it is.
+static int not_a_model(const struct source *s, const uint8_t *head)
+{
+    static const struct { const char *magic; int at, size; const char *what; } kinds[] = {
+        { "PK\3\4", 0, 4, "a ZIP file, perhaps a PyTorch .pth" }, { "\x80\2", 0, 2, "a Python pickle, perhaps an old PyTorch .pth" },
+        { "GGUF", 0, 4, "a GGUF file" }, { "\x89HDF", 0, 4, "an HDF5 file" }, { "\x1f\x8b", 0, 2, "a gzip file" },
+        { "\x89PNG", 0, 4, "a PNG picture" }, { "\xff\xd8\xff", 0, 3, "a JPEG picture" }, { "ftyp", 4, 4, "an MP4 film" },
+        { "\x1a\x45\xdf\xa3", 0, 4, "a Matroska film" },
+    };
+
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
+        if (!memcmp(head + kinds[i].at, kinds[i].magic, kinds[i].size))
+            return clzi_fail(s->log, -EBADMSG, "%s: is %s, expected a colorize model (safetensors)", s->name, kinds[i].what);
+    return 0;
+}
+
+static uint64_t u64le(const uint8_t *p)
+{
+    uint64_t v = 0;
+    for (int i = 7; i >= 0; i--) v = v << 8 | p[i];
+    return v;
+}
+
+static int read_header(const struct source *s, json_t **root, uint64_t *data)
+{
+    struct clzi_printable why;
+    uint8_t head[9];
+    uint64_t size;
+    char *text;
+    int ret;
+
+    *root = NULL;
+    if (s->size < sizeof head)
+        return clzi_fail(s->log, -EBADMSG, "%s: %" PRIu64 " bytes, too short for a model", s->name, s->size);
+    if ((ret = fetch(s, 0, head, sizeof head)) < 0 || (ret = not_a_model(s, head)) < 0) return ret;
+    size = u64le(head);
+    if (size > MAX_HEADER)
+        return clzi_fail(s->log, -EBADMSG, "%s: header length %" PRIu64 ", at most %d: not a model?", s->name, size, MAX_HEADER);
+    if (size > s->size - 8)
+        return clzi_fail(s->log, -EBADMSG, "%s: header length %" PRIu64 ", but the file has %" PRIu64 " bytes: cut off?", s->name,
+                         size, s->size);
+    if (head[8] != '{') return clzi_fail(s->log, -EBADMSG, "%s: header does not begin with '{': not a safetensors file", s->name);
+    if (!(text = malloc(size))) return -ENOMEM;
+    if ((ret = fetch(s, 8, text, size)) >= 0 && !(*root = clzi_json_parse(text, size, 2 + 3 * CLZI_MAX_PARAMS, &why)))
+        ret = clzi_fail(s->log, -EBADMSG, "%s: header: %s", s->name, why.text);
+    free(text);
+    *data = 8 + size;
+    return ret;
+}
+
+// ---- metadata ----
+
+static int add_info(struct clz_model *m, const char *key, const char *value)
+{
+    struct clzi_model_info *info = &m->info[m->info_count];
+
+    info->key = strdup(key);
+    info->value = strdup(value);
+    m->info_count++;
+    return info->key && info->value ? 0 : -ENOMEM;
+}
+
+static int read_info(const struct source *s, struct clz_model *m, json_t *metadata)
+{
+    static const char prefix[] = "colorize.";
+    const char *key, *text;
+    json_t *value;
+    int ret = 0;
+
+    if (!json_is_object(metadata)) return clzi_fail(s->log, -EBADMSG, "%s: no \"__metadata__\": not a colorize model", s->name);
+    if (json_object_size(metadata) > MAX_INFOS)
+        return clzi_fail(s->log, -EBADMSG, "%s: %zu entries of metadata, at most %d", s->name, json_object_size(metadata), MAX_INFOS);
+    if (!(m->info = calloc(json_object_size(metadata) + 1, sizeof *m->info))) return -ENOMEM;
+    json_object_foreach(metadata, key, value) {
+        if (!(text = json_string_value(value)))
+            return clzi_fail(s->log, -EBADMSG, "%s: metadata %s should be a string", s->name, clzi_printable(key).text);
+        if (json_string_length(value) > MAX_INFO && strcmp(key, "colorize.graph"))
+            return clzi_fail(s->log, -EBADMSG, "%s: metadata %s has %zu bytes, at most %d", s->name, clzi_printable(key).text,
+                             json_string_length(value), MAX_INFO);
+        if (!strncmp(key, prefix, sizeof prefix - 1) && (ret = add_info(m, key + sizeof prefix - 1, text)) < 0) return ret;
+    }
+    if (!(text = clz_model_info(m, "format")))
+        return clzi_fail(s->log, -EBADMSG, "%s: no metadata colorize.format: not a colorize model", s->name);
+    if (strcmp(text, CLZI_MODEL_FORMAT))
+        return clzi_fail(s->log, -EBADMSG, "%s: colorize.format is %s, this version reads " CLZI_MODEL_FORMAT, s->name,
+                         clzi_printable(text).text);
+    return 0;
+}
+
+static int read_fact(const struct source *s, struct clz_model *m, const struct clzi_fact *fact)
+{
+    const char *text = clz_model_info(m, fact->key);
+    void *field = (char *)&m->facts + fact->offset;
+    double x;
+
+    if (!text) return clzi_fail(s->log, -EBADMSG, "%s: no metadata colorize.%s", s->name, fact->key);
+    if (fact->type == CLZI_FACT_TEXT) {
+        if (strlen(text) >= fact->size)
+            return clzi_fail(s->log, -EBADMSG, "%s: colorize.%s has %zu bytes, at most %zu", s->name, fact->key, strlen(text),
+                             fact->size - 1);
+        strcpy(field, text);
+        return 0;
+    }
+    if (clzi_number_from_text(text, fact->type == CLZI_FACT_INT, &x) < 0 || !(x >= fact->min && x <= fact->max))
+        return clzi_fail(s->log, -EBADMSG, "%s: colorize.%s is %s, expected %s from %g to %g", s->name, fact->key,
+                         clzi_printable(text).text, fact->type == CLZI_FACT_INT ? "an integer" : "a number", fact->min, fact->max);
+    if (fact->type == CLZI_FACT_INT) *(int *)field = (int)x;
+    else *(float *)field = (float)x;
+    return 0;
+}
+
+static int read_facts(const struct source *s, struct clz_model *m)
+{
+    const struct clzi_model_facts *f = &m->facts;
+    int ret, stride;
+
+    for (const struct clzi_fact *fact = clzi_facts; fact->key; fact++)
+        if ((ret = read_fact(s, m, fact)) < 0) return ret;
+    if (strcmp(f->input, "luma") && strcmp(f->input, "lstar"))
+        return clzi_fail(s->log, -EBADMSG, "%s: colorize.input is %s, expected luma or lstar", s->name, clzi_printable(f->input).text);
+    if (strspn(f->sha256, "0123456789abcdef") != 64)
+        return clzi_fail(s->log, -EBADMSG, "%s: colorize.sha256 is not 64 hexadecimal digits", s->name);
+    stride = clzi_graph_stride(m->graph);
+    if (stride < 1 || f->stride % stride)
+        return clzi_fail(s->log, -EBADMSG, "%s: colorize.stride is %d, the graph needs a multiple of %d", s->name, f->stride, stride);
+    return 0;
+}
+
+// ---- tensors ----
+
+struct tensor {
+    const struct clzi_param *param;         // NULL: not in the file
+    float *values;
+    enum clzi_dtype dtype;
+    uint64_t begin, end;                    // in the data
+};
+
+static int read_place(const struct source *s, const char *name, const json_t *offsets, struct tensor *t)
+{
+    const json_t *begin = json_array_get(offsets, 0), *end = json_array_get(offsets, 1);
+
+    if (json_array_size(offsets) != 2 || !json_is_integer(begin) || !json_is_integer(end) || json_integer_value(begin) < 0 ||
+        json_integer_value(end) < 0)
+        return clzi_fail(s->log, -EBADMSG, "%s: tensor %s: \"data_offsets\" should be two integers from 0", s->name, name);
+    t->begin = (uint64_t)json_integer_value(begin);
+    t->end = (uint64_t)json_integer_value(end);
+    return 0;
+}
+
+static int read_shape(const struct source *s, const json_t *shape, const struct clzi_param *p)
+{
+    char want[64] = "", have[128] = "";
+    bool same = json_is_array(shape) && json_array_size(shape) == (size_t)p->rank;
+
+    for (int i = 0; i < p->rank; i++) {
+        const json_t *d = json_array_get(shape, (size_t)i);
+        same = same && json_is_integer(d) && json_integer_value(d) == p->dims[i];
+        snprintf(want + strlen(want), sizeof want - strlen(want), "%s%d", i ? "x" : "", p->dims[i]);
+    }
+    if (same) return 0;
+    for (size_t i = 0; i < json_array_size(shape) && i < 8; i++)
+        snprintf(have + strlen(have), sizeof have - strlen(have), "%s%" JSON_INTEGER_FORMAT, i ? "x" : "",
+                 json_integer_value(json_array_get(shape, i)));
+    return clzi_fail(s->log, -EBADMSG, "%s: tensor %s: file has %s, the graph %s", s->name, p->name, *have ? have : "no shape", want);
+}
+
+static int read_tensor(const struct source *s, const json_t *json, const struct clzi_param *p, struct tensor *t)
+{
+    const char *dtype = json_string_value(json_object_get(json, "dtype"));
+    const uint64_t count = (uint64_t)clzi_param_count(p);
+    int ret, type = 0;
+
+    if (!json_is_object(json) || json_object_size(json) != 3)
+        return clzi_fail(s->log, -EBADMSG, "%s: tensor %s should have dtype, shape and data_offsets and nothing else", s->name, p->name);
+    while (dtype && type < DTYPES && strcmp(clzi_dtypes[type].name, dtype)) type++;
+    if (!dtype || type == DTYPES)
+        return clzi_fail(s->log, -EBADMSG, "%s: tensor %s: dtype %s, expected F32, F16 or BF16", s->name, p->name,
+                         clzi_printable(dtype ? dtype : "missing").text);
+    t->param = p;
+    t->dtype = (enum clzi_dtype)type;
+    if ((ret = read_shape(s, json_object_get(json, "shape"), p)) < 0 ||
+        (ret = read_place(s, p->name, json_object_get(json, "data_offsets"), t)) < 0)
+        return ret;
+    if (t->end < t->begin || t->end - t->begin != count * clzi_dtypes[type].size)
+        return clzi_fail(s->log, -EBADMSG, "%s: tensor %s: bytes %" PRIu64 " to %" PRIu64 ", its shape and %s need %" PRIu64 " bytes",
+                         s->name, p->name, t->begin, t->end, dtype, count * clzi_dtypes[type].size);
+    return 0;
+}
+
+static int by_place(const void *a, const void *b)
+{
+    const struct tensor *x = a, *y = b;
+    return (x->begin > y->begin) - (x->begin < y->begin);
+}
+
+// The tensors of the file against the parameters of the graph: the same names, no others, one behind the other.
+static int read_tensors(const struct source *s, const json_t *root, const struct clzi_graph *g, uint64_t data_size,
+                        struct tensor *tensors)
+{
+    uint64_t at = 0, need = 0;
+    const char *name;
+    json_t *value;
+    int ret;
+
+    for (int i = 0; i < g->param_count; i++) {
+        const struct clzi_param *p = &g->params[i];
+        const json_t *json = json_object_get(root, p->name);
+        if (!json) return clzi_fail(s->log, -EBADMSG, "%s: no tensor %s, which the graph needs", s->name, p->name);
+        if ((ret = read_tensor(s, json, p, &tensors[i])) < 0) return ret;
+        need += (uint64_t)clzi_param_count(p) * sizeof(float);
+        if (need > MAX_DATA)
+            return clzi_fail(s->log, -EBADMSG, "%s: the graph has more than %" PRIu64 " bytes of parameters", s->name, MAX_DATA);
+    }
+    if (json_object_size(root) != (size_t)g->param_count + 1)
+        json_object_foreach((json_t *)root, name, value) {
+            int i = 0;
+            while (i < g->param_count && strcmp(g->params[i].name, name)) i++;
+            if (i == g->param_count && strcmp(name, "__metadata__"))
+                return clzi_fail(s->log, -EBADMSG, "%s: tensor %s is none of the graph's", s->name, clzi_printable(name).text);
+        }
+    qsort(tensors, (size_t)g->param_count, sizeof *tensors, by_place);
+    for (int i = 0; i < g->param_count; i++) {
+        if (tensors[i].begin != at)
+            return clzi_fail(s->log, -EBADMSG, "%s: tensor %s begins at %" PRIu64 ", expected %" PRIu64 ": a hole or an overlap",
+                             s->name, tensors[i].param->name, tensors[i].begin, at);
+        at = tensors[i].end;
+    }
+    if (at != data_size)
+        return clzi_fail(s->log, -EBADMSG, "%s: %" PRIu64 " bytes of data, the tensors take %" PRIu64 ": %s", s->name, data_size, at,
+                         data_size < at ? "cut off?" : "something behind them");
+    return 0;
+}
+
+// ---- numbers ----
+
+static float decode(const uint8_t *p, enum clzi_dtype dtype)
+{
+    const uint16_t half = (uint16_t)(p[0] | p[1] << 8);
+
+    switch (dtype) {
+    case CLZI_F16:  return clzi_f16_to_float(half);
+    case CLZI_BF16: return clzi_bf16_to_float(half);
+    case CLZI_F32:  break;
+    }
+    return clzi_bits_float(half | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24);
+}
+
+static int read_values(const struct source *s, uint64_t data, const struct tensor *t, struct clzi_sha256 *hash, uint8_t *chunk)
+{
+    const size_t size = clzi_dtypes[t->dtype].size, suffix = strlen(".running_var"), length = strlen(t->param->name);
+    const bool variance = t->param->buffer && length > suffix && !strcmp(t->param->name + length - suffix, ".running_var");
+    float *to = t->values;
+    int ret;
+
+    for (uint64_t at = t->begin; at < t->end;) {
+        const size_t n = t->end - at < CHUNK ? (size_t)(t->end - at) : CHUNK;
+        if ((ret = fetch(s, data + at, chunk, n)) < 0) return ret;
+        clzi_sha256_update(hash, chunk, n);
+        for (size_t i = 0; i < n; i += size, to++) {
+            *to = decode(chunk + i, t->dtype);
+            if (!isfinite(*to) || (variance && *to < 0))
+                return clzi_fail(s->log, -EBADMSG, "%s: tensor %s: element %td is %g", s->name, t->param->name, to - t->values, *to);
+        }
+        at += n;
+    }
+    return 0;
+}
+
+static int read_data(const struct source *s, struct clz_model *m, uint64_t data, struct tensor *tensors)
+{
+    const struct clzi_graph *g = m->graph;
+    struct clzi_sha256 hash;
+    uint8_t *chunk;
+    char hex[65];
+    int ret = 0;
+
+    if (!(m->values = calloc((size_t)g->param_count + 1, sizeof *m->values))) return -ENOMEM;
+    if (!(chunk = malloc(CHUNK))) return -ENOMEM;
+    clzi_sha256_init(&hash);
+    for (int i = 0; i < g->param_count && ret >= 0; i++) {
+        struct tensor *t = &tensors[i];
+        t->values = m->values[t->param - g->params] = malloc((size_t)clzi_param_count(t->param) * sizeof(float));
+        ret = t->values ? read_values(s, data, t, &hash, chunk) : -ENOMEM;
+    }
+    free(chunk);
+    if (ret < 0) return ret;
+    clzi_sha256_hex(&hash, hex);
+    if (strcmp(hex, m->facts.sha256))
+        return clzi_fail(s->log, -EBADMSG, "%s: SHA-256 of the data is %s, the header says %s: damaged", s->name, hex, m->facts.sha256);
+    return 0;
+}
+
+// ---- the whole ----
+
+static int read_model(struct clz_model **out, const struct source *s)
+{
+    struct clz_model *m = calloc(1, sizeof *m);
+    struct tensor *tensors = NULL;
+    json_t *root = NULL;
+    const char *text;
+    uint64_t data;
+    int ret = -ENOMEM;
+
+    *out = NULL;
+    if (!m || !(m->path = strdup(s->name))) goto fail;
+    atomic_init(&m->references, 1);
+    if ((ret = read_header(s, &root, &data)) < 0) goto fail;
+    if (!json_is_object(root)) {
+        ret = clzi_fail(s->log, -EBADMSG, "%s: header: should be an object", s->name);
+        goto fail;
+    }
+    if ((ret = read_info(s, m, json_object_get(root, "__metadata__"))) < 0) goto fail;
+    if (!(text = clz_model_info(m, "graph"))) {
+        ret = clzi_fail(s->log, -EBADMSG, "%s: no metadata colorize.graph", s->name);
+        goto fail;
+    }
+    if ((ret = clzi_graph_from_json(&m->graph, text, strlen(text), s->name, s->log)) < 0 || (ret = read_facts(s, m)) < 0) goto fail;
+    ret = -ENOMEM;
+    if (!(tensors = calloc((size_t)m->graph->param_count + 1, sizeof *tensors))) goto fail;
+    if ((ret = read_tensors(s, root, m->graph, s->size - data, tensors)) < 0) goto fail;
+    ret = read_data(s, m, data, tensors);
+fail:
+    json_decref(root);
+    free(tensors);
+    if (ret < 0) clzi_model_destroy(&m);
+    *out = m;
+    return ret;
+}
+
+void clzi_model_destroy(struct clz_model **model)
+{
+    struct clz_model *m = *model;
+
+    *model = NULL;
+    if (!m) return;
+    for (int i = 0; m->values && i < m->graph->param_count; i++) free(m->values[i]);
+    for (int i = 0; i < m->info_count; i++) {
+        free(m->info[i].key);
+        free(m->info[i].value);
+    }
+    free(m->values);
+    free(m->info);
+    free(m->path);
+    clzi_graph_destroy(&m->graph);
+    free(m);
+}
+
+int clzi_model_open_file(const char *path, struct stat *file, const struct clz_log *log)
+{
+    const int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);   // a FIFO must not make us wait
+    int ret = 0;
+
+    if (fd < 0) return clzi_fail(log, -errno, "%s: %s", path, strerror(errno));
+    if (fstat(fd, file) < 0) ret = clzi_fail(log, -errno, "%s: %s", path, strerror(errno));
+    else if (S_ISDIR(file->st_mode)) ret = clzi_fail(log, -EISDIR, "%s: is a folder, expected a model file", path);
+    else if (!S_ISREG(file->st_mode)) ret = clzi_fail(log, -EINVAL, "%s: is not a regular file", path);
+    if (ret >= 0) return fd;
+    close(fd);
+    return ret;
+}
+
+int clzi_model_read_fd(struct clz_model **model, int fd, const struct stat *file, const char *path, const struct clz_log *log)
+{
+    return read_model(model, &(struct source){ fd, NULL, (uint64_t)file->st_size, path, log });
+}
+
+int clzi_model_read(struct clz_model **model, const char *path, const struct clz_log *log)
+{
+    struct stat file;
+    const int fd = clzi_model_open_file(path, &file, log);
+    int ret;
+
+    *model = NULL;
+    if (fd < 0) return fd;
+    ret = clzi_model_read_fd(model, fd, &file, path, log);
+    close(fd);
+    return ret;
+}
+
+int clzi_model_parse(struct clz_model **model, const void *data, size_t size, const char *name, const struct clz_log *log)
+{
+    return read_model(model, &(struct source){ -1, data, size, name, log });
+}

@@ -1,0 +1,232 @@
+// model_write.c - writing model files, whole or not at all.
+//
+// Weights of convolutions take the type that was asked for; vectors (biases, batch norm, running statistics) stay f32: they
+// are few, and a running variance may exceed what half precision holds. Vectors come first in the data, so that everything
+// is aligned to its size; 8 + N is a multiple of 64.
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "f16.h"
+#include "log.h"
+#include "model_file.h"
+#include "model_json.h"
+#include "sha256.h"
+
+enum { PIECE = 4096 };                      // elements that are encoded at a time
+
+struct writer {
+    const struct clzi_graph *graph;
+    float *const *values;
+    enum clzi_dtype dtype;
+    const char *path;
+    const struct clz_log *log;
+};
+
+static enum clzi_dtype dtype_of(const struct writer *w, const struct clzi_param *p)
+{
+    return p->rank == 1 ? CLZI_F32 : w->dtype;
+}
+
+static void encode(uint8_t *to, float x, enum clzi_dtype dtype)
+{
+    const uint32_t bits = dtype == CLZI_F16 ? clzi_f16_from_float(x) : dtype == CLZI_BF16 ? clzi_bf16_from_float(x)
+                                                                                          : clzi_float_bits(x);
+    for (size_t i = 0; i < clzi_dtypes[dtype].size; i++) to[i] = (uint8_t)(bits >> 8 * i);
+}
+
+// ---- the data, in order, to a hash or a file ----
+
+typedef int sink(void *priv, const void *data, size_t size);
+
+static int to_hash(void *priv, const void *data, size_t size)
+{
+    clzi_sha256_update(priv, data, size);
+    return 0;
+}
+
+static int to_file(void *priv, const void *data, size_t size)
+{
+    return fwrite(data, 1, size, priv) == size ? 0 : -errno;
+}
+
+static int put_param(const struct writer *w, int param, sink *put, void *priv)
+{
+    const struct clzi_param *p = &w->graph->params[param];
+    const enum clzi_dtype dtype = dtype_of(w, p);
+    const int64_t count = clzi_param_count(p);
+    uint8_t piece[PIECE * 4];
+    int ret = 0;
+
+    for (int64_t at = 0; at < count && ret >= 0; at += PIECE) {
+        const int n = count - at < PIECE ? (int)(count - at) : PIECE;
+        for (int i = 0; i < n; i++) encode(piece + (size_t)i * clzi_dtypes[dtype].size, w->values[param][at + i], dtype);
+        ret = put(priv, piece, (size_t)n * clzi_dtypes[dtype].size);
+    }
+    return ret;
+}
+
+static int put_data(const struct writer *w, sink *put, void *priv)
+{
+    int ret = 0;
+
+    for (int vectors = 1; vectors >= 0; vectors--)
+        for (int i = 0; i < w->graph->param_count && ret >= 0; i++)
+            if ((w->graph->params[i].rank == 1) == vectors) ret = put_param(w, i, put, priv);
+    return ret;
+}
+
+// What a reader would refuse must not be written.
+static int check_values(const struct writer *w)
+{
+    for (int k = 0; k < w->graph->param_count; k++) {
+        const struct clzi_param *p = &w->graph->params[k];
+        const bool half = dtype_of(w, p) == CLZI_F16;
+        for (int64_t i = 0; i < clzi_param_count(p); i++)
+            if (!isfinite(w->values[k][i]) || (half && fabsf(w->values[k][i]) >= 65520))
+                return clzi_fail(w->log, -EDOM, "%s: not written: element %" PRId64 " of %s is %g%s", w->path, i, p->name,
+                                 w->values[k][i], isfinite(w->values[k][i]) ? ", more than half precision holds" : "");
+    }
+    return 0;
+}
+
+// ---- header ----
+
+static json_t *fact_to_json(const struct clzi_model_facts *facts, const struct clzi_fact *fact)
+{
+    const void *field = (const char *)facts + fact->offset;
+    char number[16], *text;
+    json_t *json;
+
+    switch (fact->type) {
+    case CLZI_FACT_TEXT: return json_string(field);
+    case CLZI_FACT_INT:
+        snprintf(number, sizeof number, "%d", *(const int *)field);
+        return json_string(number);
+    case CLZI_FACT_FLOAT: break;
+    }
+    text = clzi_number_to_text(*(const float *)field);
+    json = text ? json_string(text) : NULL;
+    free(text);
+    return json;
+}
+
+static json_t *metadata(const struct writer *w, const struct clzi_model_facts *facts)
+{
+    json_t *m = json_object();
+    char *graph = NULL;
+    int bad = clzi_graph_to_json(w->graph, &graph) < 0;
+
+    bad |= json_object_set_new(m, "format", json_string("pt")) < 0;
+    bad |= json_object_set_new(m, "colorize.format", json_string(CLZI_MODEL_FORMAT)) < 0;
+    for (const struct clzi_fact *fact = clzi_facts; fact->key; fact++) {
+        char key[64];
+        snprintf(key, sizeof key, "colorize.%s", fact->key);
+        bad |= json_object_set_new(m, key, fact_to_json(facts, fact)) < 0;
+    }
+    bad |= !graph || json_object_set_new(m, "colorize.graph", json_string(graph)) < 0;
+    free(graph);
+    if (!bad) return m;
+    json_decref(m);
+    return NULL;
+}
+
+static json_t *tensor(const struct writer *w, const struct clzi_param *p, int64_t *at)
+{
+    const enum clzi_dtype dtype = dtype_of(w, p);
+    const int64_t end = *at + clzi_param_count(p) * (int64_t)clzi_dtypes[dtype].size;
+    json_t *shape = json_array(), *t;
+
+    for (int i = 0; i < p->rank; i++) json_array_append_new(shape, json_integer(p->dims[i]));
+    t = json_pack("{s:s, s:o, s:[I,I]}", "dtype", clzi_dtypes[dtype].name, "shape", shape, "data_offsets", (json_int_t)*at,
+                  (json_int_t)end);
+    *at = end;
+    return t;
+}
+
+// The header with its padding and the length before it. NULL: no memory, or text in the facts that is not UTF-8.
+static char *header(const struct writer *w, const struct clzi_model_facts *facts, size_t *size)
+{
+    json_t *root = json_object();
+    int bad = json_object_set_new(root, "__metadata__", metadata(w, facts)) < 0;
+    char *json = NULL, *text = NULL;
+    int64_t at = 0;
+
+    for (int vectors = 1; vectors >= 0; vectors--)
+        for (int i = 0; i < w->graph->param_count; i++)
+            if ((w->graph->params[i].rank == 1) == vectors)
+                bad |= json_object_set_new(root, w->graph->params[i].name, tensor(w, &w->graph->params[i], &at)) < 0;
+    if (!bad) json = json_dumps(root, JSON_COMPACT);
+    json_decref(root);
+    if (json) {
+        const size_t length = strlen(json), padded = (8 + length + 63) / 64 * 64;
+        if ((text = malloc(padded))) {
+            for (int i = 0; i < 8; i++) text[i] = (char)((padded - 8) >> 8 * i);
+            memcpy(text + 8, json, length);
+            memset(text + 8 + length, ' ', padded - 8 - length);
+            *size = padded;
+        }
+    }
+    free(json);
+    return text;
+}
+
+// ---- the file ----
+
+// The folder's entry must be on the disk too before the file counts as written.
+static void sync_folder(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    char *folder = slash ? strndup(path, slash == path ? 1 : (size_t)(slash - path)) : strdup(".");
+    const int fd = folder ? open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+
+    free(folder);
+    if (fd < 0) return;
+    fsync(fd);
+    close(fd);
+}
+
+static int write_file(const struct writer *w, const char *temporary, const char *head, size_t head_size)
+{
+    FILE *f = fopen(temporary, "wbe");
+    int ret;
+
+    if (!f) return -errno;
+    ret = to_file(f, head, head_size);
+    if (ret >= 0) ret = put_data(w, to_file, f);
+    if (ret >= 0 && (fflush(f) || fsync(fileno(f)) < 0)) ret = -errno;
+    if (fclose(f) && ret >= 0) ret = -errno;
+    if (ret >= 0 && rename(temporary, w->path) < 0) ret = -errno;
+    if (ret < 0) unlink(temporary);
+    else sync_folder(w->path);
+    return ret;
+}
+
+int clzi_model_write(const char *path, const struct clzi_graph *graph, float *const *values, const struct clzi_model_facts *facts,
+                     enum clzi_dtype dtype, const struct clz_log *log)
+{
+    const struct writer w = { graph, values, dtype, path, log };
+    struct clzi_model_facts f = *facts;
+    struct clzi_sha256 hash;
+    char *temporary = NULL, *head = NULL;
+    size_t head_size = 0;
+    int ret;
+
+    if ((ret = check_values(&w)) < 0) return ret;
+    clzi_sha256_init(&hash);
+    put_data(&w, to_hash, &hash);
+    clzi_sha256_hex(&hash, f.sha256);
+    if (!(head = header(&w, &f, &head_size)) || asprintf(&temporary, "%s.tmp.%ld", path, (long)getpid()) < 0) {
+        free(head);
+        return clzi_fail(log, -ENOMEM, "%s: not written: out of memory, or a text in its metadata is not UTF-8", path);
+    }
+    if ((ret = write_file(&w, temporary, head, head_size)) < 0) clzi_fail(log, ret, "%s: not written: %s", path, strerror(-ret));
+    free(head);
+    free(temporary);
+    return ret;
+}
