@@ -64,6 +64,28 @@ static double l1(const struct clzt_loss_input *in, float weight, float *grad)
     return sum / all;
 }
 
+// mean over all elements of w (p - t)^2: smallest at the mean, where L1 is smallest at the median. Colours that the grey leaves open
+// (a coat: red or blue) are skewed towards grey, so the median is greyer than the mean.
+static double l2(const struct clzt_loss_input *in, float weight, float *grad)
+{
+    const long pixels = (long)in->h * in->w, all = 2 * pixels * in->n;
+    const float scale = 2 * weight / all;
+    double sum = 0;
+
+    for (int n = 0; n < in->n; n++) {
+        const long at = n * 2 * pixels;
+        const float *pa = in->pred + at, *pb = pa + pixels, *ta = in->target + at, *tb = ta + pixels;
+        float *ga = grad + at, *gb = ga + pixels;
+        for (long i = 0; i < pixels; i++) {
+            const float w = in->rarity ? rarity(in->rarity, ta[i], tb[i]) : 1, da = pa[i] - ta[i], db = pb[i] - tb[i];
+            sum += w * (da * da + db * db);
+            ga[i] += scale * w * da;
+            gb[i] += scale * w * db;
+        }
+    }
+    return sum / all;
+}
+
 // mean over pictures of |mean chroma of the prediction - mean chroma of the truth|, chroma = sqrt(a^2 + b^2 + eps): L1 alone is
 // smallest at the median, which is greyer than the truth; this asks for as much colour as the truth has, not for any hue.
 static double chroma(const struct clzt_loss_input *in, float weight, float *grad)
@@ -92,6 +114,7 @@ static double chroma(const struct clzt_loss_input *in, float weight, float *grad
 
 const struct clzt_loss clzt_losses[] = {
     { "l1",     "mean absolute error of ab / 110, weighted by rarity if rebalance > 0", l1 },
+    { "l2",     "mean square error of ab / 110, weighted likewise: less grey than l1", l2 },
     { "chroma", "difference of mean chroma, picture by picture: against greyness", chroma },
     { NULL, NULL, NULL }
 };
