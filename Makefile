@@ -91,7 +91,8 @@ $(sample): $(BUILD)/samples/colorize_ppm.o $(lib_static)
 test_objects = $(call objects,$(filter-out trainer/main.c,$(trainer)))
 test_programs = $(call programs,$(tests))
 # A test named oom* can make any allocation fail: malloc and its kin go through its __wrap_ functions.
-wrap = $(if $(findstring tests/oom,$(1)),-Wl,--wrap=malloc$(comma)--wrap=calloc$(comma)--wrap=realloc$(comma)--wrap=aligned_alloc$(comma)--wrap=posix_memalign$(comma)--wrap=strdup)
+wrap_flags = $(addprefix -Wl$(comma)--wrap=,malloc calloc realloc aligned_alloc posix_memalign strdup)
+wrap = $(if $(findstring tests/oom,$(1)),$(wrap_flags))
 comma := ,
 
 $(BUILD)/tests/%: $(BUILD)/tests/%.o $(test_objects) $(lib_static)
