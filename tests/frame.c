@@ -282,7 +282,7 @@ static void siting(void)
         for (int y = 0; y < 32; y++)
             for (int x = 0; x < W; x++) set(&in.f, 0, x, y, code_of(&in.f, 0.5));
         colour(&in, &in, SW, 8, ab, 1, CLZ_LUMA_COPY);
-        for (int x = 8; x < W / 2 - 8; x++) {
+        for (int x = 16; x < W / 2 - 16; x++) {                     // clear of windows that the border cuts
             const float want = (float)((2 * x + offset[s]) / 4 - 0.5);
             float uv[2];
             clzk_chroma_solve(CLZ_MATRIX_709, 0.5f, want, 0, uv);
