@@ -66,6 +66,7 @@ void clzt_progress_destroy(struct clzt_progress **progress)
 
 void clzt_progress_begin(struct clzt_progress *p, const char *phase, int64_t first, int64_t total, int per_unit)
 {
+    if (!p) return;
     clzt_progress_end(p);
     snprintf(p->phase, sizeof p->phase, "%s", phase);
     p->note[0] = 0;
@@ -153,9 +154,9 @@ void clzt_progress_clear(struct clzt_progress *p)
 
 void clzt_progress_end(struct clzt_progress *p)
 {
-    const double passed = now() - p->drawn;
+    const double passed = p ? now() - p->drawn : 0;
 
-    if (!p->running) return;
+    if (!p || !p->running) return;
     if (p->done > p->counted && passed > 0) smooth(&p->rate, (p->done - p->counted) / passed, exp(-passed / 10));
     p->running = false;
     draw(p);

@@ -23,7 +23,8 @@ struct clzt_progress;
 int clzt_progress_create(struct clzt_progress **progress, const struct clzt_progress_params *params);
 void clzt_progress_destroy(struct clzt_progress **progress);
 
-// first: where counting begins (a resumed run), total: where it ends, 0: not known. per_unit: pictures in a step, for
+// Begin and end take NULL: nothing is shown. first: where counting begins (a resumed run), total: where it ends, 0: not
+// known. per_unit: pictures in a step, for
 // the rate; 0: show units/s.
 void clzt_progress_begin(struct clzt_progress *progress, const char *phase, int64_t first, int64_t total, int per_unit);
 
