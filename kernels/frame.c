@@ -1,9 +1,11 @@
 // frame.c - frame -> L* and ab -> frame: tables, buffers, and the order in which the loops of frame_rows.h run over a picture.
 //
-// ab -> chroma. At the network's size a and b are fitted as straight lines of Y' in every small window, the lines' coefficients are
-// averaged over the windows that a pixel lies in (guided filter), enlarged bilinearly to the chroma grid and evaluated at the frame's
-// own Y' there. Then a table gives the U and V that have that a* and b* at that Y', and they are drawn towards grey, at constant Y', until the
-// colour is one that R'G'B' can show.
+// ab -> chroma. The network's picture is small and its colours are blurred across edges. At its own size first: a pixel takes the mean
+// colour of its neighbourhood, weighted by nearness, likeness of luma, and trust, which is small where luma changes (a joint
+// bilateral filter, Petschnigg 2004, with trust added: beside an edge the blur has reached both sides). Then a and b are fitted as
+// straight lines of Y' in small windows, the lines' coefficients are averaged over the windows that a pixel lies in (guided filter,
+// He 2010), enlarged bilinearly to the chroma grid and evaluated at the frame's own Y' there. Last a table gives the U and V that have
+// that a* and b* at that Y', and they are drawn towards grey, at constant Y', until the colour is one that R'G'B' can show.
 #include <errno.h>
 #include <stdbool.h>
 #include <stdlib.h>
@@ -14,10 +16,10 @@
 #include "nn.h"
 #include "threads.h"
 
-// RADIUS: windows of 9 x 9 pixels of the network's picture. The network blurs a colour edge over up to 8 of them; smaller windows that
-// lie within the blur see no edge of luma to put it right (off by more than a quarter: 12 of 16 pixels at 2, 5 at 4).
-enum { RADIUS = 4, TABLE_L = 4096 };
-static const float guided_eps = 0.02f * 0.02f;     // variance of Y' below which a window counts as flat
+// Windows of one pixel about each do for the guided filter, once the colours are sharp: larger ones carry colour over weak edges.
+enum { RADIUS = 1, REACH = 3, ROUGH = 2, TABLE_L = 4096 };
+static const float near_sigma = 1.5f, luma_range = 0.15f, rough_flat = 0.02f * 0.02f * 24;
+static const float guided_eps = 0.01f * 0.01f;     // variance of Y' below which a window counts as flat
 
 struct axis { int *first, taps; float *weight; };  // area average or enlargement along one side: [taps][n]
 
@@ -46,6 +48,8 @@ struct clzk_frame_plan {
     struct clzk_store store_uv, store_y;
     struct grid chroma, full;                      // full: luma's own grid, for luma=lstar
     float *inv_x, *inv_y;                          // 1 / pixels in the window around x, y
+    float *wide;                                   // [4][h][w + 2 REACH] Y', a, b, trust; the edges repeated
+    float near[REACH + 1];                         // weight of a neighbour by distance along one side
     float *sums, *lines, *coef;                    // [h][6][w], [h][4][w], [h][w+1][4]
     struct worker *workers;
 };
@@ -314,12 +318,14 @@ int clzk_frame_plan_create(struct clzk_frame_plan **plan, const struct clz_frame
     p->luma_of = luma == CLZ_LUMA_LSTAR ? calloc(cells, sizeof *p->luma_of) : NULL;
     p->inv_x = inverse_counts(w);
     p->inv_y = inverse_counts(h);
+    p->wide = malloc((size_t)h * 4 * (w + 2 * REACH) * sizeof(float));
+    for (int i = 0; i <= REACH; i++) p->near[i] = expf(-(float)(i * i) / (2 * near_sigma * near_sigma));
     p->sums = malloc((size_t)h * 6 * w * sizeof(float));
     p->lines = malloc((size_t)h * 4 * w * sizeof(float));
     p->coef = malloc((size_t)h * 4 * (w + 1) * sizeof(float));
     p->workers = calloc(p->threads, sizeof *p->workers);
-    if (!p->l_of_luma || !p->uv || (luma == CLZ_LUMA_LSTAR && !p->luma_of) || !p->inv_x || !p->inv_y || !p->sums || !p->lines ||
-        !p->coef || !p->workers)
+    if (!p->l_of_luma || !p->uv || (luma == CLZ_LUMA_LSTAR && !p->luma_of) || !p->inv_x || !p->inv_y || !p->wide || !p->sums ||
+        !p->lines || !p->coef || !p->workers)
         goto fail;
     for (int i = 0; i < p->threads; i++)
         if ((ret = worker_create(&p->workers[i], p)) < 0) goto fail;
@@ -355,6 +361,7 @@ void clzk_frame_plan_destroy(struct clzk_frame_plan **plan)
     free(p->luma_of);
     free(p->inv_x);
     free(p->inv_y);
+    free(p->wide);
     free(p->sums);
     free(p->lines);
     free(p->coef);
@@ -410,6 +417,51 @@ static void add_rows(const struct clzk_frame_plan *p, float *sum, const float *p
     for (int i = low + 1; i <= high; i++) p->rows->add(sum, planes + (size_t)i * n, n);
 }
 
+// Row r of plane 0 Y', 1 a, 2 b, 3 trust; rows beyond the picture are its first or last.
+static float *wide_row(const struct clzk_frame_plan *p, int plane, int r)
+{
+    const int row = r < 0 ? 0 : r < p->h ? r : p->h - 1;
+    return p->wide + ((size_t)plane * p->h + row) * (p->w + 2 * REACH) + REACH;
+}
+
+static void repeat_edges(const struct clzk_frame_plan *p, float *row)
+{
+    for (int i = 1; i <= REACH; i++) row[-i] = row[0], row[p->w - 1 + i] = row[p->w - 1];
+}
+
+static void widen(const struct clzk_frame_plan *p, int plane, int r, const float *from, float gain)
+{
+    float *to = wide_row(p, plane, r);
+
+    for (int i = 0; i < p->w; i++) to[i] = from[i] * gain;
+    repeat_edges(p, to);
+}
+
+static void trust(const struct clzk_frame_plan *p, int r)
+{
+    float *to = wide_row(p, 3, r);
+
+    fill(to, 0, p->w);
+    for (int dy = -ROUGH; dy <= ROUGH; dy++)
+        for (int dx = -ROUGH; dx <= ROUGH; dx++)
+            if (dx || dy) p->rows->rough(to, wide_row(p, 0, r), wide_row(p, 0, r + dy) + dx, p->w);
+    p->rows->trust(to, rough_flat, p->w);
+    repeat_edges(p, to);
+}
+
+// Row r with sharp colours, to k->a and k->b.
+static void sharpen(const struct clzk_frame_plan *p, struct worker *k, int r)
+{
+    const size_t plane = (size_t)p->h * (p->w + 2 * REACH);
+
+    fill(k->sums, 0, 3 * p->w);
+    for (int dy = -REACH; dy <= REACH; dy++)
+        for (int dx = -REACH; dx <= REACH; dx++)
+            p->rows->gather(k->sums, wide_row(p, 0, r), wide_row(p, 0, r + dy) + dx, plane, p->near[abs(dx)] * p->near[abs(dy)],
+                            1 / luma_range, p->w);
+    p->rows->settle(k->a, k->b, k->sums, p->w);
+}
+
 // Coefficients of a and b as lines of Y', for every pixel of the network's picture.
 static void guide(struct clzk_frame_plan *p, const float *y, const float *ab, float gain)
 {
@@ -420,8 +472,15 @@ static void guide(struct clzk_frame_plan *p, const float *y, const float *ab, fl
         struct worker *k = &p->workers[clzk_thread()];
 #pragma omp for schedule(static)
         for (int r = 0; r < p->h; r++) {
-            const float *a = ab + (size_t)r * p->w;
-            for (int i = 0; i < p->w; i++) k->a[i] = a[i] * gain, k->b[i] = a[pixels + i] * gain;
+            widen(p, 0, r, y + (size_t)r * p->w, 1);
+            widen(p, 1, r, ab + (size_t)r * p->w, gain);
+            widen(p, 2, r, ab + pixels + (size_t)r * p->w, gain);
+        }
+#pragma omp for schedule(static)
+        for (int r = 0; r < p->h; r++) trust(p, r);
+#pragma omp for schedule(static)
+        for (int r = 0; r < p->h; r++) {
+            sharpen(p, k, r);
             p->rows->products(k->sums, y + (size_t)r * p->w, k->a, k->b, p->w);
             boxes(p, k, p->sums + (size_t)r * 6 * p->w, k->sums, 6);
         }

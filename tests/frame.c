@@ -282,7 +282,7 @@ static void siting(void)
         for (int y = 0; y < 32; y++)
             for (int x = 0; x < W; x++) set(&in.f, 0, x, y, code_of(&in.f, 0.5));
         colour(&in, &in, SW, 8, ab, 1, CLZ_LUMA_COPY);
-        for (int x = 16; x < W / 2 - 16; x++) {                     // clear of windows that the border cuts
+        for (int x = 8; x < W / 2 - 8; x++) {
             const float want = (float)((2 * x + offset[s]) / 4 - 0.5);
             float uv[2];
             clzk_chroma_solve(CLZ_MATRIX_709, 0.5f, want, 0, uv);
@@ -322,9 +322,84 @@ static void threads(void)
     clzk_set_threads(2);
 }
 
-int main(void)
+// ---- a picture to look at: `frame picture OUT.ppm`, from top to bottom the scene, bilinear enlargement of its small colours, ours ----
+
+enum { SCENE_W = 480, SCENE_H = 200, SMALL_W = 96, SMALL_H = 40 };
+
+// Y', a*, b* of a scene with round, thin, slanted and textured things before a sky.
+static void scene(int x, int y, float *luma, float ab[2])
+{
+    static const struct { float luma, a, b; } sky = { 0.7f, -4, -24 }, ball = { 0.35f, 55, 40 }, grass = { 0.45f, -35, 38 },
+                                              pole = { 0.2f, 8, 14 }, sun = { 0.87f, 2, 45 };
+    const float dx = x - 120.f, dy = y - 95.f, sx = x - 390.f, sy = y - 45.f;
+    float l = sky.luma + 0.0006f * y, a = sky.a, b = sky.b;
+
+    if (sx * sx + sy * sy < 24 * 24) l = sun.luma, a = sun.a, b = sun.b;
+    if (y > 140 + 12 * sin(x * 0.05) + 6 * sin(x * 0.9)) l = grass.luma + 0.08f * (float)sin(x * 1.3 + y), a = grass.a, b = grass.b;
+    if (abs(x - 250 - (y - 100) / 6) < 3 || (y > 60 && (x + y) % 45 < 4 && x > 270 && x < 345 && y < 130)) l = pole.luma, a = pole.a, b = pole.b;
+    if (dx * dx + dy * dy < 60 * 60) l = ball.luma + 0.15f * -dx / 60, a = ball.a, b = ball.b;
+    *luma = l, ab[0] = a, ab[1] = b;
+}
+
+static void put_pixel(FILE *file, float y, const float ab[2])
+{
+    const struct clzk_luma_weights k = CLZK_LUMA_709;
+    float uv[2], rgb[3];
+
+    clzk_chroma_solve(CLZ_MATRIX_709, y, ab[0], ab[1], uv);
+    rgb[0] = y + 2 * (1 - k.kr) * uv[1];
+    rgb[2] = y + 2 * (1 - k.kb) * uv[0];
+    rgb[1] = (y - k.kr * rgb[0] - k.kb * rgb[2]) / (1 - k.kr - k.kb);
+    for (int i = 0; i < 3; i++) fputc((int)(fminf(1, fmaxf(0, rgb[i])) * 255 + 0.5f), file);
+}
+
+// A small plane of colours at (x, y) of the scene, between its pixels.
+static float between(const float *small, int x, int y)
+{
+    const float fx = fminf(SMALL_W - 1, fmaxf(0, (x + 0.5f) * SMALL_W / SCENE_W - 0.5f));
+    const float fy = fminf(SMALL_H - 1, fmaxf(0, (y + 0.5f) * SMALL_H / SCENE_H - 0.5f));
+    const int ix = fx < SMALL_W - 2 ? (int)fx : SMALL_W - 2, iy = fy < SMALL_H - 2 ? (int)fy : SMALL_H - 2;
+    const float *p = small + iy * SMALL_W + ix, tx = fx - ix, ty = fy - iy;
+    return (1 - ty) * ((1 - tx) * p[0] + tx * p[1]) + ty * ((1 - tx) * p[SMALL_W] + tx * p[SMALL_W + 1]);
+}
+
+static int draw(const char *path)
+{
+    enum { CELL = SCENE_W / SMALL_W, REACH = 1 };               // colours of a network that blurs by a pixel
+    static float small[2 * SMALL_W * SMALL_H];
+    struct picture in = picture_new("yuv444p", SCENE_W, SCENE_H, false), out = picture_new("yuv444p", SCENE_W, SCENE_H, false);
+    FILE *file = fopen(path, "wb");
+    float luma, ab[2], rgb[3];
+
+    if (!file) return 1;
+    for (int i = 0; i < SMALL_W * SMALL_H; i++)
+        for (int k = 0; k < (2 * REACH + 1) * (2 * REACH + 1) * CELL * CELL; k++) {
+            const int side = (2 * REACH + 1) * CELL, x = (i % SMALL_W - REACH) * CELL + k % side, y = (i / SMALL_W - REACH) * CELL + k / side;
+            scene(x < 0 ? 0 : x < SCENE_W ? x : SCENE_W - 1, y < 0 ? 0 : y < SCENE_H ? y : SCENE_H - 1, &luma, ab);
+            small[i] += ab[0] / (side * side), small[SMALL_W * SMALL_H + i] += ab[1] / (side * side);
+        }
+    fprintf(file, "P6 %d %d 255\n", SCENE_W, 3 * SCENE_H);
+    for (int what = 0; what < 2; what++)
+        for (int i = 0; i < SCENE_W * SCENE_H; i++) {
+            const int x = i % SCENE_W, y = i / SCENE_W;
+            scene(x, y, &luma, ab);
+            set(&in.f, 0, x, y, code_of(&in.f, luma));
+            if (what) ab[0] = between(small, x, y), ab[1] = between(small + SMALL_W * SMALL_H, x, y);
+            put_pixel(file, luma, ab);
+        }
+    colour(&in, &out, SMALL_W, SMALL_H, small, 1, CLZ_LUMA_COPY);
+    for (int i = 0; i < SCENE_W * SCENE_H; i++) {
+        decode(&out.f, i % SCENE_W, i / SCENE_W, rgb);
+        for (int c = 0; c < 3; c++) fputc((int)(fminf(1, fmaxf(0, rgb[c])) * 255 + 0.5f), file);
+    }
+    picture_free(&in), picture_free(&out);
+    return fclose(file) != 0;
+}
+
+int main(int argc, char **argv)
 {
     static const char *const formats[] = { "yuv444p", "yuv444p10", "yuv444p16", "yuv420p", "nv12" };
+    if (argc == 3 && !strcmp(argv[1], "picture")) return draw(argv[2]);
     solver();
     for (size_t i = 0; i < sizeof formats / sizeof *formats; i++)
         for (int m = CLZ_MATRIX_601; m <= CLZ_MATRIX_2020; m++) constant(formats[i], i & 1 ? CLZ_RANGE_FULL : CLZ_RANGE_LIMITED, m);
