@@ -59,11 +59,7 @@ int clzi_graph_copy(struct clzi_graph **out, const struct clzi_graph *g)
 
 int clzi_graph_channels(const struct clzi_graph *g, int node)
 {
-    struct clzi_shape in[CLZI_MAX_IN] = {{0}}, out = {0};
-    const struct clzi_node *n = &g->nodes[node];
-
-    for (int i = 0; i < n->in_count; i++) in[i].c = clzi_graph_channels(g, n->in[i]);
-    return clzi_ops[n->op].shape(n, in, &out) < 0 ? -EINVAL : out.c;
+    return g->nodes[node].out_channels;
 }
 
 static bool attrs_in_range(const struct clzi_node *node)
@@ -124,6 +120,7 @@ int clzi_graph_add_node(struct clzi_graph *g, const struct clzi_node *node)
     n = &g->nodes[g->node_count];
     *n = *node;
     n->w_count = count;
+    n->out_channels = out.c;
     for (int i = 0; i < count; i++) {
         char suffix[CLZI_NAME_SIZE];
         strcpy(suffix, p[i].name);

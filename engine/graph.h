@@ -50,6 +50,7 @@ struct clzi_node {
     int in[CLZI_MAX_IN], in_count;          // indices of earlier nodes
     struct clzi_attr attr;
     int w[CLZI_MAX_W], w_count;             // indices of its parameters, in the order given in ops.def
+    int out_channels;                       // of its output; set when it is added
 };
 
 // A named tensor of numbers that belongs to a node. Dense, C order: conv [out,in,k,k], convt [in,out,k,k], vectors [c].

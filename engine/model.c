@@ -20,7 +20,6 @@
 #include "sha256.h"
 
 enum {
-    MAX_HEADER   = 1 << 20,
     MAX_INFO     = 64 << 10,                // bytes of a metadata value other than the graph
     MAX_INFOS    = 256,
     CHUNK        = 64 << 10,                // data is read in pieces of this size
@@ -112,15 +111,16 @@ static int read_header(const struct source *s, json_t **root, uint64_t *data)
         return clzi_fail(s->log, -EBADMSG, "%s: %" PRIu64 " bytes, too short for a model", s->name, s->size);
     if ((ret = fetch(s, 0, head, sizeof head)) < 0 || (ret = not_a_model(s, head)) < 0) return ret;
     size = u64le(head);
-    if (size > MAX_HEADER)
-        return clzi_fail(s->log, -EBADMSG, "%s: header length %" PRIu64 ", at most %d: not a model?", s->name, size, MAX_HEADER);
+    if (size > CLZI_MAX_HEADER)
+        return clzi_fail(s->log, -EBADMSG, "%s: header length %" PRIu64 ", at most %d: not a model?", s->name, size, CLZI_MAX_HEADER);
     if (size > s->size - 8)
         return clzi_fail(s->log, -EBADMSG, "%s: header length %" PRIu64 ", but the file has %" PRIu64 " bytes: cut off?", s->name,
                          size, s->size);
     if (head[8] != '{') return clzi_fail(s->log, -EBADMSG, "%s: header does not begin with '{': not a safetensors file", s->name);
     if (!(text = malloc(size))) return -ENOMEM;
-    if ((ret = fetch(s, 8, text, size)) >= 0 && !(*root = clzi_json_parse(text, size, 2 + 3 * CLZI_MAX_PARAMS, &why)))
-        ret = clzi_fail(s->log, -EBADMSG, "%s: header: %s", s->name, why.text);
+    if ((ret = fetch(s, 8, text, size)) >= 0 &&
+        (ret = clzi_json_parse(root, text, size, 2 + 3 * CLZI_MAX_PARAMS, &why)) == -EBADMSG)
+        clzi_fail(s->log, ret, "%s: header: %s", s->name, why.text);
     free(text);
     *data = 8 + size;
     return ret;
@@ -187,21 +187,39 @@ static int read_fact(const struct source *s, struct clz_model *m, const struct c
     return 0;
 }
 
+static double number_of(const struct clzi_model_facts *facts, const struct clzi_fact *fact)
+{
+    const void *field = (const char *)facts + fact->offset;
+    return fact->type == CLZI_FACT_INT ? (double)*(const int *)field : (double)*(const float *)field;
+}
+
+int clzi_facts_check(const struct clzi_model_facts *f, const struct clzi_graph *graph, int code, const char *name,
+                     const struct clz_log *log)
+{
+    const int stride = clzi_graph_stride(graph);
+
+    for (const struct clzi_fact *fact = clzi_facts; fact->key; fact++)
+        if (fact->type != CLZI_FACT_TEXT && !(number_of(f, fact) >= fact->min && number_of(f, fact) <= fact->max))
+            return clzi_fail(log, code, "%s: colorize.%s is %g, expected %g to %g", name, fact->key, number_of(f, fact), fact->min,
+                             fact->max);
+    if (strcmp(f->input, "luma") && strcmp(f->input, "lstar"))
+        return clzi_fail(log, code, "%s: colorize.input is %s, expected luma or lstar", name, clzi_printable(f->input).text);
+    if (stride == -ENOMEM) return stride;
+    if (stride < 0) return clzi_fail(log, code, "%s: the graph makes a picture more than 4096 times smaller or larger", name);
+    if (f->stride % stride)
+        return clzi_fail(log, code, "%s: colorize.stride is %d, the graph needs a multiple of %d", name, f->stride, stride);
+    return 0;
+}
+
 static int read_facts(const struct source *s, struct clz_model *m)
 {
-    const struct clzi_model_facts *f = &m->facts;
-    int ret, stride;
+    int ret;
 
     for (const struct clzi_fact *fact = clzi_facts; fact->key; fact++)
         if ((ret = read_fact(s, m, fact)) < 0) return ret;
-    if (strcmp(f->input, "luma") && strcmp(f->input, "lstar"))
-        return clzi_fail(s->log, -EBADMSG, "%s: colorize.input is %s, expected luma or lstar", s->name, clzi_printable(f->input).text);
-    if (strspn(f->sha256, "0123456789abcdef") != 64)
+    if (strspn(m->facts.sha256, "0123456789abcdef") != 64)
         return clzi_fail(s->log, -EBADMSG, "%s: colorize.sha256 is not 64 hexadecimal digits", s->name);
-    stride = clzi_graph_stride(m->graph);
-    if (stride < 1 || f->stride % stride)
-        return clzi_fail(s->log, -EBADMSG, "%s: colorize.stride is %d, the graph needs a multiple of %d", s->name, f->stride, stride);
-    return 0;
+    return clzi_facts_check(&m->facts, m->graph, -EBADMSG, s->name, s->log);
 }
 
 // ---- tensors ----
@@ -323,10 +341,18 @@ static float decode(const uint8_t *p, enum clzi_dtype dtype)
     return clzi_bits_float(half | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24);
 }
 
+bool clzi_param_is_variance(const struct clzi_param *p)
+{
+    static const char suffix[] = ".running_var";
+    const size_t length = strlen(p->name), size = sizeof suffix - 1;
+
+    return p->buffer && length > size && !strcmp(p->name + length - size, suffix);
+}
+
 static int read_values(const struct source *s, uint64_t data, const struct tensor *t, struct clzi_sha256 *hash, uint8_t *chunk)
 {
-    const size_t size = clzi_dtypes[t->dtype].size, suffix = strlen(".running_var"), length = strlen(t->param->name);
-    const bool variance = t->param->buffer && length > suffix && !strcmp(t->param->name + length - suffix, ".running_var");
+    const size_t size = clzi_dtypes[t->dtype].size;
+    const bool variance = clzi_param_is_variance(t->param);
     float *to = t->values;
     int ret;
 
@@ -376,7 +402,7 @@ static int read_model(struct clz_model **out, const struct source *s)
     struct tensor *tensors = NULL;
     json_t *root = NULL;
     const char *text;
-    uint64_t data;
+    uint64_t data = 0;
     int ret = -ENOMEM;
 
     *out = NULL;

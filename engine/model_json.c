@@ -42,22 +42,21 @@ static bool brackets_bounded(const char *text, size_t size, int containers)
     return true;
 }
 
-json_t *clzi_json_parse(const char *text, size_t size, int containers, struct clzi_printable *why)
+int clzi_json_parse(json_t **root, const char *text, size_t size, int containers, struct clzi_printable *why)
 {
+    char place[JSON_ERROR_TEXT_LENGTH + 32];
     json_error_t error;
-    json_t *root;
 
+    *root = NULL;
     if (!brackets_bounded(text, size, containers)) {
         *why = clzi_printable("too many or too deep objects and arrays");
-        return NULL;
+        return -EBADMSG;
     }
-    root = json_loadb(text, size, JSON_REJECT_DUPLICATES, &error);
-    if (!root) {
-        char place[JSON_ERROR_TEXT_LENGTH + 32];
-        snprintf(place, sizeof place, "byte %d: %s", error.position, error.text);
-        *why = clzi_printable(place);
-    }
-    return root;
+    if ((*root = json_loadb(text, size, JSON_REJECT_DUPLICATES, &error))) return 0;
+    if (json_error_code(&error) == json_error_out_of_memory) return -ENOMEM;
+    snprintf(place, sizeof place, "byte %d: %s", error.position, error.text);
+    *why = clzi_printable(place);
+    return -EBADMSG;
 }
 
 // The double whose shortest decimal form is also that of x: 1e-5, not 9.9999997473787516e-06.
@@ -259,8 +258,8 @@ int clzi_graph_from_json(struct clzi_graph **out, const char *json, size_t size,
     int ret;
 
     *out = NULL;
-    if (!(nodes = clzi_json_parse(json, size, 1 + 2 * CLZI_MAX_NODES, &why)))
-        return clzi_fail(log, -EBADMSG, "%s: graph: %s", name, why.text);
+    if ((ret = clzi_json_parse(&nodes, json, size, 1 + 2 * CLZI_MAX_NODES, &why)) < 0)
+        return ret == -EBADMSG ? clzi_fail(log, ret, "%s: graph: %s", name, why.text) : ret;
     if ((ret = clzi_graph_create(&r.graph)) < 0) goto fail;
     if (!json_is_array(nodes)) {
         ret = clzi_fail(log, -EBADMSG, "%s: graph: should be an array of nodes", name);

@@ -9,8 +9,8 @@ struct clzi_printable { char text[64]; };
 struct clzi_printable clzi_printable(const char *s);
 
 // Parses text after a look at its brackets: at most `containers` objects and arrays (each costs jansson a hundred bytes and
-// more) and three levels. Duplicate keys are errors. NULL: *why says what is wrong, and where.
-json_t *clzi_json_parse(const char *text, size_t size, int containers, struct clzi_printable *why);
+// more) and three levels. Duplicate keys are errors. -EBADMSG: *why says what is wrong, and where; -ENOMEM.
+int clzi_json_parse(json_t **root, const char *text, size_t size, int containers, struct clzi_printable *why);
 
 // A number in the fewest digits that give the same float again; always with a point, whatever the locale. To be freed; NULL: no memory.
 char *clzi_number_to_text(float x);

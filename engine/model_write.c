@@ -82,15 +82,26 @@ static int put_data(const struct writer *w, sink *put, void *priv)
 }
 
 // What a reader would refuse must not be written.
+static const char *refused(float x, enum clzi_dtype dtype, bool variance)
+{
+    if (!isfinite(x)) return "";
+    if (variance && x < 0) return ", a negative variance";
+    if (dtype == CLZI_F16 && !isfinite(clzi_f16_to_float(clzi_f16_from_float(x)))) return ", more than f16 holds";
+    if (dtype == CLZI_BF16 && !isfinite(clzi_bf16_to_float(clzi_bf16_from_float(x)))) return ", more than bf16 holds";
+    return NULL;
+}
+
 static int check_values(const struct writer *w)
 {
     for (int k = 0; k < w->graph->param_count; k++) {
         const struct clzi_param *p = &w->graph->params[k];
-        const bool half = dtype_of(w, p) == CLZI_F16;
-        for (int64_t i = 0; i < clzi_param_count(p); i++)
-            if (!isfinite(w->values[k][i]) || (half && fabsf(w->values[k][i]) >= 65520))
+        const bool variance = clzi_param_is_variance(p);
+        for (int64_t i = 0; i < clzi_param_count(p); i++) {
+            const char *why = refused(w->values[k][i], dtype_of(w, p), variance);
+            if (why)
                 return clzi_fail(w->log, -EDOM, "%s: not written: element %" PRId64 " of %s is %g%s", w->path, i, p->name,
-                                 w->values[k][i], isfinite(w->values[k][i]) ? ", more than half precision holds" : "");
+                                 w->values[k][i], why);
+        }
     }
     return 0;
 }
@@ -142,7 +153,11 @@ static json_t *tensor(const struct writer *w, const struct clzi_param *p, int64_
     const int64_t end = *at + clzi_param_count(p) * (int64_t)clzi_dtypes[dtype].size;
     json_t *shape = json_array(), *t;
 
-    for (int i = 0; i < p->rank; i++) json_array_append_new(shape, json_integer(p->dims[i]));
+    for (int i = 0; i < p->rank; i++)
+        if (json_array_append_new(shape, json_integer(p->dims[i])) < 0) {
+            json_decref(shape);
+            return NULL;
+        }
     t = json_pack("{s:s, s:o, s:[I,I]}", "dtype", clzi_dtypes[dtype].name, "shape", shape, "data_offsets", (json_int_t)*at,
                   (json_int_t)end);
     *at = end;
@@ -217,11 +232,16 @@ int clzi_model_write(const char *path, const struct clzi_graph *graph, float *co
     size_t head_size = 0;
     int ret;
 
-    if ((ret = check_values(&w)) < 0) return ret;
+    if ((ret = clzi_facts_check(facts, graph, -EINVAL, path, log)) < 0 || (ret = check_values(&w)) < 0) return ret;
     clzi_sha256_init(&hash);
     put_data(&w, to_hash, &hash);
     clzi_sha256_hex(&hash, f.sha256);
-    if (!(head = header(&w, &f, &head_size)) || asprintf(&temporary, "%s.tmp.%ld", path, (long)getpid()) < 0) {
+    head = header(&w, &f, &head_size);
+    if (head_size > 8 + CLZI_MAX_HEADER) {
+        free(head);
+        return clzi_fail(log, -EINVAL, "%s: not written: a header of %zu bytes, at most %d", path, head_size - 8, CLZI_MAX_HEADER);
+    }
+    if (!head || asprintf(&temporary, "%s.tmp.%ld", path, (long)getpid()) < 0) {
         free(head);
         return clzi_fail(log, -ENOMEM, "%s: not written: out of memory, or a text in its metadata is not UTF-8", path);
     }

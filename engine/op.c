@@ -116,6 +116,7 @@ static int pool_shape(const struct clzi_node *node, const struct clzi_shape *in,
 static int convt_shape(const struct clzi_node *node, const struct clzi_shape *in, struct clzi_shape *out)
 {
     const struct clzi_attr *a = &node->attr;
+    if (in[0].h > CLZ_MAX_SIZE || in[0].w > CLZ_MAX_SIZE) return -EINVAL;
     const int h = in[0].h ? (in[0].h - 1) * a->stride - 2 * a->pad + a->k : 0;
     const int w = in[0].w ? (in[0].w - 1) * a->stride - 2 * a->pad + a->k : 0;
     if (a->pad >= a->k || (in[0].h && (h < 1 || w < 1))) return -EINVAL;

@@ -26,12 +26,47 @@ struct clzi_pipeline {
     char describe[64];
 };
 
+static int round_to(double length, int stride)
+{
+    const int n = (int)(length / stride + 0.5);
+    return (n < 1 ? 1 : n) * stride;
+}
+
+void clzi_working_size(int width, int height, int size, int stride, int *w, int *h)
+{
+    const double shorter = width < height ? width : height, most = 8.0 * size;      // a 1x8192 picture stays bounded
+    const double long_side = size * ((width < height ? height : width) / shorter);
+    const int a = round_to(size, stride), b = round_to(long_side < most ? long_side : most, stride);
+    *w = width < height ? a : b;
+    *h = width < height ? b : a;
+}
+
+// The loader takes any graph; a stream needs one that makes two channels from one, of the picture's size.
+static int check_graph(const struct clzi_pipeline *p, int w, int h)
+{
+    const struct clzi_graph *g = p->model->graph;
+    const char *path = p->model->path;
+    struct clzi_shape *shapes, answer;
+    int ret;
+
+    if (clzi_graph_channels(g, g->input) != 1)
+        return clzi_fail(p->log, -EBADMSG, "%s: takes %d channels, should take 1, the lightness", path, clzi_graph_channels(g, g->input));
+    if (!(shapes = calloc((size_t)g->node_count, sizeof *shapes))) return -ENOMEM;
+    ret = clzi_graph_shapes(g, (struct clzi_shape){ 1, 1, h, w }, shapes, NULL);
+    answer = shapes[g->output];
+    free(shapes);
+    if (ret < 0) return clzi_fail(p->log, -EBADMSG, "%s: a picture of %dx%d does not pass through its graph", path, w, h);
+    if (answer.c == 2 && answer.h == h && answer.w == w) return 0;
+    return clzi_fail(p->log, -EBADMSG, "%s: answers %dx%dx%d for a picture of %dx%d, should be 2x%dx%d", path, answer.c, answer.h,
+                     answer.w, w, h, h, w);
+}
+
 int clzi_pipeline_create(struct clzi_pipeline **out, struct clz_model *model, struct clzi_device *dev,
                          const struct clzi_pipeline_params *params)
 {
     struct clzi_pipeline *p = calloc(1, sizeof *p);
     float **values = NULL;
-    int ret;
+    int ret, w, h;
 
     *out = NULL;
     if (!p) return -ENOMEM;
@@ -40,7 +75,8 @@ int clzi_pipeline_create(struct clzi_pipeline **out, struct clz_model *model, st
     p->params = *params;
     p->log = &clzi_device_base(dev)->log;
     if (!p->params.size) p->params.size = model->facts.size;
-    ret = clzi_graph_fuse(model->graph, model->values, &p->graph, &values);
+    clzi_working_size(1, 1, p->params.size, model->facts.stride, &w, &h);
+    if ((ret = check_graph(p, w, h)) >= 0) ret = clzi_graph_fuse(model->graph, model->values, &p->graph, &values);
     if (ret >= 0) ret = clzi_weights_create(&p->weights, dev, p->graph, values, false);
     for (int i = 0; values && i < p->graph->param_count; i++) free(values[i]);
     free(values);
@@ -73,21 +109,6 @@ void clzi_pipeline_destroy(struct clzi_pipeline **pipeline)
     free(p);
 }
 
-static int round_to(double length, int stride)
-{
-    const int n = (int)(length / stride + 0.5);
-    return (n < 1 ? 1 : n) * stride;
-}
-
-void clzi_working_size(int width, int height, int size, int stride, int *w, int *h)
-{
-    const double shorter = width < height ? width : height, most = 8.0 * size;      // a 1x8192 picture stays bounded
-    const double long_side = size * ((width < height ? height : width) / shorter);
-    const int a = round_to(size, stride), b = round_to(long_side < most ? long_side : most, stride);
-    *w = width < height ? a : b;
-    *h = width < height ? b : a;
-}
-
 static bool same_geometry(const struct clz_frame *a, const struct clz_frame *b)
 {
     return a->format == b->format && a->width == b->width && a->height == b->height && a->range == b->range &&
@@ -110,18 +131,11 @@ static int plan_network(struct clzi_pipeline *p)
 
 static int plan(struct clzi_pipeline *p, const struct clz_frame *in, const struct clz_frame *out)
 {
-    struct clzi_shape answer;
     int ret;
 
     forget_geometry(p);
     clzi_working_size(in->width, in->height, p->params.size, p->model->facts.stride, &p->w, &p->h);
-    if ((ret = plan_network(p)) < 0) goto fail;
-    answer = clzi_exec_output_shape(p->exec);
-    if (answer.c != 2 || answer.h != p->h || answer.w != p->w) {
-        ret = clzi_fail(p->log, -EBADMSG, "%s: answers %dx%dx%d for a picture of %dx%d, should be 2x%dx%d", p->model->path,
-                        answer.c, answer.h, answer.w, p->w, p->h, p->h, p->w);
-        goto fail;
-    }
+    if ((ret = check_graph(p, p->w, p->h)) < 0 || (ret = plan_network(p)) < 0) goto fail;
     p->y = malloc(sizeof *p->y * p->run * p->h * p->w);
     p->l = malloc(sizeof *p->l * p->run * p->h * p->w);
     p->ab = malloc(sizeof *p->ab * p->run * p->h * p->w * 2);
