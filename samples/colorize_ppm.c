@@ -1,0 +1,121 @@
+// colorize_ppm.c - the library in a hundred lines: colours one picture.
+//
+//     colorize_ppm MODEL IN.pgm OUT.ppm
+//     cc colorize_ppm.c $(pkg-config --cflags --libs colorize) -o colorize_ppm
+//
+// IN is binary PGM (P5) or PPM (P6; its own colour is forgotten) of 8 bits. The picture is laid out as full-range yuv444p of
+// BT.601, the library fills in U and V, and the three planes become R, G, B. A film goes the same way, frame by frame: see
+// the loop at the head of colorize.h.
+#include <ctype.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "colorize.h"
+
+struct picture { int width, height; uint8_t *y, *u, *v; };       // one block of memory, at y
+
+static void print_message(void *priv, enum clz_log_level level, const char *msg)
+{
+    fprintf(stderr, "colorize_ppm: %s\n", msg);
+    if (level == CLZ_LOG_ERROR) *(int *)priv = 1;
+}
+
+// One number of the head, after white space and # comments. -1: none, or larger than most.
+static int number(FILE *file, int most)
+{
+    int c, value = 0, digits = 0;
+
+    while ((c = getc(file)) == '#' || isspace(c))
+        if (c == '#') while ((c = getc(file)) != '\n' && c != EOF);
+    for (; isdigit(c) && value <= most; c = getc(file), digits++) value = 10 * value + c - '0';
+    return digits && value <= most && isspace(c) ? value : -1;   // one white space ends it, the last one ends the head
+}
+
+// Returns NULL, or what is wrong.
+static const char *read_picture(struct picture *p, const char *path)
+{
+    const char *wrong = NULL;
+    FILE *file = fopen(path, "rb");
+    int kind, channels;
+    size_t n;
+
+    if (!file) return strerror(errno);
+    if (getc(file) != 'P' || ((kind = getc(file)) != '5' && kind != '6')) wrong = "neither binary PGM (P5) nor PPM (P6)";
+    else if ((p->width = number(file, CLZ_MAX_SIZE)) < 1 || (p->height = number(file, CLZ_MAX_SIZE)) < 1) wrong = "bad size";
+    else if (number(file, 255) != 255) wrong = "not 8 bits a sample";
+    else if (!(p->y = malloc(3 * (n = (size_t)p->width * p->height)))) wrong = "out of memory";
+    else if (fread(p->y, channels = kind == '6' ? 3 : 1, n, file) != n) wrong = ferror(file) ? strerror(errno) : "it ends too early";
+    else {
+        p->u = p->y + n;
+        p->v = p->u + n;
+        for (size_t i = 0; i < n && channels == 3; i++)          // in place: sample i is read from 3 i, at or beyond it
+            p->y[i] = (uint8_t)(0.299 * p->y[3 * i] + 0.587 * p->y[3 * i + 1] + 0.114 * p->y[3 * i + 2] + 0.5);
+    }
+    fclose(file);
+    return wrong;
+}
+
+// One frame in, drain, one frame out. in and out may share their planes: luma is then not even copied.
+// *said becomes 1 when the library has told what was wrong.
+static int colour(struct picture *p, const char *model_path, int *said)
+{
+    const struct clz_log log = { print_message, said, CLZ_LOG_WARNING };
+    const struct clz_frame frame = { .format = clz_pixfmt_find("yuv444p"), .width = p->width, .height = p->height,
+                                     .data = { p->y, p->u, p->v }, .stride = { p->width, p->width, p->width },
+                                     .range = CLZ_RANGE_FULL, .matrix = CLZ_MATRIX_601, .strength = 1, .saturation = 1 };
+    struct clz_frame done;
+    clz_model *model = NULL;
+    clz_stream *stream = NULL;
+    int ret = clz_model_open(&model, model_path, &log);
+
+    if (ret >= 0) ret = clz_stream_open(&stream, model, &(struct clz_stream_params){ .batch = 1, .log = log });
+    if (ret >= 0) ret = clz_stream_send(stream, &frame, &frame);
+    if (ret >= 0) ret = clz_stream_drain(stream);
+    if (ret >= 0) ret = clz_stream_receive(stream, &done, 1);
+    clz_stream_close(&stream);
+    clz_model_close(&model);
+    return ret;
+}
+
+static uint8_t clip(double x)
+{
+    return x <= 0 ? 0 : x >= 255 ? 255 : (uint8_t)(x + 0.5);
+}
+
+static int write_picture(const struct picture *p, const char *path)
+{
+    FILE *file = fopen(path, "wb");
+    const size_t n = (size_t)p->width * p->height;
+    int failed;
+
+    if (!file) return -errno;
+    fprintf(file, "P6\n%d %d\n255\n", p->width, p->height);
+    for (size_t i = 0; i < n; i++) {
+        const double y = p->y[i], u = p->u[i] - 128.0, v = p->v[i] - 128.0;
+        putc(clip(y + 1.402 * v), file);
+        putc(clip(y - 0.344136 * u - 0.714136 * v), file);
+        putc(clip(y + 1.772 * u), file);
+    }
+    failed = ferror(file);
+    return fclose(file) || failed ? -EIO : 0;
+}
+
+int main(int argc, char **argv)
+{
+    struct picture p = {0};
+    const char *wrong;
+    int ret = 0, said = 0;
+
+    if (argc != 4) {
+        fprintf(stderr, "usage: colorize_ppm MODEL IN.pgm|IN.ppm OUT.ppm\n");
+        return 2;
+    }
+    if ((wrong = read_picture(&p, argv[2]))) fprintf(stderr, "colorize_ppm: %s: %s\n", argv[2], wrong);
+    else if ((ret = colour(&p, argv[1], &said)) < 0) {
+        if (!said) fprintf(stderr, "colorize_ppm: not coloured: %s\n", strerror(-ret));
+    } else if ((ret = write_picture(&p, argv[3])) < 0) fprintf(stderr, "colorize_ppm: %s: %s\n", argv[3], strerror(-ret));
+    free(p.y);
+    return wrong || ret < 0;
+}
