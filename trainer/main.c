@@ -6,6 +6,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "engine/log.h"
 #include "engine/model.h"
 #include "nets.h"
 #include "progress.h"
@@ -50,7 +51,8 @@ static void print_message(void *priv, enum clz_log_level level, const char *msg)
 static int exit_status(int ret)
 {
     switch (ret) {
-    case -EINTR:  return 128 + stop_signal;
+    case -EINTR:
+    case -ECANCELED: return 128 + stop_signal;
     case -EINVAL: return EXIT_USAGE;
     case -EDOM:
     case -EBADMSG: return EXIT_DATA;
@@ -65,13 +67,16 @@ static int finish(int ret)
 {
     if (ret == -ENOMEM) fprintf(stderr, "error: out of memory\n");
     else if (ret == -EINTR) fprintf(stderr, "stopped; a checkpoint was written, `colorize-train resume` goes on\n");
+    else if (ret == -ECANCELED) fprintf(stderr, "stopped before the first step\n");
     return exit_status(ret);
 }
 
 // ---- commands ----
 
 struct command {
-    const char *name, *usage, *help;
+    const char *name, *usage;
+    int least;                              // arguments there must be
+    const char *help;
     int (*run)(int argc, char **argv, const struct clz_log *log);
 };
 
@@ -83,12 +88,31 @@ static int set_all(struct clzt_recipe *r, int argc, char **argv, const struct cl
     return ret;
 }
 
-static int train_recipe(const char *path, int argc, char **argv, const struct clz_log *log)
+// The recipe of a run's folder. It names that folder, but a folder may have been moved since.
+static int load_run(struct clzt_recipe *r, const char *folder, const struct clz_log *log)
+{
+    char *path = NULL, *run = NULL;
+    int ret = asprintf(&path, "%s/recipe.yaml", folder) < 0 || !(run = strdup(folder)) ? -ENOMEM : 0;
+
+    if (ret >= 0) ret = clzt_recipe_load(r, path, log);
+    if (ret >= 0) {
+        free(r->run);
+        r->run = run;
+        run = NULL;
+    }
+    free(path);
+    free(run);
+    return ret;
+}
+
+static int train_with(int (*load)(struct clzt_recipe *, const char *, const struct clz_log *), int argc, char **argv,
+                      const struct clz_log *log)
 {
     struct clzt_recipe *r = NULL;
     int ret = clzt_recipe_create(&r);
 
-    if (ret >= 0) ret = clzt_recipe_load(r, path, log);
+    argc--;
+    if (ret >= 0) ret = load(r, *argv++, log);
     if (ret >= 0) ret = set_all(r, argc, argv, log);
     if (ret >= 0) ret = clzt_recipe_check(r, log);
     if (ret >= 0) ret = clzt_recipe_absolute(r);
@@ -102,22 +126,12 @@ static int train_recipe(const char *path, int argc, char **argv, const struct cl
 
 static int train(int argc, char **argv, const struct clz_log *log)
 {
-    return argc < 1 ? -EINVAL : train_recipe(argv[0], argc - 1, argv + 1, log);
-}
-
-static char *in_folder(const char *folder, const char *name)
-{
-    char *path = NULL;
-    return asprintf(&path, "%s/%s", folder, name) < 0 ? NULL : path;
+    return train_with(clzt_recipe_load, argc, argv, log);
 }
 
 static int resume(int argc, char **argv, const struct clz_log *log)
 {
-    char *path = argc < 1 ? NULL : in_folder(argv[0], "recipe.yaml");
-    int ret = argc < 1 ? -EINVAL : path ? train_recipe(path, argc - 1, argv + 1, log) : -ENOMEM;
-
-    free(path);
-    return ret;
+    return train_with(load_run, argc, argv, log);
 }
 
 static int export_model(int argc, char **argv, const struct clz_log *log)
@@ -127,22 +141,23 @@ static int export_model(int argc, char **argv, const struct clz_log *log)
     };
     struct clzt_recipe *r = NULL;
     enum clzi_dtype dtype = CLZI_F16;
-    char *path = argc < 2 ? NULL : in_folder(argv[0], "recipe.yaml");
-    int ret = argc < 2 ? -EINVAL : path ? 0 : -ENOMEM, known = argc < 3;
+    int ret = clzt_recipe_create(&r);
 
-    for (size_t i = 0; i < sizeof types / sizeof *types && argc > 2; i++)
-        if (!strcmp(argv[2], types[i].name)) known = 1, dtype = types[i].dtype;
-    if (ret >= 0 && !known) {
-        fprintf(stderr, "error: number format \"%s\" is none of f16, f32, bf16\n", argv[2]);
-        ret = -EINVAL;
+    if (ret >= 0) ret = load_run(r, argv[0], log);
+    for (int i = 2; i < argc && ret >= 0; i++) {
+        size_t k = 0;
+        if (strchr(argv[i], '=')) {
+            ret = clzt_recipe_set(r, argv[i], log);
+            continue;
+        }
+        while (k < sizeof types / sizeof *types && strcmp(argv[i], types[k].name)) k++;
+        if (k < sizeof types / sizeof *types) dtype = types[k].dtype;
+        else ret = clzi_fail(log, -EINVAL, "number format \"%s\" is none of f16, f32, bf16", argv[i]);
     }
-    if (ret >= 0) ret = clzt_recipe_create(&r);
-    if (ret >= 0) ret = clzt_recipe_load(r, path, log);
     if (ret >= 0) ret = clzt_recipe_check(r, log);
-    if (ret >= 0) ret = clzt_run_export(r, argv[1], dtype, log);
-    if (ret == -ENOENT) fprintf(stderr, "error: %s has no checkpoint\n", argv[0]);
+    if (ret >= 0 && (ret = clzt_run_export(r, argv[1], dtype, log)) == -ENOENT)
+        fprintf(stderr, "error: %s has no checkpoint\n", argv[0]);
     clzt_recipe_destroy(&r);
-    free(path);
     return ret;
 }
 
@@ -155,14 +170,18 @@ static int val(int argc, char **argv, const struct clz_log *log)
     struct clzt_validation v;
     double mean[2], saturation = 1;
     const char *sheet = NULL;
-    int ret = argc < 2 ? -EINVAL : clzt_recipe_create(&r);
+    int ret = clzt_recipe_create(&r);
 
+    if (ret >= 0) ret = clzi_model_read(&m, argv[0], log);
+    if (ret >= 0) r->size = m->facts.size;
     for (int i = 1; i < argc && ret >= 0; i++) {
         if (!strncmp(argv[i], "sheet=", 6)) sheet = argv[i] + 6;
         else if (!strncmp(argv[i], "saturation=", 11)) saturation = atof(argv[i] + 11);
         else ret = clzt_recipe_set(r, argv[i], log);
     }
-    if (ret >= 0) ret = clzi_model_read(&m, argv[0], log);
+    if (ret >= 0 && !r->val.count) ret = clzi_fail(log, -EINVAL, "val: no folder, video or picture to measure with is given.");
+    if (ret >= 0 && r->size % m->facts.stride)
+        ret = clzi_fail(log, -EINVAL, "size: %d is no multiple of %d, the stride of %s.", r->size, m->facts.stride, argv[0]);
     if (ret >= 0)
         ret = clzi_device_open(&dev, *r->device ? r->device : NULL,
                                &(struct clzi_device_params){ .threads = r->threads, .precision = r->precision, .log = *log });
@@ -187,8 +206,9 @@ static int val(int argc, char **argv, const struct clz_log *log)
 
 static int info(int argc, char **argv, const struct clz_log *log)
 {
+    (void)argc;
     struct clz_model *m = NULL;
-    int ret = argc < 1 ? -EINVAL : clzi_model_read(&m, argv[0], log);
+    int ret = clzi_model_read(&m, argv[0], log);
 
     if (ret < 0) return ret;
     printf("net         %s, %d nodes, %lld parameters\n", m->facts.arch, m->graph->node_count,
@@ -218,14 +238,15 @@ static int nets(int argc, char **argv, const struct clz_log *log)
 }
 
 static const struct command commands[] = {
-    { "train",  "RECIPE.yaml [key=value ...]", "train, going on where the run folder stopped", train },
-    { "resume", "RUN [key=value ...]", "go on with a run, by its folder", resume },
-    { "val",    "MODEL.bin val=PATH [size=128] [batch=16] [sheet=OUT.png] [saturation=1] [key=value ...]",
-      "scores beside grey and mean colour", val },
-    { "export", "RUN OUT.bin [f16|f32|bf16]", "newest checkpoint as a model file", export_model },
-    { "info",   "MODEL.bin", "what a model file says of itself", info },
-    { "nets",   "", "the networks a recipe can name", nets },
-    { "keys",   "[--markdown]", "all keys of recipes with defaults and ranges", keys },
+    { "train",  "RECIPE.yaml [key=value ...]", 1, "train, going on where the run folder stopped", train },
+    { "resume", "RUN [key=value ...]", 1, "go on with a run, by its folder", resume },
+    { "val",    "MODEL.bin val=PATH [size=N] [batch=32] [sheet=OUT.png] [saturation=1] [key=value ...]", 1,
+      "scores beside grey and mean colour; size: the model's own", val },
+    { "export", "RUN OUT.bin [f16|f32|bf16] [working_size=N] [license=...] [notes=...]", 2,
+      "newest checkpoint as a model file", export_model },
+    { "info",   "MODEL.bin", 1, "what a model file says of itself", info },
+    { "nets",   "", 0, "the networks a recipe can name", nets },
+    { "keys",   "[--markdown]", 0, "all keys of recipes with defaults and ranges", keys },
 };
 
 static int help(FILE *file)
@@ -250,11 +271,10 @@ int main(int argc, char **argv)
         return 0;
     }
     for (size_t i = 0; i < sizeof commands / sizeof *commands; i++) {
-        int ret;
         if (strcmp(argv[1], commands[i].name)) continue;
-        ret = commands[i].run(argc - 2, argv + 2, &log);
-        if (ret == -EINVAL && argc == 2) fprintf(stderr, "usage: colorize-train %s %s\n", commands[i].name, commands[i].usage);
-        return finish(ret);
+        if (argc - 2 >= commands[i].least) return finish(commands[i].run(argc - 2, argv + 2, &log));
+        fprintf(stderr, "usage: colorize-train %s %s\n", commands[i].name, commands[i].usage);
+        return EXIT_USAGE;
     }
     fprintf(stderr, "error: no command \"%s\"; colorize-train --help lists them\n", argv[1]);
     return EXIT_USAGE;

@@ -34,12 +34,13 @@ struct run {
     struct clzt_csv *csv;
     struct clzt_ab_weights rarity;
     double mean[2];                         // of the training set, ab / 110
+    uint64_t data;                          // hash of the training set; an export takes it from the checkpoint
     float **values;                         // host copy of the parameters, for starting, validating and saving
     float *blobs[CLZT_KEPT_COUNT];
     int64_t number;                         // steps done
     double seconds;                         // trained so far, earlier sittings included
     struct clzt_smooth smooth[CLZT_MAX_LOSSES];
-    int bad_steps, failed_saves;
+    int bad_steps, failed_saves, csv_failed;
 };
 
 static char *path_in(const struct run *r, const char *format, ...) __attribute__((format(printf, 2, 3)));
@@ -114,7 +115,7 @@ static int save(struct run *r)
         blobs[count++] = (struct clzt_blob){ clzt_kept_names[kind], r->blobs[kind], size };
     }
     snprintf(state, sizeof state, "net %s\nstep %" PRId64 "\nseconds %.1f\nrecipe %016" PRIx64 "\ndata %016" PRIx64 "\nengine %s\n",
-             r->net->name, r->number, r->seconds, clzt_recipe_hash(r->recipe), clzt_dataset_hash(r->train), clz_version());
+             r->net->name, r->number, r->seconds, clzt_recipe_hash(r->recipe), r->data, clz_version());
     if (ret >= 0) ret = clzt_checkpoint_save(dir, r->number, blobs, count, state, r->recipe->keep, r->log);
     free(dir);
     if (ret >= 0) {
@@ -136,7 +137,7 @@ static uint64_t state_hash(const char *state, const char *key)
 static int check_state(struct run *r, const struct clzt_checkpoint *c)
 {
     const struct { const char *key, *what; uint64_t now; } facts[2] = {
-        { "\nrecipe ", "recipe", clzt_recipe_hash(r->recipe) }, { "\ndata ", "training pictures", clzt_dataset_hash(r->train) },
+        { "\nrecipe ", "recipe", clzt_recipe_hash(r->recipe) }, { "\ndata ", "training pictures", r->data },
     };
 
     for (int i = 0; i < 2; i++)
@@ -157,6 +158,7 @@ static int load(struct run *r)
     if (ret >= 0 && r->recipe->resume == CLZT_RESUME_NEVER)
         ret = clzi_fail(r->log, -EEXIST, "%s has checkpoints up to step %" PRId64 "; choose another run= or resume=auto",
                         r->recipe->run, c->step);
+    if (ret >= 0 && !r->train) r->data = state_hash(c->state, "\ndata ");
     if (ret >= 0) ret = check_state(r, c);
     for (int kind = 0; kind < CLZT_KEPT_COUNT && ret >= 0; kind++) {
         const float *from = r->blobs[kind] ? clzt_checkpoint_blob(c, clzt_kept_names[kind], size) : NULL;
@@ -202,10 +204,11 @@ static void csv_row(struct run *r, const double *loss, double lr, double rate, c
     int n = 0;
 
     row[n++] = lr;
-    row[n++] = rate;
+    row[n++] = rate > 0 ? rate : NAN;
     for (int i = 0; clzt_losses[i].name; i++) row[n++] = loss ? loss[i] : NAN;
     for (int i = 0; clzt_score_list[i].name; i++) row[n++] = scores ? clzt_score(scores, &clzt_score_list[i]) : NAN;
-    clzt_csv_add(r->csv, r->number, row);
+    if (clzt_csv_add(r->csv, r->number, row) < 0 && !r->csv_failed++)
+        clzi_log(r->log, CLZ_LOG_WARNING, "%s/metrics.csv: a row was not written; training goes on", r->recipe->run);
 }
 
 static int open_csv(struct run *r)
@@ -270,7 +273,7 @@ static int write_model(struct run *r, const char *path, enum clzi_dtype dtype)
     snprintf(f.train, sizeof f.train,
              "{\"steps\": %" PRId64 ", \"pictures\": %" PRId64 ", \"hours\": %.2f, \"seed\": %" PRId64 ", \"crop\": %d, \"recipe\": "
              "\"%016" PRIx64 "\", \"data\": \"%016" PRIx64 "\", \"notes\": \"%.1024s\"}", r->number, r->number * r->recipe->batch,
-             r->seconds / 3600, r->recipe->seed, r->recipe->size, clzt_recipe_hash(r->recipe), clzt_dataset_hash(r->train),
+             r->seconds / 3600, r->recipe->seed, r->recipe->size, clzt_recipe_hash(r->recipe), r->data,
              r->recipe->notes ? r->recipe->notes : "");
     return ret < 0 ? ret : clzi_model_write(path, r->graph, r->values, &f, dtype, r->log);
 }
@@ -411,6 +414,7 @@ static int set_up(struct run *r)
                            &(struct clzi_device_params){ .threads = c->threads, .precision = c->precision, .log = *r->log });
     if (ret < 0) return ret;
     if ((ret = open_dataset(r, &r->train, &c->train, "train")) < 0) return ret;
+    r->data = clzt_dataset_hash(r->train);
     if (c->val.count && (ret = open_dataset(r, &r->val, &c->val, "val")) < 0) return ret;
     if ((ret = clzt_dataset_colours(r->train, 4096, r->mean, counts)) < 0) return ret;
     if (c->rebalance > 0) clzt_ab_weights_make(&r->rarity, counts, c->rebalance);
@@ -503,7 +507,7 @@ int clzt_run(struct clzt_recipe *recipe, const struct clz_log *log, struct clzt_
         free(path);
     }
     destroy(&r);
-    return ret >= 0 && *stop ? -EINTR : ret;
+    return ret >= 0 && *stop ? -EINTR : ret;    // stopped while pictures were read: -ECANCELED
 }
 
 int clzt_run_export(const struct clzt_recipe *recipe, const char *path, enum clzi_dtype dtype, const struct clz_log *log)
@@ -514,14 +518,14 @@ int clzt_run_export(const struct clzt_recipe *recipe, const char *path, enum clz
     struct run r = { .recipe = &copy, .log = log, .stop = &never, .save = &no_save };
     int ret = build_net(&r);
 
-    copy.cache = CLZT_CACHE_NONE;           // the pictures are only counted
     copy.resume = CLZT_RESUME_AUTO;
     if (ret >= 0)
         ret = clzi_device_open(&r.dev, "ref", &(struct clzi_device_params){ .threads = 1, .log = { NULL, NULL, 0 } });
-    copy.batch = 1;
-    if (ret >= 0) ret = open_dataset(&r, &r.train, &copy.train, "train");
+    copy.batch = 1;                         // nothing is trained: a small step that only takes the checkpoint in
+    copy.init = NULL;
     if (ret >= 0) ret = create_step(&r);
     copy.batch = recipe->batch;
+    copy.init = recipe->init;
     if (ret >= 0) ret = load(&r);
     if (ret >= 0) ret = write_model(&r, path, dtype);
     destroy(&r);
