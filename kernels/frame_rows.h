@@ -1,8 +1,7 @@
 // frame_rows.h - the loops over a row of pixels, compiled once for each instruction set (frame_plain.c, frame_avx2.c, frame_avx512.c);
 // plain C that the compiler turns into vectors. Included with ROWS(name) defined. The optimisation level matters here, hence the pragma;
 // partial redundancy elimination takes clamps apart into branches, which ends vectors (chroma: 14 ns a sample in place of 2).
-// partial redundancy elimination takes clamps apart into branches, which ends vectors (chroma: 14 ns a sample in place of 3).
-#pragma GCC optimize("O3,no-math-errno,no-trapping-math,no-tree-pre")
+#if defined(ROWS) && defined(__GNUC__) && !defined(__clang__)
 #pragma GCC optimize("O3,no-math-errno,no-trapping-math,no-tree-pre")
 #endif
 #include <stddef.h>
