@@ -7,6 +7,7 @@
 #include <time.h>
 
 #include "engine/log.h"
+#include "compare.h"
 #include "engine/model.h"
 #include "nets.h"
 #include "progress.h"
@@ -57,6 +58,8 @@ static int exit_status(int ret)
     case -EDOM:
     case -EBADMSG: return EXIT_DATA;
     case -ENOSPC:
+    case -EDQUOT:
+    case -EFBIG:
     case -EIO:    return EXIT_IO;
     default:      return ret < 0;
     }
@@ -197,10 +200,32 @@ static int val(int argc, char **argv, const struct clz_log *log)
                                                             .saturation = (float)saturation, .sheet = sheet,
                                                             .sheet_pictures = r->sheet_pictures, .workers = r->workers }, &v);
     if (ret >= 0) clzt_scores_print(stdout, &v.model, &v.grey, &v.mean);
+    if (ret >= 0) ret = v.sheet;
     clzt_dataset_close(&data);
     clzi_device_close(&dev);
     clz_model_close(&m);
     clzt_recipe_destroy(&r);
+    return ret;
+}
+
+static int compare(int argc, char **argv, const struct clz_log *log)
+{
+    struct clzt_dataset *films[2] = { NULL, NULL };
+    struct clzt_comparison c;
+    double mean[2];
+    long long pictures = 64;
+    int ret = 0;
+
+    for (int i = 2; i < argc && ret >= 0; i++)
+        if (strncmp(argv[i], "pictures=", 9) || (pictures = atoll(argv[i] + 9)) < 0)
+            ret = clzi_fail(log, -EINVAL, "compare: \"%s\" is not pictures=N", argv[i]);
+    for (int i = 0; i < 2 && ret >= 0; i++)
+        ret = clzt_dataset_open(&films[i], &(struct clzt_dataset_params){ .paths = (const char *const *)argv + i, .path_count = 1,
+                                                                          .log = *log });
+    if (ret >= 0) ret = clzt_dataset_colours(films[0], pictures, mean, NULL);
+    if (ret >= 0) ret = clzt_compare(films[0], films[1], pictures, mean, &c);
+    if (ret >= 0) ret = clzt_scores_print(stdout, &c.film, &c.grey, &c.mean);
+    for (int i = 0; i < 2; i++) clzt_dataset_close(&films[i]);
     return ret;
 }
 
@@ -242,6 +267,7 @@ static const struct command commands[] = {
     { "resume", "RUN [key=value ...]", 1, "go on with a run, by its folder", resume },
     { "val",    "MODEL.bin val=PATH [size=N] [batch=32] [sheet=OUT.png] [saturation=1] [key=value ...]", 1,
       "scores beside grey and mean colour; size: the model's own", val },
+    { "compare", "TRUE.mp4 FILM.mp4 [pictures=64]", 2, "scores of a coloured film against the true one, likewise; 0: all frames", compare },
     { "export", "RUN OUT.bin [f16|f32|bf16] [working_size=N] [license=...] [notes=...]", 2,
       "newest checkpoint as a model file", export_model },
     { "info",   "MODEL.bin", 1, "what a model file says of itself", info },
@@ -255,7 +281,8 @@ static int help(FILE *file)
     for (size_t i = 0; i < sizeof commands / sizeof *commands; i++)
         fprintf(file, "  colorize-train %s %s\n        %s\n", commands[i].name, commands[i].usage, commands[i].help);
     fprintf(file, "\nSignals: INT or TERM stop after the step with a checkpoint (twice: at once), USR1 writes a checkpoint.\n"
-                  "Exit status: 0 done, 2 wrong use or recipe, 65 bad data or a loss that is not finite, 74 disk, 130/143 stopped.\n");
+                  "Exit status: 0 done, 2 wrong use or recipe, 65 bad data or a loss that is not finite, 74 disk, 130/143 stopped, "
+                  "1 anything else.\n");
     return file == stdout ? 0 : EXIT_USAGE;
 }
 

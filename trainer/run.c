@@ -1,12 +1,16 @@
 // run.c - a training run from recipe to model file.
 #include <errno.h>
+#include <fcntl.h>
 #include <stdarg.h>
 #include <inttypes.h>
+#include <jansson.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "checkpoint.h"
 #include "engine/log.h"
@@ -37,10 +41,11 @@ struct run {
     uint64_t data;                          // hash of the training set; an export takes it from the checkpoint
     float **values;                         // host copy of the parameters, for starting, validating and saving
     float *blobs[CLZT_KEPT_COUNT];
-    int64_t number;                         // steps done
+    int64_t number, saved;                  // steps done; of these in the newest checkpoint
     double seconds;                         // trained so far, earlier sittings included
     struct clzt_smooth smooth[CLZT_MAX_LOSSES];
     int bad_steps, failed_saves, csv_failed;
+    int lock;                               // descriptor of the run folder, -1: none
 };
 
 static char *path_in(const struct run *r, const char *format, ...) __attribute__((format(printf, 2, 3)));
@@ -118,11 +123,18 @@ static int save(struct run *r)
              r->net->name, r->number, r->seconds, clzt_recipe_hash(r->recipe), r->data, clz_version());
     if (ret >= 0) ret = clzt_checkpoint_save(dir, r->number, blobs, count, state, r->recipe->keep, r->log);
     free(dir);
-    if (ret >= 0) {
-        r->failed_saves = 0;
-        return 0;
-    }
-    if (++r->failed_saves >= FAILED_SAVES) return ret;
+    if (ret < 0) return ret;
+    r->failed_saves = 0;
+    r->saved = r->number;
+    return 0;
+}
+
+// In mid-training a checkpoint that could not be written is no reason to stop, unless it happens again and again.
+static int save_and_go_on(struct run *r)
+{
+    const int ret = save(r);
+
+    if (ret >= 0 || ++r->failed_saves >= FAILED_SAVES) return ret;
     clzi_log(r->log, CLZ_LOG_WARNING, "step %" PRId64 ": checkpoint not written (%s); earlier ones are kept, training goes on",
              r->number, strerror(-ret));
     return 0;
@@ -171,7 +183,7 @@ static int load(struct run *r)
         }
     }
     if (ret >= 0) {
-        r->number = c->step;
+        r->number = r->saved = c->step;
         seconds = strstr(c->state, "\nseconds ");
         r->seconds = seconds ? strtod(seconds + 9, NULL) : 0;
         clzi_log(r->log, CLZ_LOG_INFO, "going on from step %" PRId64, r->number);
@@ -256,9 +268,33 @@ static int validate(struct run *r, bool sheet)
                  "dE2000 %.2f, colourfulness %.3f of the truth", r->number, v.model.l1, v.model.psnr, v.grey.psnr, v.mean.psnr,
                  v.model.ssim, v.model.de2000, v.model.cf_abs_ratio);
         csv_row(r, NULL, NAN, NAN, &v.model);
+        if (v.sheet < 0) clzi_log(r->log, CLZ_LOG_WARNING, "step %" PRId64 ": no sample sheet; training goes on", r->number);
     }
     clzt_progress_begin(r->progress, "train", r->number, c->steps, c->batch);
     return ret == -ECANCELED ? 0 : ret;
+}
+
+// What trained the model, as JSON. Called at the start too: notes that do not fit must not be found out after the last step.
+static int describe(const struct run *r, char *text, size_t size)
+{
+    const struct clzt_recipe *c = r->recipe;
+    char recipe[20], data[20], *dump;
+    json_t *json;
+    int ret = 0;
+
+    snprintf(recipe, sizeof recipe, "%016" PRIx64, clzt_recipe_hash(c));
+    snprintf(data, sizeof data, "%016" PRIx64, r->data);
+    json = json_pack("{s:I, s:I, s:f, s:I, s:i, s:s, s:s, s:s}", "steps", (json_int_t)r->number, "pictures",
+                     (json_int_t)(r->number * c->batch), "hours", round(r->seconds / 36) / 100, "seed", (json_int_t)c->seed, "crop",
+                     c->size, "recipe", recipe, "data", data, "notes", c->notes);
+    dump = json ? json_dumps(json, JSON_REAL_PRECISION(10)) : NULL;
+    if (!dump || strlen(dump) >= size)
+        ret = clzi_fail(r->log, -EINVAL, "notes: %zu bytes; a model file takes UTF-8 text of about %zu.", strlen(c->notes), size - 300);
+    else
+        strcpy(text, dump);
+    free(dump);
+    json_decref(json);
+    return ret;
 }
 
 static int write_model(struct run *r, const char *path, enum clzi_dtype dtype)
@@ -270,11 +306,7 @@ static int write_model(struct run *r, const char *path, enum clzi_dtype dtype)
     snprintf(f.arch, sizeof f.arch, "%s", r->net->name);
     snprintf(f.input, sizeof f.input, "%s", r->recipe->luma == CLZT_LUMA_LSTAR ? "lstar" : "luma");
     snprintf(f.license, sizeof f.license, "%s", r->recipe->license ? r->recipe->license : "");
-    snprintf(f.train, sizeof f.train,
-             "{\"steps\": %" PRId64 ", \"pictures\": %" PRId64 ", \"hours\": %.2f, \"seed\": %" PRId64 ", \"crop\": %d, \"recipe\": "
-             "\"%016" PRIx64 "\", \"data\": \"%016" PRIx64 "\", \"notes\": \"%.1024s\"}", r->number, r->number * r->recipe->batch,
-             r->seconds / 3600, r->recipe->seed, r->recipe->size, clzt_recipe_hash(r->recipe), r->data,
-             r->recipe->notes ? r->recipe->notes : "");
+    if (ret >= 0) ret = describe(r, f.train, sizeof f.train);
     return ret < 0 ? ret : clzi_model_write(path, r->graph, r->values, &f, dtype, r->log);
 }
 
@@ -291,6 +323,7 @@ static void destroy(struct run *r)
     if (r->graph) values_free(r->graph, &r->values);
     for (int i = 0; i < CLZT_KEPT_COUNT; i++) free(r->blobs[i]);
     clzi_graph_destroy(&r->graph);
+    if (r->lock >= 0) close(r->lock);
     if (r->console) r->console->progress = NULL;
     clzt_progress_destroy(&r->progress);
 }
@@ -301,8 +334,10 @@ static int make_folder(const char *path, const struct clz_log *log)
     int ret = copy ? 0 : -ENOMEM;
 
     for (char *slash = copy ? strchr(copy + 1, '/') : NULL; ret >= 0; slash = strchr(slash + 1, '/')) {
+        struct stat st;
         if (slash) *slash = 0;
         if (mkdir(copy, 0777) < 0 && errno != EEXIST) ret = clzi_fail(log, -errno, "cannot make folder %s: %s", copy, strerror(errno));
+        else if (!stat(copy, &st) && !S_ISDIR(st.st_mode)) ret = clzi_fail(log, -ENOTDIR, "%s is in the way: not a folder", copy);
         if (!slash) break;
         *slash = '/';
     }
@@ -310,14 +345,26 @@ static int make_folder(const char *path, const struct clz_log *log)
     return ret;
 }
 
+// Two trainings in one folder would take each other's checkpoints away. The lock goes with the process, however it ends.
+static int lock(struct run *r)
+{
+    r->lock = open(r->recipe->run, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (r->lock < 0) return clzi_fail(r->log, -errno, "%s: %s", r->recipe->run, strerror(errno));
+    if (flock(r->lock, LOCK_EX | LOCK_NB) < 0 && errno == EWOULDBLOCK)
+        return clzi_fail(r->log, -EBUSY, "%s: another training is at work there; choose another run=", r->recipe->run);
+    return 0;                               // a file system without locks: as it is
+}
+
 static int write_recipe(const struct run *r)
 {
     char *path = path_in(r, "recipe.yaml"), *text = NULL;
     size_t size = 0;
     FILE *f = open_memstream(&text, &size);
+    struct clzt_recipe copy = *r->recipe;
     int ret = path && f ? 0 : -ENOMEM;
 
-    if (ret >= 0) ret = clzt_recipe_write(r->recipe, f);
+    copy.resume = CLZT_RESUME_AUTO;         // never and force are said of one start, not of those to come
+    if (ret >= 0) ret = clzt_recipe_write(&copy, f);
     if (f && fclose(f) && ret >= 0) ret = -ENOMEM;
     if (ret >= 0) ret = clzt_file_replace(path, text, size, r->log);
     free(text);
@@ -400,12 +447,12 @@ static int set_up(struct run *r)
 {
     const struct clzt_recipe *c = r->recipe;
     double counts[CLZT_AB_CELLS * CLZT_AB_CELLS];
-    char *samples = path_in(r, "samples");
+    char *samples = path_in(r, "samples"), trained[sizeof ((struct clzi_model_facts *)0)->train];
     int ret;
 
     ret = samples ? make_folder(samples, r->log) : -ENOMEM;
     free(samples);
-    if (ret < 0) return ret;
+    if (ret < 0 || (ret = lock(r)) < 0) return ret;
     ret = clzt_progress_create(&r->progress, &(struct clzt_progress_params){ .file = stderr, .unit = "step" });
     if (ret < 0) return ret;
     if (r->console) r->console->progress = r->progress;
@@ -415,6 +462,7 @@ static int set_up(struct run *r)
     if (ret < 0) return ret;
     if ((ret = open_dataset(r, &r->train, &c->train, "train")) < 0) return ret;
     r->data = clzt_dataset_hash(r->train);
+    if ((ret = describe(r, trained, sizeof trained)) < 0) return ret;
     if (c->val.count && (ret = open_dataset(r, &r->val, &c->val, "val")) < 0) return ret;
     if ((ret = clzt_dataset_colours(r->train, 4096, r->mean, counts)) < 0) return ret;
     if (c->rebalance > 0) clzt_ab_weights_make(&r->rarity, counts, c->rebalance);
@@ -462,7 +510,6 @@ static int loop(struct run *r)
     const struct clzt_recipe *c = r->recipe;
     double loss[CLZT_MAX_LOSSES] = {0}, lr = 0, start = now();
     const double before = r->seconds;
-    int64_t saved = r->number;
     char note[256];
     int ret = 0;
 
@@ -482,23 +529,23 @@ static int loop(struct run *r)
         }
         if (every(r->number, c->save_every) || *r->save) {
             *r->save = 0;
-            if ((ret = save(r)) >= 0) saved = r->number;
+            ret = save_and_go_on(r);
         }
         if (r->val && ret >= 0 && (every(r->number, c->val_every) || every(r->number, c->sheet_every)) && r->number < c->steps)
             ret = validate(r, every(r->number, c->sheet_every));
     }
     clzt_progress_end(r->progress);
-    if (ret >= 0 && saved != r->number) ret = save(r);
     return ret;
 }
 
 int clzt_run(struct clzt_recipe *recipe, const struct clz_log *log, struct clzt_console *console, const volatile int *stop,
              volatile int *save_now)
 {
-    struct run r = { .recipe = recipe, .log = log, .console = console, .stop = stop, .save = save_now };
-    int ret = set_up(&r);
+    struct run r = { .recipe = recipe, .log = log, .console = console, .stop = stop, .save = save_now, .lock = -1 };
+    int ret = set_up(&r), last = 0;
 
     if (ret >= 0) ret = loop(&r);
+    if (ret >= 0 && r.saved != r.number) last = save(&r);       // a disk too full for it may still take the model
     if (ret >= 0 && !*stop && r.val) ret = validate(&r, true);
     if (ret >= 0) {
         char *path = path_in(&r, "model.bin");
@@ -507,6 +554,7 @@ int clzt_run(struct clzt_recipe *recipe, const struct clz_log *log, struct clzt_
         free(path);
     }
     destroy(&r);
+    if (ret >= 0) ret = last;
     return ret >= 0 && *stop ? -EINTR : ret;    // stopped while pictures were read: -ECANCELED
 }
 
@@ -515,7 +563,7 @@ int clzt_run_export(const struct clzt_recipe *recipe, const char *path, enum clz
     static const int never = 0;
     struct clzt_recipe copy = *recipe;
     volatile int no_save = 0;
-    struct run r = { .recipe = &copy, .log = log, .stop = &never, .save = &no_save };
+    struct run r = { .recipe = &copy, .log = log, .stop = &never, .save = &no_save, .lock = -1 };
     int ret = build_net(&r);
 
     copy.resume = CLZT_RESUME_AUTO;

@@ -118,9 +118,9 @@ int clzt_validate(struct clzi_device *dev, const struct clzi_graph *graph, float
         if (params->progress) params->progress(params->priv, v.done, v.total);
     }
     if (ret == -ENODATA) {
-        *result = (struct clzt_validation){ clzt_metrics_scores(v.model), clzt_metrics_scores(v.grey),
-                                            clzt_metrics_scores(v.mean) };
-        ret = v.sheet ? clzt_sheet_write(v.sheet, params->sheet, &clzi_device_base(dev)->log) : 0;
+        *result = (struct clzt_validation){ clzt_metrics_scores(v.model), clzt_metrics_scores(v.grey), clzt_metrics_scores(v.mean),
+                                            v.sheet ? clzt_sheet_write(v.sheet, params->sheet, &clzi_device_base(dev)->log) : 0 };
+        ret = 0;
     }
     destroy(&v);
     return ret;

@@ -5,7 +5,10 @@
 #include "engine/backend.h"
 #include "metrics.h"
 
-struct clzt_validation { struct clzt_scores model, grey, mean; };
+struct clzt_validation {
+    struct clzt_scores model, grey, mean;
+    int sheet;                              // 0, or why the sheet was not written; the scores stand all the same
+};
 
 struct clzt_validate_params {
     int size, batch;                        // side of the centre crops; pictures at once
