@@ -59,6 +59,18 @@ int clzi_json_parse(json_t **root, const char *text, size_t size, int containers
     return -EBADMSG;
 }
 
+char *clzi_json_text(const json_t *json, size_t flags)
+{
+    const size_t size = json_dumpb(json, NULL, 0, flags);
+    char *text = size ? malloc(size + 1) : NULL;
+
+    if (!text) return NULL;
+    text[size] = 0;
+    if (json_dumpb(json, text, size, flags) == size) return text;
+    free(text);
+    return NULL;
+}
+
 // The double whose shortest decimal form is also that of x: 1e-5, not 9.9999997473787516e-06.
 static double shortest(float x)
 {
@@ -74,7 +86,7 @@ static double shortest(float x)
 char *clzi_number_to_text(float x)
 {
     json_t *number = json_real(shortest(x));
-    char *text = number ? json_dumps(number, JSON_ENCODE_ANY | JSON_REAL_PRECISION(9)) : NULL;
+    char *text = number ? clzi_json_text(number, JSON_ENCODE_ANY | JSON_REAL_PRECISION(9)) : NULL;
 
     json_decref(number);
     return text;
@@ -131,7 +143,7 @@ int clzi_graph_to_json(const struct clzi_graph *g, char **json)
     if (g->output != g->node_count - 1) ret = -EINVAL;              // the text has no other way to say which is the output
     for (int i = 0; i < g->node_count && ret >= 0; i++)
         if (json_array_append_new(nodes, node_to_json(&g->nodes[i])) < 0) ret = -ENOMEM;
-    if (ret >= 0 && !(*json = json_dumps(nodes, JSON_COMPACT | JSON_REAL_PRECISION(9)))) ret = -ENOMEM;
+    if (ret >= 0 && !(*json = clzi_json_text(nodes, JSON_COMPACT | JSON_REAL_PRECISION(9)))) ret = -ENOMEM;
     json_decref(nodes);
     return ret;
 }

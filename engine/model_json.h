@@ -12,6 +12,9 @@ struct clzi_printable clzi_printable(const char *s);
 // more) and three levels. Duplicate keys are errors. -EBADMSG: *why says what is wrong, and where; -ENOMEM.
 int clzi_json_parse(json_t **root, const char *text, size_t size, int containers, struct clzi_printable *why);
 
+// json as text, to be freed; NULL: no memory. In place of json_dumps(), which loses a key when memory fails at its place.
+char *clzi_json_text(const json_t *json, size_t flags);
+
 // A number in the fewest digits that give the same float again; always with a point, whatever the locale. To be freed; NULL: no memory.
 char *clzi_number_to_text(float x);
 

@@ -176,7 +176,7 @@ static char *header(const struct writer *w, const struct clzi_model_facts *facts
         for (int i = 0; i < w->graph->param_count; i++)
             if ((w->graph->params[i].rank == 1) == vectors)
                 bad |= json_object_set_new(root, w->graph->params[i].name, tensor(w, &w->graph->params[i], &at)) < 0;
-    if (!bad) json = json_dumps(root, JSON_COMPACT);
+    if (!bad) json = clzi_json_text(root, JSON_COMPACT);
     json_decref(root);
     if (json) {
         const size_t length = strlen(json), padded = (8 + length + 63) / 64 * 64;
