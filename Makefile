@@ -91,7 +91,8 @@ $(sample): $(BUILD)/samples/colorize_ppm.o $(lib_static)
 test_objects = $(call objects,$(filter-out trainer/main.c,$(trainer)))
 test_programs = $(call programs,$(tests))
 # A test named oom* can make any allocation fail: malloc and its kin go through its __wrap_ functions.
-wrap_flags = $(addprefix -Wl$(comma)--wrap=,malloc calloc realloc aligned_alloc posix_memalign strdup)
+wrap_flags = $(addprefix -Wl$(comma)--wrap=,malloc calloc realloc aligned_alloc posix_memalign strdup strndup asprintf vasprintf free \
+    fopen open_memstream opendir fdopendir pthread_create)
 wrap = $(if $(findstring tests/oom,$(1)),$(wrap_flags))
 comma := ,
 
@@ -114,10 +115,12 @@ bench: all $(BUILD)/tests/bench_net $(BUILD)/tests/ops
 
 # Fuzz targets need clang and its runtime (packages clang, libclang-rt-14-dev). The filter's target is built by its own head comment.
 fuzz: $(BUILD)/fuzz/fuzz_model
-$(BUILD)/fuzz/%: tests/%.c
+parser := $(filter engine/model%.c engine/graph.c engine/op.c engine/fuse.c engine/log.c engine/sha256.c,$(engine))
+$(BUILD)/fuzz/fuzz_model: tests/fuzz_model.c $(parser) $(call rel,engine/*.h engine/*.def) Makefile
 	@mkdir -p $(@D)
-	clang -g -O1 -fsanitize=fuzzer,address,undefined -Wno-unknown-pragmas $(CPPFLAGS_ALL) $(PKG_CFLAGS) $(filter %/$*.c,$^) \
-	    $(addprefix $(SRC)/,$(filter engine/model%.c engine/graph.c engine/op.c engine/log.c engine/sha256.c,$(engine))) -o $@ $(PKG_LIBS) -lm
+	$(call say,FUZZ,$@)
+	$(Q)clang -std=gnu11 -g -O1 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined -Wno-unknown-pragmas \
+	    $(CPPFLAGS_ALL) $(PKG_CFLAGS) $(filter %.c,$^) -o $@ $(PKG_LIBS) -lpthread -lm
 
 demo: all
 	$(Q)BUILD=$(abspath $(BUILD)) SRC=$(SRC) sh $(SRC)/samples/demo.sh
