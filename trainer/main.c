@@ -217,7 +217,7 @@ static int compare(int argc, char **argv, const struct clz_log *log)
     int ret = 0;
 
     for (int i = 2; i < argc && ret >= 0; i++)
-        if (strncmp(argv[i], "pictures=", 9) || (pictures = atoll(argv[i] + 9)) < 0)
+        if (sscanf(argv[i], "pictures=%lld", &pictures) != 1 || pictures < 0)
             ret = clzi_fail(log, -EINVAL, "compare: \"%s\" is not pictures=N", argv[i]);
     for (int i = 0; i < 2 && ret >= 0; i++)
         ret = clzt_dataset_open(&films[i], &(struct clzt_dataset_params){ .paths = (const char *const *)argv + i, .path_count = 1,
@@ -267,7 +267,8 @@ static const struct command commands[] = {
     { "resume", "RUN [key=value ...]", 1, "go on with a run, by its folder", resume },
     { "val",    "MODEL.bin val=PATH [size=N] [batch=32] [sheet=OUT.png] [saturation=1] [key=value ...]", 1,
       "scores beside grey and mean colour; size: the model's own", val },
-    { "compare", "TRUE.mp4 FILM.mp4 [pictures=64]", 2, "scores of a coloured film against the true one, likewise; 0: all frames", compare },
+    { "compare", "TRUE.mp4 FILM.mp4 [pictures=64]", 2, "likewise, of a coloured film against the true one; 0: all frames",
+      compare },
     { "export", "RUN OUT.bin [f16|f32|bf16] [working_size=N] [license=...] [notes=...]", 2,
       "newest checkpoint as a model file", export_model },
     { "info",   "MODEL.bin", 1, "what a model file says of itself", info },
