@@ -52,6 +52,10 @@ int clzi_json_parse(json_t **root, const char *text, size_t size, int containers
         *why = clzi_printable("too many or too deep objects and arrays");
         return -EBADMSG;
     }
+    if (memchr(text, 0, size)) {                    // jansson skips it behind a number
+        *why = clzi_printable("a NUL byte");
+        return -EBADMSG;
+    }
     if ((*root = json_loadb(text, size, JSON_REJECT_DUPLICATES, &error))) return 0;
     if (json_error_code(&error) == json_error_out_of_memory) return -ENOMEM;
     snprintf(place, sizeof place, "byte %d: %s", error.position, error.text);

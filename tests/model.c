@@ -114,7 +114,7 @@ enum part {
     HEADER, GRAPH,                          // text: find becomes put
     DATA,                                   // size bytes of put at `at`; the hash is made afterwards
     DAMAGE,                                 // the same, but the hash is of the data before
-    BYTES,                                  // the same, in the finished file
+    BYTES,                                  // the same, in the finished file; at < 0: from the header's end
     LENGTH,                                 // put: the header's length as a decimal number
     SIZE                                    // of the file: `at` bytes more or, below 0, fewer
 };
@@ -189,7 +189,7 @@ static struct file make(const struct bad *bad)
     clzi_sha256_hex(&hash, hex);
     if (b->part == DAMAGE) memcpy(data + b->at, b->put, b->size);
     file = assemble(header, graph, data, hex);
-    if (b->part == BYTES) memcpy(file.bytes + b->at, b->put, b->size);
+    if (b->part == BYTES) memcpy(file.bytes + (b->at < 0 ? file.header : 0) + b->at, b->put, b->size);
     if (b->part == LENGTH) write_u64(file.bytes, strtoull(b->put, NULL, 10));
     if (b->part == SIZE && b->at) {
         const size_t old = file.size;
@@ -265,7 +265,8 @@ static const struct bad containers[] = {
     { "data_one_byte_short", SIZE, NULL, NULL, "119 bytes of data", -1, 0, 0 },
     { "data_one_byte_long", SIZE, NULL, NULL, "something behind", 1, 0, 0 },
     { "data_gone", SIZE, NULL, NULL, "0 bytes of data", -DATA_SIZE, 0, 0 },
-    { "raw_nul_in_header", BYTES, NULL, "", "header: byte", 30, 1, 0 },
+    { "nul_in_header", BYTES, NULL, "", "header: a NUL byte", 30, 1, 0 },
+    { "nul_behind_a_number", BYTES, NULL, "2\0]}}", "header: a NUL byte", -5, 5, 0 },
 };
 
 static const struct bad json[] = {
