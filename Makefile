@@ -110,7 +110,8 @@ check-%: all $(BUILD)/tests/bench_net
 check-cuda bench-cuda:
 	@echo "skipped: this version has no CUDA device"
 
-bench: all $(BUILD)/tests/bench_net $(BUILD)/tests/ops
+benches = $(call programs,$(call rel,tests/bench_*.c) tests/ops.c tests/data.c)
+bench: all $(benches)
 	$(Q)BUILD=$(abspath $(BUILD)) SRC=$(SRC) sh $(SRC)/tests/bench.sh
 
 # Fuzz targets need clang and its runtime (packages clang, libclang-rt-14-dev). The filter's target is built by its own head comment.

@@ -1,6 +1,8 @@
 // bench_net.c - time of a model's network alone, for `make bench`: one line "median_ms min_ms resident_MiB what".
 //
-//     bench_net MODEL.bin WIDTHxHEIGHT f32|bf16|auto THREADS SECONDS [nodes]
+//     bench_net MODEL.bin WIDTHxHEIGHT f32|bf16|auto THREADS SECONDS [nodes | OUT.f32]
+//
+// nodes: the time of each node too. OUT.f32: the answer, raw, for bench_ort.py to compare with.
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -45,7 +47,7 @@ int main(int argc, char **argv)
     int w, h, count = 0;
 
     if (argc < 6 || sscanf(argv[2], "%dx%d", &w, &h) != 2) {
-        fprintf(stderr, "usage: bench_net MODEL.bin WIDTHxHEIGHT f32|bf16|auto THREADS SECONDS [nodes]\n");
+        fprintf(stderr, "usage: bench_net MODEL.bin WIDTHxHEIGHT f32|bf16|auto THREADS SECONDS [nodes | OUT.f32]\n");
         return 2;
     }
     params.precision = !strcmp(argv[3], "f32") ? CLZ_PRECISION_F32 : !strcmp(argv[3], "bf16") ? CLZ_PRECISION_BF16 : CLZ_PRECISION_AUTO;
@@ -75,7 +77,10 @@ int main(int argc, char **argv)
     getrusage(RUSAGE_SELF, &usage);
     printf("%.4f %.4f %.1f %s\n", times[count / 2] * 1e3, times[0] * 1e3, usage.ru_maxrss / 1024.0,
            clzi_device_base(dev)->describe);
-    if (argc > 6) {
+    if (argc > 6 && strcmp(argv[6], "nodes")) {
+        FILE *out = fopen(argv[6], "wb");
+        if (!out || fwrite(y, sizeof *y, (size_t)w * h * 2, out) != (size_t)w * h * 2 || fclose(out)) return 1;
+    } else if (argc > 6) {
         double sum[CLZI_MAX_NODES] = {0};
         clzi_exec_set_timing(exec, true);
         for (int r = 0; r < 50; r++) {

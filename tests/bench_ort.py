@@ -1,8 +1,11 @@
-"""Time of a model in ONNX Runtime, for `make bench`: the same graph and weights, read from model.bin.
+"""A model in ONNX Runtime, for `make bench`: the same graph and weights, read from model.bin. Exit 77: packages are missing.
 
-    bench_ort.py MODEL.bin WIDTHxHEIGHT THREADS SECONDS [OURS.f32 INPUT.f32]
+    bench_ort.py convert MODEL.bin WIDTHxHEIGHT OUT.onnx
+    bench_ort.py run MODEL.onnx THREADS SECONDS [OURS.f32]
 
-Prints "median_ms min_ms resident_MiB version". Batch norm is folded by ONNX Runtime itself. Exit 77: packages are missing.
+run prints "median_ms min_ms resident_MiB error version": resident is the process at its largest less what Python and numpy had before
+ONNX Runtime was loaded, so that its library, weights and buffers count and the interpreter does not; error is the relative L2
+distance of OURS.f32, bench_net's answer to the same input, or -. ONNX Runtime folds batch norm itself.
 """
 import json
 import resource
@@ -12,11 +15,10 @@ import time
 
 try:
     import numpy as np
-    import onnx
-    import onnxruntime as ort
-    from onnx import helper, numpy_helper
-except ImportError as error:
-    print(error, file=sys.stderr)
+    if sys.argv[1:2] == ["convert"]:
+        from onnx import helper, numpy_helper
+except ImportError as missing:
+    print(missing, file=sys.stderr)
     sys.exit(77)
 
 ACTS = {"relu": "Relu", "tanh": "Tanh", "sigmoid": "Sigmoid"}
@@ -91,31 +93,46 @@ def to_onnx(graph, weights, h, w):
                           [helper.make_tensor_value_info(last, 1, [1, 2, h, w])], inits)
     m = helper.make_model(g, opset_imports=[helper.make_opsetid("", 17)])
     m.ir_version = 8
-    return m.SerializeToString(), f"t{first}"
+    return m.SerializeToString()
 
 
-def main():
-    path, size, threads, seconds = sys.argv[1:5]
+def resident():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def convert(path, size, out):
     w, h = map(int, size.split("x"))
-    model, name = to_onnx(*read_model(path), h, w)
+    with open(out, "wb") as f:
+        f.write(to_onnx(*read_model(path), h, w))
+
+
+def run(path, threads, seconds, ours=None):
+    before = resident()
+    try:
+        import onnxruntime as ort
+    except ImportError as missing:
+        print(missing, file=sys.stderr)
+        sys.exit(77)
     options = ort.SessionOptions()
     options.intra_op_num_threads = int(threads)
     options.inter_op_num_threads = 1
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_ALL
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    session = ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-    x = ((np.arange(w * h, dtype=np.uint64) * 2654435761 % (1 << 32) % 2000).astype(np.float32) / 1000 - 1).reshape(1, 1, h, w)
+    session = ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    name, shape = session.get_inputs()[0].name, session.get_inputs()[0].shape
+    count = shape[2] * shape[3]
+    x = ((np.arange(count, dtype=np.uint64) * 2654435761 % (1 << 32) % 2000).astype(np.float32) / 1000 - 1).reshape(shape)
     for _ in range(3):
-        session.run(None, {name: x})
+        y = session.run(None, {name: x})[0]
     times, start = [], time.monotonic()
     while time.monotonic() - start < float(seconds):
         t = time.perf_counter()
         session.run(None, {name: x})
         times.append(time.perf_counter() - t)
     times.sort()
-    # resident memory of the run alone: Python's own is subtracted, the process start of ours is added by bench.sh
-    rss = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
-    print(f"{times[len(times) // 2] * 1e3:.4f} {times[0] * 1e3:.4f} {rss:.1f} ONNX Runtime {ort.__version__}")
+    error = "-"
+    if ours:
+        error = "%.3g" % (np.linalg.norm(np.fromfile(ours, np.float32) - y.ravel()) / np.linalg.norm(y))
+    print(f"{times[len(times) // 2] * 1e3:.4f} {times[0] * 1e3:.4f} {resident() - before:.1f} {error} ONNX Runtime {ort.__version__}")
 
 
-main()
+{"convert": convert, "run": run}[sys.argv[1]](*sys.argv[2:])

@@ -1,0 +1,206 @@
+#!/bin/sh
+# bench.sh - `make bench`: speed as ratios to a peer or a limit that is measured in the same run, in turns, so that whatever else
+# the machine does hits both; medians of the turns. Each line: what, figure, target, met or not. About 5 minutes on 2 cores.
+#
+# Peer: ONNX Runtime, where a Python with onnxruntime, onnx and numpy is found: ORT_PYTHON=..., else python3.
+# ROUNDS=n: turns, 5. ONLY="net filter start memory ends train ops": parts of it.
+set -u
+: "${BUILD:?the build folder}" "${SRC:?the source root}"
+rounds=${ROUNDS:-5}
+only=${ONLY:-net filter start memory ends train ops}
+T=$BUILD/tests
+dir=$(mktemp -d) || exit 1
+trap 'rm -rf "$dir"' EXIT
+trap 'exit 130' INT TERM
+
+threads=$(nproc)
+[ "$threads" -le 2 ] || threads=2
+# Above all other work where that is allowed: two threads that wait for each other lose a whole slice to every third one.
+first=
+if chrt -f 1 true 2>/dev/null; then first='chrt -f 1'; fi
+
+fail() { echo "bench: $*" >&2; exit 1; }
+part() { case " $only " in *" $1 "*) return 0 ;; esac; return 1; }
+clock() { date +%s.%N; }
+calc() { awk "BEGIN { printf \"%.4f\", $1 }"; }
+median() { sort -g | awk '{ v[NR] = $1 } END { if (NR) printf "%.4f", (v[int((NR + 1) / 2)] + v[int(NR / 2) + 1]) / 2 }'; }
+column() { awk -v c="$2" '{ print $c }' "$1" | median; }
+
+heading() { printf '\n%s\n' "$1"; }
+# name, figure, "min" or "max", target, unit, remark
+judge() {
+    awk -v name="$1" -v x="$2" -v how="$3" -v target="$4" -v unit="$5" -v remark="${6:-}" 'BEGIN {
+        met = how == "min" ? x >= target : x <= target
+        printf "  %-52s %8.2f %-11s at %-5s %5s  %-7s  %s\n", name, x, unit, how == "min" ? "least" : "most", target, met ? "met" : "NOT met", remark
+    }'
+}
+tell() { awk -v name="$1" -v x="$2" -v unit="$3" -v remark="${4:-}" 'BEGIN { printf "  %-52s %8.2f %-35s %s\n", name, x, unit, remark }'; }
+
+echo "$(sed -n 's/^model name[ \t]*: //p' /proc/cpuinfo | head -n 1), $(nproc) cores, $(uname -m), load $(cut -d' ' -f1 /proc/loadavg);" \
+    "$threads threads, medians of $rounds turns"
+
+"$T/bench_model" light "$dir/light.bin" && "$T/bench_model" resnet18-light "$dir/resnet18-light.bin" || fail "cannot make models"
+if [ -e "$SRC/samples/model.bin" ] && "$BUILD/colorize-train" info "$SRC/samples/model.bin" | grep -q '^net  *light,'; then
+    cp "$SRC/samples/model.bin" "$dir/light.bin"
+fi
+light=$dir/light.bin size=256                                   # the size the net is made for, whatever the model's own
+
+# ---- the networks beside ONNX Runtime ----
+
+python=
+for p in ${ORT_PYTHON:-} python3; do
+    if [ -z "$python" ] && "$p" -c 'import numpy, onnx, onnxruntime' 2>/dev/null; then python=$p; fi
+done
+
+# One turn: f32, ONNX Runtime, bf16. To a file each: "ratio of times, ours ms, theirs ms, ratio of memory, error".
+turn() {
+    for precision in f32 bf16; do
+        ours=$($first "$T/bench_net" "$2" 256x256 $precision "$threads" 1 "$dir/answer") || fail "bench_net failed"
+        theirs=$($first "$python" "$SRC/tests/bench_ort.py" run "$dir/net.onnx" "$threads" 1 "$dir/answer") || fail "bench_ort.py failed"
+        echo "$ours $theirs" | sed 's/cpu[^)]*)//' | awk '{ print $4 / $1, $1, $4, $3 / $6, $7 }' >>"$dir/$1-$precision"
+    done
+    version=${theirs#* * * * }
+}
+network() {
+    "$python" "$SRC/tests/bench_ort.py" convert "$2" 256x256 "$dir/net.onnx" || fail "cannot convert $2"
+    rm -f "$dir/$1"-*
+    i=0
+    while [ $i -lt "$rounds" ]; do turn "$1" "$2"; i=$((i + 1)); done
+    for precision in f32 bf16; do
+        f=$dir/$1-$precision target=1.0
+        [ $precision = f32 ] || target=2.0
+        judge "$1 $precision, speed" "$(column "$f" 1)" min $target "x ORT f32" \
+            "$(printf '%.1f ms against %.1f ms, error %.1e' "$(column "$f" 2)" "$(column "$f" 3)" "$(column "$f" 5)")"
+        judge "$1 $precision, resident memory" "$(column "$f" 4)" max 1.5 "x ORT"
+    done
+}
+if part net; then
+    if [ -n "$python" ]; then
+        heading "256x256, batch 1: the same weights in ONNX Runtime, f32 (error: relative L2 of our answer)"
+        network light "$light"
+        network resnet18-light "$dir/resnet18-light.bin"
+        echo "  $version"
+    else
+        heading "ONNX Runtime: skipped, no Python with onnxruntime and onnx (ORT_PYTHON names one)"
+        for net in light resnet18-light; do
+            for precision in f32 bf16; do
+                tell "$net $precision" "$("$T/bench_net" "$dir/$net.bin" 256x256 $precision "$threads" 3 | cut -d' ' -f1)" ms
+            done
+        done
+    fi
+fi
+
+# ---- the whole filter beside its network ----
+
+# Raw frames, read from memory (the page cache) and thrown away: no disk, no codec.
+ffmpeg=$BUILD/filter/ffmpeg
+COLORIZE_LIBRARY=$BUILD/libcolorize.so.0
+export COLORIZE_LIBRARY
+raw="-f rawvideo -pixel_format yuv420p -video_size 1920x1080 -framerate 25"
+play() { # frames, filter
+    # shellcheck disable=SC2086
+    "$ffmpeg" -nostdin -v error -y -stream_loop -1 $raw -i "$dir/film.yuv" -frames:v "$1" -vf "$2" -f rawvideo /dev/null || fail "ffmpeg failed"
+}
+seconds() { s0=$(clock); "$@" || exit 1; calc "$(clock) - $s0"; }
+# frames a second without the start
+rate() { short=$(seconds play 10 "$1"); long=$(seconds play "$2" "$1"); calc "($2 - 10) / ($long - $short)"; }
+
+film() {
+    [ -x "$ffmpeg" ] || { heading "filter: skipped, not built ($ffmpeg)"; return 1; }
+    [ -e "$dir/film.yuv" ] || "$ffmpeg" -nostdin -v error -f lavfi -i testsrc2=s=1920x1080:r=25,noise=alls=6:allf=t,format=yuv420p \
+        -frames:v 24 -f rawvideo "$dir/film.yuv" || fail "cannot make a film"
+}
+if part filter && film; then
+    heading "1920x1080 yuv420p, 8 bit, raw frames, light with size=$size: beside its network alone"
+    "$T/bench_stream" speed "$light" 1 $size >"$dir/say" || fail "bench_stream failed"
+    net_size=$(sed 's/.* \([0-9]*x[0-9]*\),.*/\1/' "$dir/say")
+    i=0
+    while [ $i -lt "$rounds" ]; do
+        alone=$("$T/bench_net" "$light" "$net_size" auto "$threads" 2 | cut -d' ' -f1)
+        api=$("$T/bench_stream" speed "$light" 2 $size | cut -d' ' -f1)
+        whole=$(rate "colorize=$light:size=$size" 130)
+        echo "$alone $api $whole" | awk '{ print $3 * $1 / 1000, $2 * $1 / 1000, 1000 / $1, $2, $3 }' >>"$dir/filter"
+        i=$((i + 1))
+    done
+    judge "ffmpeg with the filter" "$(column "$dir/filter" 1)" min 0.7 "x network" \
+        "$(printf '%.1f f/s; network at %s %.1f f/s' "$(column "$dir/filter" 5)" "$net_size" "$(column "$dir/filter" 3)")"
+    tell "library alone, frames coloured in place" "$(column "$dir/filter" 2)" "x network" "$(printf '%.1f f/s' "$(column "$dir/filter" 4)")"
+    tell "ffmpeg without the filter" "$(rate null 500)" "f/s"
+    cut -d' ' -f2- "$dir/say" | sed 's/^/  /'
+fi
+
+# ---- start ----
+
+if part start; then
+    heading "First frame of 1920x1080, light with size=$size, from the start of the process"
+    i=0
+    while [ $i -lt "$rounds" ]; do
+        "$T/bench_stream" first "$light" $size >>"$dir/first"
+        i=$((i + 1))
+    done
+    judge "library" "$(column "$dir/first" 1)" max 0.5 s
+    if film; then
+        i=0
+        while [ $i -lt "$rounds" ]; do
+            seconds play 1 "colorize=$light:size=$size" >>"$dir/first-ffmpeg"
+            echo >>"$dir/first-ffmpeg"
+            i=$((i + 1))
+        done
+        judge "ffmpeg -frames:v 1, to its end" "$(column "$dir/first-ffmpeg" 1)" max 0.5 s
+    fi
+fi
+
+# ---- memory over a film ----
+
+if part memory; then
+    heading "10000 frames of 64x64, light with size=64, after the first batches"
+    set -- $("$T/bench_stream" flat "$light" 10000)
+    [ $# = 3 ] || fail "bench_stream failed"
+    judge "allocations" "$1" max 0 "a frame"
+    judge "growth of resident memory (least squares)" "$2" max 1 "KiB/1000 f" "$3 KiB in all"
+fi
+
+# ---- both ends of the pipeline ----
+
+if part ends; then
+    heading "Conversions at 1920x1080 beside memcpy of as many bytes, $threads threads"
+    "$T/bench_frame" "$threads" | while read -r name ms speed copy; do
+        tell "$name" "$(calc "$speed / $copy")" "x memcpy" "$ms ms, $speed GB/s, memcpy $copy GB/s"
+    done
+fi
+
+# ---- training ----
+
+if part train; then
+    heading "Training light: 128x128, batch 16, bf16, pictures of memory"
+    mkdir "$dir/pictures"
+    "${FFMPEG:-ffmpeg}" -nostdin -v error -f lavfi -i mandelbrot=s=320x240:rate=2 -frames:v 64 "$dir/pictures/%02d.png" ||
+        fail "cannot make pictures"
+    train() {
+        rm -rf "$dir/run"
+        printf 'net: light\ntrain: %s\nrun: %s\nsize: 128\nbatch: 16\nsteps: %d\nprecision: bf16\nthreads: %d\nval_every: 0\nsheet_every: 0\n' \
+            "$dir/pictures" "$dir/run" "$1" "$threads" >"$dir/recipe.yaml"
+        "$BUILD/colorize-train" train "$dir/recipe.yaml" >"$dir/train.log" 2>&1 || { cat "$dir/train.log" >&2; fail "training failed"; }
+    }
+    i=0
+    while [ $i -lt $(((rounds + 1) / 2)) ]; do
+        forward=$("$T/bench_net" "$light" 128x128 bf16 "$threads" 1 | cut -d' ' -f1)
+        short=$(seconds train 5)
+        long=$(seconds train 55)
+        loader=$("$T/data" bench "$threads" 1 1 "$dir/pictures" | sed -n 's/^loader: \([0-9]*\).*/\1/p')
+        calc "50 * 16 / ($long - $short)" >>"$dir/train"
+        echo " $loader $forward" >>"$dir/train"
+        i=$((i + 1))
+    done
+    awk '{ print $1, $2 / $1, $1 * 3 * $3 / 1000, $2 }' "$dir/train" >"$dir/trained"
+    judge "training, loading included" "$(column "$dir/trained" 1)" min 70 "pictures/s"
+    judge "loader alone" "$(column "$dir/trained" 2)" min 5 "x training" "$(column "$dir/trained" 4 | cut -d. -f1) pictures/s"
+    tell "training beside 3 forward passes of inference" "$(column "$dir/trained" 3)" "x"
+fi
+
+# ---- ops ----
+
+if part ops; then
+    heading "Ops, forward and backward (f32 and bf16 of this CPU)"
+    "$T/ops" --bench | sed 's/^/  /'
+fi

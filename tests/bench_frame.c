@@ -1,0 +1,97 @@
+// bench_frame.c - the conversions at both ends of the pipeline beside memcpy, for `make bench`: 1920x1080 yuv420p in and out, the
+// network's picture 448x256. A line each: "name ms GB/s memcpy_GB/s", bytes read and written counted once each, medians of turns.
+//
+//     bench_frame [THREADS]
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "kernels/frame.h"
+#include "kernels/threads.h"
+
+enum { W = 1920, H = 1080, NET_W = 448, NET_H = 256, FRAMES = 12, ROUNDS = 61 };    // 12 frames: 37 MB, beyond the caches
+
+static double now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return t.tv_sec + 1e-9 * t.tv_nsec;
+}
+
+static int compare(const void *a, const void *b)
+{
+    return (*(const double *)a > *(const double *)b) - (*(const double *)a < *(const double *)b);
+}
+
+static double median(double *v, int n)
+{
+    qsort(v, n, sizeof *v, compare);
+    return v[n / 2];
+}
+
+// As many bytes read and written in all, by as many threads.
+static void copy(char *to, const char *from, size_t bytes, int threads)
+{
+#pragma omp parallel for num_threads(threads)
+    for (int i = 0; i < threads; i++) {
+        const size_t begin = bytes * i / threads, end = bytes * (i + 1) / threads;
+        memcpy(to + begin, from + begin, end - begin);
+    }
+}
+
+static struct clz_frame frame_create(int seed)
+{
+    struct clz_frame f = { .format = clz_pixfmt_find("yuv420p"), .width = W, .height = H, .range = CLZ_RANGE_LIMITED,
+                           .matrix = CLZ_MATRIX_709, .siting = CLZ_SITING_LEFT, .strength = 1, .saturation = 1 };
+
+    for (int p = 0; p < 3; p++) {
+        const int w = p ? W / 2 : W, h = p ? H / 2 : H;
+        f.stride[p] = w;
+        f.data[p] = malloc((size_t)w * h);
+        for (int i = 0; i < w * h; i++)
+            f.data[p][i] = p ? 128 : (uint8_t)(16 + (i % w * 160 / w + i / w * 50 / h + (i + seed) * 2654435761u % 9));
+    }
+    return f;
+}
+
+int main(int argc, char **argv)
+{
+    static double times[2][ROUNDS], copies[2][ROUNDS];
+    static const char *const names[] = { "frame_to_L", "merge" };
+    const size_t luma = (size_t)W * H, chroma = luma / 2, net = (size_t)NET_W * NET_H * sizeof(float);
+    const size_t bytes[] = { luma + 2 * net, luma + 3 * net + chroma };
+    const int threads = argc > 1 ? atoi(argv[1]) : clzk_threads();
+    struct clz_frame f[FRAMES];
+    struct clzk_frame_plan *plan;
+    char *from = malloc((FRAMES + 2) * luma), *to = malloc((FRAMES + 2) * luma);
+    float *y = malloc(net), *l = malloc(net), *ab = malloc(2 * net);
+
+    clzk_set_threads(threads);
+    for (int i = 0; i < FRAMES; i++) f[i] = frame_create(i);
+    memset(from, 1, (FRAMES + 2) * luma);
+    memset(to, 1, (FRAMES + 2) * luma);
+    for (size_t i = 0; i < 2 * net / sizeof *ab; i++) ab[i] = (float)(i % NET_W) / NET_W - 0.5f;
+    if (clzk_frame_plan_create(&plan, &f[0], &f[0], NET_W, NET_H, CLZ_LUMA_COPY) < 0) return 1;
+    for (int r = 0; r < ROUNDS; r++) {
+        const struct clz_frame *one = &f[r % FRAMES];
+        char *const a = from + r % FRAMES * luma, *const b = to + r % FRAMES * luma;
+        double t = now();
+        clzk_frame_to_l(plan, one, y, l, 50, 1);
+        times[0][r] = now() - t;
+        t = now();
+        copy(b, a, bytes[0] / 2, threads);
+        copies[0][r] = now() - t;
+        t = now();
+        clzk_frame_merge(plan, one, one, y, ab, 40);
+        times[1][r] = now() - t;
+        t = now();
+        copy(a, b, bytes[1] / 2, threads);
+        copies[1][r] = now() - t;
+    }
+    for (int i = 0; i < 2; i++) {
+        const double t = median(times[i], ROUNDS), c = median(copies[i], ROUNDS);
+        printf("%s %.3f %.2f %.2f\n", names[i], t * 1e3, bytes[i] / t * 1e-9, bytes[i] / c * 1e-9);
+    }
+    return 0;
+}

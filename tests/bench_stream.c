@@ -1,0 +1,209 @@
+// bench_stream.c - the public API by the clock, for `make bench`. Each mode prints one line of numbers:
+//
+//     bench_stream speed MODEL.bin SECONDS SIZE    frames/s at 1920x1080, coloured in place
+//     bench_stream first MODEL.bin SIZE            seconds from the start of a process to its first frame of 1920x1080, coloured
+//     bench_stream flat MODEL.bin FRAMES           allocations a frame, KiB a thousand frames (least squares), KiB resident at the end
+//
+// In `flat` frames are small, so that ten thousand take seconds: what a frame leaves behind does not depend on its size.
+#include <errno.h>
+#include <stdatomic.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "engine/colorize.h"
+
+// ---- every allocation of the process, of libraries too: these stand before the C library's own ----
+
+void *__libc_malloc(size_t size);
+void *__libc_calloc(size_t count, size_t size);
+void *__libc_realloc(void *p, size_t size);
+void *__libc_memalign(size_t alignment, size_t size);
+
+static atomic_llong allocations;
+
+void *malloc(size_t size) { allocations++; return __libc_malloc(size); }
+void *calloc(size_t count, size_t size) { allocations++; return __libc_calloc(count, size); }
+void *realloc(void *p, size_t size) { allocations++; return __libc_realloc(p, size); }
+void *aligned_alloc(size_t alignment, size_t size) { allocations++; return __libc_memalign(alignment, size); }
+int posix_memalign(void **p, size_t alignment, size_t size)
+{
+    allocations++;
+    *p = __libc_memalign(alignment, size);
+    return *p ? 0 : ENOMEM;
+}
+
+// ---- frames ----
+
+enum { FRAMES = 16 };                       // more than a stream of the default batch holds
+
+static double now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return t.tv_sec + 1e-9 * t.tv_nsec;
+}
+
+static void print_error(void *priv, enum clz_log_level level, const char *msg)
+{
+    (void)priv, (void)level;
+    fprintf(stderr, "%s\n", msg);
+}
+
+static struct clz_frame frame_create(int w, int h, int seed)
+{
+    struct clz_frame f = { .format = clz_pixfmt_find("yuv420p"), .width = w, .height = h, .strength = 1, .saturation = 1 };
+
+    for (int p = 0; p < 3; p++) {
+        const int pw = p ? (w + 1) / 2 : w, ph = p ? (h + 1) / 2 : h;
+        f.stride[p] = pw;
+        if (!(f.data[p] = malloc((size_t)pw * ph))) exit(1);
+        for (int i = 0; i < pw * ph; i++)
+            f.data[p][i] = p ? 128 : (uint8_t)(16 + (i % pw * 160 / pw + i / pw * 50 / ph + (i + seed) * 2654435761u % 9));
+    }
+    return f;
+}
+
+struct player {
+    clz_model *model;
+    clz_stream *stream;
+    struct clz_frame frames[FRAMES];
+    int sent;
+};
+
+static void open_player(struct player *p, const char *path, int w, int h, int size)
+{
+    const struct clz_log log = { print_error, NULL, CLZ_LOG_WARNING };
+
+    if (clz_model_open(&p->model, path, &log) < 0 ||
+        clz_stream_open(&p->stream, p->model, &(struct clz_stream_params){ .size = size, .log = log }) < 0)
+        exit(1);
+    if (clz_stream_max_in_flight(p->stream) > FRAMES) {
+        fprintf(stderr, "a stream holds %d frames, more than %d\n", clz_stream_max_in_flight(p->stream), FRAMES);
+        exit(1);
+    }
+    for (int i = 0; i < FRAMES; i++) p->frames[i] = frame_create(w, h, i);
+}
+
+// Sends one frame; takes one out first when the stream is full, as a player does. Returns frames taken out.
+static int step(struct player *p)
+{
+    const struct clz_frame *f = &p->frames[p->sent++ % FRAMES];
+    struct clz_frame done;
+    int ret, taken = 0;
+
+    while ((ret = clz_stream_send(p->stream, f, f)) == -EAGAIN) {
+        if (clz_stream_receive(p->stream, &done, 1) < 0) exit(1);
+        taken++;
+    }
+    if (ret < 0) exit(1);
+    while (clz_stream_receive(p->stream, &done, 0) == 0) taken++;
+    return taken;
+}
+
+static void close_player(struct player *p)
+{
+    struct clz_frame done;
+
+    clz_stream_drain(p->stream);
+    while (clz_stream_receive(p->stream, &done, 1) == 0) ;
+    clz_stream_close(&p->stream);
+    clz_model_close(&p->model);
+}
+
+// ---- modes ----
+
+static int speed(const char *path, double seconds, int size)
+{
+    struct player p = {0};
+    double start;
+    int count = 0;
+
+    open_player(&p, path, 1920, 1080, size);
+    for (int i = 0; i < 2 * FRAMES; i++) step(&p);
+    for (start = now(); now() - start < seconds;) count += step(&p);
+    printf("%.2f %s\n", count / (now() - start), clz_stream_describe(p.stream));
+    close_player(&p);
+    return 0;
+}
+
+static int first_frame(const char *path, int size)  // in the child
+{
+    struct player p = { 0 };
+    struct clz_frame done;
+
+    open_player(&p, path, 1920, 1080, size);
+    step(&p);
+    clz_stream_drain(p.stream);
+    if (clz_stream_receive(p.stream, &done, 1) < 0) return 1;
+    return write(1, "x", 1) != 1;
+}
+
+static int first(const char *path, const char *size)
+{
+    const double start = now();
+    int ends[2], status;
+    char byte;
+    pid_t child;
+
+    if (pipe(ends) < 0 || (child = fork()) < 0) return 1;
+    if (!child) {
+        dup2(ends[1], 1);
+        close(ends[0]);
+        close(ends[1]);
+        execl("/proc/self/exe", "bench_stream", "first_frame", path, size, NULL);
+        _exit(1);
+    }
+    close(ends[1]);
+    if (read(ends[0], &byte, 1) != 1) return 1;
+    printf("%.3f\n", now() - start);
+    return waitpid(child, &status, 0) < 0;
+}
+
+static double resident(void)                // KiB
+{
+    static char text[200];                  // no stdio here: its buffers would count
+    FILE *f = fopen("/proc/self/statm", "r");
+    long pages = 0;
+
+    if (!f) return 0;
+    setvbuf(f, text, _IOFBF, sizeof text);
+    if (fscanf(f, "%*d %ld", &pages) != 1) pages = 0;
+    fclose(f);
+    return pages * (sysconf(_SC_PAGESIZE) / 1024.0);
+}
+
+static int flat(const char *path, int frames)
+{
+    struct player p = {0};
+    double sx = 0, sy = 0, sxx = 0, sxy = 0, n = 0, y = 0;
+    long long before, per_frame = 0;
+
+    open_player(&p, path, 64, 64, 64);
+    for (int i = 0; i < 2 * FRAMES; i++) step(&p);      // the first batches: buffers are made
+    for (int i = 0; i < frames; i++) {
+        before = allocations;
+        step(&p);
+        per_frame += allocations - before;
+        if (i % 50) continue;
+        y = resident();
+        sx += i, sy += y, sxx += (double)i * i, sxy += i * y, n++;
+    }
+    printf("%.4f %.2f %.0f\n", (double)per_frame / frames, (n * sxy - sx * sy) / (n * sxx - sx * sx) * 1000, y);
+    close_player(&p);
+    return 0;
+}
+
+int main(int argc, char **argv)
+{
+    if (argc > 4 && !strcmp(argv[1], "speed")) return speed(argv[2], atof(argv[3]), atoi(argv[4]));
+    if (argc > 3 && !strcmp(argv[1], "first")) return first(argv[2], argv[3]);
+    if (argc > 3 && !strcmp(argv[1], "first_frame")) return first_frame(argv[2], atoi(argv[3]));
+    if (argc > 3 && !strcmp(argv[1], "flat")) return flat(argv[2], atoi(argv[3]));
+    fprintf(stderr, "usage: bench_stream speed MODEL SECONDS SIZE | first MODEL SIZE | flat MODEL FRAMES\n");
+    return 2;
+}
