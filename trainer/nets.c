@@ -42,18 +42,15 @@ static uint64_t hash(const char *s)         // FNV-1a: the same net gets the sam
     return h;
 }
 
-// Pixel shuffle without checkerboards (ICNR, Aitken 2017): the factor^2 channels of one output start equal.
-static int64_t icnr_source(const struct clzi_graph *g, int node, int64_t index, int64_t per_channel)
+// Pixel shuffle without checkerboards (ICNR, Aitken 2017): the factor^2 channels of one output start equal. 1: none follows.
+static int icnr_group(const struct clzi_graph *g, int node)
 {
     for (int i = 0; i < g->node_count; i++) {
         int x = g->nodes[i].op == CLZI_OP_SHUFFLE ? g->nodes[i].in[0] : -1;
         if (x >= 0 && g->nodes[x].op == CLZI_OP_ACT) x = g->nodes[x].in[0];
-        if (x == node) {
-            const int64_t ff = (int64_t)g->nodes[i].attr.factor * g->nodes[i].attr.factor;
-            return index / per_channel / ff * ff * per_channel + index % per_channel;
-        }
+        if (x == node) return g->nodes[i].attr.factor * g->nodes[i].attr.factor;
     }
-    return index;
+    return 1;
 }
 
 void clzt_net_init(const struct clzi_graph *g, enum clzt_init init, uint64_t seed, float *const *values)
@@ -63,6 +60,8 @@ void clzt_net_init(const struct clzi_graph *g, enum clzt_init init, uint64_t see
         for (int k = 0; k < node->w_count; k++) {
             const struct clzi_param *p = &g->params[node->w[k]];
             const int64_t count = clzi_param_count(p), per_channel = count / p->dims[0];
+            const int64_t group = icnr_group(g, n);
+            const uint64_t name = hash(p->name);
             const bool norm = node->op == CLZI_OP_BATCHNORM, weight = k == 0;
             const bool head = node->attr.channels == 2 && init == CLZT_INIT_HE;    // starts near grey
             const float fan_in = (float)(node->op == CLZI_OP_CONVT ? p->dims[0] : p->rank == 4 ? p->dims[1] : 1) *
@@ -70,8 +69,8 @@ void clzt_net_init(const struct clzi_graph *g, enum clzt_init init, uint64_t see
             const float sd = init == CLZT_INIT_NORMAL ? 0.02f : head ? 0.01f : sqrtf(2 / fan_in);
             for (int64_t i = 0; i < count; i++) {
                 float v = norm && (k == 0 || k == 3) ? 1 : 0;              // weight and running_var 1, the rest 0
-                if (weight && !norm) v = sd * normal(seed, hash(p->name), icnr_source(g, n, i, per_channel));
-                if (weight && norm && init == CLZT_INIT_NORMAL) v += 0.02f * normal(seed, hash(p->name), i);
+                if (weight && !norm) v = sd * normal(seed, name, i / per_channel / group * group * per_channel + i % per_channel);
+                if (weight && norm && init == CLZT_INIT_NORMAL) v += 0.02f * normal(seed, name, i);
                 values[node->w[k]][i] = v;
             }
         }
