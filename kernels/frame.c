@@ -550,12 +550,12 @@ static void store(const struct clzk_frame_plan *p, const struct clzk_store *s, c
     else p->rows->store16(to, v, s, n, step);
 }
 
-static void copy_rows(const struct clz_frame *in, const struct clz_frame *out, int plane, int row_bytes, int rows)
+static void copy_rows(const struct clz_frame *in, const struct clz_frame *out, int plane, int row_bytes, int first, int end)
 {
     const int up = shift_of(out->format) - shift_of(in->format);
 
     if (out->data[plane] == in->data[plane]) return;
-    for (int r = 0; r < rows; r++) {
+    for (int r = first; r < end; r++) {
         const uint8_t *from = in->data[plane] + r * in->stride[plane];
         uint8_t *to = out->data[plane] + r * out->stride[plane];
         if (up == 0) memcpy(to, from, row_bytes);
@@ -563,9 +563,9 @@ static void copy_rows(const struct clz_frame *in, const struct clz_frame *out, i
     }
 }
 
-static void copy_luma(const struct clz_frame *in, const struct clz_frame *out)
+static void copy_luma(const struct clz_frame *in, const struct clz_frame *out, int first, int end)
 {
-    copy_rows(in, out, 0, in->width * (in->format->depth > 8 ? 2 : 1), in->height);
+    copy_rows(in, out, 0, in->width * (in->format->depth > 8 ? 2 : 1), first, end < in->height ? end : in->height);
 }
 
 void clzk_frame_merge(struct clzk_frame_plan *p, const struct clz_frame *in, const struct clz_frame *out, const float *y,
@@ -584,11 +584,9 @@ void clzk_frame_merge(struct clzk_frame_plan *p, const struct clz_frame *in, con
         p->rows->chroma(k->u, k->v, k->a, k->b, k->y, p->uv, &p->gamut, p->chroma.w);
         store(p, &p->store_uv, out, 1, r, k->u, p->chroma.w, semi ? 2 : 1, 0);
         store(p, &p->store_uv, out, semi ? 1 : 2, r, k->v, p->chroma.w, semi ? 2 : 1, semi);
+        if (p->luma == CLZ_LUMA_COPY) copy_luma(in, out, r << f->log2_chroma_h, (r + 1) << f->log2_chroma_h);     // just read
     }
-    if (p->luma == CLZ_LUMA_COPY) {
-        copy_luma(in, out);
-        return;
-    }
+    if (p->luma == CLZ_LUMA_COPY) return;
     for (int i = 0; i < p->threads; i++) p->workers[i].top_row = p->workers[i].bottom_row = -1;
 #pragma omp parallel for schedule(static) num_threads(p->threads)
     for (int r = 0; r < p->full.h; r++) {
@@ -607,10 +605,10 @@ void clzk_frame_copy(const struct clz_frame *in, const struct clz_frame *out)
     const int w = -(-out->width >> f->log2_chroma_w), h = -(-out->height >> f->log2_chroma_h);
     const int samples = w * (f->flags & CLZ_PIXFMT_SEMIPLANAR ? 2 : 1), bytes = f->depth > 8 ? 2 : 1;
 
-    copy_luma(in, out);
+    copy_luma(in, out, 0, in->height);
     for (int plane = 1; plane < f->planes; plane++) {
         if (!(in->format->flags & CLZ_PIXFMT_GRAY)) {
-            copy_rows(in, out, plane, samples * bytes, h);
+            copy_rows(in, out, plane, samples * bytes, 0, h);
             continue;
         }
         for (int r = 0; r < h; r++) {
