@@ -23,7 +23,7 @@ fail() { echo "bench: $*" >&2; exit 1; }
 part() { case " $only " in *" $1 "*) return 0 ;; esac; return 1; }
 clock() { date +%s.%N; }
 calc() { awk "BEGIN { printf \"%.4f\", $1 }"; }
-median() { sort -g | awk '{ v[NR] = $1 } END { if (NR) printf "%.4f", (v[int((NR + 1) / 2)] + v[int(NR / 2) + 1]) / 2 }'; }
+median() { sort -g | awk '{ v[NR] = $1 } END { if (NR) printf "%.6g", (v[int((NR + 1) / 2)] + v[int(NR / 2) + 1]) / 2 }'; }
 column() { awk -v c="$2" '{ print $c }' "$1" | median; }
 
 heading() { printf '\n%s\n' "$1"; }
@@ -99,11 +99,11 @@ export COLORIZE_LIBRARY
 raw="-f rawvideo -pixel_format yuv420p -video_size 1920x1080 -framerate 25"
 play() { # frames, filter
     # shellcheck disable=SC2086
-    "$ffmpeg" -nostdin -v error -y -stream_loop -1 $raw -i "$dir/film.yuv" -frames:v "$1" -vf "$2" -f rawvideo /dev/null || fail "ffmpeg failed"
+    $first "$ffmpeg" -nostdin -v error -y -stream_loop -1 $raw -i "$dir/film.yuv" -frames:v "$1" -vf "$2" -f rawvideo /dev/null || fail "ffmpeg failed"
 }
 seconds() { s0=$(clock); "$@" || exit 1; calc "$(clock) - $s0"; }
 # frames a second without the start
-rate() { short=$(seconds play 10 "$1"); long=$(seconds play "$2" "$1"); calc "($2 - 10) / ($long - $short)"; }
+rate() { short=$(seconds play 10 "$1") || exit 1; long=$(seconds play "$2" "$1") || exit 1; calc "($2 - 10) / ($long - $short)"; }
 
 film() {
     [ -x "$ffmpeg" ] || { heading "filter: skipped, not built ($ffmpeg)"; return 1; }
@@ -116,9 +116,9 @@ if part filter && film; then
     net_size=$(sed 's/.* \([0-9]*x[0-9]*\),.*/\1/' "$dir/say")
     i=0
     while [ $i -lt "$rounds" ]; do
-        alone=$("$T/bench_net" "$light" "$net_size" auto "$threads" 2 | cut -d' ' -f1)
-        api=$("$T/bench_stream" speed "$light" 2 $size | cut -d' ' -f1)
-        whole=$(rate "colorize=$light:size=$size" 130)
+        alone=$($first "$T/bench_net" "$light" "$net_size" auto "$threads" 2 | cut -d' ' -f1)
+        api=$($first "$T/bench_stream" speed "$light" 2 $size | cut -d' ' -f1)
+        whole=$(rate "colorize=$light:size=$size" 130) || exit 1
         echo "$alone $api $whole" | awk '{ print $3 * $1 / 1000, $2 * $1 / 1000, 1000 / $1, $2, $3 }' >>"$dir/filter"
         i=$((i + 1))
     done
@@ -135,7 +135,7 @@ if part start; then
     heading "First frame of 1920x1080, light with size=$size, from the start of the process"
     i=0
     while [ $i -lt "$rounds" ]; do
-        "$T/bench_stream" first "$light" $size >>"$dir/first"
+        $first "$T/bench_stream" first "$light" $size >>"$dir/first"
         i=$((i + 1))
     done
     judge "library" "$(column "$dir/first" 1)" max 0.5 s
@@ -164,7 +164,7 @@ fi
 
 if part ends; then
     heading "Conversions at 1920x1080 beside memcpy of as many bytes, $threads threads"
-    "$T/bench_frame" "$threads" | while read -r name ms speed copy; do
+    $first "$T/bench_frame" "$threads" | while read -r name ms speed copy; do
         tell "$name" "$(calc "$speed / $copy")" "x memcpy" "$ms ms, $speed GB/s, memcpy $copy GB/s"
     done
 fi
@@ -178,16 +178,16 @@ if part train; then
         fail "cannot make pictures"
     train() {
         rm -rf "$dir/run"
-        printf 'net: light\ntrain: %s\nrun: %s\nsize: 128\nbatch: 16\nsteps: %d\nprecision: bf16\nthreads: %d\nval_every: 0\nsheet_every: 0\n' \
+        printf 'net: light\ntrain: %s\nrun: %s\nsize: 128\nbatch: 16\nsteps: %d\nwarmup: 0\nprecision: bf16\nthreads: %d\nval_every: 0\nsheet_every: 0\n' \
             "$dir/pictures" "$dir/run" "$1" "$threads" >"$dir/recipe.yaml"
-        "$BUILD/colorize-train" train "$dir/recipe.yaml" >"$dir/train.log" 2>&1 || { cat "$dir/train.log" >&2; fail "training failed"; }
+        $first "$BUILD/colorize-train" train "$dir/recipe.yaml" >"$dir/train.log" 2>&1 || { cat "$dir/train.log" >&2; fail "training failed"; }
     }
     i=0
     while [ $i -lt $(((rounds + 1) / 2)) ]; do
-        forward=$("$T/bench_net" "$light" 128x128 bf16 "$threads" 1 | cut -d' ' -f1)
-        short=$(seconds train 5)
-        long=$(seconds train 55)
-        loader=$("$T/data" bench "$threads" 1 1 "$dir/pictures" | sed -n 's/^loader: \([0-9]*\).*/\1/p')
+        forward=$($first "$T/bench_net" "$light" 128x128 bf16 "$threads" 1 | cut -d' ' -f1)
+        short=$(seconds train 5) || exit 1
+        long=$(seconds train 55) || exit 1
+        loader=$($first "$T/data" bench "$threads" 1 1 "$dir/pictures" | sed -n 's/^loader: \([0-9]*\).*/\1/p')
         calc "50 * 16 / ($long - $short)" >>"$dir/train"
         echo " $loader $forward" >>"$dir/train"
         i=$((i + 1))
@@ -202,5 +202,5 @@ fi
 
 if part ops; then
     heading "Ops, forward and backward (f32 and bf16 of this CPU)"
-    "$T/ops" --bench | sed 's/^/  /'
+    $first "$T/ops" --bench | sed 's/^/  /'
 fi

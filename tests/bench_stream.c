@@ -75,7 +75,7 @@ struct player {
     int sent;
 };
 
-static void open_player(struct player *p, const char *path, int w, int h, int size)
+static void open_player(struct player *p, const char *path, int w, int h, int size, int frames)
 {
     const struct clz_log log = { print_error, NULL, CLZ_LOG_WARNING };
 
@@ -86,7 +86,7 @@ static void open_player(struct player *p, const char *path, int w, int h, int si
         fprintf(stderr, "a stream holds %d frames, more than %d\n", clz_stream_max_in_flight(p->stream), FRAMES);
         exit(1);
     }
-    for (int i = 0; i < FRAMES; i++) p->frames[i] = frame_create(w, h, i);
+    for (int i = 0; i < frames; i++) p->frames[i] = frame_create(w, h, i);
 }
 
 // Sends one frame; takes one out first when the stream is full, as a player does. Returns frames taken out.
@@ -123,7 +123,7 @@ static int speed(const char *path, double seconds, int size)
     double start;
     int count = 0;
 
-    open_player(&p, path, 1920, 1080, size);
+    open_player(&p, path, 1920, 1080, size, FRAMES);
     for (int i = 0; i < 2 * FRAMES; i++) step(&p);
     for (start = now(); now() - start < seconds;) count += step(&p);
     printf("%.2f %s\n", count / (now() - start), clz_stream_describe(p.stream));
@@ -136,7 +136,7 @@ static int first_frame(const char *path, int size)  // in the child
     struct player p = { 0 };
     struct clz_frame done;
 
-    open_player(&p, path, 1920, 1080, size);
+    open_player(&p, path, 1920, 1080, size, 1);
     step(&p);
     clz_stream_drain(p.stream);
     if (clz_stream_receive(p.stream, &done, 1) < 0) return 1;
@@ -183,7 +183,7 @@ static int flat(const char *path, int frames)
     double sx = 0, sy = 0, sxx = 0, sxy = 0, n = 0, y = 0;
     long long before, per_frame = 0;
 
-    open_player(&p, path, 64, 64, 64);
+    open_player(&p, path, 64, 64, 64, FRAMES);
     for (int i = 0; i < 2 * FRAMES; i++) step(&p);      // the first batches: buffers are made
     for (int i = 0; i < frames; i++) {
         before = allocations;
