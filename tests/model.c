@@ -1006,10 +1006,11 @@ static int grows(struct clzi_graph *g)
     return x;
 }
 
+// 16383 * 7^7 + 1, which in 32 bits is 607203082 and looks like a side.
 static int outgrows_an_int(struct clzi_graph *g)
 {
     int x = clzi_graph_input(g, "L", 1);
-    for (int i = 0; i < 20; i++) x = clzi_graph_convt(g, (char[]){ 'a' + i, 0 }, x, 1, 1, 8, 0, false);
+    for (int i = 0; i < 7; i++) x = clzi_graph_convt(g, (char[]){ 'a' + i, 0 }, x, 1, 1, 7, 0, false);
     return x;
 }
 
