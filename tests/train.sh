@@ -1,0 +1,210 @@
+#!/bin/sh
+# train.sh - colorize-train end to end, on pictures and a film that it makes itself: learning, what stands in a run folder, every
+# command; stopped and killed runs that must come to the same weights as one that was left alone; what is refused, and in which
+# words; broken pictures, a folder that cannot be written, a full disk. One thread: on a machine that is busy, more would wait for
+# each other, and a minute has to do.
+set -u
+: "${BUILD:?the build folder}" "${SRC:?the source root}"
+BUILD=$(cd "$BUILD" && pwd) SRC=$(cd "$SRC" && pwd)
+train=$BUILD/colorize-train
+[ -x "$train" ] || { echo "skip no $train"; exit 77; }
+command -v ffmpeg >/dev/null && command -v ffprobe >/dev/null || { echo "skip no ffmpeg and ffprobe to make pictures with"; exit 77; }
+
+dir=$(mktemp -d) || exit 1
+pid=
+trap 'rm -rf "$dir"' EXIT
+trap '[ -z "$pid" ] || kill -9 $pid; exit 1' INT TERM
+cd "$dir" || exit 1
+
+cases=0 failed=0
+pass() { cases=$((cases + 1)); echo "ok   train/$1"; }
+fault() { cases=$((cases + 1)) failed=$((failed + 1)); echo "FAIL train/$1"; shift; [ $# = 0 ] || echo "  $*"; [ ! -s err ] || tail -n 6 err | sed 's/^/  | /'; }
+check() { name=$1; shift; if "$@"; then pass "$name"; else fault "$name" "false: $*"; fi; }
+same() { name=$1; if [ -s "$2" ] && cmp -s "$2" "$3"; then pass "$name"; else fault "$name" "$2 and $3 differ"; fi; }
+# a command that must end with this status, and say these words (a regular expression; . for any)
+ends() {
+    name=$1 status=$2 words=$3; shift 3
+    "$@" >out 2>err; got=$?
+    if [ $got != "$status" ]; then fault "$name" "status $got, should be $status"
+    elif cat out err | grep -q "$words"; then pass "$name"
+    else fault "$name" "no '$words' in what it says"; fi
+}
+sha() { "$train" info "$1" | sed -n 's/^sha256 *\([0-9a-f]*\).*/\1/p'; }
+size_of() { ffprobe -v error -show_entries stream=codec_name,width,height -of csv=p=0 "$1"; }
+
+# Colour follows from luma: blue where dark, orange where bright; waves that differ from picture to picture.
+wave='(0.5+0.45*sin(X/(14+mod(N,5))+N)*cos(Y/(11+mod(N,7))+2*N))'
+pictures="color=black:s=96x96:r=24,format=gbrp,geq=r='255*$wave':g='128+40*sin(5*$wave)':b='200*(1-$wave)'"
+mkdir photos
+ffmpeg -nostdin -v error -f lavfi -i "$pictures" -frames:v 24 photos/%02d.png &&
+ffmpeg -nostdin -v error -f lavfi -i "$pictures" -frames:v 12 -c:v ffv1 film.mkv || { echo "ffmpeg cannot make the pictures"; exit 1; }
+cat >r.yaml <<END
+train: photos
+val: photos
+run: straight
+size: 32
+scale: 32
+batch: 8
+steps: 80
+luma: 601
+film: {grain: 0, blur: 0, gamma: 0, contrast: 0}
+lr: 0.002
+warmup: 5
+ema: 0.5
+loss: {l2: 10}
+device: cpu
+threads: 1
+workers: 2
+save_every: 0
+val_every: 40
+sheet_every: 40
+sheet_pictures: 4
+log_every: 1
+license: CC0-1.0
+notes: "waves \"and\" more"
+END
+
+# ---- learning, and what it leaves ----
+
+ends learn/status 0 "model.bin written, step 80" "$train" train r.yaml
+for file in recipe.yaml metrics.csv model.bin ckpt/last ckpt/step-80/manifest; do check "run_folder/$file" [ -s straight/$file ]; done
+for step in 40 80; do
+    check run_folder/sheet_of_step_$step [ "$(size_of straight/samples/step-000000$step.png)" = png,104,140 ]    # 3 x 4 of 32, gaps of 4
+done
+column() { awk -F, -v name="$2" 'NR == 1 { for (i = 1; i <= NF; i++) if ($i == name) n = i; next } $n != "" { print $1 }' "$1"; }
+seq 1 80 >steps
+column straight/metrics.csv train_l1 >got
+same metrics/a_row_of_losses_for_each_step got steps
+check metrics/scores_at_40_and_80 [ "$(column straight/metrics.csv psnr | tr '\n' ' ')" = "40 80 " ]
+check run_folder/recipe_is_whole [ "$(grep -c '^ *[a-z_0-9]*: .' straight/recipe.yaml)" = "$("$train" keys --markdown | sed 1,2d | wc -l)" ]
+
+# ---- commands ----
+
+ends val/status 0 "24 pictures" "$train" val straight/model.bin val=photos size=32 scale=32 threads=1 sheet=val.png sheet_pictures=2
+# measured: 0.022 in bf16, 0.027 in f32, beside grey's 0.241 and the mean colour's 0.185
+check val/three_times_better_than_grey awk '$1 == "l1" { ok = 3 * $2 < $3 && 2 * $2 < $4 } END { exit !ok }' out
+check val/sheet [ "$(size_of val.png)" = png,104,68 ]
+ends val/of_a_film 0 "12 pictures" "$train" val straight/model.bin val=film.mkv size=64 threads=1
+for type in f16 f32 bf16; do
+    ends export/$type 0 . "$train" export straight $type.bin $type
+    ends info/$type 0 "^net *light" "$train" info $type.bin
+done
+check info/training_is_json sh -c 'sed -n "s/^training *//p" out | python3 -c "import json, sys; json.load(sys.stdin)" || ! command -v python3 >/dev/null'
+check info/license grep -q CC0-1.0 out
+check export/f16_has_the_weights_of_the_run [ "$(sha f16.bin)" = "$(sha straight/model.bin)" ]
+check export/f32_is_larger [ "$(wc -c <f32.bin)" -gt $(($(wc -c <f16.bin) * 3 / 2)) ]
+check export/bf16_is_not [ "$(wc -c <bf16.bin)" -lt $(($(wc -c <f16.bin) * 11 / 10)) ]
+ends export/other_type 2 "none of f16, f32, bf16" "$train" export straight x.bin f64
+ends export/no_run 1 "nothere/recipe.yaml" "$train" export nothere x.bin
+ends export/too_few_arguments 2 "^usage:" "$train" export straight
+ends info/no_model 1 "nothere.bin" "$train" info nothere.bin
+head -c 100000 f16.bin >short.bin
+ends info/short_model 65 "short.bin" "$train" info short.bin
+ends nets 0 "^light " "$train" nets
+ends help 0 "colorize-train resume" "$train" --help
+ends version 0 "^colorize-train [0-9]" "$train" --version
+ends no_command 2 "colorize-train train" "$train"
+ends unknown_command 2 'no command "trian"' "$train" trian
+ends keys 0 "film.grain" "$train" keys
+"$train" keys --markdown >keys.md
+sed -n '/^| key | default/,/^$/p' "$SRC/doc/recipe.md" | sed '/^$/d' >doc.md
+same keys/doc_recipe_md_is_up_to_date keys.md doc.md
+for recipe in "$SRC"/samples/recipes/*.yaml; do
+    [ ! -e "$recipe" ] || ends "samples/$(basename "$recipe")" 1 "nothere: No such file" "$train" train "$recipe" train=nothere val=nothere run=sample
+done
+
+# ---- stopped, killed, resumed: the same weights ----
+
+start() { "$train" "$@" workers=1 >out 2>err & pid=$!; }
+rows() { if [ -e stopped/metrics.csv ]; then wc -l <stopped/metrics.csv; else echo 0; fi; }
+at_row() { while [ "$(rows)" -le "$1" ] && kill -0 $pid 2>/dev/null; do sleep 0.05; done; }
+ended() { wait $pid; got=$?; pid=; if [ $got = "$2" ]; then pass "$1"; else fault "$1" "status $got, should be $2"; fi; }
+
+start train r.yaml run=stopped save_every=15 keep=2
+at_row 5
+kill -INT $pid
+ended stop/int_is_status_130 130
+check stop/int_leaves_a_checkpoint [ -s "stopped/ckpt/$(cat stopped/ckpt/last)/manifest" ]
+check stop/int_says_how_to_go_on grep -q "colorize-train resume" err
+mv stopped elsewhere && mkdir other && mv elsewhere other/stopped && ln -s other/stopped stopped    # a moved folder
+first=$(cat stopped/ckpt/last)
+start resume other/stopped
+at_row $((${first#step-} + 2))
+ends stop/second_training_in_the_folder 1 "another training" "$train" resume stopped
+kill -USR1 $pid
+while [ "$(cat stopped/ckpt/last)" = "$first" ] && kill -0 $pid 2>/dev/null; do sleep 0.05; done
+check stop/usr1_writes_a_checkpoint [ "$(cat stopped/ckpt/last)" != "$first" ]
+kill -TERM $pid
+ended stop/term_is_status_143 143
+for row in 30 50; do
+    start resume stopped
+    at_row $row
+    sleep "$(awk 'BEGIN { srand(); print rand() / 2 }')"
+    kill -9 $pid 2>/dev/null
+    wait $pid 2>/dev/null
+    pid=
+done
+ends stop/resumed_to_the_end 0 "step 80" "$train" resume stopped workers=1
+check stop/killed_runs_leave_nothing_half_done [ -z "$(find stopped/ -name '*.tmp.*')" ]
+check stop/keep [ "$(ls -d stopped/ckpt/step-* | wc -l)" = 2 ]
+check stop/same_weights_in_the_model [ "$(sha stopped/model.bin)" = "$(sha straight/model.bin)" ]
+for blob in w m v ema; do same stop/same_$blob stopped/ckpt/step-80/$blob straight/ckpt/step-80/$blob; done
+column stopped/metrics.csv train_l1 >got
+same stop/metrics_tell_each_step_once got steps
+
+cp straight/recipe.yaml before
+ends resume/changed_recipe 2 "trained with another recipe; say resume=force" "$train" train r.yaml lr=0.01
+same resume/refused_leaves_the_recipe before straight/recipe.yaml
+ends resume/never 1 "has checkpoints up to step 80" "$train" train r.yaml resume=never
+ends resume/force 0 "going on from step 80" "$train" train r.yaml resume=force lr=0.01 steps=81 val='[]' sheet_every=0
+check resume/force_is_not_stored grep -q '^resume: auto' straight/recipe.yaml
+mkdir fewer && cp photos/0*.png fewer
+ends resume/changed_pictures 2 "another training pictures" "$train" train straight/recipe.yaml train=fewer
+
+# ---- what is refused ----
+
+bad() { printf "$3" >bad.yaml; ends "refused/$1" 2 "$2" "$train" train bad.yaml; }
+bad unknown_key 'bad.yaml:2: there is no key "btach"; the nearest is "batch"' 'train: photos\nbtach: 4\n'
+bad value 'bad.yaml:3: lr: "fast" is not a number from 0 to 10' 'train: photos\nbatch: 4\nlr: fast\n'
+bad not_yaml 'bad.yaml:[0-9]*: not YAML' 'train: [photos\n'
+bad no_data 'train: no folder' 'batch: 4\n'
+ends refused/argument 2 'batch: "0" is not a whole number from 1' "$train" train r.yaml batch=0
+ends refused/size_and_stride 2 "no multiple of 32" "$train" train r.yaml run=x size=40 scale=0
+ends refused/net 2 'net: "lihgt" is none of light' "$train" train r.yaml run=x net=lihgt
+ends refused/long_notes 2 "notes: 2500 bytes" "$train" train r.yaml run=x notes="$(printf %2500d 1)"
+ends refused/missing_recipe 1 "nothere.yaml: No such file" "$train" train nothere.yaml
+ends refused/missing_data 1 "nothere: No such file" "$train" train r.yaml run=x train=nothere
+mkdir empty
+ends refused/no_pictures 2 "empty: no picture" "$train" train r.yaml run=x train=empty
+ends refused/val_without_pictures 2 "val: no folder" "$train" val f16.bin
+touch file
+ends refused/file_in_place_of_the_run 1 "file is in the way" "$train" train r.yaml run=file
+ends refused/device 2 . "$train" train r.yaml run=x device=toaster
+
+# ---- broken pictures ----
+
+mkdir mixed && cp photos/0*.png mixed
+head -c 900 photos/10.png >mixed/torn.png
+echo text >mixed/text.png
+ends broken/training_goes_on 0 "step 6" "$train" train r.yaml run=mixed.run train='[mixed, film.mkv]' cache=none steps=6 val='[]' save_every=0
+for name in torn text; do check broken/$name.png_is_reported_once [ "$(grep -c "$name.png" err)" = 1 ]; done
+
+# ---- a full disk: a checkpoint (w, m, v: 84 MB) fits once, beside it the model ----
+
+mkdir disk
+cat >full.sh <<'END'
+mount -t tmpfs -o size=104m tmpfs disk || exit 99
+"$1" train r.yaml run=disk/run ema=0 steps=5 save_every=2 val_every=0 sheet_every=0
+echo "status $?, $(ls disk/run/ckpt), $([ -s disk/run/model.bin ] && echo and a model)"
+END
+if [ "$(id -u)" = 0 ] && unshare -m true 2>/dev/null && unshare -m mount -t tmpfs tmpfs disk 2>/dev/null; then
+    unshare -m sh full.sh "$train" >out 2>err
+    check full_disk/is_said grep -q "step-4: not saved: .* MB are free. Earlier checkpoints stay" err
+    check full_disk/training_goes_on grep -q "training goes on" err
+    check full_disk/status_and_what_stays [ "$(tr '\n' ' ' <out)" = "status 74, last step-2, and a model " ]
+else
+    echo "skip train/full_disk: mounting a small disk takes rights this user does not have"
+fi
+
+echo "$cases cases, $failed failed"
+[ $failed = 0 ]
