@@ -16,6 +16,7 @@ struct validation {
     struct clzt_loader *loader;
     struct clzt_metrics *model, *grey, *mean;
     struct clzt_sheet *sheet;
+    int rows;                               // of the sheet
     float *l, *ab;                          // [batch,1,s,s], [batch,2,s,s]
     uint8_t *rgb;
     int64_t total, done;
@@ -60,9 +61,8 @@ static int create(struct validation *v, struct clzi_device *dev, const struct cl
         (ret = clzt_metrics_create(&v->grey, p->size, p->size)) < 0 ||
         (ret = clzt_metrics_create(&v->mean, p->size, p->size)) < 0)
         return ret;
-    if (p->sheet && p->sheet_pictures > 0 &&
-        (ret = clzt_sheet_create(&v->sheet, 3, p->sheet_pictures < v->total ? p->sheet_pictures : (int)v->total, p->size,
-                                 p->size)) < 0)
+    v->rows = p->sheet_pictures < v->total ? p->sheet_pictures : (int)v->total;
+    if (p->sheet && p->sheet_pictures > 0 && (ret = clzt_sheet_create(&v->sheet, 3, v->rows, p->size, p->size)) < 0)
         return ret;
     v->l = calloc(p->batch * pixels, sizeof *v->l);
     v->ab = malloc(p->batch * pixels * 2 * sizeof *v->ab);
@@ -99,8 +99,8 @@ static int judge(struct validation *v, const struct clzt_batch *batch)
         clzt_metrics_add_flat(v->grey, l, true_ab, (const double[2]){ 0, 0 });
         clzt_metrics_add_flat(v->mean, l, true_ab, v->params->mean);
         // rows of the sheet are spread over the whole set
-        for (int row = 0; v->sheet && row < v->params->sheet_pictures; row++)
-            if (v->done == row * v->total / v->params->sheet_pictures) show(v, row, batch->l + i * pixels, l, ab, true_ab);
+        for (int row = 0; v->sheet && row < v->rows; row++)
+            if (v->done == row * v->total / v->rows) show(v, row, batch->l + i * pixels, l, ab, true_ab);
     }
     return 0;
 }
