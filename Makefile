@@ -37,7 +37,7 @@ endif
 engine := $(call rel,engine/*.c engine/ref/*.c engine/cpu/*.c) $(kernels)
 trainer := $(call rel,trainer/*.c trainer/nets/*.c)
 tests := $(filter-out tests/fuzz_% tests/stub_% tests/bench_%,$(call rel,tests/*.c))
-scripts := $(filter-out tests/run.sh tests/bench.sh,$(call rel,tests/*.sh))
+scripts := $(filter-out tests/run.sh tests/bench.sh tests/make_model.sh,$(call rel,tests/*.sh))
 fuzzers := $(call rel,tests/fuzz_*.c)
 
 objects = $(1:%.c=$(BUILD)/%.o)
