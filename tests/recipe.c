@@ -170,6 +170,7 @@ static void refuses(void)
 static void checks(void)
 {
     struct clzt_recipe *r = fresh();
+    char license[300];
 
     CASE("recipe/check");
     REQUIRE_INT(clzt_recipe_check(r, &listener), -EINVAL);
@@ -182,6 +183,16 @@ static void checks(void)
     REQUIRE_INT(clzt_recipe_set(r, "warmup=102", NULL), 0);
     REQUIRE_INT(clzt_recipe_check(r, &listener), -EINVAL);
     REQUIRE_INT(clzt_recipe_set(r, "warmup=0", NULL), 0);
+    REQUIRE_INT(clzt_recipe_set(r, "working_size=31", NULL), 0);  // a model file that would be refused after the last step
+    REQUIRE_INT(clzt_recipe_check(r, &listener), -EINVAL);
+    REQUIRE(strstr(said, "working_size") && strstr(said, "32"));
+    REQUIRE_INT(clzt_recipe_set(r, "working_size=32", NULL), 0);
+    REQUIRE_INT(clzt_recipe_check(r, &listener), 0);
+    snprintf(license, sizeof license, "license=%0256d", 0);
+    REQUIRE_INT(clzt_recipe_set(r, license, NULL), 0);
+    REQUIRE_INT(clzt_recipe_check(r, &listener), -EINVAL);
+    REQUIRE(strstr(said, "license") && strstr(said, "255"));
+    REQUIRE_INT(clzt_recipe_set(r, "license=CC0", NULL), 0);
     REQUIRE_INT(clzt_recipe_set(r, "loss.l1=0", NULL), 0);
     REQUIRE_INT(clzt_recipe_check(r, &listener), -EINVAL);
     clzt_recipe_destroy(&r);

@@ -16,6 +16,7 @@ enum {
     MAX_KEYS = 64,
     MAX_NAME = 40,
     MAX_MAPS = 16,                          // nested maps of one file
+    MIN_WORKING = 32, MAX_LICENSE = 255,    // of model files, engine/model.h
 };
 
 enum type { TYPE_TEXT, TYPE_LIST, TYPE_INT, TYPE_COUNT, TYPE_REAL, TYPE_BOOL, TYPE_CHOICE };   // COUNT: an int64_t
@@ -547,6 +548,11 @@ int clzt_recipe_check(struct clzt_recipe *recipe, const struct clz_log *log)
     if (recipe->scale && recipe->scale < recipe->size)
         return clzi_fail(log, -EINVAL, "scale is %d, smaller than the crop, size %d.", recipe->scale, recipe->size);
     if (!(weight > 0)) return clzi_fail(log, -EINVAL, "loss: every weight is 0, nothing would be learnt.");
+    if (recipe->working_size && recipe->working_size < MIN_WORKING)      // a model file would be refused, after the last step
+        return clzi_fail(log, -EINVAL, "working_size is %d; a model file takes %d to 2048, or give 0 for the net's own.",
+                         recipe->working_size, MIN_WORKING);
+    if (strlen(recipe->license) > MAX_LICENSE)
+        return clzi_fail(log, -EINVAL, "license: %zu bytes; a model file takes %d.", strlen(recipe->license), MAX_LICENSE);
     if (!recipe->steps) recipe->steps = recipe->pictures ? (recipe->pictures + recipe->batch - 1) / recipe->batch : 20000;
     recipe->pictures = 0;
     if (recipe->warmup > recipe->steps)
