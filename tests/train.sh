@@ -118,22 +118,23 @@ done
 start() { "$train" "$@" workers=1 >out 2>err & pid=$!; }
 rows() { if [ -e stopped/metrics.csv ]; then wc -l <stopped/metrics.csv; else echo 0; fi; }
 at_row() { while [ "$(rows)" -le "$1" ] && kill -0 $pid 2>/dev/null; do sleep 0.05; done; }
+last() { cat stopped/ckpt/last 2>/dev/null; }
 ended() { wait $pid; got=$?; pid=; if [ $got = "$2" ]; then pass "$1"; else fault "$1" "status $got, should be $2"; fi; }
 
 start train r.yaml run=stopped save_every=15 keep=2
 at_row 5
 kill -INT $pid
 ended stop/int_is_status_130 130
-check stop/int_leaves_a_checkpoint [ -s "stopped/ckpt/$(cat stopped/ckpt/last)/manifest" ]
+check stop/int_leaves_a_checkpoint [ -s "stopped/ckpt/$(last)/manifest" ]
 check stop/int_says_how_to_go_on grep -q "colorize-train resume" err
 mv stopped elsewhere && mkdir other && mv elsewhere other/stopped && ln -s other/stopped stopped    # a moved folder
-first=$(cat stopped/ckpt/last)
+first=$(last)
 start resume other/stopped
 at_row $((${first#step-} + 2))
 ends stop/second_training_in_the_folder 1 "another training" "$train" resume stopped
 kill -USR1 $pid
-while [ "$(cat stopped/ckpt/last)" = "$first" ] && kill -0 $pid 2>/dev/null; do sleep 0.05; done
-check stop/usr1_writes_a_checkpoint [ "$(cat stopped/ckpt/last)" != "$first" ]
+while [ "$(last)" = "$first" ] && kill -0 $pid 2>/dev/null; do sleep 0.05; done
+check stop/usr1_writes_a_checkpoint [ "$(last)" != "$first" ]
 kill -TERM $pid
 ended stop/term_is_status_143 143
 for row in 30 50; do
