@@ -1,0 +1,154 @@
+#!/bin/sh
+# demo.sh - what `make demo` runs: colours a film with the installed ffmpeg and the shipped model, into demo/ of the current
+# folder.
+#
+#     make demo               a short black-and-white film of Debian's mate-backgrounds photographs, with scores against the truth
+#     make demo FILM=path     a film of yours: all its frames, with its sound
+#     MODEL=path              another model than samples/model.bin
+#     SHOTS=8                 shots of the short film, a second each
+#
+# The short film is made in colour, with grain on its luma; the grey film is its luma. So a coloured frame has the luma of the
+# true one and nothing but its colour is judged.
+set -eu
+: "${BUILD:?the build folder}" "${SRC:?the source root}"
+film=${FILM:-} model=${MODEL:-$SRC/samples/model.bin} shots=${SHOTS:-8} ffmpeg=$BUILD/filter/ffmpeg
+
+fail() { echo "demo: $*" >&2; exit 1; }
+[ -e "$model" ] || fail "there is no model $model. Train one (samples/recipes), or name one: make demo MODEL=path"
+[ -x "$ffmpeg" ] || fail "the FFmpeg filter is not built. Without --disable-filter, ./configure --install-deps && make builds it."
+
+mkdir -p demo
+work=$(mktemp -d demo/work.XXXXXX)
+trap 'rm -rf "$work"' EXIT
+trap 'exit 130' INT TERM
+
+# progress TOTAL WHAT: reads what ffmpeg -progress writes. On a terminal a line that changes, else a line every ten seconds.
+progress() {
+    start=$(date +%s) shown=0 frames=0 every=10
+    [ ! -t 1 ] || every=1
+    while IFS='=' read -r key value; do
+        case $key in
+        frame) frames=$((value)); continue ;;
+        progress) ;;
+        *) continue ;;
+        esac
+        seconds=$(($(date +%s) - start))
+        [ "$value" != end ] || break
+        [ $((seconds - shown)) -ge $every ] && [ $frames -gt 0 ] || continue
+        shown=$seconds left=
+        [ "$1" -le $frames ] || left=" of $1, $((100 * frames / $1)) %, $((seconds * ($1 - frames) / frames)) s left"
+        if [ -t 1 ]; then printf '\r\033[K  %s: frame %d%s' "$2" $frames "$left"; else echo "  $2: frame $frames$left"; fi
+    done
+    [ ! -t 1 ] || printf '\r\033[K'
+    [ "$value" = end ] || return 0          # ffmpeg broke off
+    [ $seconds -gt 0 ] || seconds=1
+    echo "  $2: $frames frames in $seconds s, $((frames / seconds)).$((10 * frames / seconds % 10)) frames/s"
+}
+
+# run TOTAL WHAT ffmpeg's arguments...
+run() {
+    total=$1 what=$2
+    shift 2
+    rm -f "$work/failed"
+    { "$ffmpeg" -nostdin -hide_banner -v level+verbose -progress pipe:1 -y "$@" 2>>demo/log.txt || echo >"$work/failed"; } |
+        progress "$total" "$what"
+    [ -e "$work/failed" ] || return 0
+    sed -n 's/.*\[\(error\|fatal\)\] */demo: ffmpeg: /p' demo/log.txt | head -n 4 >&2
+    fail "$what failed; all messages are in demo/log.txt"
+}
+: >demo/log.txt
+
+# ---- the film ----
+
+if [ -n "$film" ]; then
+    case $film in /*) ;; *) film=$PWD/$film ;; esac             # a name with a colon is no address of a protocol then
+    [ -e "$film" ] || fail "there is no film $FILM"
+    [ ! -d "$film" ] || fail "$FILM is a folder; FILM is one film"
+    probe() { ffprobe -v error -select_streams "$1" -show_entries "$2" -of default=noprint_wrappers=1 "$film" 2>>demo/log.txt; }
+    facts=$(probe V:0 stream=width,height,avg_frame_rate,nb_frames:format=duration) || fail "ffmpeg cannot read $FILM"
+    fact() { echo "$facts" | sed -n "s/^$1=//p" | head -n 1; }
+    [ -n "$(fact width)" ] || fail "there are no pictures in $FILM"
+    duration=$(fact duration | grep -v N/A || echo 0)
+    frames=$(fact nb_frames | grep -v N/A || { fact avg_frame_rate | awk -F/ -v s="$duration" '{ print int(s * $1 / ($2 ? $2 : 1)) }'; })
+    step=$(awk -v s="$duration" 'BEGIN { print (s > 0 ? s / 6 : 10) }')
+    audio=copy                              # as it is, where MP4 takes it
+    for codec in $(probe a stream=codec_name | sed 's/.*=//'); do
+        case $codec in aac|ac3|alac|eac3|mp3|opus) ;; *) audio=aac ;; esac
+    done
+    name=${film##*/} name=${name%.*}
+    colour=demo/$name-colour.mp4 picture=demo/$name.png
+    echo "Colouring $FILM, $(fact width)x$(fact height)"
+else
+    photos=$(dpkg -L mate-backgrounds 2>/dev/null | grep '/nature/.*\.jpg$' || :)
+    [ -n "$photos" ] || fail "the film is made of the photographs of the package mate-backgrounds, which is not installed:" \
+                             "./configure --install-deps, or name a film of yours: make demo FILM=path"
+    # Shots of unlike subjects first, then whatever else is there.
+    photos=$(printf '%s\n' $photos | awk '{ i = index("Dune Garden GreenMeadow Storm LadyBird YellowFlower Aqua RainDrops",
+        substr($0, match($0, "[^/]*$"), RLENGTH - 4)); print i ? i : 999, $0 }' | sort -n | cut -d' ' -f2- | head -n "$shots")
+    inputs= graph= labels= i=0
+    for photo in $photos; do
+        inputs="$inputs -i $photo"
+        case $((i % 4)) in                  # t runs from 0 to 1 in a shot: along, closer, down, back
+        0) move="z=1.25:x=(iw-iw/zoom)*on/24:y=(ih-ih/zoom)/2" ;;
+        1) move="z=1+0.3*on/24:x=(iw-iw/zoom)/2:y=(ih-ih/zoom)/2" ;;
+        2) move="z=1.25:x=(iw-iw/zoom)/2:y=(ih-ih/zoom)*on/24" ;;
+        3) move="z=1.3-0.3*on/24:x=(iw-iw/zoom)/2:y=(ih-ih/zoom)/2" ;;
+        esac
+        graph="$graph[$i]scale=1920:1080:force_original_aspect_ratio=increase:out_range=tv:flags=area,crop=1920:1080,\
+format=yuv444p,zoompan=$move:d=25:s=640x360:fps=25,setsar=1,setparams=range=tv:colorspace=smpte170m[s$i];"
+        labels="$labels[s$i]"
+        i=$((i + 1))
+    done
+    shots=$i film=demo/grey.mp4 colour=demo/colour.mp4 picture=demo/demo.png frames=$((25 * i)) step=1 audio=copy
+    encode="-c:v libx264 -preset veryfast -crf 18 -colorspace smpte170m -color_range tv"
+    echo "Making a film of $shots photographs, and colouring it"
+    # shellcheck disable=SC2086
+    run $frames "making the film" $inputs -filter_complex \
+        "$graph${labels}concat=n=$shots,noise=c0s=9:c0f=t,format=yuv420p,split[true][in];[in]lutyuv=u=128:v=128[grey]" \
+        -map '[grey]' $encode "$work/grey.mp4" -map '[true]' $encode "$work/true.mp4"
+    mv "$work/grey.mp4" "$work/true.mp4" demo/
+fi
+
+# ---- in colour ----
+
+# A file's name inside a filter graph: escaped once as the option's value, once more for the graph.
+escaped=$(printf '%s' "$model" | sed "s/[\\\\':]/\\\\&/g" | sed "s/[][\\\\',;]/\\\\&/g")
+height=240 columns=2 truth=
+[ -n "${FILM:-}" ] || height=180 columns=3 truth="-i demo/true.mp4"
+# Frames for the picture, the same ones of each film, from the middles of equal stretches; made in the same run, so that what
+# stands side by side is surely the same moment.
+row="select='gte(t-start_t,$step/2)*(isnan(prev_selected_t)+gte(t-prev_selected_t,0.999*$step))'\
+,scale=trunc(iw*sar*$height/ih/2)*2:$height,setsar=1,format=gbrp"
+graph="[0:V:0]split[in][g];[in]colorize=$escaped,split[out][c];[out]format=yuv420p,pad=ceil(iw/2)*2:ceil(ih/2)*2[film];\
+[g]$row[grey];[c]$row[colour]"
+if [ $columns = 3 ]; then graph="$graph;[1:V:0]$row[true];[grey][colour][true]hstack=3[row]"; else graph="$graph;[grey][colour]hstack[row]"; fi
+# Frames keep their own times, whatever the film's rate, and none is dropped or doubled.
+# shellcheck disable=SC2086
+run "${frames:-0}" colouring -i "$film" $truth -filter_complex "$graph" \
+    -map '[film]' -map '0:a?' -c:a $audio -c:v libx264 -preset veryfast -crf 17 -fps_mode passthrough -enc_time_base 1:90000 \
+    -movflags +faststart "$work/colour.mp4" \
+    -map '[row]' -fps_mode passthrough "$work/row%03d.png"
+mv "$work/colour.mp4" "$colour"
+sed -n 's/.*\(colouring with .* batch [0-9]*\).*/  \1/p' demo/log.txt | tail -n 1
+rows=$(find "$work" -name 'row*.png' | wc -l)
+if [ "$rows" -gt 0 ]; then
+    run 1 "the picture" -i "$work/row%03d.png" -vf "tile=1x$rows" -frames:v 1 -update 1 "$work/picture.png" >/dev/null
+    mv "$work/picture.png" "$picture"
+fi
+
+# ---- what came out ----
+
+if [ $columns = 3 ]; then
+    "$BUILD/colorize-train" compare demo/true.mp4 "$colour" pictures=$((3 * shots)) >"$work/scores" ||
+        fail "the scores could not be made"
+    awk 'function line(name) { printf "  %-38s%10.2f%12.2f%8.2f\n", name, $2, $4, $3 }
+        NR == 1 { printf "\n  %-38s%10s%12s%8s\n", "", "coloured", "one colour", "grey" }
+        $1 == "psnr" { line("PSNR in dB, higher is better") }
+        $1 == "de2000" { line("colour difference (CIEDE2000), lower") }
+        $1 == "cf_ratio" { line("colourfulness, the true film has 1") }' "$work/scores"
+fi
+echo
+echo "  film      $colour"
+[ $columns = 2 ] || echo "            demo/grey.mp4 it was made of, demo/true.mp4 in true colour"
+if [ $columns = 3 ]; then what="grey | coloured | true"; else what="grey | coloured"; fi
+[ "$rows" = 0 ] || echo "  picture   $picture: $what"
