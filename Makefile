@@ -140,7 +140,8 @@ install: all
 	ln -sf libcolorize.so.$(VERSION) $(DESTLIB)/$(SONAME)
 	ln -sf $(SONAME) $(DESTLIB)/libcolorize.so
 	install -m 644 $(lib_static) $(DESTLIB)/libcolorize.a
-	sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@LIBDIR@|$(LIBDIR)|' -e 's|@VERSION@|$(VERSION)|' $(SRC)/engine/colorize.pc.in >$(DESTLIB)/pkgconfig/colorize.pc
+	sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@LIBDIR@|$(LIBDIR)|' -e 's|@VERSION@|$(VERSION)|' \
+	    -e 's|@LIBS@|$(LIBS_ENGINE) $(LDFLAGS_CONFIG)|' $(SRC)/engine/colorize.pc.in >$(DESTLIB)/pkgconfig/colorize.pc
 	if [ -e $(SRC)/samples/model.bin ]; then install -m 644 $(SRC)/samples/model.bin $(DEST)/share/colorize/model.bin; fi
 	if [ -n "$(lavfi)" ]; then \
 	    install -d $(DESTLIB)/colorize-ffmpeg $(DESTDIR)/etc/ld.so.conf.d && \

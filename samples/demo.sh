@@ -69,7 +69,8 @@ if [ -n "$film" ]; then
     fact() { echo "$facts" | sed -n "s/^$1=//p" | head -n 1; }
     [ -n "$(fact width)" ] || fail "there are no pictures in $FILM"
     duration=$(fact duration | grep -v N/A || echo 0)
-    frames=$(fact nb_frames | grep -v N/A || { fact avg_frame_rate | awk -F/ -v s="$duration" '{ print int(s * $1 / ($2 ? $2 : 1)) }'; })
+    frames=$(fact nb_frames | grep -v N/A ||
+        { fact avg_frame_rate | awk -F/ -v s="$duration" '{ print int(s * $1 / ($2 ? $2 : 1)) }'; })
     step=$(awk -v s="$duration" 'BEGIN { print (s > 0 ? s / 6 : 10) }')
     audio=copy                              # as it is, where MP4 takes it
     for codec in $(probe a stream=codec_name | sed 's/.*=//'); do
@@ -121,7 +122,8 @@ row="select='gte(t-start_t,$step/2)*(isnan(prev_selected_t)+gte(t-prev_selected_
 ,scale=trunc(iw*sar*$height/ih/2)*2:$height,setsar=1,format=gbrp"
 graph="[0:V:0]split[in][g];[in]colorize=$escaped,split[out][c];[out]format=yuv420p,pad=ceil(iw/2)*2:ceil(ih/2)*2[film];\
 [g]$row[grey];[c]$row[colour]"
-if [ $columns = 3 ]; then graph="$graph;[1:V:0]$row[true];[grey][colour][true]hstack=3[row]"; else graph="$graph;[grey][colour]hstack[row]"; fi
+[ $columns = 2 ] || graph="$graph;[1:V:0]$row[true]"
+graph="$graph;[grey][colour]$([ $columns = 2 ] || echo '[true]')hstack=$columns[row]"
 # Frames keep their own times, whatever the film's rate, and none is dropped or doubled.
 # shellcheck disable=SC2086
 run "${frames:-0}" colouring -i "$film" $truth -filter_complex "$graph" \

@@ -1,0 +1,68 @@
+#!/bin/sh
+# install.sh - make install puts everything below DESTDIR, where a program can be built with it through pkg-config and runs;
+# make uninstall leaves no file. Runs in the folder that was configured.
+set -u
+: "${BUILD:?the build folder}" "${SRC:?the source root}"
+[ -e config.mak ] && [ -e Makefile ] || { echo "skip not in a configured folder"; exit 77; }
+[ -e "$BUILD/libcolorize.so.0" ] && [ -x "$BUILD/colorize-train" ] || { echo "skip nothing built in $BUILD"; exit 77; }
+BUILD=$(cd "$BUILD" && pwd) SRC=$(cd "$SRC" && pwd)
+export BUILD SRC
+value() { sed -n "s/^$1 = //p" config.mak; }
+prefix=$(value PREFIX) libdir=$(value LIBDIR)
+
+dir=$(mktemp -d) || exit 1
+trap 'rm -rf "$dir"' EXIT
+dest=$dir/dest
+# Not the filter: make would build it anew, for a minute, where only a file's time has changed. No jobs or variables of the make
+# that runs this test.
+unset MAKEFLAGS MFLAGS MAKELEVEL FILM
+install() { make -s -o filter "BUILD=$BUILD" "DESTDIR=$dest" "$1" >"$dir/log" 2>&1 || { cat "$dir/log"; return 1; }; }
+
+cases=0 failed=0
+check() {
+    cases=$((cases + 1)) name=$1; shift
+    if "$@"; then echo "ok   install/$name"; else failed=$((failed + 1)); echo "FAIL install/$name: false: $*"; fi
+}
+config() {
+    PKG_CONFIG_SYSROOT_DIR=$dest PKG_CONFIG_PATH=$dest$libdir/pkgconfig PKG_CONFIG_ALLOW_SYSTEM_CFLAGS=1 PKG_CONFIG_ALLOW_SYSTEM_LIBS=1 \
+        pkg-config "$@" colorize
+}
+build() { # build OUT FOLDER pkg-config's options...: libraries in FOLDER come before the installed ones
+    out=$1 first=$2; shift 2
+    # shellcheck disable=SC2046
+    $(value CC) $(value LDFLAGS_CONFIG) "$SRC/samples/colorize_ppm.c" "-L$first" $(config "$@") -o "$dir/$out" &&
+        objdump -p "$dir/$out" >"$dir/$out.needs"
+}
+
+check install install install
+for file in bin/colorize-train include/colorize.h; do check "has/$file" [ -s "$dest$prefix/$file" ]; done
+for file in libcolorize.a libcolorize.so libcolorize.so.0 pkgconfig/colorize.pc; do check "has/$file" [ -s "$dest$libdir/$file" ]; done
+if [ -e "$SRC/samples/model.bin" ]; then check has/model cmp -s "$SRC/samples/model.bin" "$dest$prefix/share/colorize/model.bin"; fi
+if [ -e "$BUILD/filter/out/stock" ]; then
+    check has/filter [ -s "$dest$libdir/colorize-ffmpeg/$(sed -n 3p "$BUILD/filter/out/stock")" ]
+    check has/loader_path grep -qx "$libdir/colorize-ffmpeg" "$dest/etc/ld.so.conf.d/00-colorize.conf"
+fi
+check pkg_config/version [ "$(config --modversion)" = "$("$dest$prefix/bin/colorize-train" --version | cut -d' ' -f2)" ]
+check api/exports_are_public [ "$(nm -D --defined-only "$dest$libdir/libcolorize.so.0" | awk '$2 == "T" && $3 !~ /^clz_/')" = "" ]
+check build/shared build shared . --cflags --libs
+check build/shared_needs_the_library_alone [ "$(grep -c 'NEEDED *lib\(colorize\|jansson\|dnnl\)' "$dir/shared.needs")" = 1 ]
+mkdir "$dir/a" && cp "$dest$libdir/libcolorize.a" "$dir/a/"
+check build/static build static "$dir/a" --cflags --libs --static
+check build/static_is_without_it [ "$(grep -c 'NEEDED *libcolorize' "$dir/static.needs")" = 0 ]
+
+if command -v ffmpeg >/dev/null && sh "$SRC/tests/make_model.sh" "$dir/model.bin"; then
+    ffmpeg -nostdin -v error -f lavfi -i testsrc2=s=48x32,format=gray -frames:v 1 "$dir/grey.pgm"
+    check run/shared env "LD_LIBRARY_PATH=$dest$libdir" "$dir/shared" "$dir/model.bin" "$dir/grey.pgm" "$dir/colour.ppm"
+    check run/static "$dir/static" "$dir/model.bin" "$dir/grey.pgm" "$dir/again.ppm"
+    check run/the_same cmp -s "$dir/colour.ppm" "$dir/again.ppm"
+    check run/picture [ "$(wc -c <"$dir/colour.ppm")" = $((13 + 3 * 48 * 32)) ]
+fi
+
+check again install install
+check uninstall install uninstall
+check uninstall/leaves_no_file [ -z "$(find "$dest" ! -type d)" ]
+check uninstall/no_folder_of_ours [ -z "$(find "$dest" -name '*colorize*')" ]
+check uninstall/twice install uninstall
+
+echo "$cases cases, $failed failed"
+[ $failed = 0 ]
