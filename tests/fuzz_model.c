@@ -226,32 +226,82 @@ static size_t change_word(uint8_t *data, size_t size, size_t most, unsigned seed
     return splice(data, size, most, at, end, token, strlen(token));
 }
 
-// What stands between two braces is written once more somewhere, with another name so that it does not die as a duplicate.
+// What stands between two braces, with its key if it has one, is written once more somewhere, with another name so that it does not
+// die as a duplicate.
 static size_t copy_node(uint8_t *data, size_t size, size_t most, unsigned seed)
 {
     uint8_t *open = memchr(data + 1 + seed % (size - 1), '{', size - 1 - seed % (size - 1)), *close, *to, *name, copy[512];
+    bool key;
     size_t n;
 
-    if (!open || !(close = memchr(open, '}', data + size - open)) || (n = close - open + 1) > sizeof copy - 1) return size;
+    if (!open || !(close = memchr(open, '}', data + size - open))) return size;
+    key = open[-1] == ':';
+    while (key && open > data + 2 && open[-1] != ',' && open[-1] != '{') open--;
+    if ((n = close - open + 1) > sizeof copy - 1) return size;
     memcpy(copy + 1, open, n);
     copy[0] = ',';
-    name = memmem(copy, n, "\"name\":\"", 8);
-    if (name) name[8] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJ0123456789_-"[(seed >> 12) % 48];
+    name = key ? copy + 2 : memmem(copy, n, "\"name\":\"", 8);
+    if (name) name[key ? 0 : 8] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJ0123456789_-"[(seed >> 12) % 48];
     to = memchr(close, '}', data + size - close);
     return splice(data, size, most, to + 1 - data, to + 1 - data, copy, n + 1);
 }
 
+// A list takes the place of another: offsets that overlap or leave a hole, the shape or the inputs of a neighbour.
+static size_t copy_list(uint8_t *data, size_t size, size_t most, unsigned seed)
+{
+    uint8_t *from = memchr(data + 1 + seed % (size - 1), '[', size - 1 - seed % (size - 1)), *to, *end, copy[64];
+    size_t n;
+
+    if (!from || !(end = memchr(from, ']', data + size - from)) || (n = end - from + 1) > sizeof copy) return size;
+    memcpy(copy, from, n);
+    to = end;
+    for (unsigned skip = seed >> 12 & 3;; skip--) {
+        if (!(to = memchr(to, '[', data + size - to)) || !(end = memchr(to, ']', data + size - to))) return size;
+        if (!skip) return splice(data, size, most, to - data, end + 1 - data, copy, n);
+        to = end;
+    }
+}
+
+// Two bytes of the data become the upper half of an infinity, of a NaN, of a negative number.
+static size_t hurt_data(uint8_t *data, size_t size, unsigned seed)
+{
+    static const uint8_t numbers[][2] = { { 0x80, 0x7f }, { 0xc0, 0x7f }, { 0x80, 0xff }, { 0x00, 0x7c }, { 0x01, 0xfc }, { 0x80, 0xbf } };
+    uint8_t *nul = data[0] == 'h' ? memchr(data, 0, size) : NULL;
+    const size_t left = nul ? data + size - nul - 1 : 0;
+
+    if (left >= 2) memcpy(nul + 1 + (seed >> 4) % (left - 1), numbers[seed % (sizeof numbers / sizeof *numbers)], 2);
+    return size;
+}
+
+// An example of each kind; the file's hash is a wrong one.
+static size_t example(uint8_t *data, size_t most, unsigned seed)
+{
+    const size_t header = strlen(header_example + 1), behind = sizeof header_example - 1 - header - 2;
+
+    if (most < 9 + sizeof header_example + sizeof graph_example) return 0;
+    if (seed % 3 == 0) {
+        memcpy(data, graph_example, sizeof graph_example - 1);
+        return sizeof graph_example - 1;
+    }
+    if (seed % 3 == 1) {
+        memcpy(data, header_example, sizeof header_example - 1);
+        return sizeof header_example - 1;
+    }
+    data[0] = 'f';
+    for (int i = 0; i < 8; i++) data[1 + i] = (uint8_t)(header >> 8 * i);
+    memcpy(data + 9, header_example + 1, header);
+    memcpy(data + 9 + header, header_example + 1 + header + 1, behind);
+    return 9 + header + behind;
+}
+
 size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t most, unsigned seed)
 {
-    if (size < 40) {
-        const int graph = seed & 1;
-        size = graph ? sizeof graph_example - 1 : sizeof header_example - 1;
-        if (size > most) return LLVMFuzzerMutate(data, most < 40 ? most : 40, most);
-        memcpy(data, graph ? graph_example : header_example, size);
-    }
+    if (size < 40 && !(size = example(data, most, seed >> 8))) return LLVMFuzzerMutate(data, most < 40 ? most : 40, most);
     switch (seed >> 1 & 7) {
-    case 0: case 1: case 2: case 3: return change_word(data, size, most, seed >> 4);
-    case 4: case 5:                 return copy_node(data, size, most, seed >> 4);
-    default:                        return 1 + LLVMFuzzerMutate(data + 1, size - 1, most - 1);
+    case 0: case 1: case 2: return change_word(data, size, most, seed >> 4);
+    case 3: case 4:         return copy_node(data, size, most, seed >> 4);
+    case 5:                 return copy_list(data, size, most, seed >> 4);
+    case 6:                 return hurt_data(data, size, seed >> 4);
+    default:                return 1 + LLVMFuzzerMutate(data + 1, size - 1, most - 1);
     }
 }
