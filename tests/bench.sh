@@ -84,7 +84,7 @@ if part net; then
         heading "ONNX Runtime: skipped, no Python with onnxruntime and onnx (ORT_PYTHON names one)"
         for net in light resnet18-light; do
             for precision in f32 bf16; do
-                tell "$net $precision" "$("$T/bench_net" "$dir/$net.bin" 256x256 $precision "$threads" 3 | cut -d' ' -f1)" ms
+                tell "$net $precision" "$($first "$T/bench_net" "$dir/$net.bin" 256x256 $precision "$threads" 3 | cut -d' ' -f1)" ms
             done
         done
     fi
