@@ -118,8 +118,8 @@ height=240 columns=2 truth=
 [ -n "${FILM:-}" ] || height=180 columns=3 truth="-i demo/true.mp4"
 # Frames for the picture, the same ones of each film, from the middles of equal stretches; made in the same run, so that what
 # stands side by side is surely the same moment.
-row="select='gte(t-start_t,$step/2)*(isnan(prev_selected_t)+gte(t-prev_selected_t,0.999*$step))'\
-,scale=trunc(iw*sar*$height/ih/2)*2:$height,setsar=1,format=gbrp"
+shape="scale=trunc(iw*sar*$height/ih/2)*2:$height,setsar=1,format=gbrp"
+row="select='gte(t-start_t,$step/2)*(isnan(prev_selected_t)+gte(t-prev_selected_t,0.999*$step))',$shape"
 graph="[0:V:0]split[in][g];[in]colorize=$escaped,split[out][c];[out]format=yuv420p,pad=ceil(iw/2)*2:ceil(ih/2)*2[film];\
 [g]$row[grey];[c]$row[colour]"
 [ $columns = 2 ] || graph="$graph;[1:V:0]$row[true]"
@@ -132,11 +132,13 @@ run "${frames:-0}" colouring -i "$film" $truth -filter_complex "$graph" \
     -map '[row]' -fps_mode passthrough "$work/row%03d.png"
 mv "$work/colour.mp4" "$colour"
 sed -n 's/.*\(colouring with .* batch [0-9]*\).*/  \1/p' demo/log.txt | tail -n 1
-rows=$(find "$work" -name 'row*.png' | wc -l)
-if [ "$rows" -gt 0 ]; then
-    run 1 "the picture" -i "$work/row%03d.png" -vf "tile=1x$rows" -frames:v 1 -update 1 "$work/picture.png" >/dev/null
-    mv "$work/picture.png" "$picture"
+if [ ! -e "$work/row001.png" ]; then                            # a single frame with long sound
+    run 1 "the picture" -i "$film" -i "$colour" -filter_complex "[0:V:0]$shape[grey];[1:V:0]$shape[colour];[grey][colour]hstack" \
+        -frames:v 1 "$work/row%03d.png" >/dev/null
 fi
+run 1 "the picture" -i "$work/row%03d.png" -vf "tile=1x$(find "$work" -name 'row*.png' | wc -l)" -frames:v 1 -update 1 \
+    "$work/picture.png" >/dev/null
+mv "$work/picture.png" "$picture"
 
 # ---- what came out ----
 
@@ -153,4 +155,4 @@ echo
 echo "  film      $colour"
 [ $columns = 2 ] || echo "            demo/grey.mp4 it was made of, demo/true.mp4 in true colour"
 if [ $columns = 3 ]; then what="grey | coloured | true"; else what="grey | coloured"; fi
-[ "$rows" = 0 ] || echo "  picture   $picture: $what"
+echo "  picture   $picture: $what"
