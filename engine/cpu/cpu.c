@@ -23,6 +23,7 @@ void clzi_cpu_enter(const struct clzi_device *dev)
 static void cpu_close(struct clzi_device **dev)
 {
     if (!*dev) return;
+    clzi_cpu_company_destroy(&(*dev)->company);
     clzi_dnnl_close(&(*dev)->dnnl);
     free(*dev);
     *dev = NULL;
@@ -62,6 +63,7 @@ static int cpu_open(struct clzi_device **out, const struct clzi_device_params *p
     dev->nn = clzk_nn_find(own_isa(), dev->bf16);
     dev->vectors = clzk_vectors_find(own_isa());
     snprintf(dev->base.describe, sizeof dev->base.describe, "cpu %s (%s)", dev->bf16 ? "bf16" : "f32", clzi_dnnl_isa());
+    if (dev->base.threads > 1) clzi_cpu_company_create(&dev->company);
     *out = dev;
     return 0;
 fail:

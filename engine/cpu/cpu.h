@@ -6,9 +6,21 @@
 // are taken in their order.
 #ifndef CLZI_CPU_H
 #define CLZI_CPU_H
+#include <pthread.h>
+
 #include "backend.h"
 #include "dnnl_shim.h"
 #include "kernels/nn.h"
+
+// Short waits of OpenMP's threads while it lives: company.c. Does without where a thread cannot be had: only slower.
+struct clzi_cpu_company {
+    bool here, leave;
+    pthread_t thread;
+    pthread_mutex_t mutex;
+    pthread_cond_t left;
+};
+void clzi_cpu_company_create(struct clzi_cpu_company *c);
+void clzi_cpu_company_destroy(struct clzi_cpu_company *c);
 
 struct clzi_device {
     struct clzi_device_base base;
@@ -16,6 +28,7 @@ struct clzi_device {
     const struct clzk_nn *nn;               // kernels for this device's activations
     const struct clzk_vectors *vectors;
     bool bf16;
+    struct clzi_cpu_company company;
 };
 
 enum {
