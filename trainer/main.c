@@ -197,7 +197,7 @@ static int val(int argc, char **argv, const struct clz_log *log)
         ret = clzt_validate(dev, m->graph, m->values, data,
                             &(struct clzt_validate_params){ .size = r->size, .batch = r->batch, .pictures = r->val_pictures,
                                                             .luma = r->luma, .mean = { mean[0], mean[1] },
-                                                            .saturation = (float)saturation, .sheet = sheet,
+                                                            .saturation = (float)saturation * m->facts.ab_scale / 110, .sheet = sheet,
                                                             .sheet_pictures = r->sheet_pictures, .workers = r->workers }, &v);
     if (ret >= 0) clzt_scores_print(stdout, &v.model, &v.grey, &v.mean);
     if (ret >= 0) ret = v.sheet;
@@ -269,7 +269,7 @@ static const struct command commands[] = {
       "scores beside grey and mean colour; size: the model's own", val },
     { "compare", "TRUE.mp4 FILM.mp4 [pictures=64]", 2, "likewise, of a coloured film against the true one; 0: all frames",
       compare },
-    { "export", "RUN OUT.bin [f16|f32|bf16] [working_size=N] [license=...] [notes=...]", 2,
+    { "export", "RUN OUT.bin [f16|f32|bf16] [working_size=N] [saturation=X] [license=...] [notes=...]", 2,
       "newest checkpoint as a model file", export_model },
     { "info",   "MODEL.bin", 1, "what a model file says of itself", info },
     { "nets",   "", 0, "the networks a recipe can name", nets },

@@ -116,6 +116,8 @@ static const struct key table[] = {
 
     { "working_size", TYPE_INT, 0, AT(working_size), "0", 0, 2048, NULL,
       "short side of the network's picture when it plays, written into the model; 0: the net's own" },
+    { "saturation", TYPE_REAL, 0, AT(saturation), "1", 0.1, 4, NULL,
+      "factor on the colours of the model when it plays, written into it; below 1: more exact, above: livelier" },
     { "license", TYPE_TEXT, 0, AT(license), "", 0, 0, NULL, "written into the model" },
     { "notes", TYPE_TEXT, 0, AT(notes), "", 0, 0, NULL, "written into the model" },
 };

@@ -300,7 +300,7 @@ static int describe(const struct run *r, char *text, size_t size)
 static int write_model(struct run *r, const char *path, enum clzi_dtype dtype)
 {
     struct clzi_model_facts f = { .size = r->recipe->working_size ? r->recipe->working_size : r->net->size,
-                                  .stride = clzi_graph_stride(r->graph), .l_scale = 50, .l_offset = 1, .ab_scale = 110 };
+                                  .stride = clzi_graph_stride(r->graph), .l_scale = 50, .l_offset = 1, .ab_scale = (float)(110 * r->recipe->saturation) };
     int ret = read_values(r);
 
     snprintf(f.arch, sizeof f.arch, "%s", r->net->name);

@@ -84,7 +84,7 @@ static int cpu_frames_per_run(struct clzi_device *dev, int batch)
 static void *cpu_alloc(struct clzi_device *dev, size_t size)
 {
     const size_t rounded = (size + 63) / 64 * 64;
-    void *p = rounded < size ? NULL : aligned_alloc(64, rounded ? rounded : 64);
+    void *p = rounded < size || size > PTRDIFF_MAX ? NULL : aligned_alloc(64, rounded ? rounded : 64);
     (void)dev;
     if (p) memset(p, 0, rounded);
     return p;
