@@ -143,6 +143,7 @@ mv "$work/picture.png" "$picture"
 # ---- what came out ----
 
 if [ $columns = 3 ]; then
+    echo "  scoring $((3 * shots)) frames"
     "$BUILD/colorize-train" compare demo/true.mp4 "$colour" pictures=$((3 * shots)) >"$work/scores" ||
         fail "the scores could not be made"
     awk 'function line(name) { printf "  %-38s%10.2f%12.2f%8.2f\n", name, $2, $4, $3 }
