@@ -540,6 +540,65 @@ static void crops(void)
     REQUIRE_NEAR(crop.luma[1], 0.7152, 1e-6);
 }
 
+static void zoom(void)
+{
+    static uint8_t rgb[3 * 100 * 80];
+    static float l[PLANE], ab[2 * PLANE];
+    const struct { int w, h; } size = { 100, 80 };
+    const struct clzt_picture picture = { 100, 80, rgb, rgb + 8000, rgb + 16000 };
+    struct clzt_loader_params p = { .size = SIZE, .luma = CLZT_LUMA_601, .zoom_in = 2, .zoom_out = 4 };
+    struct clzt_crop_scratch *s = NULL;
+    struct clzt_crop_tables tables;
+    struct clzt_crop crop;
+    int wider = 0, least = 1000, most = 0;
+
+    CASE("zoom/chance_covers_its_range");
+    for (int i = 0; i < 2000; i++) {
+        clzt_crop_draw(&crop, &p, size.w, size.h, 5, i);
+        REQUIRE(crop.x >= 0 && crop.x + crop.side <= size.w && crop.y >= 0 && crop.y + crop.side <= size.h);
+        if (crop.side < least) least = crop.side;
+        if (crop.side > most) most = crop.side;
+        wider += crop.side > SIZE;
+    }
+    REQUIRE(least == SIZE / 2 && most == size.h);               // 4 * SIZE would be more than the picture has
+    REQUIRE_NEAR(wider / 2000., log(80 / 32.) / log(80 / 16.), 0.04);           // even in octaves
+
+    CASE("zoom/validation_takes_the_widest");
+    clzt_crop_plain(&crop, &p, size.w, size.h);
+    REQUIRE(crop.side == 80 && crop.x == 10 && crop.y == 0);
+    p.zoom_out = 1.5;
+    clzt_crop_plain(&crop, &p, size.w, size.h);
+    REQUIRE(crop.side == 48 && crop.x == 26 && crop.y == 16);
+
+    CASE("zoom/a_ramp_stays_a_ramp");       // scaling keeps places and brightness, mirrored or not
+    clzt_crop_tables_make(&tables);
+    REQUIRE_INT(clzt_crop_scratch_create(&s, SIZE), 0);
+    for (int i = 0; i < 8000; i++) rgb[i] = rgb[8000 + i] = rgb[16000 + i] = (uint8_t)(i % 100 + i / 100);
+    for (int side = 16; side <= 80; side += 16) {
+        crop.side = side;
+        crop.x = 10;
+        crop.y = 0;
+        for (int flip = 0; flip < 2; flip++) {
+            crop.flip = flip;
+            REQUIRE_INT(clzt_crop_run(&crop, &tables, s, &picture, l, ab, NULL), 0);
+            for (int i = 0; i < PLANE; i++) {
+                const int x = flip ? SIZE - 1 - i % SIZE : i % SIZE, y = i / SIZE;
+                const double ratio = side / (double)SIZE, at = 10 + (x + y + 1) * ratio - 1;
+                const bool edge = x < 1 || y < 1 || x > SIZE - 2 || y > SIZE - 2;           // the triangle is cut there
+                REQUIRE_NEAR(clzk_l_to_luma((l[i] + 1) * 50) * 255, at, edge ? 0.6 * ratio + 0.7 : 1.01);   // rounded twice
+            }
+        }
+    }
+
+    CASE("zoom/what_is_not_in_the_square_is_not_seen");
+    memset(rgb, 255, sizeof rgb);
+    for (int c = 0; c < 3; c++) for (int y = 16; y < 64; y++) memset(rgb + 8000 * c + 100 * y + 26, 128, 48);
+    crop = (struct clzt_crop){ .x = 26, .y = 16, .side = 48, .size = SIZE, .luma = { 0.299f, 0.587f, 0.114f }, .gamma = 1, .contrast = 1 };
+    REQUIRE_INT(clzt_crop_run(&crop, &tables, s, &picture, l, ab, NULL), 0);
+    for (int i = 0; i < PLANE; i++) REQUIRE_NEAR(clzk_l_to_luma((l[i] + 1) * 50) * 255, 128, 0.01);
+    clzt_crop_scratch_destroy(&s);
+}
+
 // The float plane of a crop back as Y' 0..1.
 static double luma_at(const float *l, int i) { return clzk_l_to_luma((l[i] + 1) * 50); }
 
@@ -755,6 +814,7 @@ int main(int argc, char **argv)
     determinism();
     epochs();
     crops();
+    zoom();
     pixels();
     plain();
     snprintf(command, sizeof command, "rm -rf '%s'", folder);

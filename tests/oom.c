@@ -343,8 +343,9 @@ static uint64_t hash(const void *data, size_t size)
 
 static int load_batches(struct clzt_dataset *data)
 {
-    const struct clzt_loader_params params = { .size = 16, .batch = 2, .augment = true, .flip = true, .want_true_l = true, .seed = 5,
-                                               .workers = 1, .film = { .grain = 0.02, .blur = 0.7 } };
+    const struct clzt_loader_params params = { .size = 16, .batch = 2, .augment = true, .zoom_out = 2, .flip = true,
+                                               .want_true_l = true, .seed = 5, .workers = 1,
+                                               .film = { .grain = 0.02, .blur = 0.7 } };
     static uint64_t want[3];
     struct clzt_loader *loader;
     struct clzt_batch *b;

@@ -9,11 +9,18 @@
 #include "kernels/lab_math.h"
 #include "kernels/philox.h"
 
-enum { MAX_RADIUS = 24 };                   // of the blur: three times the greatest sigma
+enum {
+    MAX_RADIUS = 24,                        // of the blur: three times the greatest sigma
+    MAX_TAPS = 2 * CLZT_MAX_ZOOM + 2,       // of scaling
+};
 
 struct clzt_crop_scratch {
     int size;
-    uint8_t *rgb;                           // [3,size] one row
+    uint8_t *rgb;                           // [3,size] one row, mirrored
+    uint8_t *scaled;                        // [3,size,size] when the picture's square has another side
+    float *row;                             // [size] a row of it that is being summed
+    uint16_t *narrow;                       // rows of the square at the sample's width; grows
+    size_t narrow_room;
     float *lab;                             // [size] a row of L* nobody wants
     float *grey, *other;                    // [size,size] Y'
 };
@@ -34,10 +41,12 @@ int clzt_crop_scratch_create(struct clzt_crop_scratch **scratch, int size)
     if (!s) return -ENOMEM;
     s->size = size;
     s->rgb = malloc((size_t)3 * size);
+    s->scaled = malloc(3 * pixels);
+    s->row = malloc(size * sizeof(float));
     s->lab = malloc(size * sizeof(float));
     s->grey = malloc(pixels * sizeof(float));
     s->other = malloc(pixels * sizeof(float));
-    if (s->rgb && s->lab && s->grey && s->other) return 0;
+    if (s->rgb && s->scaled && s->row && s->lab && s->grey && s->other) return 0;
     clzt_crop_scratch_destroy(scratch);
     return -ENOMEM;
 }
@@ -46,6 +55,9 @@ void clzt_crop_scratch_destroy(struct clzt_crop_scratch **scratch)
 {
     if (!*scratch) return;
     free((*scratch)->rgb);
+    free((*scratch)->scaled);
+    free((*scratch)->row);
+    free((*scratch)->narrow);
     free((*scratch)->lab);
     free((*scratch)->grey);
     free((*scratch)->other);
@@ -86,12 +98,22 @@ static void draw_luma(float luma[3], const uint32_t r[4], const uint32_t q[4])
     for (int c = 0; c < 3; c++) luma[c] /= total;
 }
 
+// The widest view that there may be and that the picture has.
+static int widest(const struct clzt_loader_params *params, int width, int height)
+{
+    const int shorter = width < height ? width : height;
+    const double side = params->size * params->zoom_out;
+
+    return params->zoom_out <= 1 ? params->size : side < shorter ? (int)side : shorter;
+}
+
 void clzt_crop_plain(struct clzt_crop *crop, const struct clzt_loader_params *params, int width, int height)
 {
+    const int side = widest(params, width, height);
     const enum clzt_luma_input luma = params->luma == CLZT_LUMA_RANDOM || params->luma == CLZT_LUMA_LSTAR ? CLZT_LUMA_601 : params->luma;
 
     *crop = (struct clzt_crop){
-        .x = (width - params->size) / 2, .y = (height - params->size) / 2, .size = params->size,
+        .x = (width - side) / 2, .y = (height - side) / 2, .side = side, .size = params->size,
         .lstar = params->luma == CLZT_LUMA_LSTAR, .gamma = 1, .contrast = 1,
     };
     memcpy(crop->luma, matrices[luma], sizeof crop->luma);
@@ -106,8 +128,13 @@ void clzt_crop_draw(struct clzt_crop *crop, const struct clzt_loader_params *par
 
     clzt_crop_plain(crop, params, width, height);
     clzk_philox(seed, high | USE_PLACE, picture, r);
-    crop->x = (int)((uint64_t)r[0] * (width - crop->size + 1) >> 32);
-    crop->y = (int)((uint64_t)r[1] * (height - crop->size + 1) >> 32);
+    if (params->zoom_in > 1 || params->zoom_out > 1) {          // even in octaves
+        const double least = params->zoom_in > 1 ? params->size / params->zoom_in : params->size;
+        const int side = (int)lrint(least * exp2(uniform(r[3]) * log2(crop->side / least)));
+        crop->side = side < 1 ? 1 : side;
+    }
+    crop->x = (int)((uint64_t)r[0] * (width - crop->side + 1) >> 32);
+    crop->y = (int)((uint64_t)r[1] * (height - crop->side + 1) >> 32);
     crop->flip = params->flip && r[2] >> 31;
     if (params->luma == CLZT_LUMA_RANDOM) {
         clzk_philox(seed, high | USE_LUMA, picture, r);
@@ -258,14 +285,84 @@ static void add_grain(const struct clzt_crop *crop, struct clzt_crop_scratch *s,
     }
 }
 
-void clzt_crop_run(const struct clzt_crop *crop, const struct clzt_crop_tables *tables, struct clzt_crop_scratch *s,
-                   const struct clzt_picture *picture, float *l, float *ab, float *true_l)
+// What an output pixel takes from the input: a triangle about its middle, two input pixels wide when enlarging and two
+// output pixels wide when reducing.
+struct taps { int first, count; float weight[MAX_TAPS]; };
+
+static void taps_make(struct taps *t, int to, int side, int size)
+{
+    const float ratio = (float)side / size, reach = ratio > 1 ? ratio : 1, middle = (to + 0.5f) * ratio - 0.5f;
+    float sum = 0;
+    int last = (int)floorf(middle + reach);
+
+    t->first = (int)ceilf(middle - reach);
+    if (t->first < 0) t->first = 0;
+    if (last > side - 1) last = side - 1;
+    t->count = last - t->first + 1;
+    for (int i = 0; i < t->count; i++) {
+        const float d = fabsf(t->first + i - middle) / reach;
+        sum += t->weight[i] = d < 1 ? 1 - d : 0;
+    }
+    for (int i = 0; i < t->count; i++) t->weight[i] /= sum;
+}
+
+// The square at the sample's size: along the rows into `narrow` (in 256ths), then down the columns.
+static int scale(const struct clzt_crop *crop, struct clzt_crop_scratch *s, const uint8_t *const planes[3], int stride)
+{
+    const int n = crop->size, side = crop->side;
+    const size_t room = (size_t)side * n;
+    struct taps t;
+
+    if (room > s->narrow_room) {
+        uint16_t *more = realloc(s->narrow, room * sizeof *more);
+        if (!more) return -ENOMEM;
+        s->narrow = more;
+        s->narrow_room = room;
+    }
+    for (int p = 0; p < 3; p++) {
+        const uint8_t *const square = planes[p] + (size_t)crop->y * stride + crop->x;
+        for (int x = 0; x < n; x++) {
+            taps_make(&t, x, side, n);
+            for (int y = 0; y < side; y++) {
+                const uint8_t *const in = square + (size_t)y * stride + t.first;
+                float v = 0.5f / 256;
+                for (int i = 0; i < t.count; i++) v += t.weight[i] * in[i];
+                s->narrow[(size_t)y * n + x] = (uint16_t)(v * 256);
+            }
+        }
+        for (int y = 0; y < n; y++) {
+            uint8_t *const restrict out = s->scaled + ((size_t)p * n + y) * n;
+            float *const restrict row = s->row;
+            taps_make(&t, y, side, n);
+            memset(row, 0, n * sizeof *row);
+            for (int i = 0; i < t.count; i++) {
+                const uint16_t *const restrict in = s->narrow + (size_t)(t.first + i) * n;
+                const float weight = t.weight[i] / 256;
+#pragma omp simd
+                for (int x = 0; x < n; x++) row[x] += weight * in[x];
+            }
+            for (int x = 0; x < n; x++) out[x] = (uint8_t)(row[x] + 0.5f);
+        }
+    }
+    return 0;
+}
+
+int clzt_crop_run(const struct clzt_crop *crop, const struct clzt_crop_tables *tables, struct clzt_crop_scratch *s,
+                  const struct clzt_picture *picture, float *l, float *ab, float *true_l)
 {
     const int n = crop->size, pixels = n * n;
-    const uint8_t *const planes[3] = { picture->r, picture->g, picture->b };
+    const uint8_t *planes[3] = { picture->r, picture->g, picture->b };
+    size_t first = (size_t)crop->y * picture->width + crop->x;
+    int stride = picture->width, ret;
 
+    if (crop->side != n) {
+        if ((ret = scale(crop, s, planes, stride)) < 0) return ret;
+        for (int p = 0; p < 3; p++) planes[p] = s->scaled + (size_t)p * pixels;
+        first = 0;
+        stride = n;
+    }
     for (int y = 0; y < n; y++) {
-        const size_t from = (size_t)(crop->y + y) * picture->width + crop->x, to = (size_t)y * n;
+        const size_t from = first + (size_t)y * stride, to = (size_t)y * n;
         const uint8_t *row[3];
         for (int p = 0; p < 3; p++) {
             row[p] = planes[p] + from;
@@ -277,7 +374,7 @@ void clzt_crop_run(const struct clzt_crop *crop, const struct clzt_crop_tables *
         if (crop->lstar && true_l) memcpy(true_l + to, l + to, n * sizeof(float));
         if (!crop->lstar) luma_row(crop->luma, row[0], row[1], row[2], n, s->grey + to);
     }
-    if (crop->lstar) return;
+    if (crop->lstar) return 0;
     respond(crop, s->grey, pixels);
     blur(s, n, crop->blur, s->grey);
     add_grain(crop, s, s->grey);
@@ -285,4 +382,5 @@ void clzt_crop_run(const struct clzt_crop *crop, const struct clzt_crop_tables *
         const float v = s->grey[i] * 255 + 0.5f;
         l[i] = tables->l_of_luma[v < 0 ? 0 : v >= 255 ? 255 : (int)v];
     }
+    return 0;
 }

@@ -14,7 +14,7 @@ void clzt_crop_tables_make(struct clzt_crop_tables *tables);
 
 // How one sample is made; clzt_crop_draw makes it by chance, clzt_crop_plain without.
 struct clzt_crop {
-    int x, y, size;
+    int x, y, side, size;                   // the picture's square, and the sample's side: scaled when they differ
     bool flip, lstar;                       // lstar: the network's input is L* of the colour
     float luma[3];                          // weights of R', G', B' in Y', sum 1
     float gamma, contrast, blur, grain, grain_soft;             // exponent, factor, sigma, deviation, share of grain larger than a pixel
@@ -27,15 +27,15 @@ void clzt_crop_draw(struct clzt_crop *crop, const struct clzt_loader_params *par
                     int64_t picture);
 void clzt_crop_plain(struct clzt_crop *crop, const struct clzt_loader_params *params, int width, int height);
 
-// Scratch of one thread, for crops of up to size x size.
+// Scratch of one thread, for samples of up to size x size.
 struct clzt_crop_scratch;
 int clzt_crop_scratch_create(struct clzt_crop_scratch **scratch, int size);
 void clzt_crop_scratch_destroy(struct clzt_crop_scratch **scratch);
 
 // l [size,size], ab [2,size,size], true_l [size,size] or NULL, scaled as in struct clzt_batch. The grey is rounded to 8
-// bits, as films have it.
-void clzt_crop_run(const struct clzt_crop *crop, const struct clzt_crop_tables *tables, struct clzt_crop_scratch *scratch,
-                   const struct clzt_picture *picture, float *l, float *ab, float *true_l);
+// bits, as films have it. -ENOMEM for a square larger than any before.
+int clzt_crop_run(const struct clzt_crop *crop, const struct clzt_crop_tables *tables, struct clzt_crop_scratch *scratch,
+                  const struct clzt_picture *picture, float *l, float *ab, float *true_l);
 
 // A row of 8-bit sRGB to L* / 50 - 1, a* / 110, b* / 110. Error below 0.001 Lab units (tests/data.c measures it).
 void clzt_lab_row(const struct clzt_crop_tables *tables, const uint8_t *r, const uint8_t *g, const uint8_t *b, int count, float *l,

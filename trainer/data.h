@@ -63,6 +63,8 @@ int clzt_reader_read(struct clzt_reader *reader, int64_t index, struct clzt_pict
 
 // ---- loader ----
 
+enum { CLZT_MAX_ZOOM = 8 };
+
 enum clzt_luma_input { CLZT_LUMA_RANDOM, CLZT_LUMA_601, CLZT_LUMA_709, CLZT_LUMA_2020, CLZT_LUMA_LSTAR };
 
 // What film does to grey, each the greatest amount; a picture gets a random one between none and that. All 0: digital
@@ -77,6 +79,8 @@ struct clzt_film {
 struct clzt_loader_params {
     int size, batch;                        // side of the square crop; pictures to a batch
     bool augment;                           // true: shuffled, endless, random crops; false: one pass, in order, centre crops
+    double zoom_in, zoom_out;               // crops have sides from size / zoom_in to size * zoom_out, as far as the picture
+                                            // goes, and are scaled to size. Without augment: the widest. Up to 1: not
     bool flip;                              // half of the crops mirrored (augment only)
     enum clzt_luma_input luma;              // RANDOM without augment means 601
     struct clzt_film film;                  // augment only

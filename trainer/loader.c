@@ -87,10 +87,10 @@ static int make(const struct clzt_loader *l, int64_t step, int item, struct clzt
     if ((ret = clzt_reader_read(reader, index, &picture)) < 0) return ret;
     if (p->augment) clzt_crop_draw(&crop, p, picture.width, picture.height, epoch, index);
     else clzt_crop_plain(&crop, p, picture.width, picture.height);
-    clzt_crop_run(&crop, &l->tables, scratch, &picture, batch->l + item * plane, batch->ab + 2 * item * plane,
-                  batch->true_l ? batch->true_l + item * plane : NULL);
+    ret = clzt_crop_run(&crop, &l->tables, scratch, &picture, batch->l + item * plane, batch->ab + 2 * item * plane,
+                        batch->true_l ? batch->true_l + item * plane : NULL);
     batch->index[item] = index;
-    return 0;
+    return ret;
 }
 
 static int batch_count(const struct clzt_loader *l, int64_t step)      // the last batch of a pass may be short

@@ -195,7 +195,7 @@ static int val(int argc, char **argv, const struct clz_log *log)
     if (ret >= 0) ret = clzt_dataset_colours(data, 0, mean, NULL);
     if (ret >= 0)
         ret = clzt_validate(dev, m->graph, m->values, data,
-                            &(struct clzt_validate_params){ .size = r->size, .batch = r->batch, .pictures = r->val_pictures,
+                            &(struct clzt_validate_params){ .size = r->size, .batch = r->batch, .zoom_out = r->zoom_out, .pictures = r->val_pictures,
                                                             .luma = r->luma, .mean = { mean[0], mean[1] },
                                                             .saturation = (float)saturation * m->facts.ab_scale / 110, .sheet = sheet,
                                                             .sheet_pictures = r->sheet_pictures, .workers = r->workers }, &v);

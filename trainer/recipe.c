@@ -70,6 +70,11 @@ static const struct key table[] = {
     { "cache", TYPE_CHOICE, 0, AT(cache), "ram", 0, 0, caches, "ram: decode every picture once and keep it" },
     { "cache_limit", TYPE_COUNT, 0, AT(cache_limit), "0", 0, 1e9, NULL,
       "MiB of that; what is beyond is decoded anew. 0: half of the memory" },
+    { "zoom.in", TYPE_REAL, NUMBERS, AT(zoom_in), "1", 1, CLZT_MAX_ZOOM, NULL,
+      "greatest enlargement: crops of down to size / zoom.in are enlarged to size; 1: none" },
+    { "zoom.out", TYPE_REAL, NUMBERS, AT(zoom_out), "1", 1, CLZT_MAX_ZOOM, NULL,
+      "greatest reduction: crops of up to size * zoom.out, as far as the picture goes, are reduced to size; validation "
+      "takes the widest. 1: none" },
     { "flip", TYPE_BOOL, NUMBERS, AT(flip), "true", 0, 0, NULL, "mirror half of the crops" },
     { "luma", TYPE_CHOICE, NUMBERS, AT(luma), "random", 0, 0, lumas,
       "how grey is made from colour: a matrix, random weights about them (real film differs), or L* of the colour itself" },

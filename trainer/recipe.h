@@ -34,6 +34,7 @@ struct clzt_recipe {
     int workers;                            // 0: one a core
     int cache;                              // enum clzt_cache
     int64_t cache_limit;                    // MiB, 0: half of the machine's memory
+    double zoom_in, zoom_out;
     bool flip;
     int luma;                               // enum clzt_luma_input
     struct clzt_film film;

@@ -256,7 +256,8 @@ static int validate(struct run *r, bool sheet)
     clzt_progress_begin(r->progress, "val", 0, c->val_pictures && c->val_pictures < count ? c->val_pictures : count, 1);
     if (ret >= 0)
         ret = clzt_validate(r->dev, r->graph, r->values, r->val,
-                            &(struct clzt_validate_params){ .size = c->size, .batch = c->batch, .pictures = c->val_pictures,
+                            &(struct clzt_validate_params){ .size = c->size, .batch = c->batch, .zoom_out = c->zoom_out,
+                                                            .pictures = c->val_pictures,
                                                             .luma = c->luma, .mean = { r->mean[0], r->mean[1] }, .saturation = 1,
                                                             .sheet = path, .sheet_pictures = c->sheet_pictures,
                                                             .workers = c->workers, .stop = r->stop,
@@ -473,8 +474,8 @@ static int set_up(struct run *r)
     clzi_log(r->log, CLZ_LOG_INFO, "%s: %" PRId64 " parameters, %s, %zu MiB of activations", r->net->name,
              clzi_graph_trainable_count(r->graph), clzi_device_base(r->dev)->describe, clzt_step_memory(r->step) >> 20);
     return clzt_loader_create(&r->loader, r->train,
-                              &(struct clzt_loader_params){ .size = c->size, .batch = c->batch, .augment = true, .flip = c->flip,
-                                                            .luma = c->luma, .film = c->film, .seed = c->seed,
+                              &(struct clzt_loader_params){ .size = c->size, .batch = c->batch, .augment = true,
+                                                            .zoom_in = c->zoom_in, .zoom_out = c->zoom_out, .flip = c->flip, .luma = c->luma, .film = c->film, .seed = c->seed,
                                                             .first_step = r->number, .workers = c->workers });
 }
 

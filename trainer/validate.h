@@ -12,6 +12,7 @@ struct clzt_validation {
 
 struct clzt_validate_params {
     int size, batch;                        // side of the centre crops; pictures at once
+    double zoom_out;                        // the crops are of up to size * zoom_out pixels, scaled to size
     int64_t pictures;                       // 0: all
     enum clzt_luma_input luma;
     double mean[2];                         // mean colour of the training set, ab / 110
