@@ -46,8 +46,9 @@ lib_static = $(BUILD)/libcolorize.a
 lib_shared = $(BUILD)/$(SONAME)
 train = $(BUILD)/colorize-train
 sample = $(BUILD)/samples/colorize_ppm
+plugin = $(BUILD)/gst/libgstcolorize.so
 
-.PHONY: all lib filter check bench demo fuzz install uninstall clean distclean help check-cuda bench-cuda
+.PHONY: all lib filter gst check bench demo fuzz install uninstall clean distclean help check-cuda bench-cuda
 .DEFAULT_GOAL := all
 all: lib $(train) $(sample)
 lib: $(lib_static) $(lib_shared)
@@ -58,11 +59,21 @@ filter: $(lib_shared)
 	$(Q)sh $(SRC)/filter/build-lavfi.sh --engine=$(abspath $(lib_shared)) --libdir=$(LIBDIR) $(abspath $(BUILD))/filter
 endif
 
+ifeq ($(WITH_GST),yes)
+all: gst
+gst: $(plugin)
+else
+tests := $(filter-out tests/gst.c,$(tests))
+endif
+
 $(BUILD)/%_avx2.o: CFLAGS_ALL += -mavx2 -mfma
 $(BUILD)/%_avx512.o: CFLAGS_ALL += -mavx512f -mavx512bw -mavx512vl -mavx512dq
 $(BUILD)/kernels/%.o: CFLAGS_ALL += -O3
 $(BUILD)/trainer/%.o: CFLAGS_ALL += $(AV_CFLAGS) -O3
+$(BUILD)/gst/%.o: CFLAGS_ALL += $(GST_CFLAGS)
 $(BUILD)/tests/%.o: CFLAGS_ALL += -I$(SRC)/tests $(AV_CFLAGS)
+$(BUILD)/tests/gst.o $(BUILD)/tests/bench_gst.o: CFLAGS_ALL += $(GST_CFLAGS)
+$(BUILD)/tests/gst $(BUILD)/tests/bench_gst: LIBS_ALL += $(GST_TEST_LIBS)
 
 $(BUILD)/%.o: %.c config.mak
 	@mkdir -p $(@D)
@@ -77,6 +88,13 @@ $(lib_shared): $(call objects,$(engine))
 	$(call say,LD,$@)
 	$(Q)$(CC) -shared -Wl,-soname,$(SONAME) $(LDFLAGS_CONFIG) $(LDFLAGS) $^ -o $(BUILD)/libcolorize.so.$(VERSION) $(LIBS_ENGINE)
 	$(Q)ln -sf libcolorize.so.$(VERSION) $@ && ln -sf $(SONAME) $(BUILD)/libcolorize.so
+
+# Finds the library beside the build; the installed one is linked anew, to find the installed library.
+link_plugin = $(CC) -shared $(LDFLAGS_CONFIG) $(LDFLAGS) $(call objects,gst/gstcolorize.c) -o $(1) -Wl,-rpath,'$(2)' $(lib_shared) $(GST_LIBS)
+
+$(plugin): $(call objects,gst/gstcolorize.c) $(lib_shared)
+	$(call say,LD,$@)
+	$(Q)$(call link_plugin,$@,$$ORIGIN/..)
 
 $(train): $(call objects,$(trainer)) $(lib_static)
 	$(call say,LD,$@)
@@ -147,22 +165,25 @@ install: all
 	    install -d $(DESTLIB)/colorize-ffmpeg $(DESTDIR)/etc/ld.so.conf.d && \
 	    install -m 755 $(lavfi) $(DESTLIB)/colorize-ffmpeg/ && \
 	    printf '%s\n%s\n' '$(LIBDIR)/colorize-ffmpeg' '$(LIBDIR)' >$(DESTDIR)/etc/ld.so.conf.d/00-colorize.conf; fi
+	if [ -n "$(GST_LIBS)" ]; then \
+	    install -d "$(DESTDIR)$(GST_PLUGINDIR)" && $(call link_plugin,"$(DESTDIR)$(GST_PLUGINDIR)/libgstcolorize.so",$(LIBDIR)); fi
 	if [ -z "$(DESTDIR)" ] && [ "$$(id -u)" = 0 ]; then ldconfig; fi
 
 uninstall:
 	rm -f $(DEST)/bin/colorize-train $(DEST)/include/colorize.h $(DESTLIB)/libcolorize.so $(DESTLIB)/$(SONAME) \
 	    $(DESTLIB)/libcolorize.so.$(VERSION) $(DESTLIB)/libcolorize.a $(DESTLIB)/pkgconfig/colorize.pc $(DEST)/share/colorize/model.bin \
-	    $(DESTLIB)/colorize-ffmpeg/libavfilter.so.* $(DESTDIR)/etc/ld.so.conf.d/00-colorize.conf
-	rmdir $(DEST)/share/colorize $(DESTLIB)/colorize-ffmpeg 2>/dev/null || true
+	    $(DESTLIB)/colorize-ffmpeg/libavfilter.so.* $(DESTDIR)/etc/ld.so.conf.d/00-colorize.conf \
+	    "$(DESTDIR)$(GST_PLUGINDIR)/libgstcolorize.so"
+	rmdir $(DEST)/share/colorize $(DESTLIB)/colorize-ffmpeg $(if $(filter $(LIBDIR)/%,$(GST_PLUGINDIR)),"$(DESTDIR)$(GST_PLUGINDIR)") 2>/dev/null || true
 	if [ -z "$(DESTDIR)" ] && [ "$$(id -u)" = 0 ]; then ldconfig; fi
 
 clean:
-	rm -rf $(BUILD)/engine $(BUILD)/kernels $(BUILD)/trainer $(BUILD)/tests $(BUILD)/samples $(BUILD)/fuzz $(BUILD)/*colorize*
+	rm -rf $(BUILD)/gst $(BUILD)/engine $(BUILD)/kernels $(BUILD)/trainer $(BUILD)/tests $(BUILD)/samples $(BUILD)/fuzz $(BUILD)/*colorize*
 distclean:
 	rm -rf $(BUILD) demo config.mak config.h config.log
 
 help:
-	@echo "make            library, trainer, filter"
+	@echo "make            library, trainer, filter, GStreamer element"
 	@echo "make check      all tests; make check-NAME: one of them, with its output"
 	@echo "make bench      speed, as ratios to a peer or a limit"
 	@echo "make demo       colours a film (FILM=path: your own) and shows the scores"
