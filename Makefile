@@ -121,14 +121,14 @@ $(BUILD)/tests/%: $(BUILD)/tests/%.o $(test_objects) $(lib_static)
 check: all $(test_programs) $(BUILD)/tests/bench_net
 	$(Q)BUILD=$(abspath $(BUILD)) SRC=$(SRC) sh $(SRC)/tests/run.sh $(abspath $(test_programs)) $(addprefix $(SRC)/,$(scripts))
 
-check-%: all $(BUILD)/tests/bench_net
+$(patsubst tests/%,check-%,$(basename $(tests) $(scripts))): check-%: all $(BUILD)/tests/bench_net
 	$(Q)$(if $(filter tests/$*.c,$(tests)),$(MAKE) --no-print-directory $(BUILD)/tests/$*)
 	$(Q)BUILD=$(abspath $(BUILD)) SRC=$(SRC) VERBOSE=1 sh $(SRC)/tests/run.sh $(if $(filter tests/$*.c,$(tests)),$(abspath $(BUILD)/tests/$*),$(SRC)/tests/$*.sh)
 
 check-cuda bench-cuda:
 	@echo "skipped: this version has no CUDA device"
 
-benches = $(call programs,$(call rel,tests/bench_*.c) tests/ops.c tests/data.c)
+benches = $(call programs,$(filter-out $(if $(filter yes,$(WITH_GST)),,tests/bench_gst.c),$(call rel,tests/bench_*.c)) tests/ops.c tests/data.c)
 bench: all $(benches)
 	$(Q)BUILD=$(abspath $(BUILD)) SRC=$(SRC) sh $(SRC)/tests/bench.sh
 

@@ -430,11 +430,11 @@ static gboolean gst_colorize_set_info(GstVideoFilter *vf, GstCaps *in_caps, GstV
                                       GstVideoInfo *out_info)
 {
     GstColorize *self = GST_COLORIZE(vf);
-    const GstStructure *s = gst_caps_get_structure(in_caps, 0);
+    const GstStructure *in = gst_caps_get_structure(in_caps, 0), *out = gst_caps_get_structure(out_caps, 0);
 
     drain(self);                            // first: vf->in_info is still the old one, and the new caps have not gone on
-    self->in_format = find_format(gst_structure_get_string(s, "format"));
-    self->out_format = find_format(gst_structure_get_string(gst_caps_get_structure(out_caps, 0), "format"));
+    self->in_format = find_format(gst_structure_get_string(in, "format"));
+    self->out_format = find_format(gst_structure_get_string(out, "format"));
     if (!self->in_format || !self->out_format) return FALSE;
     if (GST_VIDEO_INFO_INTERLACE_MODE(in_info) != GST_VIDEO_INTERLACE_MODE_PROGRESSIVE) {
         GST_ELEMENT_ERROR(self, STREAM, FORMAT,
@@ -444,7 +444,9 @@ static gboolean gst_colorize_set_info(GstVideoFilter *vf, GstCaps *in_caps, GstV
     }
     self->tags.range = range_of(&out_info->colorimetry);
     self->tags.matrix = matrix_of(&out_info->colorimetry);
-    self->tags.siting = siting_of(GST_VIDEO_INFO_CHROMA_SITE(out_info));
+    // Where the caps say nothing, GstVideoInfo says "center" for small pictures; films have it left, and the filter takes it so.
+    self->tags.siting = gst_structure_has_field(out, "chroma-site") ? siting_of(GST_VIDEO_INFO_CHROMA_SITE(out_info)) :
+                        CLZ_SITING_UNSPECIFIED;
     GST_OBJECT_LOCK(self);
     self->duration = GST_VIDEO_INFO_FPS_N(in_info) > 0 ?
         gst_util_uint64_scale(GST_SECOND, GST_VIDEO_INFO_FPS_D(in_info), GST_VIDEO_INFO_FPS_N(in_info)) : 40 * GST_MSECOND;
@@ -631,8 +633,10 @@ static GstFlowReturn gst_colorize_submit_input_buffer(GstBaseTransform *bt, gboo
         gst_buffer_unref(in);
         return ret;
     }
-    time = gst_segment_to_stream_time(&bt->segment, GST_FORMAT_TIME, GST_BUFFER_TIMESTAMP(in));
-    if (GST_CLOCK_TIME_IS_VALID(time)) gst_object_sync_values(GST_OBJECT(self), time);
+    if (bt->segment.format == GST_FORMAT_TIME) {
+        time = gst_segment_to_stream_time(&bt->segment, GST_FORMAT_TIME, GST_BUFFER_TIMESTAMP(in));
+        if (GST_CLOCK_TIME_IS_VALID(time)) gst_object_sync_values(GST_OBJECT(self), time);
+    }
     return send(self, in);
 }
 

@@ -3,11 +3,11 @@
 # the machine does hits both; medians of the turns. Each line: what, figure, target, met or not. About 5 minutes on 2 cores.
 #
 # Peer: ONNX Runtime, where a Python with onnxruntime, onnx and numpy is found: ORT_PYTHON=..., else python3.
-# ROUNDS=n: turns, 5. ONLY="net filter start memory ends train ops": parts of it.
+# ROUNDS=n: turns, 5. ONLY="net filter gst start memory ends train ops": parts of it.
 set -u
 : "${BUILD:?the build folder}" "${SRC:?the source root}"
 rounds=${ROUNDS:-5}
-only=${ONLY:-net filter start memory ends train ops}
+only=${ONLY:-net filter gst start memory ends train ops}
 T=$BUILD/tests
 dir=$(mktemp -d) || exit 1
 trap 'rm -rf "$dir"' EXIT
@@ -127,6 +127,19 @@ if part filter && film; then
     tell "library alone, frames coloured in place" "$(column "$dir/filter" 2)" "x network" "$(printf '%.1f f/s' "$(column "$dir/filter" 4)")"
     tell "ffmpeg without the filter" "$(rate null 500)" "f/s"
     cut -d' ' -f2- "$dir/say" | sed 's/^/  /'
+fi
+
+# ---- the GStreamer element ----
+
+if part gst && [ -x "$T/bench_gst" ]; then
+    heading "1920x1080 I420, light with size=$size: the GStreamer element beside the engine alone, in one process"
+    i=0
+    while [ $i -lt "$rounds" ]; do
+        GST_PLUGIN_PATH=$BUILD/gst GST_REGISTRY=$dir/registry.bin $first "$T/bench_gst" "$light" 6 $size >>"$dir/gst" || fail "bench_gst failed"
+        i=$((i + 1))
+    done
+    judge "element, time a frame" "$(column "$dir/gst" 1)" max 1.05 "x engine" \
+        "$(printf '%.1f f/s against %.1f f/s' "$(column "$dir/gst" 2)" "$(column "$dir/gst" 3)")"
 fi
 
 # ---- start ----

@@ -1,0 +1,843 @@
+// gst.c - the GStreamer element in a harness: one buffer out for one in, with its own time, flags and metas and the engine's own
+// colours; what is drained, what is dropped, what is refused and how it says so; live sources; many elements.
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <gst/check/gstharness.h>
+#include <gst/controller/controller.h>
+#include <gst/video/video.h>
+
+#include "check.h"
+#include "colorize.h"
+#include "tiny_model.h"
+
+enum { W = 64, H = 48 };
+#define FRAME (40 * GST_MSECOND)
+#define TAGS "framerate=25/1,interlace-mode=progressive,pixel-aspect-ratio=1/1"
+#define CAPS "video/x-raw,format=I420,width=64,height=48," TAGS
+
+static char folder[] = "/tmp/clz-gst-XXXXXX", model[64];
+
+// ---- frames ----
+
+static char *caps_text(const char *format, int w, int h, const char *more)
+{
+    return g_strdup_printf("video/x-raw,format=%s,width=%d,height=%d,%s%s", format, w, h, TAGS, more);
+}
+
+static GstVideoInfo info_of(const char *caps_string)
+{
+    GstCaps *caps = gst_caps_from_string(caps_string);
+    GstVideoInfo info;
+
+    REQUIRE(gst_video_info_from_caps(&info, caps));
+    gst_caps_unref(caps);
+    return info;
+}
+
+// Frame i: a picture of its own in luma, and chroma that must not matter.
+static GstBuffer *make_frame(const GstVideoInfo *info, int i)
+{
+    GstBuffer *b = gst_buffer_new_allocate(NULL, GST_VIDEO_INFO_SIZE(info), NULL);
+    GstMapInfo map;
+
+    gst_buffer_map(b, &map, GST_MAP_WRITE);
+    for (gsize k = 0; k < map.size; k++) map.data[k] = (guint8)(16 + (k * 7 + k / 61 * 13 + 31 * i) % 200);
+    if (GST_VIDEO_INFO_COMP_DEPTH(info, 0) > 8)
+        for (gsize k = 1; k < map.size; k += 2) map.data[k] &= (1 << (GST_VIDEO_INFO_COMP_DEPTH(info, 0) - 8)) - 1;
+    if (info->finfo->format == GST_VIDEO_FORMAT_P010_10LE)
+        for (gsize k = 0; k < map.size; k += 2) map.data[k] &= 0xc0, map.data[k + 1] = (guint8)(16 + (k * 7 + 31 * i) % 200);
+    gst_buffer_unmap(b, &map);
+    GST_BUFFER_PTS(b) = i * FRAME;
+    GST_BUFFER_DURATION(b) = FRAME;
+    GST_BUFFER_OFFSET(b) = i;
+    return b;
+}
+
+// What the engine itself makes of frame i, compared with what the element has given.
+static void require_coloured(GstBuffer *got, const GstVideoInfo *in, const GstVideoInfo *out, int i, double strength)
+{
+    const struct clz_pixfmt *formats[2] = { NULL, NULL };
+    const GstVideoInfo *infos[2] = { in, out };
+    static const enum clz_matrix matrices[] = { [GST_VIDEO_COLOR_MATRIX_BT601] = CLZ_MATRIX_601,
+                                                [GST_VIDEO_COLOR_MATRIX_BT709] = CLZ_MATRIX_709,
+                                                [GST_VIDEO_COLOR_MATRIX_BT2020] = CLZ_MATRIX_2020 };
+    struct clz_frame frames[2] = { { 0 }, { 0 } }, done;
+    GstBuffer *buffers[2] = { make_frame(in, i), gst_buffer_new_allocate(NULL, GST_VIDEO_INFO_SIZE(out), NULL) };
+    GstVideoFrame maps[2], ours;
+    clz_model *m = NULL;
+    clz_stream *s = NULL;
+
+    for (int k = 0; k < 2; k++) {
+        for (const struct clz_pixfmt *f = clz_pixfmt_list(); f->name; f++)
+            if (f->gst && !strcmp(f->gst, infos[k]->finfo->name)) formats[k] = f;
+        gst_video_frame_map(&maps[k], (GstVideoInfo *)infos[k], buffers[k], GST_MAP_READWRITE);
+        frames[k] = (struct clz_frame){ .format = formats[k], .width = in->width, .height = in->height, .strength = (float)strength,
+                                        .saturation = 1 };
+        for (int p = 0; p < formats[k]->planes; p++) {
+            frames[k].data[p] = GST_VIDEO_FRAME_PLANE_DATA(&maps[k], p);
+            frames[k].stride[p] = GST_VIDEO_FRAME_PLANE_STRIDE(&maps[k], p);
+        }
+    }
+    frames[0].matrix = matrices[out->colorimetry.matrix];
+    frames[0].range = out->colorimetry.range == GST_VIDEO_COLOR_RANGE_0_255 ? CLZ_RANGE_FULL : CLZ_RANGE_LIMITED;
+    REQUIRE_INT(clz_model_open(&m, model, NULL), 0);
+    REQUIRE_INT(clz_stream_open(&s, m, &(struct clz_stream_params){ .batch = 1, .threads = 1 }), 0);
+    REQUIRE_INT(clz_stream_send(s, &frames[0], &frames[1]), 0);
+    REQUIRE_INT(clz_stream_receive(s, &done, 1), 0);
+    REQUIRE(gst_video_frame_map(&ours, (GstVideoInfo *)out, got, GST_MAP_READ));
+    for (int p = 0; p < formats[1]->planes; p++) {
+        const int rows = p ? -(-out->height >> formats[1]->log2_chroma_h) : out->height;
+        const int pixels = p ? -(-out->width >> formats[1]->log2_chroma_w) : out->width;
+        const int bytes = pixels * (formats[1]->depth > 8 ? 2 : 1) * (p && formats[1]->planes == 2 ? 2 : 1);
+        int wrong = 0;
+        for (int y = 0; y < rows; y++)
+            wrong += memcmp((guint8 *)GST_VIDEO_FRAME_PLANE_DATA(&ours, p) + (gssize)y * GST_VIDEO_FRAME_PLANE_STRIDE(&ours, p),
+                            frames[1].data[p] + y * frames[1].stride[p], bytes) != 0;
+        REQUIRE_INT(wrong, 0);
+    }
+    gst_video_frame_unmap(&ours);
+    clz_stream_close(&s);
+    clz_model_close(&m);
+    for (int k = 0; k < 2; k++) {
+        gst_video_frame_unmap(&maps[k]);
+        gst_buffer_unref(buffers[k]);
+    }
+}
+
+// ---- harnesses ----
+
+static GstHarness *harness(const char *options, const char *caps)
+{
+    char *text = g_strdup_printf("colorize model=%s threads=1 %s", model, options);
+    GstHarness *h = gst_harness_new_parse(text);
+
+    g_free(text);
+    gst_harness_set_live(h, FALSE);
+    if (caps) gst_harness_set_src_caps_str(h, caps);
+    return h;
+}
+
+static void push(GstHarness *h, const char *caps, int i)
+{
+    const GstVideoInfo info = info_of(caps);
+    REQUIRE_INT(gst_harness_push(h, make_frame(&info, i)), GST_FLOW_OK);
+}
+
+static void require_next(GstHarness *h, const char *caps, int i)
+{
+    const GstVideoInfo info = info_of(caps);
+    GstBuffer *b = gst_harness_try_pull(h);
+
+    REQUIRE(b);
+    if (!b) return;
+    REQUIRE_INT(GST_BUFFER_PTS(b), i * FRAME);
+    REQUIRE_INT(GST_BUFFER_DURATION(b), FRAME);
+    REQUIRE_INT(GST_BUFFER_OFFSET(b), i);
+    require_coloured(b, &info, &info, i, 1);
+    gst_buffer_unref(b);
+}
+
+static void eos(GstHarness *h) { REQUIRE(gst_harness_push_event(h, gst_event_new_eos())); }
+
+// The first message of a kind on a bus: its text, or NULL.
+static char *message_of(GstBus *bus, GstMessageType type)
+{
+    GstMessage *m = gst_bus_pop_filtered(bus, type);
+    GError *error = NULL;
+    char *text;
+
+    if (!m) return NULL;
+    if (type == GST_MESSAGE_ERROR) gst_message_parse_error(m, &error, NULL);
+    else gst_message_parse_warning(m, &error, NULL);
+    text = g_strdup(error->message);
+    g_clear_error(&error);
+    gst_message_unref(m);
+    return text;
+}
+
+static void require_message(GstBus *bus, GstMessageType type, const char *word, const char *other)
+{
+    char *text = message_of(bus, type);
+
+    REQUIRE(text && strstr(text, word) && strstr(text, other));
+    if (!text || !strstr(text, word) || !strstr(text, other)) printf("  the message is: %s\n", text ? text : "none");
+    g_free(text);
+}
+
+// ---- frames in, frames out ----
+
+static void order(void)
+{
+    for (int batch = 1; batch <= 7; batch += 3) {
+        char *options = g_strdup_printf("batch=%d", batch), name[64];
+        GstHarness *h = harness(options, CAPS);
+
+        snprintf(name, sizeof name, "gst/one_out_for_one_in_batch_%d", batch);
+        CASE(name);
+        for (int i = 0; i < 10; i++) {
+            push(h, CAPS, i);
+            const int out = (int)gst_harness_buffers_received(h);
+            REQUIRE(batch == 1 ? out == i + 1 : out <= i + 1 - (i + 1) % batch && out >= i + 1 - 3 * batch);
+        }
+        eos(h);
+        REQUIRE_INT(gst_harness_buffers_received(h), 10);
+        for (int i = 0; i < 10; i++) require_next(h, CAPS, i);
+        gst_harness_teardown(h);
+        g_free(options);
+    }
+
+    CASE("gst/nothing_in_nothing_out");
+    GstHarness *h = harness("batch=4", CAPS);
+    eos(h);
+    REQUIRE_INT(gst_harness_buffers_received(h), 0);
+    gst_harness_teardown(h);
+    h = harness("batch=4", NULL);           // not even caps
+    gst_harness_push_event(h, gst_event_new_eos());
+    gst_harness_teardown(h);
+}
+
+static void formats(void)
+{
+    for (const struct clz_pixfmt *f = clz_pixfmt_list(); f->name; f++) {
+        static const char *const tags[] = { ",colorimetry=bt601", ",colorimetry=bt709,chroma-site=jpeg", ",colorimetry=(string)1:4:0:0" };
+        const gboolean gray = f->flags & CLZ_PIXFMT_GRAY;
+        char name[64];
+
+        if (!f->gst) continue;
+        snprintf(name, sizeof name, "gst/format_%s", f->gst);
+        CASE(name);
+        for (guint t = 0; t < G_N_ELEMENTS(tags); t++) {
+            char *caps = caps_text(f->gst, 53, 39, gray ? "" : tags[t]);
+            GstHarness *h = harness("batch=2", caps);
+            const GstVideoInfo in = info_of(caps);
+            GstVideoInfo out;
+            GstCaps *got;
+            if (t == 1 && !gray) g_assert_nonnull(strstr(caps, "jpeg"));
+            for (int i = 0; i < 3; i++) REQUIRE_INT(gst_harness_push(h, make_frame(&in, i)), GST_FLOW_OK);
+            eos(h);
+            REQUIRE((got = gst_pad_get_current_caps(h->sinkpad)) && gst_video_info_from_caps(&out, got));
+            if (!got) break;
+            if (gray) REQUIRE(out.finfo->format == (f->depth > 8 ? GST_VIDEO_FORMAT_Y444_16LE : GST_VIDEO_FORMAT_Y444));
+            else REQUIRE(out.finfo->format == in.finfo->format && gst_video_colorimetry_is_equal(&out.colorimetry, &in.colorimetry) &&
+                         out.chroma_site == in.chroma_site);
+            for (int i = 0; i < 3 && t != 1; i++) {             // t = 1 has another siting than require_coloured knows
+                GstBuffer *b = gst_harness_try_pull(h);
+                REQUIRE(b);
+                if (b) require_coloured(b, &in, &out, i, 1);
+                gst_clear_buffer(&b);
+            }
+            gst_caps_unref(got);
+            gst_harness_teardown(h);
+            g_free(caps);
+        }
+    }
+}
+
+// What comes out as caps for what goes in and what downstream takes; NULL: not negotiated.
+static char *negotiated(const char *options, const char *in_caps, const char *downstream)
+{
+    GstHarness *h = harness(options, NULL);
+    const GstVideoInfo in = info_of(in_caps);
+    GstCaps *got;
+    char *text = NULL;
+
+    gst_harness_set_sink_caps_str(h, downstream);
+    gst_harness_set_src_caps_str(h, in_caps);
+    if (gst_harness_push(h, make_frame(&in, 0)) == GST_FLOW_OK) {
+        eos(h);
+        REQUIRE_INT(gst_harness_buffers_received(h), 1);
+        got = gst_pad_get_current_caps(h->sinkpad);
+        text = got ? gst_caps_to_string(got) : NULL;
+        gst_clear_caps(&got);
+    }
+    gst_harness_teardown(h);
+    return text;
+}
+
+static void negotiation(void)
+{
+    static const struct { const char *name, *options, *in, *down; const char *want[3]; } table[] = {
+        { "gray_gives_what_the_table_says", "", "video/x-raw,format=GRAY8,width=64,height=48,framerate=25/1",
+          "video/x-raw", { "format=(string)Y444,", "colorimetry=(string)1:4:0:0" } },
+        { "gray_gives_what_downstream_takes", "", "video/x-raw,format=GRAY8,width=64,height=48,framerate=25/1",
+          "video/x-raw,format={P010_10LE,NV12}", { "format=(string)NV12,", "1:4:0:0" } },
+        { "gray_of_hd_is_709", "", "video/x-raw,format=GRAY8,width=64,height=720,framerate=25/1,colorimetry=1:4:0:0",
+          "video/x-raw", { "1:3:0:0" } },
+        { "gray_with_tags_keeps_them", "", "video/x-raw,format=GRAY8,width=64,height=720,framerate=25/1,colorimetry=2:4:5:3",
+          "video/x-raw", { "2:4:5:3", "height=(int)720" } },
+        { "gray_keeps_its_depth", "", "video/x-raw,format=GRAY16_LE,width=64,height=48,framerate=25/1",
+          "video/x-raw", { "format=(string)Y444_16LE," } },
+        { "gray_does_not_change_its_depth", "", "video/x-raw,format=GRAY8,width=64,height=48,framerate=25/1",
+          "video/x-raw,format=I420_10LE", { NULL } },
+        { "other_formats_stay", "", "video/x-raw,format=I420,width=64,height=48,framerate=25/1,chroma-site=jpeg,colorimetry=bt709",
+          "video/x-raw", { "format=(string)I420,", "chroma-site=(string)jpeg", "colorimetry=(string)bt709" } },
+        { "no_format_becomes_another", "", "video/x-raw,format=I420,width=64,height=48,framerate=25/1", "video/x-raw,format=NV12",
+          { NULL } },
+        { "rgb_is_refused", "", "video/x-raw,format=RGB,width=64,height=48,framerate=25/1", "video/x-raw", { NULL } },
+        { "overruled_tags_are_told", "range=full matrix=bt709 siting=center",
+          "video/x-raw,format=I420,width=64,height=48,framerate=25/1,chroma-site=mpeg2,colorimetry=bt601", "video/x-raw",
+          { "colorimetry=(string)1:3:", "chroma-site=(string)jpeg" } },
+    };
+
+    for (guint i = 0; i < G_N_ELEMENTS(table); i++) {
+        char name[64], *got;
+        snprintf(name, sizeof name, "gst/%s", table[i].name);
+        CASE(name);
+        got = negotiated(table[i].options, table[i].in, table[i].down);
+        REQUIRE(!got == !table[i].want[0]);
+        for (int k = 0; k < 3 && got && table[i].want[k]; k++) {
+            REQUIRE(strstr(got, table[i].want[k]));
+            if (!strstr(got, table[i].want[k])) printf("  %s is not in %s\n", table[i].want[k], got);
+        }
+        g_free(got);
+    }
+}
+
+static void buffers(void)
+{
+    const GstVideoInfo info = info_of(CAPS);
+    const int pad = 24, stride = W + pad;
+    GstHarness *h;
+    GstBuffer *in, *out, *mine;
+    GstVideoCropMeta *crop;
+    GstMapInfo map;
+
+    CASE("gst/a_buffer_of_its_own_is_coloured_in_place");
+    h = harness("batch=1", CAPS);
+    in = make_frame(&info, 3);
+    REQUIRE_INT(gst_harness_push(h, in), GST_FLOW_OK);
+    out = gst_harness_pull(h);
+    REQUIRE(out == in);
+    require_coloured(out, &info, &info, 3, 1);
+    gst_buffer_unref(out);
+
+    CASE("gst/a_shared_buffer_is_left_alone");
+    in = make_frame(&info, 4);
+    mine = gst_buffer_ref(in);
+    GST_BUFFER_FLAG_SET(in, GST_BUFFER_FLAG_MARKER);
+    mine = gst_buffer_copy_deep(in);
+    gst_buffer_ref(in);
+    REQUIRE_INT(gst_harness_push(h, in), GST_FLOW_OK);
+    out = gst_harness_pull(h);
+    REQUIRE(out != in);
+    REQUIRE(GST_BUFFER_FLAG_IS_SET(out, GST_BUFFER_FLAG_MARKER));
+    REQUIRE_INT(GST_BUFFER_PTS(out), 4 * FRAME);
+    require_coloured(out, &info, &info, 4, 1);
+    gst_buffer_map(mine, &map, GST_MAP_READ);
+    REQUIRE_INT(gst_buffer_memcmp(in, 0, map.data, map.size), 0);
+    gst_buffer_unmap(mine, &map);
+    gst_buffer_unref(in);
+    gst_buffer_unref(in);
+    gst_buffer_unref(mine);
+    gst_buffer_unref(out);
+
+    CASE("gst/metas_go_along");
+    for (int shared = 0; shared < 2; shared++) {
+        in = make_frame(&info, 5);
+        crop = gst_buffer_add_video_crop_meta(in);
+        crop->x = 7;
+        gst_buffer_add_video_region_of_interest_meta(in, "face", 1, 2, 3, 4);
+        if (shared) gst_buffer_ref(in);
+        REQUIRE_INT(gst_harness_push(h, in), GST_FLOW_OK);
+        out = gst_harness_pull(h);
+        crop = gst_buffer_get_video_crop_meta(out);
+        REQUIRE(crop && crop->x == 7);
+        REQUIRE(gst_buffer_get_video_region_of_interest_meta_id(out, 0));
+        gst_buffer_unref(out);
+        if (shared) gst_buffer_unref(in);
+    }
+
+    CASE("gst/strides_of_the_buffer");
+    in = gst_buffer_new_allocate(NULL, stride * H * 2, NULL);
+    gst_buffer_memset(in, 0, 77, -1);
+    gst_buffer_add_video_meta_full(in, GST_VIDEO_FRAME_FLAG_NONE, GST_VIDEO_FORMAT_I420, W, H, 3,
+                                   (gsize[4]){ 0, stride * H, stride * H + stride * H / 2 }, (gint[4]){ stride, stride, stride });
+    mine = make_frame(&info, 6);
+    gst_buffer_map(mine, &map, GST_MAP_READ);
+    for (int y = 0; y < H; y++) gst_buffer_fill(in, y * stride, map.data + W * y, W);
+    gst_buffer_unmap(mine, &map);
+    gst_buffer_unref(mine);
+    REQUIRE_INT(gst_harness_push(h, in), GST_FLOW_OK);
+    out = gst_harness_pull(h);
+    require_coloured(out, &info, &info, 6, 1);
+    gst_buffer_map(out, &map, GST_MAP_READ);
+    for (int y = 0; y < H; y++) for (int x = W; x < stride; x++) REQUIRE(map.data[y * stride + x] == 77);
+    gst_buffer_unmap(out, &map);
+    gst_buffer_unref(out);
+    gst_harness_teardown(h);
+}
+
+// ---- what ends a run of frames ----
+
+static void flush(GstHarness *h)
+{
+    GstSegment segment;
+
+    gst_harness_push_event(h, gst_event_new_flush_start());
+    gst_harness_push_event(h, gst_event_new_flush_stop(TRUE));
+    gst_segment_init(&segment, GST_FORMAT_TIME);
+    gst_harness_push_event(h, gst_event_new_segment(&segment));
+}
+
+static void drains(void)
+{
+    static const struct { const char *name; int drained; } table[] = {
+        { "segment", 3 }, { "gap", 3 }, { "stream_start", 3 }, { "custom_event", 3 }, { "tag", 0 }, { "drain_query", 3 }
+    };
+    static const char other[] = "video/x-raw,format=I420,width=32,height=32," TAGS;
+    const GstVideoInfo info = info_of(CAPS);
+    GstHarness *h;
+    GstBuffer *b;
+    GstQuery *query;
+    GstEvent *event;
+
+    for (guint i = 0; i < G_N_ELEMENTS(table); i++) {
+        GstSegment segment;
+        char name[64];
+        snprintf(name, sizeof name, "gst/drained_by_%s", table[i].name);
+        CASE(name);
+        h = harness("batch=8", CAPS);
+        for (int k = 0; k < 3; k++) push(h, CAPS, k);
+        REQUIRE_INT(gst_harness_buffers_received(h), 0);
+        gst_segment_init(&segment, GST_FORMAT_TIME);
+        segment.start = 5;
+        switch (i) {
+        case 0: gst_harness_push_event(h, gst_event_new_segment(&segment)); break;
+        case 1: gst_harness_push_event(h, gst_event_new_gap(3 * FRAME, FRAME)); break;
+        case 2: gst_harness_push_event(h, gst_event_new_stream_start("other")); break;
+        case 3: gst_harness_push_event(h, gst_event_new_custom(GST_EVENT_CUSTOM_DOWNSTREAM, gst_structure_new_empty("x"))); break;
+        case 4: gst_harness_push_event(h, gst_event_new_tag(gst_tag_list_new_empty())); break;
+        case 5:
+            query = gst_query_new_drain();
+            gst_pad_peer_query(h->srcpad, query);
+            gst_query_unref(query);
+            break;
+        }
+        REQUIRE_INT(gst_harness_buffers_received(h), table[i].drained);
+        if (i == 2) gst_harness_push_event(h, gst_event_new_segment(&segment));
+        push(h, CAPS, 3);
+        eos(h);
+        for (int k = 0; k < 4; k++) require_next(h, CAPS, k);
+        gst_harness_teardown(h);
+    }
+
+    CASE("gst/drained_by_a_discontinuity");
+    h = harness("batch=8", CAPS);
+    for (int k = 0; k < 3; k++) push(h, CAPS, k);
+    b = make_frame(&info, 7);
+    GST_BUFFER_FLAG_SET(b, GST_BUFFER_FLAG_DISCONT);
+    REQUIRE_INT(gst_harness_push(h, b), GST_FLOW_OK);
+    REQUIRE_INT(gst_harness_buffers_received(h), 3);
+    eos(h);
+    for (int k = 0; k < 3; k++) require_next(h, CAPS, k);
+    b = gst_harness_try_pull(h);
+    REQUIRE(b && GST_BUFFER_IS_DISCONT(b) && GST_BUFFER_PTS(b) == 7 * FRAME);
+    gst_clear_buffer(&b);
+    gst_harness_teardown(h);
+
+    CASE("gst/drained_by_other_caps_before_they_go_on");
+    h = harness("batch=8", CAPS);
+    for (int k = 0; k < 3; k++) push(h, CAPS, k);
+    while ((event = gst_harness_try_pull_event(h))) gst_event_unref(event);
+    gst_harness_set_src_caps_str(h, other);
+    REQUIRE_INT(gst_harness_buffers_received(h), 3);
+    push(h, other, 3);
+    eos(h);
+    for (int k = 0; k < 3; k++) require_next(h, CAPS, k);
+    require_next(h, other, 3);
+    gst_harness_teardown(h);
+
+    CASE("gst/a_flush_drops");
+    h = harness("batch=4", CAPS);
+    for (int round = 0; round < 20; round++) {
+        const int before = (int)gst_harness_buffers_received(h);
+        for (int k = 0; k < round % 7; k++) push(h, CAPS, k);
+        const int given = (int)gst_harness_buffers_received(h) - before;
+        flush(h);
+        while ((b = gst_harness_try_pull(h))) gst_buffer_unref(b);
+        push(h, CAPS, 9);
+        gst_harness_push_event(h, gst_event_new_gap(10 * FRAME, FRAME));
+        REQUIRE_INT(gst_harness_buffers_received(h) - before - given, 1);
+        require_next(h, CAPS, 9);
+    }
+    gst_harness_teardown(h);
+
+    CASE("gst/goes_on_after_the_end");      // EOS, a flushing seek back, the film again
+    h = harness("batch=4", CAPS);
+    push(h, CAPS, 0);
+    eos(h);
+    require_next(h, CAPS, 0);
+    flush(h);
+    push(h, CAPS, 1);
+    eos(h);
+    require_next(h, CAPS, 1);
+    gst_harness_teardown(h);
+}
+
+// ---- live ----
+
+static void live(void)
+{
+    GstHarness *h;
+    GstMessage *message;
+    GstBuffer *b;
+    GstBus *bus;
+
+    CASE("gst/latency");
+    h = harness("batch=4", CAPS);
+    gst_harness_set_live(h, TRUE);
+    gst_harness_set_upstream_latency(h, 10 * GST_MSECOND);
+    REQUIRE_INT(gst_harness_query_latency(h), 10 * GST_MSECOND + 8 * FRAME);
+    gst_harness_teardown(h);
+    h = harness("batch=1", CAPS);
+    gst_harness_set_live(h, TRUE);
+    REQUIRE_INT(gst_harness_query_latency(h), FRAME);
+    gst_harness_teardown(h);
+    h = harness("batch=3", NULL);           // nothing negotiated, nothing added
+    gst_harness_set_live(h, TRUE);
+    REQUIRE_INT(gst_harness_query_latency(h), 0);
+    gst_harness_teardown(h);
+
+    CASE("gst/latency_is_announced");
+    h = harness("batch=4", NULL);
+    bus = gst_bus_new();
+    gst_element_set_bus(h->element, bus);
+    gst_harness_set_src_caps_str(h, CAPS);
+    REQUIRE((message = gst_bus_pop_filtered(bus, GST_MESSAGE_LATENCY)));
+    if (message) gst_message_unref(message);
+    gst_element_set_bus(h->element, NULL);
+    gst_object_unref(bus);
+    gst_harness_teardown(h);
+
+    CASE("gst/a_paused_source_leaves_nothing_inside");
+    h = harness("batch=4", NULL);
+    gst_harness_set_live(h, TRUE);
+    gst_harness_set_src_caps_str(h, CAPS);
+    for (int count = 1; count < 8; count += 3) {                // less than a batch, a batch, more than one
+        for (int k = 0; k < count; k++) push(h, CAPS, k);
+        for (int k = 0; k < count; k++) {
+            REQUIRE((b = gst_harness_pull(h)));                 // waits up to a minute
+            if (b) REQUIRE_INT(GST_BUFFER_PTS(b), k * FRAME);
+            gst_clear_buffer(&b);
+        }
+    }
+    gst_harness_teardown(h);
+
+    CASE("gst/a_file_is_not_hurried");
+    h = harness("batch=4", CAPS);
+    push(h, CAPS, 0);
+    g_usleep(10 * FRAME / 1000);
+    REQUIRE_INT(gst_harness_buffers_received(h), 0);
+    gst_harness_teardown(h);
+
+    CASE("gst/stopped_while_frames_are_due");
+    for (int i = 0; i < 50; i++) {
+        h = harness("batch=4", NULL);
+        gst_harness_set_live(h, TRUE);
+        gst_harness_set_src_caps_str(h, "video/x-raw,format=I420,width=64,height=48,framerate=1000/1");
+        for (int k = 0; k < i % 9; k++) push(h, CAPS, k);
+        g_usleep(i % 5 * 500);
+        gst_harness_teardown(h);
+    }
+
+    CASE("gst/late_frames_go_only_if_asked");
+    for (int qos = 0; qos < 2; qos++) {
+        h = harness(qos ? "batch=1 qos=true" : "batch=1", CAPS);
+        push(h, CAPS, 0);
+        gst_harness_push_upstream_event(h, gst_event_new_qos(GST_QOS_TYPE_UNDERFLOW, 0.1, 20 * FRAME, 0));
+        push(h, CAPS, 1);
+        REQUIRE_INT(gst_harness_buffers_received(h), qos ? 1 : 2);
+        gst_harness_teardown(h);
+    }
+}
+
+// ---- properties ----
+
+static void live_properties(void)
+{
+    const GstVideoInfo info = info_of(CAPS);
+    GstHarness *h = harness("batch=4", CAPS);
+    GstControlSource *source;
+    GstElement *e;
+    GstBuffer *b;
+    GstBus *bus = gst_bus_new();
+    int batch;
+
+    CASE("gst/strength_changes_at_the_next_frame");
+    e = gst_harness_find_element(h, "colorize");
+    for (int i = 0; i < 6; i++) {
+        g_object_set(e, "strength", i < 3 ? 1.0 : 0.25, NULL);
+        push(h, CAPS, i);
+    }
+    eos(h);
+    for (int i = 0; i < 6; i++) {
+        b = gst_harness_try_pull(h);
+        REQUIRE(b);
+        if (b) require_coloured(b, &info, &info, i, i < 3 ? 1 : 0.25);
+        gst_clear_buffer(&b);
+    }
+    gst_object_unref(e);
+    gst_harness_teardown(h);
+
+    CASE("gst/strength_is_controlled");
+    h = harness("batch=2", CAPS);
+    e = gst_harness_find_element(h, "colorize");
+    source = gst_interpolation_control_source_new();
+    g_object_set(source, "mode", GST_INTERPOLATION_MODE_LINEAR, NULL);
+    gst_object_add_control_binding(GST_OBJECT(e), gst_direct_control_binding_new(GST_OBJECT(e), "strength", source));
+    gst_timed_value_control_source_set(GST_TIMED_VALUE_CONTROL_SOURCE(source), 0, 0);
+    gst_timed_value_control_source_set(GST_TIMED_VALUE_CONTROL_SOURCE(source), 4 * FRAME, 1);
+    for (int i = 0; i < 4; i++) push(h, CAPS, i);
+    eos(h);
+    for (int i = 0; i < 4; i++) {
+        b = gst_harness_try_pull(h);
+        REQUIRE(b);
+        if (b) require_coloured(b, &info, &info, i, i / 4.);
+        gst_clear_buffer(&b);
+    }
+    gst_object_unref(source);
+
+    CASE("gst/a_setting_in_the_wrong_state_says_so");
+    gst_element_set_bus(e, bus);
+    g_object_set(e, "batch", 9, NULL);
+    require_message(bus, GST_MESSAGE_WARNING, "\"batch\"", "NULL and READY");
+    g_object_get(e, "batch", &batch, NULL);
+    REQUIRE_INT(batch, 2);
+    gst_element_set_bus(e, NULL);
+    gst_object_unref(e);
+    gst_object_unref(bus);
+    gst_harness_teardown(h);
+}
+
+// ---- what is refused ----
+
+static void refusals(void)
+{
+    static const struct { const char *name, *file, *options, *word, *other; } table[] = {
+        { "model_missing", "/nonexistent.bin", "", "/nonexistent.bin", "No such file" },
+        { "model_not_set", NULL, "", "\"model\"", "No model" },
+        { "model_is_a_folder", "/tmp", "", "/tmp", "" },
+        { "model_is_garbage", "bad.bin", "", "bad.bin", "" },
+        { "no_such_device", "", "device=cuda", "cuda", "" },
+        { "size_too_small", "", "size=7", "size is 7", "32 to 2048" },
+    };
+    char bad[80];
+    GstBus *bus = gst_bus_new();
+    GstHarness *h;
+    GstBuffer *b;
+    GstVideoInfo info;
+    FILE *f;
+
+    snprintf(bad, sizeof bad, "%s/bad.bin", folder);
+    if ((f = fopen(bad, "w"))) {
+        fputs("no model at all, just text that goes on for a while", f);
+        fclose(f);
+    }
+    for (guint i = 0; i < G_N_ELEMENTS(table); i++) {
+        char name[64], *text = g_strdup_printf("colorize name=c %s", table[i].options);
+        const char *path = !table[i].file ? NULL : !*table[i].file ? model : *table[i].file == '/' ? table[i].file : bad;
+        GstElement *e = gst_parse_launch(text, NULL);
+        snprintf(name, sizeof name, "gst/%s", table[i].name);
+        CASE(name);
+        REQUIRE(e);
+        g_object_set(e, "model", path, NULL);
+        gst_element_set_bus(e, bus);
+        REQUIRE_INT(gst_element_set_state(e, GST_STATE_READY), GST_STATE_CHANGE_SUCCESS);
+        REQUIRE_INT(gst_element_set_state(e, GST_STATE_PAUSED), GST_STATE_CHANGE_FAILURE);
+        require_message(bus, GST_MESSAGE_ERROR, table[i].word, table[i].other);
+        gst_element_set_state(e, GST_STATE_NULL);
+        g_object_set(e, "model", model, "device", "cpu", "size", 0, NULL);      // and is well when that is mended
+        REQUIRE_INT(gst_element_set_state(e, GST_STATE_PAUSED), GST_STATE_CHANGE_SUCCESS);
+        gst_element_set_state(e, GST_STATE_NULL);
+        gst_element_set_bus(e, NULL);
+        gst_object_unref(e);
+        g_free(text);
+    }
+
+    CASE("gst/interlaced_is_refused_with_the_cure");
+    h = harness("", NULL);
+    gst_element_set_bus(h->element, bus);
+    gst_harness_set_src_caps_str(h, "video/x-raw,format=I420,width=64,height=48,framerate=25/1,interlace-mode=interleaved");
+    info = info_of(CAPS);
+    REQUIRE_INT(gst_harness_push(h, make_frame(&info, 0)), GST_FLOW_NOT_NEGOTIATED);
+    require_message(bus, GST_MESSAGE_ERROR, "interleaved", "deinterlace");
+    gst_element_set_bus(h->element, NULL);
+    gst_harness_teardown(h);
+
+    CASE("gst/a_short_buffer_is_an_error");
+    h = harness("batch=4", CAPS);
+    gst_element_set_bus(h->element, bus);
+    push(h, CAPS, 0);
+    gst_bus_set_flushing(bus, TRUE);        // what the case before left
+    gst_bus_set_flushing(bus, FALSE);
+    b = gst_buffer_new_allocate(NULL, 100, NULL);
+    REQUIRE_INT(gst_harness_push(h, b), GST_FLOW_ERROR);
+    require_message(bus, GST_MESSAGE_ERROR, "smaller", "caps");
+    gst_element_set_bus(h->element, NULL);
+    eos(h);
+    REQUIRE_INT(gst_harness_buffers_received(h), 1);            // what was inside is not lost
+    gst_harness_teardown(h);
+    gst_object_unref(bus);
+}
+
+// ---- many, and long ----
+
+static long resident(void)                  // KiB
+{
+    long pages = 0, all;
+    FILE *f = fopen("/proc/self/statm", "r");
+
+    if (!f) return 0;
+    if (fscanf(f, "%ld %ld", &all, &pages) != 2) pages = 0;
+    fclose(f);
+    return pages * (sysconf(_SC_PAGESIZE) / 1024);
+}
+
+static int open_files(void)
+{
+    int count = 0;
+    GDir *d = g_dir_open("/proc/self/fd", 0, NULL);
+
+    while (d && g_dir_read_name(d)) count++;
+    if (d) g_dir_close(d);
+    return count;
+}
+
+static void many(void)
+{
+    GstHarness *all[64];
+    GstElement *e;
+    GstBuffer *b;
+    const GstVideoInfo info = info_of(CAPS);
+    GstHarness *h;
+    long before, after;
+    int files;
+
+    CASE("gst/64_elements_in_one_process");
+    for (int i = 0; i < 64; i++) all[i] = harness("batch=2", CAPS);
+    for (int k = 0; k < 3; k++) for (int i = 0; i < 64; i++) push(all[i], CAPS, k);
+    for (int i = 0; i < 64; i++) {
+        eos(all[i]);
+        REQUIRE_INT(gst_harness_buffers_received(all[i]), 3);
+        if (i % 16 == 0) require_next(all[i], CAPS, 0);
+        gst_harness_teardown(all[i]);
+    }
+
+    CASE("gst/made_and_unmade_1000_times");
+    before = resident();
+    files = open_files();
+    for (int i = 0; i < 1000; i++) {
+        e = gst_element_factory_make("colorize", NULL);
+        g_object_set(e, "model", model, NULL);
+        gst_object_unref(e);
+    }
+    REQUIRE(resident() - before < 2048);
+
+    CASE("gst/10000_state_changes");
+    e = gst_element_factory_make("colorize", NULL);
+    g_object_set(e, "model", model, "threads", 1, NULL);
+    for (int i = 0; i < 5000; i++) {        // up and down
+        REQUIRE_INT(gst_element_set_state(e, GST_STATE_PAUSED), GST_STATE_CHANGE_SUCCESS);
+        REQUIRE_INT(gst_element_set_state(e, i % 2 ? GST_STATE_NULL : GST_STATE_READY), GST_STATE_CHANGE_SUCCESS);
+        if (i == 500) before = resident();
+    }
+    gst_element_set_state(e, GST_STATE_NULL);
+    gst_object_unref(e);
+    after = resident();
+    REQUIRE(after - before < 4096);         // measured: see the line below
+    printf("  memory grew by %ld KiB over 4500 starts\n", after - before);
+    REQUIRE_INT(open_files(), files);
+
+    CASE("gst/10000_live_frames_in_flat_memory");
+    h = harness("batch=4", NULL);
+    gst_harness_set_live(h, TRUE);
+    gst_harness_set_src_caps_str(h, CAPS);
+    for (int i = 0; i < 10000; i++) {
+        REQUIRE_INT(gst_harness_push(h, make_frame(&info, i)), GST_FLOW_OK);
+        while ((b = gst_harness_try_pull(h))) gst_buffer_unref(b);
+        if (i == 1000) before = resident();
+    }
+    eos(h);
+    after = resident();
+    REQUIRE(after - before < 2048);
+    printf("  memory grew by %ld KiB over 9000 frames\n", after - before);
+    REQUIRE_INT(gst_harness_buffers_received(h), 10000);
+    gst_harness_teardown(h);
+}
+
+// ---- a pipeline, and what its other elements do ----
+
+static void pipeline(void)
+{
+    char *text = g_strdup_printf("videotestsrc num-buffers=100000 ! video/x-raw,format=I420,width=64,height=48,framerate=1000/1 ! "
+                                 "colorize model=%s batch=8 threads=1 ! queue ! fakesink sync=false", model);
+    GstElement *p = gst_parse_launch(text, NULL);
+    GstMessage *message;
+    GstBus *bus = gst_element_get_bus(p);
+
+    CASE("gst/seeks_while_it_runs");
+    gst_element_set_state(p, GST_STATE_PLAYING);
+    REQUIRE_INT(gst_element_get_state(p, NULL, NULL, 20 * GST_SECOND), GST_STATE_CHANGE_SUCCESS);
+    for (int i = 0; i < 40; i++) {
+        REQUIRE(gst_element_seek_simple(p, GST_FORMAT_TIME, GST_SEEK_FLAG_FLUSH | GST_SEEK_FLAG_KEY_UNIT, i % 10 * GST_SECOND));
+        g_usleep(i % 4 * 2000);
+    }
+    REQUIRE(gst_element_seek(p, 1, GST_FORMAT_TIME, GST_SEEK_FLAG_FLUSH, GST_SEEK_TYPE_SET, 0, GST_SEEK_TYPE_SET, 50 * GST_MSECOND));
+    message = gst_bus_timed_pop_filtered(bus, 30 * GST_SECOND, GST_MESSAGE_EOS | GST_MESSAGE_ERROR);
+    REQUIRE(message && GST_MESSAGE_TYPE(message) == GST_MESSAGE_EOS);
+    if (message) gst_message_unref(message);
+    gst_element_set_state(p, GST_STATE_NULL);
+    gst_object_unref(bus);
+    gst_object_unref(p);
+    g_free(text);
+
+    CASE("gst/stopped_while_downstream_blocks");
+    text = g_strdup_printf("videotestsrc is-live=true ! video/x-raw,format=I420,width=64,height=48,framerate=200/1 ! "
+                           "colorize model=%s batch=4 threads=1 ! fakesink sync=true", model);
+    for (int i = 0; i < 20; i++) {
+        p = gst_parse_launch(text, NULL);
+        gst_element_set_state(p, i % 2 ? GST_STATE_PLAYING : GST_STATE_PAUSED);
+        g_usleep(i * 3000);
+        gst_element_set_state(p, GST_STATE_PAUSED);
+        g_usleep(i % 3 * 20000);
+        REQUIRE_INT(gst_element_set_state(p, GST_STATE_NULL), GST_STATE_CHANGE_SUCCESS);
+        gst_object_unref(p);
+    }
+    g_free(text);
+}
+
+int main(int argc, char **argv)
+{
+    const char *build = getenv("BUILD");
+    char plugins[4096], registry[80];
+
+    if (!build) SKIP("BUILD is not set");
+    if (!mkdtemp(folder)) return 1;
+    snprintf(plugins, sizeof plugins, "%s/gst", build);
+    snprintf(registry, sizeof registry, "%s/registry.bin", folder);
+    snprintf(model, sizeof model, "%s/model.bin", folder);
+    setenv("GST_PLUGIN_PATH", plugins, 1);
+    setenv("GST_REGISTRY", registry, 1);    // a private one: the user's stays as it is
+    setenv("GST_REGISTRY_FORK", "no", 1);
+    gst_init(&argc, &argv);
+    if (tiny_model_write(model) < 0) return 1;
+
+    order();
+    formats();
+    negotiation();
+    buffers();
+    drains();
+    live();
+    live_properties();
+    refusals();
+    many();
+    pipeline();
+
+    unlink(model);
+    unlink(registry);
+    snprintf(registry, sizeof registry, "%s/bad.bin", folder);
+    unlink(registry);
+    rmdir(folder);
+    return check_end();
+}

@@ -1,0 +1,128 @@
+#!/bin/sh
+# gst_launch.sh - the GStreamer element from the command line: what gst-inspect says, the examples of doc/gst.md, films with sound through
+# real codecs, colours equal to the FFmpeg filter's bit for bit in every format, no leaks.
+set -u
+: "${BUILD:?the build folder}" "${SRC:?the source root}"
+BUILD=$(cd "$BUILD" && pwd) SRC=$(cd "$SRC" && pwd)
+[ -e "$BUILD/gst/libgstcolorize.so" ] || { echo "skip there is no $BUILD/gst/libgstcolorize.so"; exit 77; }
+command -v gst-launch-1.0 >/dev/null || { echo "skip no gst-launch-1.0: package gstreamer1.0-tools"; exit 77; }
+dir=$(mktemp -d) || exit 1
+trap 'rm -rf "$dir"' EXIT
+GST_PLUGIN_PATH=$BUILD/gst GST_REGISTRY=$dir/registry.bin       # a registry of its own
+export GST_PLUGIN_PATH GST_REGISTRY
+sh "$SRC/tests/make_model.sh" "$dir/model.bin" || exit 1
+cd "$dir" || exit 1
+
+cases=0 failed=0
+check() {
+    cases=$((cases + 1)) name=$1; shift
+    if "$@"; then echo "ok   launch/$name"
+    else failed=$((failed + 1)); echo "FAIL launch/$name: false: $*"; [ ! -s err ] || head -n 6 err | sed 's/^/  | /'; fi
+}
+launch() { timeout 120 gst-launch-1.0 -q "$@" >out 2>err; }
+refused() { words=$1; shift; if launch "$@"; then return 1; fi; grep -q "$words" err; }
+frames() { ffprobe -v error -count_frames -select_streams v -show_entries stream=nb_read_frames -of csv=p=0 "$1"; }
+has() { gst-inspect-1.0 "$1" >/dev/null 2>&1; }
+
+# ---- what it says of itself ----
+
+gst-inspect-1.0 colorize >inspect 2>err
+for property in model device precision batch size strength saturation luma threads range matrix siting qos; do
+    check "inspect/$property" grep -q "^  $property  *: " inspect
+done
+check inspect/klass grep -q 'Klass *Filter/Effect/Video' inspect
+check inspect/controllable [ "$(grep -c 'controllable' inspect)" = 2 ]
+"$BUILD/filter/ffmpeg" -v error -h filter=colorize 2>/dev/null | sed -n 's/^  *\([a-z]*\) *<.*/\1/p' |
+    grep -vx 'model\|lightness\|mix\|hue\|library' >options
+for option in $(cat options); do check "inspect/mirrors_$option" grep -q "^  $option  *: " inspect; done
+
+# ---- errors ----
+
+check error/missing_model refused '/no/such.bin: No such file' videotestsrc num-buffers=3 ! colorize model=/no/such.bin ! fakesink
+check error/no_model refused 'property "model"' videotestsrc num-buffers=3 ! colorize ! fakesink
+head -c 1000 model.bin >short.bin
+check error/short_model refused 'short.bin' videotestsrc num-buffers=3 ! colorize model=short.bin ! fakesink
+check error/rgb refused 'not-negotiated\|could not link\|Internal data stream' videotestsrc num-buffers=3 ! video/x-raw,format=RGB ! \
+    colorize model=model.bin ! fakesink
+check error/interlaced refused 'deinterlace' videotestsrc num-buffers=3 ! 'video/x-raw,interlace-mode=interleaved' ! \
+    colorize model=model.bin ! fakesink
+check error/broken_film refused '' filesrc location=short.bin ! decodebin ! colorize model=model.bin ! fakesink
+
+# ---- films ----
+
+ffmpeg -nostdin -v error -f lavfi -i testsrc2=s=320x180:r=25:d=2 -f lavfi -i sine=d=2 -vf format=gray,format=yuv420p -c:v libx264 \
+    -preset ultrafast -c:a aac film.mkv
+if has x264enc && has mp4mux && has avdec_h264; then
+    check film/with_sound launch filesrc location=film.mkv ! decodebin name=d d. ! queue ! videoconvert ! colorize model=model.bin ! \
+        x264enc ! queue ! mp4mux name=m ! filesink location=out.mp4 d. ! queue ! audioconvert ! avenc_aac ! m.
+    check film/all_frames [ "$(frames out.mp4)" = 50 ]
+    check film/sound [ "$(ffprobe -v error -select_streams a -show_entries stream=codec_name -of csv=p=0 out.mp4)" = aac ]
+    # The examples of the documentation, on this film.
+    sed -n 's/^    \(gst-launch-1.0 .*\)/\1/p' "$SRC/doc/gst.md" | grep -v 'v4l2src\|autovideosink' >examples
+    check doc/has_examples [ "$(wc -l <examples)" -ge 4 ]
+    number=0
+    while read -r line; do
+        number=$((number + 1))
+        check "doc/example_$number" timeout 120 sh -c "$line >out 2>err"
+    done <examples
+else
+    echo "  no x264enc, mp4mux or avdec_h264: films and examples are not tried"
+fi
+check film/small_pool launch videotestsrc num-buffers=60 ! video/x-raw,format=NV12,width=64,height=48 ! colorize model=model.bin \
+    batch=16 ! fakesink
+check film/shared_by_tee launch videotestsrc num-buffers=20 ! video/x-raw,format=I420,width=64,height=48 ! tee name=t \
+    t. ! queue ! colorize model=model.bin batch=4 ! fakesink t. ! queue ! colorize model=model.bin batch=3 strength=0.5 ! fakesink
+check film/live launch videotestsrc is-live=true num-buffers=40 ! video/x-raw,format=I420,width=64,height=48,framerate=50/1 ! \
+    colorize model=model.bin ! fakesink sync=true
+
+# ---- the filter's colours, bit for bit ----
+
+# equal NAME FFMPEG-FORMAT GSTREAMER-FORMAT "filter's options" "properties" [range [matrix]]: the same raw frames through both. The
+# width is such that neither pads its rows.
+equal() {
+    name=$1 av=$2 gst=$3 options=$4 set=$5 range=${6:-limited} matrix=${7:-smpte170m} tags=,colorimetry=
+    case $range in limited) tags=${tags}2:; params=setparams=range=tv ;; *) tags=${tags}1:; params=setparams=range=pc ;; esac
+    case $matrix in smpte170m) tags=${tags}4:0:0 ;; bt709) tags=${tags}3:0:0 ;; *) tags=${tags}6:0:0 ;; esac
+    params=$params:colorspace=$matrix, tags=$tags,chroma-site=mpeg2 out=$av
+    case $gst in GRAY*) params='' tags='' ;; esac
+    case $gst in GRAY8) out=yuv444p ;; GRAY16*) out=yuv444p16le ;; esac
+    ffmpeg -nostdin -v error -f lavfi -i testsrc2=s=96x70:r=25 -frames:v 7 -pix_fmt "$av" -f rawvideo -y in.raw 2>err
+    "$BUILD/filter/ffmpeg" -nostdin -v error -f rawvideo -pixel_format "$av" -video_size 96x70 -i in.raw \
+        -vf "${params}colorize=model.bin$options" -pix_fmt "$out" -f rawvideo -y filter.raw 2>err
+    rm -f element.raw
+    # shellcheck disable=SC2086
+    launch filesrc location=in.raw blocksize=$(($(stat -c %s in.raw) / 7)) ! \
+        "video/x-raw,format=$gst,width=96,height=70,framerate=25/1$tags" ! colorize model=model.bin $set ! filesink location=element.raw
+    check "equal/$name" [ "$(cmp -l filter.raw element.raw 2>&1 | wc -l)" = 0 ]
+}
+if [ -x "$BUILD/filter/ffmpeg" ]; then
+    sed -n 's/^    { "\([a-z0-9]*\)", *"\([A-Z0-9a-z_]*\)".*/\1 \2/p' "$SRC/engine/pixfmt.c" >formats
+    check equal/formats_are_in_the_table [ "$(wc -l <formats)" = 15 ]
+    while read -r av gst; do
+        le=; case $av in *1[026]|p01*) le=le ;; esac
+        equal "$gst" "$av$le" "$gst" "" ""
+    done <formats
+    equal batch yuv420p I420 :batch=5 batch=5
+    equal batch_differs yuv420p I420 :batch=1 "batch=3 threads=1"
+    equal strength yuv420p I420 :strength=0.35:saturation=1.7 "strength=0.35 saturation=1.7"
+    equal lstar yuv422p Y42B :luma=lstar luma=lstar
+    equal f32 yuv444p Y444 :precision=f32 precision=f32
+    equal size yuv420p I420 :size=96 size=96
+    equal full yuv420p I420 "" "" full
+    equal bt709 nv12 NV12 "" "" limited bt709
+    equal bt2020 yuv420p10le I420_10LE "" "" limited bt2020nc
+    equal overruled yuv420p I420 :range=full:matrix=bt709:siting=center "range=full matrix=bt709 siting=center"
+    equal gray_overruled gray GRAY8 :range=limited:matrix=bt2020 "range=limited matrix=bt2020"
+else
+    echo "  no $BUILD/filter/ffmpeg: not compared with the filter"
+fi
+
+# ---- leaks ----
+
+GST_TRACERS=leaks GST_DEBUG=GST_TRACER:7 timeout 120 gst-launch-1.0 -q videotestsrc num-buffers=30 ! \
+    video/x-raw,format=GRAY8,width=64,height=48 ! colorize model=model.bin batch=4 ! fakesink >out 2>err
+check leaks/tracer_saw_the_end [ $? = 0 ]
+check leaks/none [ "$(grep -c "object-alive, type-name=(string)[A-Z]" err)" = 0 ]
+
+echo "$cases cases, $failed failed"
+[ $failed = 0 ]
