@@ -58,6 +58,7 @@ struct _GstColorize {
     struct job *jobs;                       // [capacity] ring, oldest at jobs[first]
     int capacity, first, count;
     int batch, open;                        // frames to a run; of them in the batch that is being filled
+    gboolean at_once;                       // batch=1 was asked for: each frame is waited for
     gint64 last_arrival;
     GstFlowReturn flow;                     // what downstream told the deadline thread, for the next buffer
     const struct clz_pixfmt *in_format, *out_format;
@@ -457,13 +458,13 @@ static gboolean gst_colorize_set_info(GstVideoFilter *vf, GstCaps *in_caps, GstV
 }
 
 // With the window full a frame waits for its batch, then for the run of it, and comes out no later than the batch after it is
-// full. One frame to a batch: it waits for its own run.
+// full. With batch=1 it waits for its own run only.
 static GstClockTime own_latency(GstColorize *self)
 {
     GstClockTime latency;
 
     GST_OBJECT_LOCK(self);
-    latency = self->running && GST_VIDEO_FILTER(self)->negotiated ? (self->batch > 1 ? 2 * self->batch : 1) * self->duration : 0;
+    latency = self->running && GST_VIDEO_FILTER(self)->negotiated ? (self->at_once ? 1 : 2 * self->batch) * self->duration : 0;
     GST_OBJECT_UNLOCK(self);
     return latency;
 }
@@ -666,7 +667,7 @@ static GstFlowReturn receive(GstColorize *self, gboolean wait, GstBuffer **out)
 static GstFlowReturn gst_colorize_generate_output(GstBaseTransform *bt, GstBuffer **out)
 {
     GstColorize *self = GST_COLORIZE(bt);
-    GstFlowReturn ret = receive(self, self->batch == 1 || self->count == self->capacity, out);
+    GstFlowReturn ret = receive(self, self->at_once || self->count == self->capacity, out);
 
     plan_deadline(self);
     return ret;
@@ -859,6 +860,7 @@ static gboolean gst_colorize_start(GstBaseTransform *bt)
     }
     GST_OBJECT_LOCK(self);
     self->batch = clz_stream_lookahead(self->stream);
+    self->at_once = set.batch == 1;
     GST_OBJECT_UNLOCK(self);
     self->capacity = clz_stream_max_in_flight(self->stream);
     self->jobs = g_new0(struct job, self->capacity);

@@ -4,6 +4,9 @@
 //
 // Both in one process, in turns of half a second, on frames that are coloured in place and used again. Needs GST_PLUGIN_PATH.
 #include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
 #include <gst/check/gstharness.h>
 #include <gst/video/video.h>
