@@ -42,6 +42,13 @@ if [ -e "$BUILD/filter/out/stock" ]; then
     check has/filter [ -s "$dest$libdir/colorize-ffmpeg/$(sed -n 3p "$BUILD/filter/out/stock")" ]
     check has/loader_path grep -qx "$libdir/colorize-ffmpeg" "$dest/etc/ld.so.conf.d/00-colorize.conf"
 fi
+if [ "$(value WITH_GST)" = yes ]; then
+    plugins=$dest$(value GST_PLUGINDIR)
+    check has/element [ -s "$plugins/libgstcolorize.so" ]
+    check element/finds_the_installed_library [ "$(objdump -p "$plugins/libgstcolorize.so" | awk '/RUNPATH|RPATH/ { print $2 }')" = "$libdir" ]
+    ! command -v gst-inspect-1.0 >/dev/null || check element/is_found env "GST_PLUGIN_PATH=$plugins" GST_PLUGIN_SYSTEM_PATH= \
+        "GST_REGISTRY=$dir/registry.bin" "LD_LIBRARY_PATH=$dest$libdir" sh -c 'gst-inspect-1.0 colorize | grep -q Filter/Effect/Video'
+fi
 check pkg_config/version [ "$(config --modversion)" = "$("$dest$prefix/bin/colorize-train" --version | cut -d' ' -f2)" ]
 check api/exports_are_public [ "$(nm -D --defined-only "$dest$libdir/libcolorize.so.0" | awk '$2 == "T" && $3 !~ /^clz_/')" = "" ]
 check build/shared build shared . --cflags --libs
