@@ -72,7 +72,7 @@ $(BUILD)/kernels/%.o: CFLAGS_ALL += -O3
 $(BUILD)/trainer/%.o: CFLAGS_ALL += $(AV_CFLAGS) -O3
 $(BUILD)/gst/%.o: CFLAGS_ALL += $(GST_CFLAGS)
 $(BUILD)/tests/%.o: CFLAGS_ALL += -I$(SRC)/tests $(AV_CFLAGS)
-$(BUILD)/tests/gst.o $(BUILD)/tests/bench_gst.o: CFLAGS_ALL += $(GST_CFLAGS)
+$(BUILD)/tests/gst.o $(BUILD)/tests/bench_gst.o: CFLAGS_ALL += $(GST_CFLAGS) -DGST_SYSTEM_PLUGINS='"$(GST_SYSTEM_PLUGINS)"'
 $(BUILD)/tests/gst $(BUILD)/tests/bench_gst: LIBS_ALL += $(GST_TEST_LIBS)
 
 $(BUILD)/%.o: %.c config.mak
