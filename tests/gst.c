@@ -10,6 +10,7 @@
 #include "check.h"
 #include "colorize.h"
 #include "tiny_model.h"
+#include "tsan_glib.h"
 
 enum { W = 64, H = 48 };
 #define FRAME (40 * GST_MSECOND)
