@@ -2,33 +2,13 @@
 // network's picture 448x256. A line each: "name ms GB/s memcpy_GB/s", bytes read and written counted once each, medians of turns.
 //
 //     bench_frame [THREADS]
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
+#include "bench.h"
 #include "kernels/frame.h"
 #include "kernels/threads.h"
 
 enum { W = 1920, H = 1080, NET_W = 448, NET_H = 256, FRAMES = 12, ROUNDS = 61 };    // 12 frames: 37 MB, beyond the caches
-
-static double now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return t.tv_sec + 1e-9 * t.tv_nsec;
-}
-
-static int compare(const void *a, const void *b)
-{
-    return (*(const double *)a > *(const double *)b) - (*(const double *)a < *(const double *)b);
-}
-
-static double median(double *v, int n)
-{
-    qsort(v, n, sizeof *v, compare);
-    return v[n / 2];
-}
 
 // As many bytes read and written in all, by as many threads.
 static void copy(char *to, const char *from, size_t bytes, int threads)
@@ -38,21 +18,6 @@ static void copy(char *to, const char *from, size_t bytes, int threads)
         const size_t begin = bytes * i / threads, end = bytes * (i + 1) / threads;
         memcpy(to + begin, from + begin, end - begin);
     }
-}
-
-static struct clz_frame frame_create(int seed)
-{
-    struct clz_frame f = { .format = clz_pixfmt_find("yuv420p"), .width = W, .height = H, .range = CLZ_RANGE_LIMITED,
-                           .matrix = CLZ_MATRIX_709, .siting = CLZ_SITING_LEFT, .strength = 1, .saturation = 1 };
-
-    for (int p = 0; p < 3; p++) {
-        const int w = p ? W / 2 : W, h = p ? H / 2 : H;
-        f.stride[p] = w;
-        f.data[p] = malloc((size_t)w * h);
-        for (int i = 0; i < w * h; i++)
-            f.data[p][i] = p ? 128 : (uint8_t)(16 + (i % w * 160 / w + i / w * 50 / h + (i + seed) * 2654435761u % 9));
-    }
-    return f;
 }
 
 int main(int argc, char **argv)
@@ -68,7 +33,12 @@ int main(int argc, char **argv)
     float *y = malloc(net), *l = malloc(net), *ab = malloc(2 * net);
 
     clzk_set_threads(threads);
-    for (int i = 0; i < FRAMES; i++) f[i] = frame_create(i);
+    for (int i = 0; i < FRAMES; i++) {
+        f[i] = frame_create(W, H, i);
+        f[i].range = CLZ_RANGE_LIMITED;     // a stream would settle these
+        f[i].matrix = CLZ_MATRIX_709;
+        f[i].siting = CLZ_SITING_LEFT;
+    }
     memset(from, 1, (FRAMES + 2) * luma);
     memset(to, 1, (FRAMES + 2) * luma);
     for (size_t i = 0; i < 2 * net / sizeof *ab; i++) ab[i] = (float)(i % NET_W) / NET_W - 0.5f;

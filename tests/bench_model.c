@@ -1,21 +1,12 @@
 // bench_model.c - a model file of one of the trainer's nets with its first, random weights, for `make bench`.
 //
 //     bench_model NET OUT.bin
-#include <stdio.h>
-#include <stdlib.h>
-
+#include "bench.h"
 #include "engine/model.h"
 #include "trainer/nets.h"
 
-static void print_error(void *priv, enum clz_log_level level, const char *msg)
-{
-    (void)priv, (void)level;
-    fprintf(stderr, "%s\n", msg);
-}
-
 int main(int argc, char **argv)
 {
-    const struct clz_log log = { print_error, NULL, CLZ_LOG_WARNING };
     struct clzi_model_facts facts = { .input = "luma", .l_scale = 50, .l_offset = 1, .ab_scale = 110, .train = "not trained",
                                       .license = "CC0" };
     const struct clzt_net *net = argc > 2 ? clzt_net_find(argv[1]) : NULL;
@@ -33,5 +24,5 @@ int main(int argc, char **argv)
     snprintf(facts.arch, sizeof facts.arch, "%s", net->name);
     facts.size = net->size;
     facts.stride = clzi_graph_stride(g);
-    return clzi_model_write(argv[2], g, values, &facts, CLZI_F16, &log) < 0;
+    return clzi_model_write(argv[2], g, values, &facts, CLZI_F16, &stderr_log) < 0;
 }

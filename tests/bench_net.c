@@ -3,39 +3,18 @@
 //     bench_net MODEL.bin WIDTHxHEIGHT f32|bf16|auto THREADS SECONDS [nodes | OUT.f32]
 //
 // nodes: the time of each node too. OUT.f32: the answer, raw, for bench_ort.py to compare with.
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
-#include <time.h>
 
+#include "bench.h"
 #include "engine/exec.h"
 #include "engine/model.h"
 #include "engine/op.h"
 
-static double now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return t.tv_sec + 1e-9 * t.tv_nsec;
-}
-
-static int compare(const void *a, const void *b)
-{
-    return (*(const double *)a > *(const double *)b) - (*(const double *)a < *(const double *)b);
-}
-
-static void print_error(void *priv, enum clz_log_level level, const char *msg)
-{
-    (void)priv, (void)level;
-    fprintf(stderr, "%s\n", msg);
-}
-
 int main(int argc, char **argv)
 {
     static double times[100000];
-    const struct clz_log log = { print_error, NULL, CLZ_LOG_WARNING };
-    struct clzi_device_params params = { .log = log };
+    struct clzi_device_params params = { .log = stderr_log };
     struct clz_model *m = NULL;
     struct clzi_graph *g = NULL;
     struct clzi_device *dev = NULL;
@@ -43,7 +22,7 @@ int main(int argc, char **argv)
     struct clzi_exec *exec = NULL;
     float **values = NULL, *x, *y;
     struct rusage usage;
-    double start;
+    double start, middle;
     int w, h, count = 0;
 
     if (argc < 6 || sscanf(argv[2], "%dx%d", &w, &h) != 2) {
@@ -52,7 +31,7 @@ int main(int argc, char **argv)
     }
     params.precision = !strcmp(argv[3], "f32") ? CLZ_PRECISION_F32 : !strcmp(argv[3], "bf16") ? CLZ_PRECISION_BF16 : CLZ_PRECISION_AUTO;
     params.threads = atoi(argv[4]);
-    if (clzi_model_read(&m, argv[1], &log) < 0 || clzi_device_open(&dev, "cpu", &params) < 0 ||
+    if (clzi_model_read(&m, argv[1], &stderr_log) < 0 || clzi_device_open(&dev, "cpu", &params) < 0 ||
         clzi_graph_fuse(m->graph, m->values, &g, &values) < 0 || clzi_weights_create(&weights, dev, g, values, false) < 0)
         return 1;
     for (int i = 0; i < g->param_count; i++) free(values[i]);   // as the pipeline does
@@ -73,9 +52,9 @@ int main(int argc, char **argv)
         clzi_exec_download(exec, y);
         times[count] = now() - t;
     }
-    qsort(times, count, sizeof *times, compare);
+    middle = median(times, count);
     getrusage(RUSAGE_SELF, &usage);
-    printf("%.4f %.4f %.1f %s\n", times[count / 2] * 1e3, times[0] * 1e3, usage.ru_maxrss / 1024.0,
+    printf("%.4f %.4f %.1f %s\n", middle * 1e3, times[0] * 1e3, usage.ru_maxrss / 1024.0,
            clzi_device_base(dev)->describe);
     if (argc > 6 && strcmp(argv[6], "nodes")) {
         FILE *out = fopen(argv[6], "wb");

@@ -8,15 +8,11 @@
 // In `flat` frames are small, so that ten thousand take seconds: what a frame leaves behind does not depend on its size.
 #include <errno.h>
 #include <stdatomic.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
-#include "engine/colorize.h"
+#include "bench.h"
 
 // ---- every allocation of the process, of libraries too: these stand before the C library's own ----
 
@@ -45,33 +41,6 @@ SEEN int posix_memalign(void **p, size_t alignment, size_t size)
 
 enum { FRAMES = 16 };                       // more than a stream of the default batch holds
 
-static double now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return t.tv_sec + 1e-9 * t.tv_nsec;
-}
-
-static void print_error(void *priv, enum clz_log_level level, const char *msg)
-{
-    (void)priv, (void)level;
-    fprintf(stderr, "%s\n", msg);
-}
-
-static struct clz_frame frame_create(int w, int h, int seed)
-{
-    struct clz_frame f = { .format = clz_pixfmt_find("yuv420p"), .width = w, .height = h, .strength = 1, .saturation = 1 };
-
-    for (int p = 0; p < 3; p++) {
-        const int pw = p ? (w + 1) / 2 : w, ph = p ? (h + 1) / 2 : h;
-        f.stride[p] = pw;
-        if (!(f.data[p] = malloc((size_t)pw * ph))) exit(1);
-        for (int i = 0; i < pw * ph; i++)
-            f.data[p][i] = p ? 128 : (uint8_t)(16 + (i % pw * 160 / pw + i / pw * 50 / ph + (i + seed) * 2654435761u % 9));
-    }
-    return f;
-}
-
 struct player {
     clz_model *model;
     clz_stream *stream;
@@ -81,10 +50,8 @@ struct player {
 
 static void open_player(struct player *p, const char *path, int w, int h, int size, int frames)
 {
-    const struct clz_log log = { print_error, NULL, CLZ_LOG_WARNING };
-
-    if (clz_model_open(&p->model, path, &log) < 0 ||
-        clz_stream_open(&p->stream, p->model, &(struct clz_stream_params){ .size = size, .log = log }) < 0)
+    if (clz_model_open(&p->model, path, &stderr_log) < 0 ||
+        clz_stream_open(&p->stream, p->model, &(struct clz_stream_params){ .size = size, .log = stderr_log }) < 0)
         exit(1);
     if (clz_stream_max_in_flight(p->stream) > FRAMES) {
         fprintf(stderr, "a stream holds %d frames, more than %d\n", clz_stream_max_in_flight(p->stream), FRAMES);

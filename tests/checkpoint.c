@@ -1,5 +1,4 @@
 // checkpoint.c - checkpoints: whole or not there, whatever happens to the process or the disk.
-#define _GNU_SOURCE                         // unshare
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>

@@ -1,6 +1,7 @@
 // stream.c - what a host relies on: frames come back in order, one for one, with their luma untouched, and the picture does not depend
 // on batch size, threads or who else uses the model.
 #include <errno.h>
+#include <limits.h>
 #include <pthread.h>
 #include <unistd.h>
 
@@ -22,20 +23,25 @@ static size_t plane_layout(const struct clz_pixfmt *format, int width, int heigh
     return (size_t)w * (format->depth > 8 ? 2 : 1) * (p && format->flags & CLZ_PIXFMT_SEMIPLANAR ? 2 : 1);
 }
 
-static struct picture picture_new(const char *format, int width, int height)
+static struct picture picture_padded(const char *format, int width, int height, int padding)
 {
     struct picture p = { .f = { .format = clz_pixfmt_find(format), .width = width, .height = height, .strength = 1, .saturation = 1 } };
     size_t at = 0;
     int rows;
 
-    for (int i = 0; i < p.f.format->planes; i++) p.size += plane_layout(p.f.format, width, height, i, &rows) * rows;
+    for (int i = 0; i < p.f.format->planes; i++) p.size += (plane_layout(p.f.format, width, height, i, &rows) + padding) * rows;
     p.bytes = calloc(1, p.size);
     for (int i = 0; i < p.f.format->planes; i++) {
-        p.f.stride[i] = plane_layout(p.f.format, width, height, i, &rows);
+        p.f.stride[i] = plane_layout(p.f.format, width, height, i, &rows) + padding;
         p.f.data[i] = p.bytes + at;
         at += p.f.stride[i] * rows;
     }
     return p;
+}
+
+static struct picture picture_new(const char *format, int width, int height)
+{
+    return picture_padded(format, width, height, 0);
 }
 
 // A picture that depends on its number: a ramp with a square that moves.
@@ -119,6 +125,49 @@ static void formats(void)
     CASE("stream/luma_is_kept_in_every_format");
     for (const struct clz_pixfmt *f = clz_pixfmt_list(); f->name; f++)
         if (!(f->flags & CLZ_PIXFMT_GRAY)) film(&(struct clz_stream_params){ .batch = 2 }, f->name, 33, 21, 3);
+}
+
+static void largest(void)
+{
+    static const char *const names[] = { "yuv420p", "yuv420p16" };
+    enum { W = 8192, H = 4320, PADDING = 64 };
+
+    for (int i = 0; i < 2; i++) {
+        char name[64];
+        struct picture p = picture_padded(names[i], W, H, PADDING);
+        struct clz_frame done;
+        clz_stream *s = NULL;
+        uint64_t luma;
+
+        snprintf(name, sizeof name, "stream/%s_of_%dx%d", names[i], W, H);
+        CASE(name);
+        memset(p.bytes, 0x5a, p.size);
+        paint(&p, 5);
+        luma = hash(1, p.bytes, (size_t)p.f.stride[0] * H);
+        REQUIRE_INT(clz_stream_open(&s, model, &(struct clz_stream_params){ .batch = 1 }), 0);
+        REQUIRE_INT(clz_stream_send(s, &p.f, &p.f), 0);
+        REQUIRE_INT(clz_stream_receive(s, &done, 1), 0);
+        clz_stream_close(&s);
+        REQUIRE(hash(1, p.bytes, (size_t)p.f.stride[0] * H) == luma);   // and its padding
+        for (int c = 1; c < 3; c++) {
+            const int step = i ? 2 : 1;
+            int untouched = 0, least = INT_MAX, most = 0, same = 0;
+            for (int y = 0; y < H / 2; y++) {
+                const uint8_t *row = p.f.data[c] + y * p.f.stride[c];
+                for (int x = 0; x < PADDING; x++) untouched += row[W / 2 * step + x] == 0x5a;
+                for (int x = 0; x < W / 2; x++) {
+                    const int v = i ? ((const uint16_t *)row)[x] : row[x];
+                    if (v < least) least = v;
+                    if (v > most) most = v;
+                    same += v == (i ? 0x5a5a : 0x5a);
+                }
+            }
+            REQUIRE_INT(untouched, PADDING * H / 2);
+            REQUIRE(most - least > (i ? 256 * 8 : 8));
+            REQUIRE(same < W / 4);                              // every row was written; measured: 23 by chance
+        }
+        free(p.bytes);
+    }
 }
 
 static void gray(void)
@@ -336,6 +385,7 @@ int main(void)
     batches("ref");
     batches("cpu");
     formats();
+    largest();
     gray();
     ring();
     changes();

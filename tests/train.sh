@@ -113,6 +113,46 @@ for recipe in "$SRC"/samples/recipes/*.yaml; do
     [ ! -e "$recipe" ] || ends "samples/$(basename "$recipe")" 1 "nothere: No such file" "$train" train "$recipe" train=nothere val=nothere run=sample
 done
 
+# ---- compare ----
+
+# Red, and the same whose last frame is a grey of another lightness. By hand, of sRGB red (Lab 53.24 80.09 67.20): the mean of a* and
+# b* is 73.648; the grey of its lightness is 127, so the PSNR is 10 log10(3 * 255^2 / (128^2 + 2 * 127^2)) = 6.032; CIEDE2000 is
+# 104.64 (its chroma, with CIEDE2000's a*) / (1 + 0.045 * 104.64 / 2) = 31.195; its colourfulness is 0.3 * sqrt(255^2 + 127.5^2) =
+# 85.53. An equal frame has a PSNR of 100.
+red_film() {
+    ffmpeg -nostdin -v error -f lavfi -i "color=black:s=$2:r=24,format=gbrp,geq=r='$4':g='$5':b='$5'" -frames:v "$3" -c:v ffv1 "$1"
+}
+red_film red.mkv 16x16 2 255 0 && red_film half.mkv 16x16 2 'if(N,200,255)' '200*N' && red_film wide.mkv 16x32 2 255 0 &&
+    red_film long.mkv 16x16 3 255 0 || echo "ffmpeg cannot make the films"
+# score NAME NEAR FILM [GREY MEAN]: what compare printed, NEAR being the greatest difference
+score() {
+    awk -v name="$1" -v near="$2" -v want="$3 ${4:-} ${5:-}" '$1 == name { n = split(want, w); ok = n > 0
+        for (i = 1; i <= n; i++) ok = ok && $(i + 1) ~ /^[0-9]/ && ($(i + 1) - w[i]) ^ 2 <= near ^ 2 } END { exit !ok }' out
+}
+ends compare/equal 0 "^12 pictures" "$train" compare film.mkv film.mkv
+check compare/equal_l1 score l1 0 0
+check compare/equal_psnr score psnr 0 100
+check compare/equal_cf_ratio score cf_ratio 0 1
+ends compare/half 0 "^2 pictures" "$train" compare red.mkv half.mkv
+check compare/half_ab_mae score ab_mae 0.002 36.824 73.648 0        # measured: 0.001, an 8-bit grey is not quite grey
+check compare/half_psnr score psnr 0.005 53.016 6.032 100
+check compare/half_de2000 score de2000 0.004 15.597 31.195 0        # likewise 0.002
+check compare/half_cf score cf 0.005 42.7648 0 85.53
+check compare/half_cf_true score cf_true 0.005 85.53 85.53 85.53
+check compare/half_cf_ratio score cf_ratio 0 0.5 0 1
+ends compare/one_frame 0 "^1 pictures" "$train" compare red.mkv half.mkv pictures=1     # the middle one of two is the second
+check compare/one_frame_psnr score psnr 0.005 6.032 6.032 100
+ends compare/all_frames 0 "^12 pictures" "$train" compare film.mkv film.mkv pictures=0
+# one line, on stderr
+refuses() { ends "$@"; check "$1_in_one_line" [ "$(wc -l <err)/$(wc -c <out)" = 1/0 ]; }
+refuses compare/other_length 2 "the true film has 2 frames, the other 3" "$train" compare red.mkv long.mkv
+refuses compare/other_size 2 "frame 0 of the other film is 16x32, others are 16x16" "$train" compare red.mkv wide.mkv
+refuses compare/no_truth 1 "nothere.mkv: No such file" "$train" compare nothere.mkv red.mkv
+refuses compare/no_film 1 "nothere.mkv: No such file" "$train" compare red.mkv nothere.mkv
+refuses compare/no_number 2 '"pictures=3x" is not pictures=N' "$train" compare red.mkv red.mkv pictures=3x
+refuses compare/unknown_word 2 '"frames=3" is not pictures=N' "$train" compare red.mkv red.mkv frames=3
+refuses compare/one_film 2 "^usage:" "$train" compare red.mkv
+
 # ---- stopped, killed, resumed: the same weights ----
 
 start() { "$train" "$@" workers=1 >out 2>err & pid=$!; }

@@ -5,7 +5,6 @@
 //     state 345 SHA256                    size in bytes and hash of the file `state`
 //     blob w.conv1.weight 36864 SHA256    one line per blob, each a file of that name
 //     end SHA256                          of all lines above
-#define _GNU_SOURCE                         // renameat2
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>

@@ -51,8 +51,8 @@ static int read_frame(struct comparison *c, int which, int64_t index, const stru
     if (ret >= 0 && !c->film) ret = create(c, p.width, p.height);
     if (ret < 0) return ret;
     if (p.width != c->width || p.height != c->height)
-        return clzi_fail(log, -EINVAL, "compare: frame %lld is %dx%d, others are %dx%d.", (long long)index, p.width, p.height,
-                         c->width, c->height);
+        return clzi_fail(log, -EINVAL, "compare: frame %lld of the %s film is %dx%d, others are %dx%d.", (long long)index,
+                         which ? "other" : "true", p.width, p.height, c->width, c->height);
     for (int y = 0; y < p.height; y++) {
         const size_t at = (size_t)y * p.width;
         float *ab = c->ab[which] + at;

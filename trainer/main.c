@@ -215,9 +215,10 @@ static int compare(int argc, char **argv, const struct clz_log *log)
     double mean[2];
     long long pictures = 64;
     int ret = 0;
+    char more;
 
     for (int i = 2; i < argc && ret >= 0; i++)
-        if (sscanf(argv[i], "pictures=%lld", &pictures) != 1 || pictures < 0)
+        if (sscanf(argv[i], "pictures=%lld%c", &pictures, &more) != 1 || pictures < 0)
             ret = clzi_fail(log, -EINVAL, "compare: \"%s\" is not pictures=N", argv[i]);
     for (int i = 0; i < 2 && ret >= 0; i++)
         ret = clzt_dataset_open(&films[i], &(struct clzt_dataset_params){ .paths = (const char *const *)argv + i, .path_count = 1,

@@ -498,8 +498,8 @@ static int one_step(struct run *r, double *loss, double *lr)
     r->number++;
     if (ret == -EDOM && ++r->bad_steps < BAD_STEPS_IN_A_ROW) return 0;
     if (ret == -EDOM)
-        return clzi_fail(r->log, -EDOM, "step %" PRId64 ": the loss was not finite %d times in a row; the last checkpoint is good, try "
-                         "a smaller lr", r->number, BAD_STEPS_IN_A_ROW);
+        return clzi_fail(r->log, -EDOM, "step %" PRId64 ": loss or gradients were not finite %d times in a row; the last checkpoint is "
+                         "good, try a smaller lr", r->number, BAD_STEPS_IN_A_ROW);
     if (ret >= 0) r->bad_steps = 0;
     for (int i = 0; ret >= 0 && clzt_losses[i].name; i++)
         if (r->recipe->loss[i]) clzt_smooth_add(&r->smooth[i], loss[i]);

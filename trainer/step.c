@@ -18,6 +18,7 @@ struct clzt_step {
     float **kept[CLZT_KEPT_COUNT];          // [kind][param], device memory; kept[CLZT_WEIGHTS] = weights->w
     struct clzi_shape answer;
     float *pred, *grad;                     // host, the answer's shape
+    float *statistics, *vector;             // host: the running statistics before the step; room for any parameter of rank 1
 };
 
 static int keep(struct clzt_step *s, enum clzt_kept kind)
@@ -36,6 +37,7 @@ int clzt_step_create(struct clzt_step **out, struct clzi_device *dev, const stru
                      const struct clzt_step_params *params)
 {
     struct clzt_step *s = calloc(1, sizeof *s);
+    int64_t statistics = 0, longest = 0;
     int ret;
 
     *out = NULL;
@@ -57,7 +59,14 @@ int clzt_step_create(struct clzt_step **out, struct clzi_device *dev, const stru
     s->answer = clzi_exec_output_shape(s->exec);
     s->pred = malloc(clzi_shape_count(s->answer) * sizeof *s->pred);
     s->grad = malloc(clzi_shape_count(s->answer) * sizeof *s->grad);
-    ret = s->pred && s->grad ? 0 : -ENOMEM;
+    for (int i = 0; i < graph->param_count; i++) {
+        const int64_t count = clzi_param_count(&graph->params[i]);
+        if (graph->params[i].buffer) statistics += count;
+        if (graph->params[i].rank == 1 && count > longest) longest = count;
+    }
+    s->statistics = malloc((statistics + 1) * sizeof *s->statistics);
+    s->vector = malloc((longest + 1) * sizeof *s->vector);
+    ret = s->pred && s->grad && s->statistics && s->vector ? 0 : -ENOMEM;
 fail:
     if (ret < 0) clzt_step_destroy(&s);
     *out = s;
@@ -79,6 +88,8 @@ void clzt_step_destroy(struct clzt_step **step)
     clzi_weights_destroy(&s->weights);
     free(s->pred);
     free(s->grad);
+    free(s->statistics);
+    free(s->vector);
     free(s);
 }
 
@@ -120,22 +131,62 @@ static int update(struct clzt_step *s, int64_t number, float lr)
     return ret;
 }
 
-int clzt_step_run(struct clzt_step *s, int64_t number, float lr, const float *l, const float *ab, double *loss)
+// Forward moves the running statistics before anyone knows whether the step is a good one.
+static int keep_statistics(struct clzt_step *s, bool put_back)
+{
+    float *at = s->statistics;
+    int ret = 0;
+
+    for (int i = 0; i < s->graph->param_count && ret >= 0; i++) {
+        const int64_t count = clzi_param_count(&s->graph->params[i]);
+        if (!s->graph->params[i].buffer) continue;
+        ret = put_back ? s->be->write(s->dev, s->weights->w[i], at, count) : s->be->read(s->dev, at, s->weights->w[i], count);
+        at += count;
+    }
+    return ret;
+}
+
+// 0 or -EDOM. Vectors alone are looked at, for they are few. What is not finite in a tensor gets into a running statistic, and may
+// get no further: relu makes 0 of NaN. What is not finite in a gradient gets into that of a bias or of batch norm.
+static int check_vectors(struct clzt_step *s, float *const *of, bool buffers)
+{
+    int ret = 0;
+
+    for (int i = 0; i < s->graph->param_count && ret >= 0; i++) {
+        const int64_t count = clzi_param_count(&s->graph->params[i]);
+        if (!of[i] || s->graph->params[i].rank != 1 || s->graph->params[i].buffer != buffers) continue;
+        ret = s->be->read(s->dev, s->vector, of[i], count);
+        for (int64_t k = 0; k < count && ret >= 0; k++)
+            if (!isfinite(s->vector[k])) ret = -EDOM;
+    }
+    return ret;
+}
+
+static int gradients(struct clzt_step *s, uint64_t seed, const float *l, const float *ab, double *loss)
 {
     int ret;
 
-    if ((ret = clzi_exec_upload(s->exec, l)) < 0 ||
-        (ret = clzi_exec_forward(s->exec, s->params.seed ^ (uint64_t)number * 0x9e3779b97f4a7c15u)) < 0 ||
+    if ((ret = clzi_exec_upload(s->exec, l)) < 0 || (ret = clzi_exec_forward(s->exec, seed)) < 0 ||
         (ret = clzi_exec_download(s->exec, s->pred)) < 0)
         return ret;
     if (!isfinite(losses(s, ab, loss))) return -EDOM;
+    if ((ret = check_vectors(s, s->weights->w, true)) < 0) return ret;
     for (int i = 0; i < s->graph->param_count; i++)
         if (s->weights->dw[i] &&
             (ret = s->be->zero(s->dev, s->weights->dw[i], clzi_param_count(&s->graph->params[i]))) < 0) return ret;
     if ((ret = s->be->upload(s->dev, clzi_exec_output_gradient(s->exec), s->answer, s->grad)) < 0 ||
         (ret = clzi_exec_backward(s->exec)) < 0)
         return ret;
-    return update(s, number, lr);
+    return check_vectors(s, s->weights->dw, false);
+}
+
+int clzt_step_run(struct clzt_step *s, int64_t number, float lr, const float *l, const float *ab, double *loss)
+{
+    int ret = keep_statistics(s, false);
+
+    if (ret >= 0) ret = gradients(s, s->params.seed ^ (uint64_t)number * 0x9e3779b97f4a7c15u, l, ab, loss);
+    if (ret == -EDOM && (ret = keep_statistics(s, true)) >= 0) return -EDOM;
+    return ret < 0 ? ret : update(s, number, lr);
 }
 
 bool clzt_step_has(const struct clzt_step *s, enum clzt_kept kind, int param)

@@ -23,7 +23,7 @@ int clzt_step_create(struct clzt_step **step, struct clzi_device *dev, const str
 void clzt_step_destroy(struct clzt_step **step);
 
 // One step, number 1, 2, ...; l [batch,1,size,size], ab [batch,2,size,size]. loss[i]: value of clzt_losses[i] (0 where its weight is 0).
-// Returns 0; -EDOM: the loss is not finite, nothing was changed.
+// Returns 0; -EDOM: the loss, a running statistic or a gradient is not finite, nothing was changed.
 int clzt_step_run(struct clzt_step *step, int64_t number, float lr, const float *l, const float *ab, double *loss);
 
 enum clzt_kept { CLZT_WEIGHTS, CLZT_ADAM_M, CLZT_ADAM_V, CLZT_AVERAGE, CLZT_KEPT_COUNT };
