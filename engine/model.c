@@ -34,7 +34,7 @@ enum {
 #define FLOAT(field, low, high) { #field, CLZI_FACT_FLOAT, offsetof(struct clzi_model_facts, field), sizeof(float), low, high }
 
 const struct clzi_fact clzi_facts[] = {
-    TEXT(arch), INT(size, 32, 2048), INT(stride, 1, 1024), TEXT(input),
+    TEXT(arch), INT(size, 32, 2048), TEXT(shape), INT(stride, 1, 1024), TEXT(input),
     FLOAT(l_scale, 1, 1000), FLOAT(l_offset, -1000, 1000), FLOAT(ab_scale, 1, 1000),
     TEXT(train), TEXT(license), TEXT(sha256), { NULL, CLZI_FACT_INT, 0, 0, 0, 0 }
 };
@@ -171,6 +171,7 @@ static int read_fact(const struct source *s, struct clz_model *m, const struct c
     void *field = (char *)&m->facts + fact->offset;
     double x;
 
+    if (!text && !strcmp(fact->key, "shape")) return 0;          // came later than the rest
     if (!text) return clzi_fail(s->log, -EBADMSG, "%s: no metadata colorize.%s", s->name, fact->key);
     if (fact->type == CLZI_FACT_TEXT) {
         if (strlen(text) >= fact->size)
@@ -204,6 +205,8 @@ int clzi_facts_check(const struct clzi_model_facts *f, const struct clzi_graph *
                              fact->max);
     if (strcmp(f->input, "luma") && strcmp(f->input, "lstar"))
         return clzi_fail(log, code, "%s: colorize.input is %s, expected luma or lstar", name, clzi_printable(f->input).text);
+    if (*f->shape && strcmp(f->shape, "frame") && strcmp(f->shape, "square"))
+        return clzi_fail(log, code, "%s: colorize.shape is %s, expected frame or square", name, clzi_printable(f->shape).text);
     if (stride == -ENOMEM) return stride;
     if (stride < 0) return clzi_fail(log, code, "%s: the graph makes a picture more than 4096 times smaller or larger", name);
     if (f->stride % stride)

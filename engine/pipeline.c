@@ -32,13 +32,13 @@ static int round_to(double length, int stride)
     return (n < 1 ? 1 : n) * stride;
 }
 
-void clzi_working_size(int width, int height, int size, int stride, int *w, int *h)
+void clzi_working_size(int width, int height, int size, int stride, bool square, int *w, int *h)
 {
     const double shorter = width < height ? width : height, most = 8.0 * size;      // a 1x8192 picture stays bounded
     const double long_side = size * ((width < height ? height : width) / shorter);
     const int a = round_to(size, stride), b = round_to(long_side < most ? long_side : most, stride);
-    *w = width < height ? a : b;
-    *h = width < height ? b : a;
+    *w = square || width < height ? a : b;
+    *h = square || width > height ? a : b;
 }
 
 // The loader takes any graph; a stream needs one that makes two channels from one, of the picture's size.
@@ -75,7 +75,7 @@ int clzi_pipeline_create(struct clzi_pipeline **out, struct clz_model *model, st
     p->params = *params;
     p->log = &clzi_device_base(dev)->log;
     if (!p->params.size) p->params.size = model->facts.size;
-    clzi_working_size(1, 1, p->params.size, model->facts.stride, &w, &h);
+    clzi_working_size(1, 1, p->params.size, model->facts.stride, true, &w, &h);
     if ((ret = check_graph(p, w, h)) >= 0) ret = clzi_graph_fuse(model->graph, model->values, &p->graph, &values);
     if (ret >= 0) ret = clzi_weights_create(&p->weights, dev, p->graph, values, false);
     for (int i = 0; values && i < p->graph->param_count; i++) free(values[i]);
@@ -134,7 +134,8 @@ static int plan(struct clzi_pipeline *p, const struct clz_frame *in, const struc
     int ret;
 
     forget_geometry(p);
-    clzi_working_size(in->width, in->height, p->params.size, p->model->facts.stride, &p->w, &p->h);
+    clzi_working_size(in->width, in->height, p->params.size, p->model->facts.stride, !strcmp(p->model->facts.shape, "square"),
+                      &p->w, &p->h);
     if ((ret = check_graph(p, p->w, p->h)) < 0 || (ret = plan_network(p)) < 0) goto fail;
     p->y = malloc(sizeof *p->y * p->run * p->h * p->w);
     p->l = malloc(sizeof *p->l * p->run * p->h * p->w);

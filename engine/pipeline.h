@@ -25,6 +25,6 @@ int clzi_pipeline_run(struct clzi_pipeline *pipeline, const struct clz_frame *co
 // "456x256, 1 frame a run"; "" before the first run.
 const char *clzi_pipeline_describe(const struct clzi_pipeline *pipeline);
 
-// Size of the network's picture for a frame: short side near `size`, aspect kept, multiples of stride.
-void clzi_working_size(int width, int height, int size, int stride, int *w, int *h);
+// Size of the network's picture for a frame: short side near `size`, aspect kept or a square, multiples of stride.
+void clzi_working_size(int width, int height, int size, int stride, bool square, int *w, int *h);
 #endif

@@ -555,27 +555,28 @@ static void zoom(void)
     CASE("zoom/chance_covers_its_range");
     for (int i = 0; i < 2000; i++) {
         clzt_crop_draw(&crop, &p, size.w, size.h, 5, i);
-        REQUIRE(crop.x >= 0 && crop.x + crop.side <= size.w && crop.y >= 0 && crop.y + crop.side <= size.h);
-        if (crop.side < least) least = crop.side;
-        if (crop.side > most) most = crop.side;
-        wider += crop.side > SIZE;
+        REQUIRE(crop.x >= 0 && crop.x + crop.width <= size.w && crop.y >= 0 && crop.y + crop.height <= size.h);
+        REQUIRE(crop.width == crop.height);
+        if (crop.width < least) least = crop.width;
+        if (crop.width > most) most = crop.width;
+        wider += crop.width > SIZE;
     }
     REQUIRE(least == SIZE / 2 && most == size.h);               // 4 * SIZE would be more than the picture has
     REQUIRE_NEAR(wider / 2000., log(80 / 32.) / log(80 / 16.), 0.04);           // even in octaves
 
     CASE("zoom/validation_takes_the_widest");
     clzt_crop_plain(&crop, &p, size.w, size.h);
-    REQUIRE(crop.side == 80 && crop.x == 10 && crop.y == 0);
+    REQUIRE(crop.width == 80 && crop.height == 80 && crop.x == 10 && crop.y == 0);
     p.zoom_out = 1.5;
     clzt_crop_plain(&crop, &p, size.w, size.h);
-    REQUIRE(crop.side == 48 && crop.x == 26 && crop.y == 16);
+    REQUIRE(crop.width == 48 && crop.height == 48 && crop.x == 26 && crop.y == 16);
 
     CASE("zoom/a_ramp_stays_a_ramp");       // scaling keeps places and brightness, mirrored or not
     clzt_crop_tables_make(&tables);
     REQUIRE_INT(clzt_crop_scratch_create(&s, SIZE), 0);
     for (int i = 0; i < 8000; i++) rgb[i] = rgb[8000 + i] = rgb[16000 + i] = (uint8_t)(i % 100 + i / 100);
     for (int side = 16; side <= 80; side += 16) {
-        crop.side = side;
+        crop.width = crop.height = side;
         crop.x = 10;
         crop.y = 0;
         for (int flip = 0; flip < 2; flip++) {
@@ -590,10 +591,31 @@ static void zoom(void)
         }
     }
 
+    CASE("aspect/wide_parts_become_squares");
+    p.aspect = 2;
+    wider = most = 0;
+    for (int i = 0; i < 2000; i++) {
+        clzt_crop_draw(&crop, &p, size.w, size.h, 5, i);
+        REQUIRE(crop.x >= 0 && crop.x + crop.width <= size.w && crop.y >= 0 && crop.y + crop.height <= size.h);
+        const double ratio = crop.width / (double)crop.height;
+        REQUIRE(ratio > 0.93 && ratio < 2.1);                   // rounded to pixels
+        wider += ratio > sqrt(2);
+        most += crop.height * 16 < SIZE * 9;
+    }
+    REQUIRE_NEAR(wider, 1000, 100);
+    REQUIRE(most > 100);
+    crop.x = 10, crop.y = 7, crop.width = 64, crop.height = 48, crop.flip = false;
+    REQUIRE_INT(clzt_crop_run(&crop, &tables, s, &picture, l, ab, NULL), 0);
+    for (int i = 0; i < PLANE; i++) {
+        const int x = i % SIZE, y = i / SIZE;
+        if (x < 1 || y < 1 || x > SIZE - 2 || y > SIZE - 2) continue;
+        REQUIRE_NEAR(clzk_l_to_luma((l[i] + 1) * 50) * 255, 17 + (x + 0.5) * 2 - 0.5 + (y + 0.5) * 1.5 - 0.5, 1.01);
+    }
+
     CASE("zoom/what_is_not_in_the_square_is_not_seen");
     memset(rgb, 255, sizeof rgb);
     for (int c = 0; c < 3; c++) for (int y = 16; y < 64; y++) memset(rgb + 8000 * c + 100 * y + 26, 128, 48);
-    crop = (struct clzt_crop){ .x = 26, .y = 16, .side = 48, .size = SIZE, .luma = { 0.299f, 0.587f, 0.114f }, .gamma = 1, .contrast = 1 };
+    crop = (struct clzt_crop){ .x = 26, .y = 16, .width = 48, .height = 48, .size = SIZE, .luma = { 0.299f, 0.587f, 0.114f }, .gamma = 1, .contrast = 1 };
     REQUIRE_INT(clzt_crop_run(&crop, &tables, s, &picture, l, ab, NULL), 0);
     for (int i = 0; i < PLANE; i++) REQUIRE_NEAR(clzk_l_to_luma((l[i] + 1) * 50) * 255, 128, 0.01);
     clzt_crop_scratch_destroy(&s);

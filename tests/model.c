@@ -325,6 +325,7 @@ static const struct bad facts[] = {
     TEXT("stride_0", HEADER, "'colorize.stride':'2'", "'colorize.stride':'0'", "colorize.stride is 0"),
     TEXT("stride_large", HEADER, "'colorize.stride':'2'", "'colorize.stride':'1026'", "colorize.stride is 1026"),
     TEXT("stride_no_multiple", HEADER, "'colorize.stride':'2'", "'colorize.stride':'3'", "a multiple of 2"),
+    TEXT("shape_unknown", HEADER, "'colorize.size':'64'", "'colorize.size':'64','colorize.shape':'round'", "colorize.shape is round"),
     TEXT("input_unknown", HEADER, "'luma'", "'rgb'", "colorize.input is rgb"),
     TEXT("l_scale_0", HEADER, "'50.0'", "'0'", "colorize.l_scale is 0"),
     TEXT("l_scale_1e999", HEADER, "'50.0'", "'1e999'", "colorize.l_scale is 1e999"),
@@ -488,6 +489,7 @@ static void bad_files(void)
     }
     CASE("model/refuses_missing_facts");
     for (const struct clzi_fact *fact = clzi_facts; fact->key; fact++) {
+        if (!strcmp(fact->key, "shape")) continue;              // came later; a file without means the frame's
         snprintf(find, sizeof find, "'colorize.%s':", fact->key);
         snprintf(want, sizeof want, "no metadata colorize.%s", fact->key);
         refuse(&(struct bad){ fact->key, HEADER, find, "'x':", want, 0, 0, 0 });

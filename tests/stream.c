@@ -246,6 +246,28 @@ static void ring(void)
     for (int i = 0; i < 16; i++) free(p[i].bytes);
 }
 
+// What the network sees of a frame of 160x90 when the model says so.
+static void shapes(void)
+{
+    static const struct { const char *shape, *want; } table[] = { { "", "112x64" }, { "frame", "112x64" }, { "square", "64x64" } };
+
+    CASE("stream/shape_of_the_networks_picture");
+    for (int i = 0; i < 3; i++) {
+        struct picture p = picture_new("yuv420p", 160, 90);
+        struct clz_frame done;
+        clz_stream *s = NULL;
+        strcpy(model->facts.shape, table[i].shape);
+        paint(&p, i);
+        REQUIRE_INT(clz_stream_open(&s, model, &(struct clz_stream_params){ .batch = 1 }), 0);
+        REQUIRE_INT(clz_stream_send(s, &p.f, &p.f), 0);
+        REQUIRE_INT(clz_stream_receive(s, &done, 1), 0);
+        REQUIRE(strstr(clz_stream_describe(s), table[i].want));
+        clz_stream_close(&s);
+        free(p.bytes);
+    }
+    *model->facts.shape = 0;
+}
+
 static void changes(void)
 {
     static const struct { const char *format; int w, h; } kinds[4] = {
@@ -388,6 +410,7 @@ int main(void)
     largest();
     gray();
     ring();
+    shapes();
     changes();
     refusals();
     controls();

@@ -17,9 +17,9 @@ enum {
 struct clzt_crop_scratch {
     int size;
     uint8_t *rgb;                           // [3,size] one row, mirrored
-    uint8_t *scaled;                        // [3,size,size] when the picture's square has another side
+    uint8_t *scaled;                        // [3,size,size] when the picture's part is larger or smaller
     float *row;                             // [size] a row of it that is being summed
-    uint16_t *narrow;                       // rows of the square at the sample's width; grows
+    uint16_t *narrow;                       // rows of the part at the sample's width; grows
     size_t narrow_room;
     float *lab;                             // [size] a row of L* nobody wants
     float *grey, *other;                    // [size,size] Y'
@@ -67,7 +67,7 @@ void clzt_crop_scratch_destroy(struct clzt_crop_scratch **scratch)
 
 // ---- chance ----
 
-enum use { USE_PLACE, USE_LUMA, USE_LUMA2, USE_FILM, USE_GRAIN };       // each has its own counters
+enum use { USE_PLACE, USE_LUMA, USE_LUMA2, USE_FILM, USE_GRAIN, USE_SHAPE };       // each has its own counters
 
 static float uniform(uint32_t word) { return (word >> 8) * (1.f / 16777216); }         // [0, 1)
 static float between(uint32_t word, double low, double high) { return (float)(low + (high - low) * uniform(word)); }
@@ -113,7 +113,7 @@ void clzt_crop_plain(struct clzt_crop *crop, const struct clzt_loader_params *pa
     const enum clzt_luma_input luma = params->luma == CLZT_LUMA_RANDOM || params->luma == CLZT_LUMA_LSTAR ? CLZT_LUMA_601 : params->luma;
 
     *crop = (struct clzt_crop){
-        .x = (width - side) / 2, .y = (height - side) / 2, .side = side, .size = params->size,
+        .x = (width - side) / 2, .y = (height - side) / 2, .width = side, .height = side, .size = params->size,
         .lstar = params->luma == CLZT_LUMA_LSTAR, .gamma = 1, .contrast = 1,
     };
     memcpy(crop->luma, matrices[luma], sizeof crop->luma);
@@ -130,11 +130,18 @@ void clzt_crop_draw(struct clzt_crop *crop, const struct clzt_loader_params *par
     clzk_philox(seed, high | USE_PLACE, picture, r);
     if (params->zoom_in > 1 || params->zoom_out > 1) {          // even in octaves
         const double least = params->zoom_in > 1 ? params->size / params->zoom_in : params->size;
-        const int side = (int)lrint(least * exp2(uniform(r[3]) * log2(crop->side / least)));
-        crop->side = side < 1 ? 1 : side;
+        const int side = (int)lrint(least * exp2(uniform(r[3]) * log2(crop->width / least)));
+        crop->width = crop->height = side < 1 ? 1 : side;
     }
-    crop->x = (int)((uint64_t)r[0] * (width - crop->side + 1) >> 32);
-    crop->y = (int)((uint64_t)r[1] * (height - crop->side + 1) >> 32);
+    if (params->aspect > 1) {               // wider and less tall; what the picture has no room for, only less tall
+        clzk_philox(seed, high | USE_SHAPE, picture, q);
+        const double side = crop->width, ratio = exp2(uniform(q[0]) * log2(params->aspect)), wide = side * sqrt(ratio);
+        crop->width = wide < width ? (int)lrint(wide) : width;
+        crop->height = (int)lrint(crop->width / ratio);
+        if (crop->height < 1) crop->height = 1;
+    }
+    crop->x = (int)((uint64_t)r[0] * (width - crop->width + 1) >> 32);
+    crop->y = (int)((uint64_t)r[1] * (height - crop->height + 1) >> 32);
     crop->flip = params->flip && r[2] >> 31;
     if (params->luma == CLZT_LUMA_RANDOM) {
         clzk_philox(seed, high | USE_LUMA, picture, r);
@@ -306,11 +313,11 @@ static void taps_make(struct taps *t, int to, int side, int size)
     for (int i = 0; i < t->count; i++) t->weight[i] /= sum;
 }
 
-// The square at the sample's size: along the rows into `narrow` (in 256ths), then down the columns.
+// The part at the sample's size: along the rows into `narrow` (in 256ths), then down the columns.
 static int scale(const struct clzt_crop *crop, struct clzt_crop_scratch *s, const uint8_t *const planes[3], int stride)
 {
-    const int n = crop->size, side = crop->side;
-    const size_t room = (size_t)side * n;
+    const int n = crop->size;
+    const size_t room = (size_t)crop->height * n;
     struct taps t;
 
     if (room > s->narrow_room) {
@@ -320,11 +327,11 @@ static int scale(const struct clzt_crop *crop, struct clzt_crop_scratch *s, cons
         s->narrow_room = room;
     }
     for (int p = 0; p < 3; p++) {
-        const uint8_t *const square = planes[p] + (size_t)crop->y * stride + crop->x;
+        const uint8_t *const part = planes[p] + (size_t)crop->y * stride + crop->x;
         for (int x = 0; x < n; x++) {
-            taps_make(&t, x, side, n);
-            for (int y = 0; y < side; y++) {
-                const uint8_t *const in = square + (size_t)y * stride + t.first;
+            taps_make(&t, x, crop->width, n);
+            for (int y = 0; y < crop->height; y++) {
+                const uint8_t *const in = part + (size_t)y * stride + t.first;
                 float v = 0.5f / 256;
                 for (int i = 0; i < t.count; i++) v += t.weight[i] * in[i];
                 s->narrow[(size_t)y * n + x] = (uint16_t)(v * 256);
@@ -333,7 +340,7 @@ static int scale(const struct clzt_crop *crop, struct clzt_crop_scratch *s, cons
         for (int y = 0; y < n; y++) {
             uint8_t *const restrict out = s->scaled + ((size_t)p * n + y) * n;
             float *const restrict row = s->row;
-            taps_make(&t, y, side, n);
+            taps_make(&t, y, crop->height, n);
             memset(row, 0, n * sizeof *row);
             for (int i = 0; i < t.count; i++) {
                 const uint16_t *const restrict in = s->narrow + (size_t)(t.first + i) * n;
@@ -355,7 +362,7 @@ int clzt_crop_run(const struct clzt_crop *crop, const struct clzt_crop_tables *t
     size_t first = (size_t)crop->y * picture->width + crop->x;
     int stride = picture->width, ret;
 
-    if (crop->side != n) {
+    if (crop->width != n || crop->height != n) {
         if ((ret = scale(crop, s, planes, stride)) < 0) return ret;
         for (int p = 0; p < 3; p++) planes[p] = s->scaled + (size_t)p * pixels;
         first = 0;

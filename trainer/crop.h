@@ -14,7 +14,8 @@ void clzt_crop_tables_make(struct clzt_crop_tables *tables);
 
 // How one sample is made; clzt_crop_draw makes it by chance, clzt_crop_plain without.
 struct clzt_crop {
-    int x, y, side, size;                   // the picture's square, and the sample's side: scaled when they differ
+    int x, y, width, height;                // the picture's part
+    int size;                               // the sample's side; the part is scaled when it differs
     bool flip, lstar;                       // lstar: the network's input is L* of the colour
     float luma[3];                          // weights of R', G', B' in Y', sum 1
     float gamma, contrast, blur, grain, grain_soft;             // exponent, factor, sigma, deviation, share of grain larger than a pixel

@@ -81,6 +81,8 @@ struct clzt_loader_params {
     bool augment;                           // true: shuffled, endless, random crops; false: one pass, in order, centre crops
     double zoom_in, zoom_out;               // crops have sides from size / zoom_in to size * zoom_out, as far as the picture
                                             // goes, and are scaled to size. Without augment: the widest. Up to 1: not
+    double aspect;                          // crops are up to so many times as wide as tall, squeezed to squares (augment only).
+                                            // Up to 1: not
     bool flip;                              // half of the crops mirrored (augment only)
     enum clzt_luma_input luma;              // RANDOM without augment means 601
     struct clzt_film film;                  // augment only

@@ -242,7 +242,8 @@ static int info(int argc, char **argv, const struct clz_log *log)
     printf("input       L* of %s, L / %g - %g; answer ab / %g\n",
            strcmp(m->facts.input, "lstar") ? "the grey pixel with the frame's luma" : "the colour pixel", m->facts.l_scale,
            m->facts.l_offset, m->facts.ab_scale);
-    printf("size        short side %d, multiples of %d\n", m->facts.size, m->facts.stride);
+    printf("size        %s %d, multiples of %d\n", strcmp(m->facts.shape, "square") ? "short side" : "square of", m->facts.size,
+           m->facts.stride);
     printf("training    %s\n", m->facts.train);
     printf("license     %s\n", m->facts.license);
     printf("sha256      %s (of the weights; verified)\n", m->facts.sha256);
@@ -270,7 +271,7 @@ static const struct command commands[] = {
       "scores beside grey and mean colour; size: the model's own", val },
     { "compare", "TRUE.mp4 FILM.mp4 [pictures=64]", 2, "likewise, of a coloured film against the true one; 0: all frames",
       compare },
-    { "export", "RUN OUT.bin [f16|f32|bf16] [working_size=N] [saturation=X] [license=...] [notes=...]", 2,
+    { "export", "RUN OUT.bin [f16|f32|bf16] [working_size=N] [working_shape=square] [saturation=X] [license=...] [notes=...]", 2,
       "newest checkpoint as a model file", export_model },
     { "info",   "MODEL.bin", 1, "what a model file says of itself", info },
     { "nets",   "", 0, "the networks a recipe can name", nets },

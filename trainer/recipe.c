@@ -41,6 +41,7 @@ static const char *const caches[] = { "none", "ram", NULL };
 static const char *const lumas[] = { "random", "601", "709", "2020", "lstar", NULL };
 static const char *const schedules[] = { "constant", "cosine", "linear", NULL };
 static const char *const precisions[] = { "auto", "f32", "bf16", NULL };
+static const char *const shapes[] = { "frame", "square", NULL };
 static const char *const resumes[] = { "auto", "never", "force", NULL };
 
 #define AT(field) offsetof(struct clzt_recipe, field)
@@ -75,6 +76,9 @@ static const struct key table[] = {
     { "zoom.out", TYPE_REAL, NUMBERS, AT(zoom_out), "1", 1, CLZT_MAX_ZOOM, NULL,
       "greatest reduction: crops of up to size * zoom.out, as far as the picture goes, are reduced to size; validation "
       "takes the widest. 1: none" },
+    { "aspect", TYPE_REAL, NUMBERS, AT(aspect), "1", 1, 4, NULL,
+      "greatest ratio of width to height of crops, which are squeezed to squares as frames are for a model of square shape; "
+      "1: none" },
     { "flip", TYPE_BOOL, NUMBERS, AT(flip), "true", 0, 0, NULL, "mirror half of the crops" },
     { "luma", TYPE_CHOICE, NUMBERS, AT(luma), "random", 0, 0, lumas,
       "how grey is made from colour: a matrix, random weights about them (real film differs), or L* of the colour itself" },
@@ -121,6 +125,9 @@ static const struct key table[] = {
 
     { "working_size", TYPE_INT, 0, AT(working_size), "0", 0, 2048, NULL,
       "short side of the network's picture when it plays, written into the model; 0: the net's own" },
+    { "working_shape", TYPE_CHOICE, 0, AT(working_shape), "frame", 0, 0, shapes,
+      "of that picture, written into the model; frame: as the frame's, square: squeezed to a square, for nets that know the "
+      "shape they were trained at" },
     { "saturation", TYPE_REAL, 0, AT(saturation), "1", 0.1, 4, NULL,
       "factor on the colours of the model when it plays, written into it; below 1: more exact, above: livelier" },
     { "license", TYPE_TEXT, 0, AT(license), "", 0, 0, NULL, "written into the model" },

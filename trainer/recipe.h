@@ -34,7 +34,7 @@ struct clzt_recipe {
     int workers;                            // 0: one a core
     int cache;                              // enum clzt_cache
     int64_t cache_limit;                    // MiB, 0: half of the machine's memory
-    double zoom_in, zoom_out;
+    double zoom_in, zoom_out, aspect;
     bool flip;
     int luma;                               // enum clzt_luma_input
     struct clzt_film film;
@@ -53,6 +53,7 @@ struct clzt_recipe {
 
     double saturation;                      // of the written model: its ab_scale is 110 times this
     int working_size;                       // short side written into the model, 0: the net's own
+    int working_shape;                      // 0 as the frame's, 1 square; likewise
     char *license, *notes;                  // written into the model
 };
 

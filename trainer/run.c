@@ -304,6 +304,7 @@ static int write_model(struct run *r, const char *path, enum clzi_dtype dtype)
                                   .stride = clzi_graph_stride(r->graph), .l_scale = 50, .l_offset = 1, .ab_scale = (float)(110 * r->recipe->saturation) };
     int ret = read_values(r);
 
+    snprintf(f.shape, sizeof f.shape, "%s", r->recipe->working_shape ? "square" : "frame");
     snprintf(f.arch, sizeof f.arch, "%s", r->net->name);
     snprintf(f.input, sizeof f.input, "%s", r->recipe->luma == CLZT_LUMA_LSTAR ? "lstar" : "luma");
     snprintf(f.license, sizeof f.license, "%s", r->recipe->license ? r->recipe->license : "");
@@ -475,7 +476,8 @@ static int set_up(struct run *r)
              clzi_graph_trainable_count(r->graph), clzi_device_base(r->dev)->describe, clzt_step_memory(r->step) >> 20);
     return clzt_loader_create(&r->loader, r->train,
                               &(struct clzt_loader_params){ .size = c->size, .batch = c->batch, .augment = true,
-                                                            .zoom_in = c->zoom_in, .zoom_out = c->zoom_out, .flip = c->flip, .luma = c->luma, .film = c->film, .seed = c->seed,
+                                                            .zoom_in = c->zoom_in, .zoom_out = c->zoom_out, .aspect = c->aspect, .flip = c->flip,
+                                                            .luma = c->luma, .film = c->film, .seed = c->seed,
                                                             .first_step = r->number, .workers = c->workers });
 }
 
