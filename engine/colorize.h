@@ -181,7 +181,7 @@ CLZ_API int clz_stream_submit(clz_stream *stream);
 // No more frames: starts the incomplete batch; receive gives the rest and then -ENODATA. A later send begins anew.
 CLZ_API int clz_stream_drain(clz_stream *stream);
 
-// Forget all frames inside (a seek). Waits for a running batch; afterwards no plane sent so far is touched. on_frame, if
+// Forget all frames inside (a seek), and the error of an earlier batch. Waits for a running batch; afterwards no plane sent so far is touched. on_frame, if
 // not NULL, is called for each forgotten frame, oldest first, so that the caller can free it.
 CLZ_API void clz_stream_flush(clz_stream *stream, void (*on_frame)(void *priv, const struct clz_frame *frame), void *priv);
 

@@ -154,6 +154,16 @@ fail:
     return ret;
 }
 
+// Weights that are numbers can still make an answer that is none, or far from any colour.
+static int check_answer(const struct clzi_pipeline *p, int count)
+{
+    const size_t n = (size_t)count * 2 * p->h * p->w;
+    int wrong = 0;
+
+    for (size_t i = 0; i < n; i++) wrong |= !(p->ab[i] > -1e6f && p->ab[i] < 1e6f);
+    return wrong ? clzi_fail(p->log, -EIO, "%s: the network's answer is no colour: its numbers overflow", p->model->path) : 0;
+}
+
 // One network run: up to p->run frames; the places of missing ones repeat the last frame, whose colours are then not used.
 static int run(struct clzi_pipeline *p, const struct clz_frame *const *in, const struct clz_frame *const *out, int count)
 {
@@ -166,7 +176,8 @@ static int run(struct clzi_pipeline *p, const struct clz_frame *const *in, const
     for (int i = count; i < p->run; i++) memcpy(p->l + i * pixels, p->l + (count - 1) * pixels, pixels * sizeof *p->l);
     if ((ret = clzi_exec_upload(p->exec, p->l)) < 0 ||
         (ret = clzi_exec_forward(p->exec, 0)) < 0 ||
-        (ret = clzi_exec_download(p->exec, p->ab)) < 0)
+        (ret = clzi_exec_download(p->exec, p->ab)) < 0 ||
+        (ret = check_answer(p, count)) < 0)
         return ret;
     for (int i = 0; i < count; i++)
         clzk_frame_merge(p->frames, in[i], out[i], p->y + i * pixels, p->ab + i * 2 * pixels,

@@ -77,10 +77,11 @@ static void *work(void *arg)
     clzk_set_threads(s->params.threads);
     pthread_mutex_lock(&s->mutex);
     for (;;) {
-        uint64_t first = s->done, end = first + 1;
-        int ret = s->error;
+        uint64_t first, end;
+        int ret;
         while (!s->quit && s->done == s->submitted) pthread_cond_wait(&s->work, &s->mutex);
         if (s->quit) break;
+        ret = s->error;
         first = s->done;
         end = first + 1;
         while (end < s->submitted && end - first < (uint64_t)s->batch && same_run(slot_of(s, first), slot_of(s, end))) end++;
@@ -219,6 +220,9 @@ static int check_frames(const struct clz_stream *s, const struct clz_frame *in, 
         (out->format != in->format && !(in->format->flags & CLZ_PIXFMT_GRAY)) || out->format->flags & CLZ_PIXFMT_GRAY)
         return clzi_fail(&s->params.log, -EINVAL, "%dx%d %s cannot become %dx%d %s", in->width, in->height, in->format->name,
                          out->width, out->height, out->format->name);
+    if ((unsigned)in->range > CLZ_RANGE_FULL || (unsigned)in->matrix > CLZ_MATRIX_2020 || (unsigned)in->siting > CLZ_SITING_TOPLEFT)
+        return clzi_fail(&s->params.log, -EINVAL, "the frame's range %d, matrix %d or siting %d is not one of the values", in->range,
+                         in->matrix, in->siting);
     if (!(in->strength >= 0 && in->strength <= 1) || !(in->saturation >= 0 && in->saturation <= 4))
         return clzi_fail(&s->params.log, -EINVAL, "strength is %g and saturation %g, should be 0 to 1 and 0 to 4", in->strength,
                          in->saturation);
@@ -322,6 +326,7 @@ void clz_stream_flush(clz_stream *s, void (*on_frame)(void *priv, const struct c
     end = s->tail;
     s->head = s->done = s->submitted = s->tail;     // nothing runs, so the incomplete batch can be forgotten too
     s->draining = false;
+    s->error = 0;                           // what comes after a seek is tried anew
     pthread_mutex_unlock(&s->mutex);
     for (; on_frame && first < end; first++) on_frame(priv, &slot_of(s, first)->out);
 }

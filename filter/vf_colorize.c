@@ -77,6 +77,7 @@ typedef struct CZContext {
     Job jobs[MAX_JOBS];             // ring of the frames inside, oldest at jobs[first]
     int first, count;
     int described;
+    int failed;                     // the first error of a frame; see activate()
 } CZContext;
 
 static void engine_close(Engine *e)
@@ -185,8 +186,8 @@ static enum clz_siting siting_of(const AVFrame *f)
     }
 }
 
-// Write down what the chroma was made for, where the film does not say (a gray picture from an RGB file says "RGB", which
-// its YUV form cannot keep) or where the user has overruled it.
+// Write down what the chroma was made for, where the film does not say, says what the engine does not make (ycgco, constant
+// luminance; a gray picture from an RGB file says "RGB") or where the user has overruled it.
 static void tag_frame(const CZContext *s, const AVFilterLink *outlink, AVFrame *f, const struct clz_frame *made)
 {
     static const enum AVColorSpace matrices[] = {
@@ -198,7 +199,7 @@ static void tag_frame(const CZContext *s, const AVFilterLink *outlink, AVFrame *
 
     if (f->color_range == AVCOL_RANGE_UNSPECIFIED || s->range)
         f->color_range = made->range == CLZ_RANGE_FULL ? AVCOL_RANGE_JPEG : AVCOL_RANGE_MPEG;
-    if (f->colorspace == AVCOL_SPC_UNSPECIFIED || f->colorspace == AVCOL_SPC_RGB || s->matrix)
+    if (matrix_of(f) == CLZ_MATRIX_UNSPECIFIED || f->colorspace == AVCOL_SPC_BT2020_CL || s->matrix)
         f->colorspace = matrices[made->matrix];
     if ((f->chroma_location == AVCHROMA_LOC_UNSPECIFIED || s->siting) && made->format->log2_chroma_w)
         f->chroma_location = sitings[made->siting];
@@ -348,6 +349,9 @@ static int solid_frame(AVFilterContext *ctx, AVFrame *frame)
 
 // ---- scheduling: the order of the steps matters ----
 
+// An error is returned where a frame or the end comes in. ffmpeg (5.1) ends with status 0 if a filter fails while it is asked for a
+// frame, as if the film were whole; so what fails then (step 2) is kept until something comes in, and stays.
+
 static int activate(AVFilterContext *ctx)
 {
     CZContext *s = ctx->priv;
@@ -362,22 +366,24 @@ static int activate(AVFilterContext *ctx)
         ff_inlink_set_status(inlink, status);
         return 0;
     }
-    if (s->stream) {                                            // 2. what is ready goes out, without waiting
+    if (s->stream && !s->failed) {                              // 2. what is ready goes out, without waiting
         while ((ret = receive(ctx, 0)) >= 0)
             ;
-        if (ret != AVERROR(EAGAIN) && ret != AVERROR(ENODATA)) return ret;
+        if (ret != AVERROR(EAGAIN) && ret != AVERROR(ENODATA)) s->failed = ret;
     }
     while ((ret = ff_inlink_consume_frame(inlink, &in)) > 0) {  // 3. runs commands, sets ctx->is_disabled
-        ret = s->stream ? send(ctx, in) : solid_frame(ctx, in);
+        ret = s->failed;
+        if (ret < 0) av_frame_free(&in);
+        else ret = s->stream ? send(ctx, in) : solid_frame(ctx, in);
         if (ret >= 0 && s->stream && s->batch == 1) ret = receive(ctx, 1);
-        if (ret < 0) return ret;
+        if (ret < 0) return s->failed = ret;
     }
     if (ret < 0) return ret;
     if (ff_inlink_acknowledge_status(inlink, &status, &pts)) {  // 4. the end: the rest goes out before it is passed on
-        ret = 0;
-        if (s->stream && status == AVERROR_EOF) ret = drain(ctx);
+        ret = s->failed;
+        if (ret >= 0 && s->stream && status == AVERROR_EOF) ret = s->failed = drain(ctx);
         else forget(s);
-        ff_outlink_set_status(outlink, status, pts);
+        ff_outlink_set_status(outlink, ret < 0 ? ret : status, pts);
         return ret;
     }
     FF_FILTER_FORWARD_WANTED(outlink, inlink);                  // 5. ask for more

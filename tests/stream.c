@@ -333,11 +333,44 @@ static void refusals(void)
     REQUIRE_INT(clz_stream_send(s, &f, &f), -EINVAL);
     f = p.f, f.strength = NAN;
     REQUIRE_INT(clz_stream_send(s, &f, &f), -EINVAL);
+    f = p.f, f.matrix = 99;
+    REQUIRE_INT(clz_stream_send(s, &f, &f), -EINVAL);
+    f = p.f, f.siting = -1;
+    REQUIRE_INT(clz_stream_send(s, &f, &f), -EINVAL);
     f = p.f, f.memory = CLZ_MEMORY_CUDA;
     REQUIRE_INT(clz_stream_send(s, &f, &f), -ENOTSUP);
     REQUIRE_INT(clz_stream_send(s, &p.f, &p.f), 0);                     // and still works
     clz_stream_close(&s);
     free(p.bytes), free(g.bytes), free(q.bytes);
+}
+
+// Weights that are numbers, of a model that answers none: an error, never a frame; and a flush begins anew.
+static void overflow(void)
+{
+    char said[256] = "";
+    const struct clz_stream_params params = { .batch = 1, .log = { last_message, said, CLZ_LOG_ERROR } };
+    struct picture p = picture_new("yuv420p", 32, 32);
+    struct clz_frame done;
+    float kept[8 * 9], *weights = model->values[0];             // of a convolution to 8 channels: infinities of both signs meet
+    clz_stream *s = NULL;
+
+    CASE("stream/an_answer_that_is_no_number_is_an_error");
+    memcpy(kept, weights, sizeof kept);
+    for (int i = 0; i < 8 * 9; i++) weights[i] = 3e38f;
+    paint(&p, 1);
+    REQUIRE_INT(clz_stream_open(&s, model, &params), 0);
+    memcpy(weights, kept, sizeof kept);
+    if (!s) return;
+    REQUIRE_INT(clz_stream_send(s, &p.f, &p.f), 0);
+    REQUIRE_INT(clz_stream_receive(s, &done, 1), -EIO);
+    REQUIRE(strstr(said, "overflow") && strstr(said, model_path));
+    REQUIRE_INT(clz_stream_send(s, &p.f, &p.f), -EIO);          // stays
+    clz_stream_flush(s, NULL, NULL);
+    p.f.skip = 1;
+    REQUIRE_INT(clz_stream_send(s, &p.f, &p.f), 0);             // until a flush
+    REQUIRE_INT(clz_stream_receive(s, &done, 1), 0);
+    clz_stream_close(&s);
+    free(p.bytes);
 }
 
 static void controls(void)
@@ -413,6 +446,7 @@ int main(void)
     shapes();
     changes();
     refusals();
+    overflow();
     controls();
     threads();
     clz_model_close(&model);
