@@ -148,33 +148,36 @@ demo: all
 
 DEST = $(DESTDIR)$(PREFIX)
 DESTLIB = $(DESTDIR)$(LIBDIR)
+DESTCONF = $(DESTDIR)/etc/ld.so.conf.d
 lavfi = $(wildcard $(BUILD)/filter/out/libavfilter.so.*)
 
 install: all
-	install -d $(DEST)/bin $(DEST)/include $(DESTLIB)/pkgconfig $(DEST)/share/colorize
-	install -m 755 $(train) $(DEST)/bin/colorize-train
-	install -m 644 $(SRC)/engine/colorize.h $(DEST)/include/colorize.h
-	install -m 755 $(BUILD)/libcolorize.so.$(VERSION) $(DESTLIB)/libcolorize.so.$(VERSION)
-	ln -sf libcolorize.so.$(VERSION) $(DESTLIB)/$(SONAME)
-	ln -sf $(SONAME) $(DESTLIB)/libcolorize.so
-	install -m 644 $(lib_static) $(DESTLIB)/libcolorize.a
+	install -d "$(DEST)/bin" "$(DEST)/include" "$(DESTLIB)/pkgconfig" "$(DEST)/share/colorize"
+	install -m 755 $(train) "$(DEST)/bin/colorize-train"
+	install -m 644 $(SRC)/engine/colorize.h "$(DEST)/include/colorize.h"
+	install -m 755 $(BUILD)/libcolorize.so.$(VERSION) "$(DESTLIB)/libcolorize.so.$(VERSION)"
+	ln -sf libcolorize.so.$(VERSION) "$(DESTLIB)/$(SONAME)"
+	ln -sf $(SONAME) "$(DESTLIB)/libcolorize.so"
+	install -m 644 $(lib_static) "$(DESTLIB)/libcolorize.a"
 	sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@LIBDIR@|$(LIBDIR)|' -e 's|@VERSION@|$(VERSION)|' \
-	    -e 's|@LIBS@|$(LIBS_ENGINE) $(LDFLAGS_CONFIG)|' $(SRC)/engine/colorize.pc.in >$(DESTLIB)/pkgconfig/colorize.pc
-	if [ -e $(SRC)/samples/model.bin ]; then install -m 644 $(SRC)/samples/model.bin $(DEST)/share/colorize/model.bin; fi
+	    -e 's|@LIBS@|$(LIBS_ENGINE) $(LDFLAGS_CONFIG)|' $(SRC)/engine/colorize.pc.in >"$(DESTLIB)/pkgconfig/colorize.pc"
+	if [ -e $(SRC)/samples/model.bin ]; then install -m 644 $(SRC)/samples/model.bin "$(DEST)/share/colorize/model.bin"; fi
+	if [ -n "$(lavfi)" ]; then install -d "$(DESTLIB)/colorize-ffmpeg" && install -m 755 $(lavfi) "$(DESTLIB)/colorize-ffmpeg/"; fi
 	if [ -n "$(lavfi)" ]; then \
-	    install -d $(DESTLIB)/colorize-ffmpeg $(DESTDIR)/etc/ld.so.conf.d && \
-	    install -m 755 $(lavfi) $(DESTLIB)/colorize-ffmpeg/ && \
-	    printf '%s\n%s\n' '$(LIBDIR)/colorize-ffmpeg' '$(LIBDIR)' >$(DESTDIR)/etc/ld.so.conf.d/00-colorize.conf; fi
+	    install -d "$(DESTCONF)" 2>/dev/null && [ -w "$(DESTCONF)" ] && \
+	    printf '%s\n%s\n' '$(LIBDIR)/colorize-ffmpeg' '$(LIBDIR)' >"$(DESTCONF)/00-colorize.conf" || \
+	    echo "no right to write to $(DESTCONF): for the filter, run LD_LIBRARY_PATH=$(LIBDIR)/colorize-ffmpeg:$(LIBDIR) ffmpeg ..."; fi
 	if [ -n "$(GST_LIBS)" ]; then \
 	    install -d "$(DESTDIR)$(GST_PLUGINDIR)" && $(call link_plugin,"$(DESTDIR)$(GST_PLUGINDIR)/libgstcolorize.so",$(LIBDIR)); fi
 	if [ -z "$(DESTDIR)" ] && [ "$$(id -u)" = 0 ]; then ldconfig; fi
 
 uninstall:
-	rm -f $(DEST)/bin/colorize-train $(DEST)/include/colorize.h $(DESTLIB)/libcolorize.so $(DESTLIB)/$(SONAME) \
-	    $(DESTLIB)/libcolorize.so.$(VERSION) $(DESTLIB)/libcolorize.a $(DESTLIB)/pkgconfig/colorize.pc $(DEST)/share/colorize/model.bin \
-	    $(DESTLIB)/colorize-ffmpeg/libavfilter.so.* $(DESTDIR)/etc/ld.so.conf.d/00-colorize.conf \
+	rm -f "$(DEST)/bin/colorize-train" "$(DEST)/include/colorize.h" "$(DESTLIB)/libcolorize.so" "$(DESTLIB)/$(SONAME)" \
+	    "$(DESTLIB)/libcolorize.so.$(VERSION)" "$(DESTLIB)/libcolorize.a" "$(DESTLIB)/pkgconfig/colorize.pc" \
+	    "$(DEST)/share/colorize/model.bin" "$(DESTLIB)"/colorize-ffmpeg/libavfilter.so.* "$(DESTCONF)/00-colorize.conf" \
 	    "$(DESTDIR)$(GST_PLUGINDIR)/libgstcolorize.so"
-	rmdir $(DEST)/share/colorize $(DESTLIB)/colorize-ffmpeg $(if $(filter $(LIBDIR)/%,$(GST_PLUGINDIR)),"$(DESTDIR)$(GST_PLUGINDIR)") 2>/dev/null || true
+	rmdir "$(DEST)/share/colorize" "$(DESTLIB)/colorize-ffmpeg" \
+	    $(if $(filter $(LIBDIR)/%,$(GST_PLUGINDIR)),"$(DESTDIR)$(GST_PLUGINDIR)") 2>/dev/null || true
 	if [ -z "$(DESTDIR)" ] && [ "$$(id -u)" = 0 ]; then ldconfig; fi
 
 clean:

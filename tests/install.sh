@@ -34,6 +34,14 @@ build() { # build OUT FOLDER pkg-config's options...: libraries in FOLDER come b
         objdump -p "$dir/$out" >"$dir/$out.needs"
 }
 
+dest="$dir/the dest"                        # a space is allowed here, and what lies beside stays
+: >"$dir/the"
+check space/install install install
+check space/uninstall install uninstall
+check space/leaves_no_file [ -z "$(find "$dest" ! -type d)" ]
+check space/leaves_the_neighbour [ -e "$dir/the" ]
+dest=$dir/dest
+
 check install install install
 for file in bin/colorize-train include/colorize.h; do check "has/$file" [ -s "$dest$prefix/$file" ]; done
 for file in libcolorize.a libcolorize.so libcolorize.so.0 pkgconfig/colorize.pc; do check "has/$file" [ -s "$dest$libdir/$file" ]; done
