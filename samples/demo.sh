@@ -2,7 +2,7 @@
 # demo.sh - what `make demo` runs: colours a film with the installed ffmpeg and the shipped model, into demo/ of the current
 # folder.
 #
-#     make demo               a short black-and-white film of Debian's mate-backgrounds photographs, with scores against the truth
+#     make demo               a short black-and-white film of photographs of Debian's lomiri-wallpapers-16.04, with scores against the truth
 #     make demo FILM=path     a film of yours: all its frames, with its sound
 #     MODEL=path              another model than samples/model.bin
 #     SHOTS=8                 shots of the short film, a second each
@@ -80,12 +80,12 @@ if [ -n "$film" ]; then
     colour=demo/$name-colour.mp4 picture=demo/$name.png
     echo "Colouring $FILM, $(fact width)x$(fact height)"
 else
-    photos=$(dpkg -L mate-backgrounds 2>/dev/null | grep '/nature/.*\.jpg$' || :)
-    [ -n "$photos" ] || fail "the film is made of the photographs of the package mate-backgrounds, which is not installed:" \
+    photos=$(dpkg -L lomiri-wallpapers-16.04 2>/dev/null | grep '_by_.*\.jpg$' || :)
+    [ -n "$photos" ] || fail "the film is made of the photographs of the package lomiri-wallpapers-16.04, which is not installed:" \
                              "./configure --install-deps, or name a film of yours: make demo FILM=path"
-    # Shots of unlike subjects first, then whatever else is there.
-    photos=$(printf '%s\n' $photos | awk '{ i = index("Dune Garden GreenMeadow Storm LadyBird YellowFlower Aqua RainDrops",
-        substr($0, match($0, "[^/]*$"), RLENGTH - 4)); print i ? i : 999, $0 }' | sort -n | cut -d' ' -f2- | head -n "$shots")
+    # Shots of unlike subjects first, then whatever else is there (some of it drawn).
+    photos=$(printf '%s\n' $photos | awk '{ name = substr($0, match($0, "[^/]*$")); sub("_by_.*", "", name)
+        i = index("Bridge sunset picosdeeuropa friends aitzgorri life seeding Wine", name); print i ? i : 999, $0 }' | sort -n | cut -d' ' -f2- | head -n "$shots")
     inputs= graph= labels= i=0
     for photo in $photos; do
         inputs="$inputs -i $photo"

@@ -58,7 +58,7 @@ check one_frame/picture [ "$(size demo/one.png)" = 640,240 ]
 
 # ---- its own film ----
 
-if dpkg -L mate-backgrounds 2>/dev/null | grep -q '/nature/.*jpg$'; then
+if dpkg -L lomiri-wallpapers-16.04 2>/dev/null | grep -q '_by_.*jpg$'; then
     check own/status demo SHOTS=2
     for file in grey true colour; do check own/$file [ "$(stream v width,height,nb_read_frames demo/$file.mp4)" = 640,360,50 ]; done
     check own/picture [ "$(size demo/demo.png)" = 960,360 ]
@@ -68,7 +68,7 @@ if dpkg -L mate-backgrounds 2>/dev/null | grep -q '/nature/.*jpg$'; then
     check own/grey_is_grey [ "$(chroma demo/grey.mp4)" -le 2 ]
     check own/true_is_not [ "$(chroma demo/true.mp4)" -ge 30 ]
 else
-    echo "skip demo/own: no mate-backgrounds"
+    echo "skip demo/own: no lomiri-wallpapers-16.04"
 fi
 
 # ---- what is missing ----
