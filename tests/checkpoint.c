@@ -136,12 +136,6 @@ static void saves(const char *dir)
     remove_tree(dir);
 }
 
-static void writer(const char *dir, int64_t step)
-{
-    for (;; step++)
-        if (save(dir, step, 2)) _exit(1);
-}
-
 static int count_temporaries(const char *dir)
 {
     char command[PATH];
@@ -153,6 +147,41 @@ static int count_temporaries(const char *dir)
     if (fscanf(f, "%d", &n) != 1) n = -1;
     pclose(f);
     return n;
+}
+
+// Names that look like a step, in a folder with good ones and alone.
+static void strays(const char *dir)
+{
+    int64_t steps[8];
+    char path[PATH];
+
+    CASE("checkpoint/stray_names_hide_nothing");
+    REQUIRE_INT(save(dir, 6, 3), 0);
+    snprintf(path, sizeof path, "%s/step-007", dir);
+    REQUIRE(!mkdir(path, 0777));
+    REQUIRE_INT(clzt_checkpoint_list(dir, steps, 8), 1);
+    REQUIRE_INT(load(dir), 6);
+    REQUIRE_STR(said, "");
+    snprintf(path, sizeof path, "%s/step-9", dir);
+    REQUIRE(!symlink("nowhere", path));
+    REQUIRE_INT(load(dir), 6);
+    REQUIRE(strstr(said, "step-9: no checkpoint"));
+    REQUIRE_INT(save(dir, 8, 3), 0);                                            // as every step of a given up future
+    REQUIRE_INT(clzt_checkpoint_list(dir, steps, 8), 2);
+    REQUIRE_INT(count_temporaries(dir), 0);
+    remove_tree(dir);
+
+    CASE("checkpoint/stray_alone_is_not_none");
+    REQUIRE(!mkdir(dir, 0777) && !symlink("nowhere", path));
+    REQUIRE_INT(load(dir), -EBADMSG);
+    REQUIRE(strstr(said, "no checkpoint in it can be read"));
+    remove_tree(dir);
+}
+
+static void writer(const char *dir, int64_t step)
+{
+    for (;; step++)
+        if (save(dir, step, 2)) _exit(1);
 }
 
 static void killed(const char *dir)
@@ -265,6 +294,7 @@ int main(void)
     if (!mkdtemp(folder)) SKIP("no folder for temporary files");
     snprintf(dir, sizeof dir, "%s/ckpt", folder);
     saves(dir);
+    strays(dir);
     killed(dir);
     full(dir);
     replaces(dir);

@@ -122,7 +122,10 @@ static void remove_folder(int parent, const char *name)         // flat, as chec
     struct dirent *entry;
     DIR *dir;
 
-    if (fd < 0) return;
+    if (fd < 0) {
+        unlinkat(parent, name, 0);          // a file or a link in its place
+        return;
+    }
     if (!(dir = fdopendir(fd))) {
         close(fd);
         return;
@@ -162,13 +165,13 @@ end:
 
 static int64_t step_of(const char *name)    // "step-12000"; -1: another name
 {
-    char *end;
-    long long n;
+    char same[40];
+    int64_t n;
 
     if (strncmp(name, "step-", 5) || name[5] < '0' || name[5] > '9') return -1;
-    errno = 0;
-    n = strtoll(name + 5, &end, 10);
-    return *end || errno ? -1 : n;
+    n = strtoll(name + 5, NULL, 10);
+    snprintf(same, sizeof same, "step-%" PRId64, n);
+    return strcmp(name, same) ? -1 : n;     // step-007 would be opened as step-7
 }
 
 static int newest_first(const void *a, const void *b)
@@ -365,8 +368,10 @@ static int read_step(struct clzt_checkpoint **checkpoint, const char *dir, int64
     if (!path) return -ENOMEM;
     snprintf(path, room, "%s/step-%" PRId64, dir, step);
     fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0) ret = clzi_fail(log, -errno, "%s: %s.", path, strerror(errno));
-    else {
+    if (fd < 0) {
+        ret = errno == ENOMEM ? -ENOMEM : -EBADMSG;
+        clzi_log(log, CLZ_LOG_WARNING, "%s: no checkpoint: %s.", path, strerror(errno));
+    } else {
         ret = read_checkpoint(checkpoint, fd, dir, step, load, log);
         close(fd);
     }
@@ -414,6 +419,7 @@ int clzt_checkpoint_load(struct clzt_checkpoint **checkpoint, const char *dir, c
     for (int i = 0; i < count; i++)
         if ((ret = read_step(checkpoint, dir, steps[i], true, log)) != -EBADMSG) break;
     free(steps);
+    if (ret == -EBADMSG) clzi_fail(log, ret, "%s: no checkpoint in it can be read.", dir);
     return ret;
 }
 

@@ -27,7 +27,7 @@ struct clzt_checkpoint {
     int blob_count;
 };
 
-// The newest that verifies; a warning names each that does not. -ENOENT: there is none. Sweeps what dead processes left
+// The newest that verifies; a warning names each that does not. -ENOENT: there is none; -EBADMSG: none verifies. Sweeps what dead processes left
 // half-written.
 int clzt_checkpoint_load(struct clzt_checkpoint **checkpoint, const char *dir, const struct clz_log *log);
 
