@@ -254,6 +254,15 @@ static void writes(void)
     REQUIRE_INT(clzt_recipe_set(b, "film.grain=0.031", NULL), 0);
     REQUIRE(clzt_recipe_hash(a) != clzt_recipe_hash(b));
 
+    CASE("recipe/hash_leaves_out_defaults");                    // as a key is that an earlier version did not have
+    struct clzt_recipe *c = fresh();
+    REQUIRE(clzt_recipe_hash(c) == 1469598103934665603u);       // FNV-1a of nothing
+    REQUIRE_INT(clzt_recipe_set(c, "lr=0.0005", NULL), 0);      // written out, the same
+    REQUIRE(clzt_recipe_hash(c) == 1469598103934665603u);
+    REQUIRE_INT(clzt_recipe_set(c, "net=other", NULL), 0);
+    REQUIRE(clzt_recipe_hash(c) != 1469598103934665603u);
+    clzt_recipe_destroy(&c);
+
     CASE("recipe/absolute");
     REQUIRE_INT(clzt_recipe_set(b, "train=[here, /there]", NULL), 0);
     REQUIRE_INT(clzt_recipe_absolute(b), 0);

@@ -95,6 +95,9 @@ check export/f16_has_the_weights_of_the_run [ "$(sha f16.bin)" = "$(sha straight
 check export/f32_is_larger [ "$(wc -c <f32.bin)" -gt $(($(wc -c <f16.bin) * 3 / 2)) ]
 check export/bf16_is_not [ "$(wc -c <bf16.bin)" -lt $(($(wc -c <f16.bin) * 11 / 10)) ]
 ends export/other_type 2 "none of f16, f32, bf16" "$train" export straight x.bin f64
+cp -r straight earlier && sed 's/^lr: .*/lr: 0.01/' straight/recipe.yaml >earlier/recipe.yaml
+ends export/of_another_recipe 0 . "$train" export earlier x.bin            # only the net must fit
+check export/of_another_recipe_has_the_weights [ "$(sha x.bin)" = "$(sha straight/model.bin)" ]
 ends export/no_run 1 "nothere/recipe.yaml" "$train" export nothere x.bin
 ends export/too_few_arguments 2 "^usage:" "$train" export straight
 ends info/no_model 1 "nothere.bin" "$train" info nothere.bin

@@ -681,18 +681,39 @@ int clzt_recipe_print_keys(FILE *file, bool markdown)
     return ferror(file) ? -EIO : 0;
 }
 
+static bool equal(const struct clzt_recipe *a, const struct clzt_recipe *b, const struct key *key)     // of no list
+{
+    const void *x = (const char *)a + key->offset, *y = (const char *)b + key->offset;
+
+    switch (key->type) {
+    case TYPE_TEXT: return !strcmp(*(char *const *)x, *(char *const *)y);
+    case TYPE_BOOL: return *(const bool *)x == *(const bool *)y;
+    case TYPE_CHOICE:
+    case TYPE_INT: return *(const int *)x == *(const int *)y;
+    case TYPE_COUNT: return *(const int64_t *)x == *(const int64_t *)y;
+    case TYPE_REAL: return *(const double *)x == *(const double *)y;
+    case TYPE_LIST: break;
+    }
+    return false;
+}
+
+// Keys at their default are left out: one that is added later leaves the hashes of earlier runs as they are.
 uint64_t clzt_recipe_hash(const struct clzt_recipe *recipe)
 {
     uint64_t hash = 1469598103934665603u;
+    struct clzt_recipe *fresh = NULL;
     struct keys keys;
     char *text = NULL;
     size_t size = 0;
-    FILE *file = open_memstream(&text, &size);
+    FILE *file = NULL;
 
-    if (!file) return 0;
+    if (clzt_recipe_create(&fresh) || !(file = open_memstream(&text, &size))) {
+        clzt_recipe_destroy(&fresh);
+        return 0;
+    }
     keys_make(&keys);
     for (int i = 0; i < keys.count; i++)
-        if (keys.k[i].flags & NUMBERS) {
+        if (keys.k[i].flags & NUMBERS && !equal(recipe, fresh, &keys.k[i])) {
             fprintf(file, "%s=", keys.k[i].name);
             write_value(file, recipe, &keys.k[i]);
             fputc('\n', file);
@@ -700,6 +721,7 @@ uint64_t clzt_recipe_hash(const struct clzt_recipe *recipe)
     if (fclose(file)) size = 0;
     for (size_t i = 0; i < size; i++) hash = (hash ^ (unsigned char)text[i]) * 1099511628211u;
     free(text);
+    clzt_recipe_destroy(&fresh);
     return hash;
 }
 

@@ -171,7 +171,7 @@ static int load(struct run *r)
         ret = clzi_fail(r->log, -EEXIST, "%s has checkpoints up to step %" PRId64 "; choose another run= or resume=auto",
                         r->recipe->run, c->step);
     if (ret >= 0 && !r->train) r->data = state_hash(c->state, "\ndata ");
-    if (ret >= 0) ret = check_state(r, c);
+    if (ret >= 0 && r->train) ret = check_state(r, c);     // an export trains nothing: the net must fit, which is seen below
     for (int kind = 0; kind < CLZT_KEPT_COUNT && ret >= 0; kind++) {
         const float *from = r->blobs[kind] ? clzt_checkpoint_blob(c, clzt_kept_names[kind], size) : NULL;
         if (r->blobs[kind] && !from)
