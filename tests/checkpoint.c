@@ -226,6 +226,7 @@ static void limited(const char *dir)        // child: exit status tells what sav
 static void on_small_disk(const char *dir)
 {
     char inside[PATH];
+    int64_t steps[4];
 
     if (unshare(CLONE_NEWNS) || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL)) _exit(77);
     if (mount("tmpfs", dir, "tmpfs", 0, "size=1200k")) _exit(77);
@@ -233,7 +234,14 @@ static void on_small_disk(const char *dir)
     if (save(inside, 1, 0)) _exit(1);                                           // 600 kB fit once
     if (save(inside, 2, 0) != -ENOSPC) _exit(2);
     if (load(inside) != 1) _exit(3);
-    if (save(inside, 3, 1) != -ENOSPC || load(inside) != 1) _exit(4);           // nothing old is given for it
+    if (save(inside, 3, 1) != -ENOSPC || load(inside) != 1) _exit(4);           // the only one is not given for it
+    if (umount(dir)) _exit(77);
+    if (mount("tmpfs", dir, "tmpfs", 0, "size=1700k")) _exit(77);               // now two fit
+    if (save(inside, 1, 3) || save(inside, 2, 3)) _exit(5);
+    if (save(inside, 3, 0) != -ENOSPC || clzt_checkpoint_list(inside, steps, 4) != 2) _exit(6);    // keep 0: all
+    if (save(inside, 3, 3) || clzt_checkpoint_list(inside, steps, 4) != 2 || load(inside) != 3) _exit(7);
+    damage(inside, 3, "w", 0);
+    if (save(inside, 4, 3) != -ENOSPC || load(inside) != 2) _exit(8);           // the last good one stays
     _exit(0);
 }
 

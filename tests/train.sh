@@ -240,12 +240,17 @@ cat >full.sh <<'END'
 mount -t tmpfs -o size=104m tmpfs disk || exit 99
 "$1" train r.yaml run=disk/run ema=0 steps=5 save_every=2 val_every=0 sheet_every=0
 echo "status $?, $(ls disk/run/ckpt), $([ -s disk/run/model.bin ] && echo and a model)"
+rm -r disk/run
+"$1" train r.yaml run=disk/run ema=0 steps=9 save_every=1 val_every=0 sheet_every=0
+echo "status $?, $(ls disk/run/ckpt), $([ -s disk/run/model.bin ] && echo and a model)"
 END
 if [ "$(id -u)" = 0 ] && unshare -m true 2>/dev/null && unshare -m mount -t tmpfs tmpfs disk 2>/dev/null; then
     unshare -m sh full.sh "$train" >out 2>err
     check full_disk/is_said grep -q "step-4: not saved: .* MB are free. Earlier checkpoints stay" err
     check full_disk/training_goes_on grep -q "training goes on" err
-    check full_disk/status_and_what_stays [ "$(tr '\n' ' ' <out)" = "status 74, last step-2, and a model " ]
+    check full_disk/status_and_what_stays [ "$(head -n 2 out | tr '\n' ' ')" = "status 74, last step-2, and a model " ]
+    check full_disk/third_time_ends_with_a_model [ "$(tail -n 2 out | tr '\n' ' ')" = "status 74, last step-1, and a model " ]
+    check full_disk/third_time_is_said grep -q "step 4: checkpoint not written.*training ends" err
 else
     echo "skip train/full_disk: mounting a small disk takes rights this user does not have"
 fi

@@ -473,43 +473,76 @@ static void prune(int folder, const char *dir, int64_t step, int keep)
     free(steps);
 }
 
+// Removes what is least worth of the checkpoints: one of a future that was given up, or the oldest when a newer one is known to
+// be good. False: there is none such.
+static bool make_room(int folder, const char *dir, int64_t step, const struct clz_log *log)
+{
+    struct clzt_checkpoint *unused = NULL;
+    int64_t *steps;
+    const int count = all_steps(dir, &steps);
+    int victim = -1;
+
+    for (int i = 0; i < count && victim < 0; i++)
+        if (steps[i] > step) victim = i;
+    for (int i = 0; i < count - 1 && victim < 0; i++)
+        if (!read_step(&unused, dir, steps[i], false, log)) victim = count - 1;
+    if (victim >= 0) {
+        clzi_log(log, CLZ_LOG_WARNING, "%s/step-%" PRId64 ": removed, to make room for step %" PRId64 ".", dir, steps[victim], step);
+        discard(folder, steps[victim]);
+    }
+    free(steps);
+    return victim >= 0;
+}
+
+struct saving { const char *dir; int64_t step; const struct clzt_blob *blobs; int blob_count; const char *state; double needed; };
+
+// Writes the checkpoint and puts it in its place. -ENOSPC: also when it is seen beforehand that it does not fit.
+static int try_save(int folder, const struct saving *s, double *missing)
+{
+    char name[40], temporary[60];
+    struct statvfs space;
+    int inner = -1, ret;
+
+    *missing = 0;
+    if (!fstatvfs(folder, &space) && space.f_blocks && (double)space.f_bavail * space.f_frsize < s->needed) {
+        *missing = s->needed - (double)space.f_bavail * space.f_frsize;
+        return -ENOSPC;
+    }
+    snprintf(name, sizeof name, "step-%" PRId64, s->step);
+    snprintf(temporary, sizeof temporary, ".step-%" PRId64 ".tmp.%ld", s->step, (long)getpid());
+    remove_folder(folder, temporary);
+    if (mkdirat(folder, temporary, 0777) || (inner = openat(folder, temporary, O_RDONLY | O_DIRECTORY | O_CLOEXEC)) < 0) ret = -errno;
+    else ret = write_all(inner, s->step, s->blobs, s->blob_count, s->state);
+    if (!ret) ret = put(folder, temporary, name);
+    if (ret) remove_folder(folder, temporary);
+    if (inner >= 0) close(inner);
+    return ret;
+}
+
 int clzt_checkpoint_save(const char *dir, int64_t step, const struct clzt_blob *blobs, int blob_count, const char *state, int keep,
                          const struct clz_log *log)
 {
+    struct saving saving = { dir, step, blobs, blob_count, state, strlen(state) + 200.0 * blob_count };
     struct clzt_checkpoint *unused = NULL;
-    char name[40], temporary[60], last[60];
-    double needed = (double)strlen(state) + 200.0 * blob_count;
-    struct statvfs space;
-    int folder = -1, inner = -1, ret = 0;
+    char name[40], last[60];
+    double missing = 0;
+    int folder = -1, ret = 0;
 
     if (step < 0 || blob_count > MAX_BLOBS - 16) return clzi_fail(log, -EINVAL, "%s: no checkpoint of step %" PRId64 " and %d blobs.", dir, step, blob_count);
     for (int i = 0; i < blob_count; i++) {
         if (!blob_name_ok(blobs[i].name)) return clzi_fail(log, -EINVAL, "%s: \"%s\" cannot name a blob.", dir, blobs[i].name);
-        needed += blobs[i].size + 4096.0;
+        saving.needed += blobs[i].size + 4096.0;
     }
+    saving.needed *= 1.1;
     snprintf(name, sizeof name, "step-%" PRId64, step);
-    snprintf(temporary, sizeof temporary, ".step-%" PRId64 ".tmp.%ld", step, (long)getpid());
-    if (mkdir(dir, 0777) && errno != EEXIST) {
-        ret = -errno;
-        goto fail;
-    }
-    if ((folder = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC)) < 0) {
+    if ((mkdir(dir, 0777) && errno != EEXIST) || (folder = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC)) < 0) {
         ret = -errno;
         goto fail;
     }
     sweep(folder);
-    if (!fstatvfs(folder, &space) && space.f_blocks && (double)space.f_bavail * space.f_frsize < 1.1 * needed) {
-        ret = clzi_fail(log, -ENOSPC, "%s/%s: not saved: %.0f MB are needed, %.0f MB are free. Earlier checkpoints stay.", dir, name,
-                        1.1e-6 * needed, 1e-6 * space.f_bavail * space.f_frsize);
-        goto end;
-    }
-    remove_folder(folder, temporary);
-    if (mkdirat(folder, temporary, 0777) || (inner = openat(folder, temporary, O_RDONLY | O_DIRECTORY | O_CLOEXEC)) < 0) {
-        ret = -errno;
-        goto fail;
-    }
-    if ((ret = write_all(inner, step, blobs, blob_count, state)) < 0) goto fail;
-    if ((ret = put(folder, temporary, name)) < 0) goto fail;
+    do ret = try_save(folder, &saving, &missing);
+    while ((ret == -ENOSPC || ret == -EDQUOT) && keep > 0 && make_room(folder, dir, step, log));
+    if (ret < 0) goto fail;
     if ((ret = read_step(&unused, dir, step, false, log)) < 0) goto fail;
     snprintf(last, sizeof last, "last.tmp.%ld", (long)getpid());
     strcat(name, "\n");
@@ -522,10 +555,11 @@ int clzt_checkpoint_save(const char *dir, int64_t step, const struct clzt_blob *
     prune(folder, dir, step, keep);
     goto end;
 fail:
-    clzi_fail(log, ret, "%s/%s: not saved: %s. Earlier checkpoints stay.", dir, name, strerror(-ret));
-    if (folder >= 0) remove_folder(folder, temporary);
+    if (missing > 0)
+        clzi_fail(log, ret, "%s/%s: not saved: %.0f MB are needed, %.0f MB are free. Earlier checkpoints stay.", dir, name,
+                  1e-6 * saving.needed, 1e-6 * (saving.needed - missing));
+    else clzi_fail(log, ret, "%s/%s: not saved: %s. Earlier checkpoints stay.", dir, name, strerror(-ret));
 end:
-    if (inner >= 0) close(inner);
     if (folder >= 0) close(folder);
     return ret;
 }

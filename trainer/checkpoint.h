@@ -15,8 +15,9 @@ enum { CLZT_BLOB_NAME = 64 };               // with its NUL; letters, digits, '_
 struct clzt_blob { const char *name; const void *data; size_t size; };
 
 // Saves blobs and state as checkpoint `step`, then removes the oldest so that `keep` stay (0: all); never before the
-// new one has been read back and verified. Returns 0, -ENOSPC (also found out beforehand), -EIO and others: then all
-// earlier checkpoints are as they were.
+// new one has been read back and verified. Where there is no room for it and keep is not 0, the oldest go first, as long
+// as one that verifies stays. Returns 0, -ENOSPC (also found out beforehand), -EIO and others: then the other earlier
+// checkpoints are as they were.
 int clzt_checkpoint_save(const char *dir, int64_t step, const struct clzt_blob *blobs, int blob_count,
                          const char *state, int keep, const struct clz_log *log);
 

@@ -45,6 +45,7 @@ struct run {
     double seconds;                         // trained so far, earlier sittings included
     struct clzt_smooth smooth[CLZT_MAX_LOSSES];
     int bad_steps, failed_saves, csv_failed;
+    int given_up;                           // error of the last save, which ends the training; 0: none
     int lock;                               // descriptor of the run folder, -1: none
 };
 
@@ -130,14 +131,14 @@ static int save(struct run *r)
 }
 
 // In mid-training a checkpoint that could not be written is no reason to stop, unless it happens again and again.
-static int save_and_go_on(struct run *r)
+static void save_and_go_on(struct run *r)
 {
     const int ret = save(r);
 
-    if (ret >= 0 || ++r->failed_saves >= FAILED_SAVES) return ret;
-    clzi_log(r->log, CLZ_LOG_WARNING, "step %" PRId64 ": checkpoint not written (%s); earlier ones are kept, training goes on",
-             r->number, strerror(-ret));
-    return 0;
+    if (ret >= 0) return;
+    if (++r->failed_saves >= FAILED_SAVES) r->given_up = ret;
+    clzi_log(r->log, CLZ_LOG_WARNING, "step %" PRId64 ": checkpoint not written (%s); earlier ones are kept, training %s", r->number,
+             strerror(-ret), r->given_up ? "ends" : "goes on");
 }
 
 static uint64_t state_hash(const char *state, const char *key)
@@ -515,7 +516,7 @@ static int loop(struct run *r)
     int ret = 0;
 
     clzt_progress_begin(r->progress, "train", r->number, c->steps, c->batch);
-    while (r->number < c->steps && !*r->stop && ret >= 0) {
+    while (r->number < c->steps && !*r->stop && !r->given_up && ret >= 0) {
         int at = 0;
         if ((ret = one_step(r, loss, &lr)) < 0) break;
         r->seconds = before + now() - start;
@@ -530,9 +531,9 @@ static int loop(struct run *r)
         }
         if (every(r->number, c->save_every) || *r->save) {
             *r->save = 0;
-            ret = save_and_go_on(r);
+            save_and_go_on(r);
         }
-        if (r->val && ret >= 0 && (every(r->number, c->val_every) || every(r->number, c->sheet_every)) && r->number < c->steps)
+        if (r->val && !r->given_up && (every(r->number, c->val_every) || every(r->number, c->sheet_every)) && r->number < c->steps)
             ret = validate(r, every(r->number, c->sheet_every));
     }
     clzt_progress_end(r->progress);
@@ -543,10 +544,10 @@ int clzt_run(struct clzt_recipe *recipe, const struct clz_log *log, struct clzt_
              volatile int *save_now)
 {
     struct run r = { .recipe = recipe, .log = log, .console = console, .stop = stop, .save = save_now, .lock = -1 };
-    int ret = set_up(&r), last = 0;
+    int ret = set_up(&r);
 
     if (ret >= 0) ret = loop(&r);
-    if (ret >= 0 && r.saved != r.number) last = save(&r);       // a disk too full for it may still take the model
+    if (ret >= 0 && !r.given_up && r.saved != r.number) r.given_up = save(&r);  // a disk too full for it may still take the model
     if (ret >= 0 && !*stop && r.val) ret = validate(&r, true);
     if (ret >= 0) {
         char *path = path_in(&r, "model.bin");
@@ -555,7 +556,7 @@ int clzt_run(struct clzt_recipe *recipe, const struct clz_log *log, struct clzt_
         free(path);
     }
     destroy(&r);
-    if (ret >= 0) ret = last;
+    if (ret >= 0) ret = r.given_up;
     return ret >= 0 && *stop ? -EINTR : ret;    // stopped while pictures were read: -ECANCELED
 }
 
