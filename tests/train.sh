@@ -216,6 +216,10 @@ ends refused/argument 2 'batch: "0" is not a whole number from 1' "$train" train
 ends refused/size_and_stride 2 "no multiple of 32" "$train" train r.yaml run=x size=40 scale=0
 ends refused/net 2 'net: "lihgt" is none of light' "$train" train r.yaml run=x net=lihgt
 ends refused/long_notes 2 "notes: 2500 bytes" "$train" train r.yaml run=x notes="$(printf %2500d 1)"
+latin1=$(printf 'caf\351')
+ends refused/license_not_utf8 2 "license: byte 4, 0xe9, is not UTF-8" "$train" train r.yaml run=x license="$latin1"
+ends refused/folder_not_utf8 2 "train: byte [0-9]*, 0xe9, is not UTF-8" "$train" train r.yaml run=x train="$latin1"
+check refused/not_utf8_leaves_no_run [ ! -e x/recipe.yaml ]
 ends refused/missing_recipe 1 "nothere.yaml: No such file" "$train" train nothere.yaml
 ends refused/missing_data 1 "nothere: No such file" "$train" train r.yaml run=x train=nothere
 mkdir empty

@@ -117,8 +117,8 @@ static int train_with(int (*load)(struct clzt_recipe *, const char *, const stru
     argc--;
     if (ret >= 0) ret = load(r, *argv++, log);
     if (ret >= 0) ret = set_all(r, argc, argv, log);
-    if (ret >= 0) ret = clzt_recipe_check(r, log);
     if (ret >= 0) ret = clzt_recipe_absolute(r);
+    if (ret >= 0) ret = clzt_recipe_check(r, log);              // now: the working folder's name is part of paths
     if (ret >= 0) {
         catch_signals();
         ret = clzt_run(r, log, log->priv, &stop, &save_now);

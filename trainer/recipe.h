@@ -69,7 +69,7 @@ int clzt_recipe_parse(struct clzt_recipe *recipe, const char *text, size_t size,
 // One command line argument: "key=value".
 int clzt_recipe_set(struct clzt_recipe *recipe, const char *assignment, const struct clz_log *log);
 
-// What concerns several keys at once; makes `steps` from `pictures`. Call it after the last set.
+// What concerns several keys at once, and that all text is UTF-8; makes `steps` from `pictures`. Call it after the last set.
 int clzt_recipe_check(struct clzt_recipe *recipe, const struct clz_log *log);
 
 // Makes paths that are relative to the working directory absolute, so that the written recipe serves from anywhere.
