@@ -13,6 +13,8 @@
 
 #include "check.h"
 #include "trainer/checkpoint.h"
+#include "trainer/run.h"
+#include "trainer/sheet.h"
 
 enum { SIZE = 400000, FOLDER = 200, PATH = 500, KILLS = 100 };
 
@@ -293,6 +295,39 @@ static void replaces(const char *dir)
     remove_tree(dir);
 }
 
+static void stopped(const char *dir)
+{
+    static uint8_t rgb[32 * 32 * 3];
+    const int stop = 1;
+    volatile int save_now = 0;
+    struct clzt_recipe *r = NULL;
+    char path[PATH], text[PATH + 10];
+    struct stat st;
+
+    CASE("run/stopped_before_the_first_step_writes_nothing");
+    mkdir(dir, 0777);
+    snprintf(path, sizeof path, "%s/a.png", dir);
+    REQUIRE_INT(clzt_png_write(path, rgb, 32, 32, 96, NULL), 0);
+    REQUIRE_INT(clzt_recipe_create(&r), 0);
+    snprintf(text, sizeof text, "train=%s", path);
+    REQUIRE_INT(clzt_recipe_set(r, text, NULL), 0);
+    snprintf(text, sizeof text, "run=%s", dir);
+    REQUIRE_INT(clzt_recipe_set(r, text, NULL), 0);
+    REQUIRE(!clzt_recipe_set(r, "cache=none", NULL) && !clzt_recipe_set(r, "threads=1", NULL) && !clzt_recipe_set(r, "size=32", NULL) &&
+            !clzt_recipe_set(r, "batch=1", NULL));
+    REQUIRE_INT(clzt_recipe_check(r, NULL), 0);
+    snprintf(path, sizeof path, "%s/model.bin", dir);
+    REQUIRE_INT(clzt_file_replace(path, "as it was", 9, NULL), 0);
+    said[0] = 0;
+    REQUIRE_INT(clzt_run(r, &listener, NULL, &stop, &save_now), -ECANCELED);
+    REQUIRE(strstr(said, "parameters"));                                        // all was set up
+    REQUIRE(!stat(path, &st) && st.st_size == 9);
+    snprintf(path, sizeof path, "%s/ckpt", dir);
+    REQUIRE_INT(load(path), -ENOENT);
+    clzt_recipe_destroy(&r);
+    remove_tree(dir);
+}
+
 int main(void)
 {
     const char *where = getenv("TMPDIR");
@@ -306,6 +341,7 @@ int main(void)
     killed(dir);
     full(dir);
     replaces(dir);
+    stopped(dir);
     rmdir(folder);
     return check_end();
 }

@@ -70,7 +70,7 @@ static int finish(int ret)
 {
     if (ret == -ENOMEM) fprintf(stderr, "error: out of memory\n");
     else if (ret == -EINTR) fprintf(stderr, "stopped; a checkpoint was written, `colorize-train resume` goes on\n");
-    else if (ret == -ECANCELED) fprintf(stderr, "stopped before the first step\n");
+    else if (ret == -ECANCELED) fprintf(stderr, "stopped before a step was made; no checkpoint and no model were written\n");
     return exit_status(ret);
 }
 

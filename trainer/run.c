@@ -547,6 +547,7 @@ int clzt_run(struct clzt_recipe *recipe, const struct clz_log *log, struct clzt_
     int ret = set_up(&r);
 
     if (ret >= 0) ret = loop(&r);
+    if (ret >= 0 && !r.number) ret = -ECANCELED;                // nothing is learnt: a model that is there stays
     if (ret >= 0 && !r.given_up && r.saved != r.number) r.given_up = save(&r);  // a disk too full for it may still take the model
     if (ret >= 0 && !*stop && r.val) ret = validate(&r, true);
     if (ret >= 0) {
@@ -557,7 +558,7 @@ int clzt_run(struct clzt_recipe *recipe, const struct clz_log *log, struct clzt_
     }
     destroy(&r);
     if (ret >= 0) ret = r.given_up;
-    return ret >= 0 && *stop ? -EINTR : ret;    // stopped while pictures were read: -ECANCELED
+    return ret >= 0 && *stop ? -EINTR : ret;    // stopped before: -ECANCELED
 }
 
 int clzt_run_export(const struct clzt_recipe *recipe, const char *path, enum clzi_dtype dtype, const struct clz_log *log)
