@@ -317,6 +317,35 @@ static void pictures(void)
     clzt_dataset_close(&d);
 }
 
+static void links(void)
+{
+    struct clzt_dataset *d;
+    char path[PATH];
+
+    CASE("data/links_that_lead_back");
+    in_folder(path, "loop");
+    mkdir(path, 0777);
+    in_folder(path, "loop/sub");
+    mkdir(path, 0777);
+    make_png("loop/sub/a.png", 40, 30, 30, 0, 0);
+    in_folder(path, "loop/x");
+    REQUIRE(!symlink(".", path));
+    d = open_one("loop", (struct clzt_dataset_params){ .min_side = 16 });
+    REQUIRE_INT(clzt_dataset_count(d), 1);
+    REQUIRE(messages == 1 && strstr(said, "loop/x: leads back"));
+    clzt_dataset_close(&d);
+    in_folder(path, "loop/sub/y");
+    REQUIRE(!symlink("..", path));          // two such: twice as many at each level, 2^32 in all
+    d = open_one("loop", (struct clzt_dataset_params){ .min_side = 16 });
+    REQUIRE_INT(clzt_dataset_count(d), 1);
+    clzt_dataset_close(&d);
+    in_folder(path, "loop/again");
+    REQUIRE(!symlink("sub", path));         // beside, not back: the user may want it twice
+    d = open_one("loop", (struct clzt_dataset_params){ .min_side = 16 });
+    REQUIRE_INT(clzt_dataset_count(d), 2);
+    clzt_dataset_close(&d);
+}
+
 static void videos(void)
 {
     static const int order[] = { 99, 0, 50, 51, 49, 3, 2, 98, 25, 24, 23, 75, 99 };
@@ -803,6 +832,7 @@ int main(int argc, char **argv)
     numbers();
     lab_rows();
     pictures();
+    links();
     videos();
     in_folder(path, "film2");
     mkdir(path, 0777);

@@ -18,7 +18,7 @@
 #include "source.h"
 
 enum {
-    MAX_DEPTH = 32,                         // of folders in folders; also ends loops of links
+    MAX_DEPTH = 32,                         // of folders in folders
     MAX_OPEN = 8,                           // decoders a reader keeps open
     CHUNK = 256,                            // pictures a filling thread takes at once; a video is decoded on from there
     BLOCK = 64 << 20,                       // the cache grows by this
@@ -95,9 +95,20 @@ static int add_file(struct clzt_dataset *d, const char *path, const char *name, 
 static int visible(const struct dirent *entry) { return entry->d_name[0] != '.'; }
 static int by_bytes(const struct dirent **a, const struct dirent **b) { return strcmp((*a)->d_name, (*b)->d_name); }
 
-// root: length of the part of the path that the user gave, which the hash leaves out.
-static int add_folder(struct clzt_dataset *d, const char *path, size_t root, int depth)
+struct folder { const struct folder *up; dev_t dev; ino_t ino; int depth; };
+
+static bool within(const struct folder *f, const struct stat *st)
 {
+    for (; f; f = f->up)
+        if (f->dev == st->st_dev && f->ino == st->st_ino) return true;
+    return false;
+}
+
+// root: length of the part of the path that the user gave, which the hash leaves out. Links that lead back to a folder they
+// lie in would show its pictures again and again.
+static int add_folder(struct clzt_dataset *d, const char *path, size_t root, const struct stat *self, const struct folder *up)
+{
+    const struct folder here = { up, self->st_dev, self->st_ino, up ? up->depth + 1 : 0 };
     struct dirent **entries = NULL;
     const int n = scandir(path, &entries, visible, by_bytes);
     int ret = 0;
@@ -111,7 +122,9 @@ static int add_folder(struct clzt_dataset *d, const char *path, size_t root, int
             snprintf(name, size, "%s/%s", path, entries[i]->d_name);
             if (d->stop && *d->stop) ret = -ECANCELED;
             else if (stat(name, &st)) clzi_log(&d->log, CLZ_LOG_WARNING, "%s: %s; left out.", name, strerror(errno));
-            else if (S_ISDIR(st.st_mode) && depth < MAX_DEPTH) ret = add_folder(d, name, root, depth + 1);
+            else if (S_ISDIR(st.st_mode) && within(&here, &st))
+                clzi_log(&d->log, CLZ_LOG_WARNING, "%s: leads back to a folder it lies in; left out.", name);
+            else if (S_ISDIR(st.st_mode) && here.depth < MAX_DEPTH) ret = add_folder(d, name, root, &st, &here);
             else if (S_ISREG(st.st_mode) && clzt_source_probe(name)) {
                 ret = add_file(d, name, name + root, &st);
                 if (ret == -EINVAL) ret = 0;                    // said already; a folder may hold a broken file
@@ -130,7 +143,7 @@ static int add_path(struct clzt_dataset *d, const char *path)
     struct stat st;
 
     if (stat(path, &st)) return clzi_fail(&d->log, -errno, "%s: %s.", path, strerror(errno));
-    if (S_ISDIR(st.st_mode)) return add_folder(d, path, strlen(path), 0);
+    if (S_ISDIR(st.st_mode)) return add_folder(d, path, strlen(path), &st, NULL);
     return add_file(d, path, slash ? slash + 1 : path, &st);
 }
 
