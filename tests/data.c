@@ -299,6 +299,20 @@ static void pictures(void)
         clzt_dataset_close(&d);
     }
 
+    CASE("data/a_strip_is_not_enlarged_without_end");
+    in_folder(path, "strips");
+    mkdir(path, 0777);
+    make_png("strips/a.png", 40, 30, 30, 0, 0);
+    make_png("strips/b.png", 16000, 1, 60, 0, 0);               // 8192000x512: 12.6 GB
+    make_png("strips/c.png", 1, 16000, 60, 0, 0);
+    d = open_one("strips", (struct clzt_dataset_params){ .min_side = 512, .cache = CLZT_CACHE_RAM, .threads = 1 });
+    REQUIRE_INT(clzt_dataset_bad(d), 2);
+    REQUIRE(strstr(said, "b.png: is too long a strip") && strstr(said, "c.png: is too long a strip"));
+    REQUIRE_INT(clzt_reader_create(&r, d), 0);
+    REQUIRE_INT(red_of(r, 1), 30);
+    clzt_reader_destroy(&r);
+    clzt_dataset_close(&d);
+
     CASE("data/refusals");
     const char *list[1] = { path };
     in_folder(path, "nothing");

@@ -159,7 +159,7 @@ static int source_of(const struct clzt_dataset *d, int64_t index)
     return low;
 }
 
-static void mark_bad(struct clzt_dataset *d, int64_t index)
+static void mark_bad(struct clzt_dataset *d, int64_t index, const char *why)
 {
     const int s = source_of(d, index);
 
@@ -167,12 +167,12 @@ static void mark_bad(struct clzt_dataset *d, int64_t index)
     pthread_mutex_lock(&d->lock);
     if (++d->bad_count <= MAX_REPORTS) {
         if (d->sources[s].count == 1)
-            clzi_log(&d->log, CLZ_LOG_WARNING, "%s: cannot be decoded; the next picture stands in for it.", d->sources[s].path);
+            clzi_log(&d->log, CLZ_LOG_WARNING, "%s: %s; the next picture stands in for it.", d->sources[s].path, why);
         else
-            clzi_log(&d->log, CLZ_LOG_WARNING, "%s: frame %lld cannot be decoded; the next picture stands in for it.",
-                     d->sources[s].path, (long long)(index - d->first[s]));
+            clzi_log(&d->log, CLZ_LOG_WARNING, "%s: frame %lld %s; the next picture stands in for it.", d->sources[s].path,
+                     (long long)(index - d->first[s]), why);
     } else if (d->bad_count == MAX_REPORTS + 1) {
-        clzi_log(&d->log, CLZ_LOG_WARNING, "More than %d pictures cannot be decoded; no more are named.", MAX_REPORTS);
+        clzi_log(&d->log, CLZ_LOG_WARNING, "More than %d pictures cannot be read; no more are named.", MAX_REPORTS);
     }
     pthread_mutex_unlock(&d->lock);
 }
@@ -247,6 +247,7 @@ static void describe(struct clzt_picture *picture, const uint8_t *rgb, int width
     *picture = (struct clzt_picture){ width, height, rgb, rgb + plane, rgb + 2 * plane };
 }
 
+// -EIO: it does not decode; -ERANGE: a strip that would be too large once its short side is long enough.
 static int decode(struct clzt_reader *r, int64_t index, struct clzt_picture *picture)
 {
     struct clzt_dataset *d = r->dataset;
@@ -259,6 +260,10 @@ static int decode(struct clzt_reader *r, int64_t index, struct clzt_picture *pic
     if ((ret = decoder(r, source, &priv)) < 0) return ret;
     if ((ret = s->kind->read(priv, s, index - d->first[source], r->frame)) < 0) return ret;
     clzt_scaled_size(r->frame->width, r->frame->height, d->scale, d->min_side, &w, &h);
+    if ((int64_t)w * h > CLZT_MAX_PIXELS) {
+        av_frame_unref(r->frame);
+        return -ERANGE;
+    }
     size = (size_t)3 * w * h;
     if (size > r->room) {
         free(r->rgb);
@@ -282,8 +287,9 @@ static int read_one(struct clzt_reader *r, int64_t index, struct clzt_picture *p
         describe(picture, d->kept[index].rgb, d->kept[index].width, d->kept[index].height);
         return 0;
     }
-    if ((ret = decode(r, index, picture)) == -EIO) mark_bad(d, index);
-    return ret;
+    if ((ret = decode(r, index, picture)) == -EIO) mark_bad(d, index, "cannot be decoded");
+    if (ret == -ERANGE) mark_bad(d, index, "is too long a strip to be scaled");
+    return ret == -ERANGE ? -EIO : ret;
 }
 
 int clzt_reader_read(struct clzt_reader *reader, int64_t index, struct clzt_picture *picture)
