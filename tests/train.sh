@@ -237,6 +237,9 @@ echo text >mixed/text.png
 ends broken/training_goes_on 0 "step 6" "$train" train r.yaml run=mixed.run train='[mixed, film.mkv]' cache=none steps=6 val='[]' save_every=0
 for name in torn text; do check broken/$name.png_is_reported_once [ "$(grep -c "$name.png" err)" = 1 ]; done
 
+mkdir torn && cp mixed/torn.png mixed/text.png torn
+ends broken/all 65 "error: no picture can be read, of 2" "$train" train r.yaml run=torn.run train=torn val='[]'
+
 # ---- a full disk: a checkpoint (w, m, v: 84 MB) fits once, beside it the model ----
 
 mkdir disk

@@ -52,6 +52,7 @@ struct clzt_dataset {
     pthread_cond_t moved;
     struct block *blocks;
     int64_t kept_size, kept_count, bad_count;
+    bool none_said;                         // that no picture can be read
 
     // filling
     int64_t next, done;
@@ -292,13 +293,23 @@ static int read_one(struct clzt_reader *r, int64_t index, struct clzt_picture *p
     return ret == -ERANGE ? -EIO : ret;
 }
 
+static int none(struct clzt_dataset *d)
+{
+    pthread_mutex_lock(&d->lock);
+    if (!d->none_said)
+        clzi_fail(&d->log, -EBADMSG, "no picture can be read, of %lld; the first is in %s.", (long long)d->count, d->sources[0].path);
+    d->none_said = true;
+    pthread_mutex_unlock(&d->lock);
+    return -EBADMSG;
+}
+
 int clzt_reader_read(struct clzt_reader *reader, int64_t index, struct clzt_picture *picture)
 {
     const int64_t count = reader->dataset->count;
     int ret = -EIO;
 
     for (int64_t i = 0; i < count && ret == -EIO; i++) ret = read_one(reader, (index + i) % count, picture);
-    return ret;
+    return ret == -EIO ? none(reader->dataset) : ret;
 }
 
 // ---- the cache ----
