@@ -227,6 +227,12 @@ ends refused/no_pictures 2 "empty: no picture" "$train" train r.yaml run=x train
 ends refused/val_without_pictures 2 "val: no folder" "$train" val f16.bin
 touch file
 ends refused/file_in_place_of_the_run 1 "file is in the way" "$train" train r.yaml run=file
+mkdir blocked && touch blocked/ckpt
+ends refused/file_in_place_of_the_checkpoints 1 "blocked/ckpt is in the way" "$train" train r.yaml run=blocked
+cp r.yaml blocked/recipe.yaml
+ends refused/export_of_that 1 "blocked/ckpt: Not a directory" "$train" export blocked x.bin
+rm blocked/ckpt && ln -s nowhere blocked/ckpt
+ends refused/link_in_place_of_the_checkpoints 1 "blocked/ckpt is in the way" "$train" train r.yaml run=blocked
 ends refused/device 2 . "$train" train r.yaml run=x device=toaster
 
 # ---- broken pictures ----

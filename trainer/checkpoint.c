@@ -412,10 +412,10 @@ int clzt_checkpoint_load(struct clzt_checkpoint **checkpoint, const char *dir, c
     int count, ret = -ENOENT;
 
     *checkpoint = NULL;
-    if (folder < 0) return -errno;
+    if (folder < 0) return errno == ENOENT ? -ENOENT : clzi_fail(log, -errno, "%s: %s.", dir, strerror(errno));
     sweep(folder);
     close(folder);
-    if ((count = all_steps(dir, &steps)) < 0) return count;
+    if ((count = all_steps(dir, &steps)) < 0) return count == -ENOMEM ? count : clzi_fail(log, count, "%s: %s.", dir, strerror(-count));
     for (int i = 0; i < count; i++)
         if ((ret = read_step(checkpoint, dir, steps[i], true, log)) != -EBADMSG) break;
     free(steps);

@@ -339,7 +339,7 @@ static int make_folder(const char *path, const struct clz_log *log)
         struct stat st;
         if (slash) *slash = 0;
         if (mkdir(copy, 0777) < 0 && errno != EEXIST) ret = clzi_fail(log, -errno, "cannot make folder %s: %s", copy, strerror(errno));
-        else if (!stat(copy, &st) && !S_ISDIR(st.st_mode)) ret = clzi_fail(log, -ENOTDIR, "%s is in the way: not a folder", copy);
+        else if (stat(copy, &st) || !S_ISDIR(st.st_mode)) ret = clzi_fail(log, -ENOTDIR, "%s is in the way: not a folder", copy);
         if (!slash) break;
         *slash = '/';
     }
@@ -448,12 +448,16 @@ static int create_step(struct run *r)
 static int set_up(struct run *r)
 {
     const struct clzt_recipe *c = r->recipe;
+    static const char *const folders[] = { "samples", "ckpt" };
     double counts[CLZT_AB_CELLS * CLZT_AB_CELLS];
-    char *samples = path_in(r, "samples"), trained[sizeof ((struct clzi_model_facts *)0)->train];
-    int ret;
+    char trained[sizeof ((struct clzi_model_facts *)0)->train];
+    int ret = 0;
 
-    ret = samples ? make_folder(samples, r->log) : -ENOMEM;
-    free(samples);
+    for (int i = 0; i < 2 && ret >= 0; i++) {
+        char *path = path_in(r, "%s", folders[i]);
+        ret = path ? make_folder(path, r->log) : -ENOMEM;
+        free(path);
+    }
     if (ret < 0 || (ret = lock(r)) < 0) return ret;
     ret = clzt_progress_create(&r->progress, &(struct clzt_progress_params){ .file = stderr, .unit = "step" });
     if (ret < 0) return ret;
