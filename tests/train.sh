@@ -188,8 +188,12 @@ for row in 30 50; do
     wait $pid 2>/dev/null
     pid=
 done
+# of a process whose number another one has by now
+mkdir -p stopped/ckpt/.step-7.tmp.$$ && touch stopped/ckpt/.step-7.tmp.$$/w
+for file in ckpt/last model.bin recipe.yaml metrics.csv samples/step-00000040.png; do touch stopped/$file.tmp.$$; done
+touch stopped/model.bin.tmp.mine
 ends stop/resumed_to_the_end 0 "step 80" "$train" resume stopped workers=1
-check stop/killed_runs_leave_nothing_half_done [ -z "$(find stopped/ -name '*.tmp.*')" ]
+check stop/killed_runs_leave_nothing_half_done [ "$(find stopped/ -name '*.tmp.*')" = stopped/model.bin.tmp.mine ]
 check stop/keep [ "$(ls -d stopped/ckpt/step-* | wc -l)" = 2 ]
 check stop/same_weights_in_the_model [ "$(sha stopped/model.bin)" = "$(sha straight/model.bin)" ]
 for blob in w m v ema; do same stop/same_$blob stopped/ckpt/step-80/$blob straight/ckpt/step-80/$blob; done

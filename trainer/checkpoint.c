@@ -161,6 +161,24 @@ end:
     return ret;
 }
 
+void clzt_file_sweep(const char *path)
+{
+    const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
+    const size_t n = strlen(name);
+    char *folder = slash ? strndup(path, slash - path + 1) : strdup(".");
+    DIR *dir = folder ? opendir(folder) : NULL;
+    struct dirent *entry;
+
+    while (dir && (entry = readdir(dir))) {
+        const char *rest = n ? entry->d_name + n : strstr(entry->d_name, ".tmp.");
+        if (strncmp(entry->d_name, name, n) || !rest || strncmp(rest, ".tmp.", 5) || !rest[5] || rest[5 + strspn(rest + 5, "0123456789")])
+            continue;
+        unlinkat(dirfd(dir), entry->d_name, 0);
+    }
+    if (dir) closedir(dir);
+    free(folder);
+}
+
 // ---- names ----
 
 static int64_t step_of(const char *name)    // "step-12000"; -1: another name
@@ -231,8 +249,8 @@ static bool blob_name_ok(const char *name)
     return strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-.") == n;
 }
 
-// Removes .step-N.tmp.PID of processes that are no more.
-static void sweep(int folder)
+// Removes .step-N.tmp.PID and last.tmp.PID, if not all then those of processes that are no more.
+static void sweep(int folder, bool all)
 {
     const int copy = openat(folder, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     DIR *dir = copy >= 0 ? fdopendir(copy) : NULL;
@@ -248,7 +266,7 @@ static void sweep(int folder)
         long pid;
         if ((!folder_name && !file_name) || !dot || (folder_name && !strstr(entry->d_name, ".tmp."))) continue;
         pid = strtol(dot + 1, NULL, 10);
-        if (pid <= 0 || pid == getpid() || !kill((pid_t)pid, 0) || errno != ESRCH) continue;
+        if (!all && (pid <= 0 || pid == getpid() || !kill((pid_t)pid, 0) || errno != ESRCH)) continue;
         if (folder_name) remove_folder(folder, entry->d_name);
         else unlinkat(folder, entry->d_name, 0);
     }
@@ -381,6 +399,15 @@ static int read_step(struct clzt_checkpoint **checkpoint, const char *dir, int64
 
 // ---- public ----
 
+void clzt_checkpoint_sweep(const char *dir)
+{
+    const int folder = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+    if (folder < 0) return;
+    sweep(folder, true);
+    close(folder);
+}
+
 void clzt_checkpoint_destroy(struct clzt_checkpoint **checkpoint)
 {
     struct clzt_checkpoint *c = *checkpoint;
@@ -413,7 +440,7 @@ int clzt_checkpoint_load(struct clzt_checkpoint **checkpoint, const char *dir, c
 
     *checkpoint = NULL;
     if (folder < 0) return errno == ENOENT ? -ENOENT : clzi_fail(log, -errno, "%s: %s.", dir, strerror(errno));
-    sweep(folder);
+    sweep(folder, false);
     close(folder);
     if ((count = all_steps(dir, &steps)) < 0) return count == -ENOMEM ? count : clzi_fail(log, count, "%s: %s.", dir, strerror(-count));
     for (int i = 0; i < count; i++)
@@ -539,7 +566,7 @@ int clzt_checkpoint_save(const char *dir, int64_t step, const struct clzt_blob *
         ret = -errno;
         goto fail;
     }
-    sweep(folder);
+    sweep(folder, false);
     do ret = try_save(folder, &saving, &missing);
     while ((ret == -ENOSPC || ret == -EDQUOT) && keep > 0 && make_room(folder, dir, step, log));
     if (ret < 0) goto fail;

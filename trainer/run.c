@@ -347,12 +347,27 @@ static int make_folder(const char *path, const struct clz_log *log)
     return ret;
 }
 
+static void sweep(const struct run *r)
+{
+    static const char *const files[] = { "model.bin", "recipe.yaml", "metrics.csv", "samples/" };
+    char *path = path_in(r, "ckpt");
+
+    if (path) clzt_checkpoint_sweep(path);
+    free(path);
+    for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
+        path = path_in(r, "%s", files[i]);
+        if (path) clzt_file_sweep(path);
+        free(path);
+    }
+}
+
 // Two trainings in one folder would take each other's checkpoints away. The lock goes with the process, however it ends.
 static int lock(struct run *r)
 {
     r->lock = open(r->recipe->run, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (r->lock < 0) return clzi_fail(r->log, -errno, "%s: %s", r->recipe->run, strerror(errno));
-    if (flock(r->lock, LOCK_EX | LOCK_NB) < 0 && errno == EWOULDBLOCK)
+    if (!flock(r->lock, LOCK_EX | LOCK_NB)) sweep(r);
+    else if (errno == EWOULDBLOCK)
         return clzi_fail(r->log, -EBUSY, "%s: another training is at work there; choose another run=", r->recipe->run);
     return 0;                               // a file system without locks: as it is
 }
