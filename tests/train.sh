@@ -84,6 +84,10 @@ ends val/status 0 "24 pictures" "$train" val straight/model.bin val=photos size=
 # measured: 0.022 in bf16, 0.027 in f32, beside grey's 0.241 and the mean colour's 0.185
 check val/three_times_better_than_grey awk '$1 == "l1" { ok = 3 * $2 < $3 && 2 * $2 < $4 } END { exit !ok }' out
 check val/sheet [ "$(size_of val.png)" = png,104,68 ]
+ends val/saturation_is_a_number 2 'saturation: "abc" is not a number' "$train" val straight/model.bin val=photos saturation=abc
+"$train" val straight/model.bin val=photos size=32 scale=32 threads=1 >whole 2>err
+"$train" val straight/model.bin val=photos size=32 scale=32 threads=1 saturation=0.5 >half 2>>err
+check val/saturation awk '$1 != "cf_ratio" { next } NR == FNR { whole = $2; next } { ok = $2 > 0.3 * whole && $2 < 0.7 * whole } END { exit !ok }' whole half
 ends val/of_a_film 0 "12 pictures" "$train" val straight/model.bin val=film.mkv size=64 threads=1
 for type in f16 f32 bf16; do
     ends export/$type 0 . "$train" export straight $type.bin $type
@@ -94,6 +98,8 @@ check info/license grep -q CC0-1.0 out
 check export/f16_has_the_weights_of_the_run [ "$(sha f16.bin)" = "$(sha straight/model.bin)" ]
 check export/f32_is_larger [ "$(wc -c <f32.bin)" -gt $(($(wc -c <f16.bin) * 3 / 2)) ]
 check export/bf16_is_not [ "$(wc -c <bf16.bin)" -lt $(($(wc -c <f16.bin) * 11 / 10)) ]
+ends export/escapes 0 . "$train" export straight escapes.bin license="$(printf 'a\033[31mb\302\2331mc\303\251')"
+ends info/escapes 0 "^license *a?\[31mb?1mc$(printf '\303\251')\$" "$train" info escapes.bin
 ends export/other_type 2 "none of f16, f32, bf16" "$train" export straight x.bin f64
 cp -r straight earlier && sed 's/^lr: .*/lr: 0.01/' straight/recipe.yaml >earlier/recipe.yaml
 ends export/of_another_recipe 0 . "$train" export earlier x.bin            # only the net must fit
