@@ -13,6 +13,8 @@
 
 #include "check.h"
 #include "trainer/checkpoint.h"
+#include "trainer/run.h"
+#include "trainer/sheet.h"
 
 enum { SIZE = 400000, FOLDER = 200, PATH = 500, KILLS = 100 };
 
@@ -136,12 +138,6 @@ static void saves(const char *dir)
     remove_tree(dir);
 }
 
-static void writer(const char *dir, int64_t step)
-{
-    for (;; step++)
-        if (save(dir, step, 2)) _exit(1);
-}
-
 static int count_temporaries(const char *dir)
 {
     char command[PATH];
@@ -153,6 +149,41 @@ static int count_temporaries(const char *dir)
     if (fscanf(f, "%d", &n) != 1) n = -1;
     pclose(f);
     return n;
+}
+
+// Names that look like a step, in a folder with good ones and alone.
+static void strays(const char *dir)
+{
+    int64_t steps[8];
+    char path[PATH];
+
+    CASE("checkpoint/stray_names_hide_nothing");
+    REQUIRE_INT(save(dir, 6, 3), 0);
+    snprintf(path, sizeof path, "%s/step-007", dir);
+    REQUIRE(!mkdir(path, 0777));
+    REQUIRE_INT(clzt_checkpoint_list(dir, steps, 8), 1);
+    REQUIRE_INT(load(dir), 6);
+    REQUIRE_STR(said, "");
+    snprintf(path, sizeof path, "%s/step-9", dir);
+    REQUIRE(!symlink("nowhere", path));
+    REQUIRE_INT(load(dir), 6);
+    REQUIRE(strstr(said, "step-9: no checkpoint"));
+    REQUIRE_INT(save(dir, 8, 3), 0);                                            // as every step of a given up future
+    REQUIRE_INT(clzt_checkpoint_list(dir, steps, 8), 2);
+    REQUIRE_INT(count_temporaries(dir), 0);
+    remove_tree(dir);
+
+    CASE("checkpoint/stray_alone_is_not_none");
+    REQUIRE(!mkdir(dir, 0777) && !symlink("nowhere", path));
+    REQUIRE_INT(load(dir), -EBADMSG);
+    REQUIRE(strstr(said, "no checkpoint in it can be read"));
+    remove_tree(dir);
+}
+
+static void writer(const char *dir, int64_t step)
+{
+    for (;; step++)
+        if (save(dir, step, 2)) _exit(1);
 }
 
 static void killed(const char *dir)
@@ -197,6 +228,7 @@ static void limited(const char *dir)        // child: exit status tells what sav
 static void on_small_disk(const char *dir)
 {
     char inside[PATH];
+    int64_t steps[4];
 
     if (unshare(CLONE_NEWNS) || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL)) _exit(77);
     if (mount("tmpfs", dir, "tmpfs", 0, "size=1200k")) _exit(77);
@@ -204,7 +236,14 @@ static void on_small_disk(const char *dir)
     if (save(inside, 1, 0)) _exit(1);                                           // 600 kB fit once
     if (save(inside, 2, 0) != -ENOSPC) _exit(2);
     if (load(inside) != 1) _exit(3);
-    if (save(inside, 3, 1) != -ENOSPC || load(inside) != 1) _exit(4);           // nothing old is given for it
+    if (save(inside, 3, 1) != -ENOSPC || load(inside) != 1) _exit(4);           // the only one is not given for it
+    if (umount(dir)) _exit(77);
+    if (mount("tmpfs", dir, "tmpfs", 0, "size=1700k")) _exit(77);               // now two fit
+    if (save(inside, 1, 3) || save(inside, 2, 3)) _exit(5);
+    if (save(inside, 3, 0) != -ENOSPC || clzt_checkpoint_list(inside, steps, 4) != 2) _exit(6);    // keep 0: all
+    if (save(inside, 3, 3) || clzt_checkpoint_list(inside, steps, 4) != 2 || load(inside) != 3) _exit(7);
+    damage(inside, 3, "w", 0);
+    if (save(inside, 4, 3) != -ENOSPC || load(inside) != 2) _exit(8);           // the last good one stays
     _exit(0);
 }
 
@@ -256,6 +295,39 @@ static void replaces(const char *dir)
     remove_tree(dir);
 }
 
+static void stopped(const char *dir)
+{
+    static uint8_t rgb[32 * 32 * 3];
+    const int stop = 1;
+    volatile int save_now = 0;
+    struct clzt_recipe *r = NULL;
+    char path[PATH], text[PATH + 10];
+    struct stat st;
+
+    CASE("run/stopped_before_the_first_step_writes_nothing");
+    mkdir(dir, 0777);
+    snprintf(path, sizeof path, "%s/a.png", dir);
+    REQUIRE_INT(clzt_png_write(path, rgb, 32, 32, 96, NULL), 0);
+    REQUIRE_INT(clzt_recipe_create(&r), 0);
+    snprintf(text, sizeof text, "train=%s", path);
+    REQUIRE_INT(clzt_recipe_set(r, text, NULL), 0);
+    snprintf(text, sizeof text, "run=%s", dir);
+    REQUIRE_INT(clzt_recipe_set(r, text, NULL), 0);
+    REQUIRE(!clzt_recipe_set(r, "cache=none", NULL) && !clzt_recipe_set(r, "threads=1", NULL) && !clzt_recipe_set(r, "size=32", NULL) &&
+            !clzt_recipe_set(r, "batch=1", NULL));
+    REQUIRE_INT(clzt_recipe_check(r, NULL), 0);
+    snprintf(path, sizeof path, "%s/model.bin", dir);
+    REQUIRE_INT(clzt_file_replace(path, "as it was", 9, NULL), 0);
+    said[0] = 0;
+    REQUIRE_INT(clzt_run(r, &listener, NULL, &stop, &save_now), -ECANCELED);
+    REQUIRE(strstr(said, "parameters"));                                        // all was set up
+    REQUIRE(!stat(path, &st) && st.st_size == 9);
+    snprintf(path, sizeof path, "%s/ckpt", dir);
+    REQUIRE_INT(load(path), -ENOENT);
+    clzt_recipe_destroy(&r);
+    remove_tree(dir);
+}
+
 int main(void)
 {
     const char *where = getenv("TMPDIR");
@@ -265,9 +337,11 @@ int main(void)
     if (!mkdtemp(folder)) SKIP("no folder for temporary files");
     snprintf(dir, sizeof dir, "%s/ckpt", folder);
     saves(dir);
+    strays(dir);
     killed(dir);
     full(dir);
     replaces(dir);
+    stopped(dir);
     rmdir(folder);
     return check_end();
 }

@@ -299,6 +299,20 @@ static void pictures(void)
         clzt_dataset_close(&d);
     }
 
+    CASE("data/a_strip_is_not_enlarged_without_end");
+    in_folder(path, "strips");
+    mkdir(path, 0777);
+    make_png("strips/a.png", 40, 30, 30, 0, 0);
+    make_png("strips/b.png", 16000, 1, 60, 0, 0);               // 8192000x512: 12.6 GB
+    make_png("strips/c.png", 1, 16000, 60, 0, 0);
+    d = open_one("strips", (struct clzt_dataset_params){ .min_side = 512, .cache = CLZT_CACHE_RAM, .threads = 1 });
+    REQUIRE_INT(clzt_dataset_bad(d), 2);
+    REQUIRE(strstr(said, "b.png: is too long a strip") && strstr(said, "c.png: is too long a strip"));
+    REQUIRE_INT(clzt_reader_create(&r, d), 0);
+    REQUIRE_INT(red_of(r, 1), 30);
+    clzt_reader_destroy(&r);
+    clzt_dataset_close(&d);
+
     CASE("data/refusals");
     const char *list[1] = { path };
     in_folder(path, "nothing");
@@ -312,8 +326,38 @@ static void pictures(void)
     make_file("empty/only.png", "bad", 3);
     d = open_one("empty", (struct clzt_dataset_params){ .min_side = 16 });
     REQUIRE_INT(clzt_reader_create(&r, d), 0);
-    REQUIRE_INT(clzt_reader_read(r, 0, &p), -EIO);
+    for (int again = 0; again < 2; again++) REQUIRE_INT(clzt_reader_read(r, 0, &p), -EBADMSG);
+    REQUIRE(messages == 2 && strstr(said, "no picture can be read, of 1"));     // beside that of the picture
     clzt_reader_destroy(&r);
+    clzt_dataset_close(&d);
+}
+
+static void links(void)
+{
+    struct clzt_dataset *d;
+    char path[PATH];
+
+    CASE("data/links_that_lead_back");
+    in_folder(path, "loop");
+    mkdir(path, 0777);
+    in_folder(path, "loop/sub");
+    mkdir(path, 0777);
+    make_png("loop/sub/a.png", 40, 30, 30, 0, 0);
+    in_folder(path, "loop/x");
+    REQUIRE(!symlink(".", path));
+    d = open_one("loop", (struct clzt_dataset_params){ .min_side = 16 });
+    REQUIRE_INT(clzt_dataset_count(d), 1);
+    REQUIRE(messages == 1 && strstr(said, "loop/x: leads back"));
+    clzt_dataset_close(&d);
+    in_folder(path, "loop/sub/y");
+    REQUIRE(!symlink("..", path));          // two such: twice as many at each level, 2^32 in all
+    d = open_one("loop", (struct clzt_dataset_params){ .min_side = 16 });
+    REQUIRE_INT(clzt_dataset_count(d), 1);
+    clzt_dataset_close(&d);
+    in_folder(path, "loop/again");
+    REQUIRE(!symlink("sub", path));         // beside, not back: the user may want it twice
+    d = open_one("loop", (struct clzt_dataset_params){ .min_side = 16 });
+    REQUIRE_INT(clzt_dataset_count(d), 2);
     clzt_dataset_close(&d);
 }
 
@@ -825,6 +869,7 @@ int main(int argc, char **argv)
     numbers();
     lab_rows();
     pictures();
+    links();
     videos();
     in_folder(path, "film2");
     mkdir(path, 0777);

@@ -197,6 +197,27 @@ static void checks(void)
     REQUIRE_INT(clzt_recipe_check(r, &listener), -EINVAL);
     clzt_recipe_destroy(&r);
 
+    CASE("recipe/text_is_utf8");            // what a recipe file or a model cannot hold is not found out after the training
+    static const char *const bad[] = { "license=caf\xe9", "train=ph\xe9", "train=[a, b\xff]", "run=\xc0\xaf", "notes=\xed\xa0\x80",
+                                       "notes=\xf4\x90\x80\x80", "notes=\xe2\x82", "notes=\x80", NULL };
+    for (int i = 0; bad[i]; i++) {
+        char name[10];
+        snprintf(name, sizeof name, "%.*s:", (int)strcspn(bad[i], "="), bad[i]);
+        r = fresh();
+        REQUIRE_INT(clzt_recipe_set(r, "train=x", NULL), 0);
+        if (clzt_recipe_set(r, bad[i], NULL) < 0) REQUIRE(!strcmp(bad[i], bad[2]));     // a list is YAML, and refused there
+        else {
+            REQUIRE_INT(clzt_recipe_check(r, &listener), -EINVAL);
+            REQUIRE(strstr(said, name) && strstr(said, "UTF-8"));
+        }
+        clzt_recipe_destroy(&r);
+    }
+    r = fresh();
+    REQUIRE_INT(clzt_recipe_set(r, "train=caf\xc3\xa9", NULL), 0);
+    REQUIRE_INT(clzt_recipe_set(r, "notes=\xe2\x82\xac \xf0\x9f\x8e\xa5 \xed\x9f\xbf \xf4\x8f\xbf\xbf", NULL), 0);
+    REQUIRE_INT(clzt_recipe_check(r, &listener), 0);
+    clzt_recipe_destroy(&r);
+
     CASE("recipe/learning_rate");
     r = fresh();
     r->lr = 1;
@@ -254,6 +275,15 @@ static void writes(void)
     REQUIRE_INT(clzt_recipe_set(b, "film.grain=0.031", NULL), 0);
     REQUIRE(clzt_recipe_hash(a) != clzt_recipe_hash(b));
 
+    CASE("recipe/hash_leaves_out_defaults");                    // as a key is that an earlier version did not have
+    struct clzt_recipe *c = fresh();
+    REQUIRE(clzt_recipe_hash(c) == 1469598103934665603u);       // FNV-1a of nothing
+    REQUIRE_INT(clzt_recipe_set(c, "lr=0.0005", NULL), 0);      // written out, the same
+    REQUIRE(clzt_recipe_hash(c) == 1469598103934665603u);
+    REQUIRE_INT(clzt_recipe_set(c, "net=other", NULL), 0);
+    REQUIRE(clzt_recipe_hash(c) != 1469598103934665603u);
+    clzt_recipe_destroy(&c);
+
     CASE("recipe/absolute");
     REQUIRE_INT(clzt_recipe_set(b, "train=[here, /there]", NULL), 0);
     REQUIRE_INT(clzt_recipe_absolute(b), 0);
@@ -268,11 +298,36 @@ static void writes(void)
     clzt_recipe_destroy(&b);
 }
 
+static void writes_text(void)
+{
+    static const unsigned special[] = { 0x2028, 0x2029, 0xfeff, 0xfffd, 0xfffe, 0xffff, 0x10fffe };
+    const int specials = sizeof special / sizeof *special;
+
+    CASE("recipe/text_written_as_yaml_takes_it");
+    for (int i = 0; i < specials + 0x300; i++) {
+        const unsigned code = i < specials ? special[i] : (unsigned)(i - specials + 1);
+        const int n = code < 0x80 ? 1 : code < 0x800 ? 2 : code < 0x10000 ? 3 : 4;
+        struct clzt_recipe *a = fresh(), *b = fresh();
+        char text[20] = "notes=a", *yaml;
+        text[7] = (char)(n == 1 ? code : 0xf00 >> n | code >> 6 * (n - 1));
+        for (int k = 1; k < n; k++) text[7 + k] = (char)(0x80 | (code >> 6 * (n - 1 - k) & 0x3f));
+        strcat(text, "b");
+        REQUIRE_INT(clzt_recipe_set(a, text, NULL), 0);
+        yaml = written(a);
+        REQUIRE_INT(parse(b, yaml), 0);
+        REQUIRE_STR(b->notes, text + 6);
+        free(yaml);
+        clzt_recipe_destroy(&a);
+        clzt_recipe_destroy(&b);
+    }
+}
+
 int main(void)
 {
     reads();
     refuses();
     checks();
     writes();
+    writes_text();
     return check_end();
 }

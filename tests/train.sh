@@ -84,6 +84,10 @@ ends val/status 0 "24 pictures" "$train" val straight/model.bin val=photos size=
 # measured: 0.022 in bf16, 0.027 in f32, beside grey's 0.241 and the mean colour's 0.185
 check val/three_times_better_than_grey awk '$1 == "l1" { ok = 3 * $2 < $3 && 2 * $2 < $4 } END { exit !ok }' out
 check val/sheet [ "$(size_of val.png)" = png,104,68 ]
+ends val/saturation_is_a_number 2 'saturation: "abc" is not a number' "$train" val straight/model.bin val=photos saturation=abc
+"$train" val straight/model.bin val=photos size=32 scale=32 threads=1 >whole 2>err
+"$train" val straight/model.bin val=photos size=32 scale=32 threads=1 saturation=0.5 >half 2>>err
+check val/saturation awk '$1 != "cf_ratio" { next } NR == FNR { whole = $2; next } { ok = $2 > 0.3 * whole && $2 < 0.7 * whole } END { exit !ok }' whole half
 ends val/of_a_film 0 "12 pictures" "$train" val straight/model.bin val=film.mkv size=64 threads=1
 for type in f16 f32 bf16; do
     ends export/$type 0 . "$train" export straight $type.bin $type
@@ -94,7 +98,12 @@ check info/license grep -q CC0-1.0 out
 check export/f16_has_the_weights_of_the_run [ "$(sha f16.bin)" = "$(sha straight/model.bin)" ]
 check export/f32_is_larger [ "$(wc -c <f32.bin)" -gt $(($(wc -c <f16.bin) * 3 / 2)) ]
 check export/bf16_is_not [ "$(wc -c <bf16.bin)" -lt $(($(wc -c <f16.bin) * 11 / 10)) ]
+ends export/escapes 0 . "$train" export straight escapes.bin license="$(printf 'a\033[31mb\302\2331mc\303\251')"
+ends info/escapes 0 "^license *a?\[31mb?1mc$(printf '\303\251')\$" "$train" info escapes.bin
 ends export/other_type 2 "none of f16, f32, bf16" "$train" export straight x.bin f64
+cp -r straight earlier && sed 's/^lr: .*/lr: 0.01/' straight/recipe.yaml >earlier/recipe.yaml
+ends export/of_another_recipe 0 . "$train" export earlier x.bin            # only the net must fit
+check export/of_another_recipe_has_the_weights [ "$(sha x.bin)" = "$(sha straight/model.bin)" ]
 ends export/no_run 1 "nothere/recipe.yaml" "$train" export nothere x.bin
 ends export/too_few_arguments 2 "^usage:" "$train" export straight
 ends info/no_model 1 "nothere.bin" "$train" info nothere.bin
@@ -185,8 +194,12 @@ for row in 30 50; do
     wait $pid 2>/dev/null
     pid=
 done
+# of a process whose number another one has by now
+mkdir -p stopped/ckpt/.step-7.tmp.$$ && touch stopped/ckpt/.step-7.tmp.$$/w
+for file in ckpt/last model.bin recipe.yaml metrics.csv samples/step-00000040.png; do touch stopped/$file.tmp.$$; done
+touch stopped/model.bin.tmp.mine
 ends stop/resumed_to_the_end 0 "step 80" "$train" resume stopped workers=1
-check stop/killed_runs_leave_nothing_half_done [ -z "$(find stopped/ -name '*.tmp.*')" ]
+check stop/killed_runs_leave_nothing_half_done [ "$(find stopped/ -name '*.tmp.*')" = stopped/model.bin.tmp.mine ]
 check stop/keep [ "$(ls -d stopped/ckpt/step-* | wc -l)" = 2 ]
 check stop/same_weights_in_the_model [ "$(sha stopped/model.bin)" = "$(sha straight/model.bin)" ]
 for blob in w m v ema; do same stop/same_$blob stopped/ckpt/step-80/$blob straight/ckpt/step-80/$blob; done
@@ -213,6 +226,10 @@ ends refused/argument 2 'batch: "0" is not a whole number from 1' "$train" train
 ends refused/size_and_stride 2 "no multiple of 32" "$train" train r.yaml run=x size=40 scale=0
 ends refused/net 2 'net: "lihgt" is none of light' "$train" train r.yaml run=x net=lihgt
 ends refused/long_notes 2 "notes: 2500 bytes" "$train" train r.yaml run=x notes="$(printf %2500d 1)"
+latin1=$(printf 'caf\351')
+ends refused/license_not_utf8 2 "license: byte 4, 0xe9, is not UTF-8" "$train" train r.yaml run=x license="$latin1"
+ends refused/folder_not_utf8 2 "train: byte [0-9]*, 0xe9, is not UTF-8" "$train" train r.yaml run=x train="$latin1"
+check refused/not_utf8_leaves_no_run [ ! -e x/recipe.yaml ]
 ends refused/missing_recipe 1 "nothere.yaml: No such file" "$train" train nothere.yaml
 ends refused/missing_data 1 "nothere: No such file" "$train" train r.yaml run=x train=nothere
 mkdir empty
@@ -220,6 +237,12 @@ ends refused/no_pictures 2 "empty: no picture" "$train" train r.yaml run=x train
 ends refused/val_without_pictures 2 "val: no folder" "$train" val f16.bin
 touch file
 ends refused/file_in_place_of_the_run 1 "file is in the way" "$train" train r.yaml run=file
+mkdir blocked && touch blocked/ckpt
+ends refused/file_in_place_of_the_checkpoints 1 "blocked/ckpt is in the way" "$train" train r.yaml run=blocked
+cp r.yaml blocked/recipe.yaml
+ends refused/export_of_that 1 "blocked/ckpt: Not a directory" "$train" export blocked x.bin
+rm blocked/ckpt && ln -s nowhere blocked/ckpt
+ends refused/link_in_place_of_the_checkpoints 1 "blocked/ckpt is in the way" "$train" train r.yaml run=blocked
 ends refused/device 2 . "$train" train r.yaml run=x device=toaster
 
 # ---- broken pictures ----
@@ -230,6 +253,9 @@ echo text >mixed/text.png
 ends broken/training_goes_on 0 "step 6" "$train" train r.yaml run=mixed.run train='[mixed, film.mkv]' cache=none steps=6 val='[]' save_every=0
 for name in torn text; do check broken/$name.png_is_reported_once [ "$(grep -c "$name.png" err)" = 1 ]; done
 
+mkdir torn && cp mixed/torn.png mixed/text.png torn
+ends broken/all 65 "error: no picture can be read, of 2" "$train" train r.yaml run=torn.run train=torn val='[]'
+
 # ---- a full disk: a checkpoint (w, m, v: 84 MB) fits once, beside it the model ----
 
 mkdir disk
@@ -237,12 +263,17 @@ cat >full.sh <<'END'
 mount -t tmpfs -o size=104m tmpfs disk || exit 99
 "$1" train r.yaml run=disk/run ema=0 steps=5 save_every=2 val_every=0 sheet_every=0
 echo "status $?, $(ls disk/run/ckpt), $([ -s disk/run/model.bin ] && echo and a model)"
+rm -r disk/run
+"$1" train r.yaml run=disk/run ema=0 steps=9 save_every=1 val_every=0 sheet_every=0
+echo "status $?, $(ls disk/run/ckpt), $([ -s disk/run/model.bin ] && echo and a model)"
 END
 if [ "$(id -u)" = 0 ] && unshare -m true 2>/dev/null && unshare -m mount -t tmpfs tmpfs disk 2>/dev/null; then
     unshare -m sh full.sh "$train" >out 2>err
     check full_disk/is_said grep -q "step-4: not saved: .* MB are free. Earlier checkpoints stay" err
     check full_disk/training_goes_on grep -q "training goes on" err
-    check full_disk/status_and_what_stays [ "$(tr '\n' ' ' <out)" = "status 74, last step-2, and a model " ]
+    check full_disk/status_and_what_stays [ "$(head -n 2 out | tr '\n' ' ')" = "status 74, last step-2, and a model " ]
+    check full_disk/third_time_ends_with_a_model [ "$(tail -n 2 out | tr '\n' ' ')" = "status 74, last step-1, and a model " ]
+    check full_disk/third_time_is_said grep -q "step 4: checkpoint not written.*training ends" err
 else
     echo "skip train/full_disk: mounting a small disk takes rights this user does not have"
 fi

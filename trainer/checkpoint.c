@@ -122,7 +122,10 @@ static void remove_folder(int parent, const char *name)         // flat, as chec
     struct dirent *entry;
     DIR *dir;
 
-    if (fd < 0) return;
+    if (fd < 0) {
+        unlinkat(parent, name, 0);          // a file or a link in its place
+        return;
+    }
     if (!(dir = fdopendir(fd))) {
         close(fd);
         return;
@@ -158,17 +161,35 @@ end:
     return ret;
 }
 
+void clzt_file_sweep(const char *path)
+{
+    const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
+    const size_t n = strlen(name);
+    char *folder = slash ? strndup(path, slash - path + 1) : strdup(".");
+    DIR *dir = folder ? opendir(folder) : NULL;
+    struct dirent *entry;
+
+    while (dir && (entry = readdir(dir))) {
+        const char *rest = n ? entry->d_name + n : strstr(entry->d_name, ".tmp.");
+        if (strncmp(entry->d_name, name, n) || !rest || strncmp(rest, ".tmp.", 5) || !rest[5] || rest[5 + strspn(rest + 5, "0123456789")])
+            continue;
+        unlinkat(dirfd(dir), entry->d_name, 0);
+    }
+    if (dir) closedir(dir);
+    free(folder);
+}
+
 // ---- names ----
 
 static int64_t step_of(const char *name)    // "step-12000"; -1: another name
 {
-    char *end;
-    long long n;
+    char same[40];
+    int64_t n;
 
     if (strncmp(name, "step-", 5) || name[5] < '0' || name[5] > '9') return -1;
-    errno = 0;
-    n = strtoll(name + 5, &end, 10);
-    return *end || errno ? -1 : n;
+    n = strtoll(name + 5, NULL, 10);
+    snprintf(same, sizeof same, "step-%" PRId64, n);
+    return strcmp(name, same) ? -1 : n;     // step-007 would be opened as step-7
 }
 
 static int newest_first(const void *a, const void *b)
@@ -228,8 +249,8 @@ static bool blob_name_ok(const char *name)
     return strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-.") == n;
 }
 
-// Removes .step-N.tmp.PID of processes that are no more.
-static void sweep(int folder)
+// Removes .step-N.tmp.PID and last.tmp.PID, if not all then those of processes that are no more.
+static void sweep(int folder, bool all)
 {
     const int copy = openat(folder, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     DIR *dir = copy >= 0 ? fdopendir(copy) : NULL;
@@ -245,7 +266,7 @@ static void sweep(int folder)
         long pid;
         if ((!folder_name && !file_name) || !dot || (folder_name && !strstr(entry->d_name, ".tmp."))) continue;
         pid = strtol(dot + 1, NULL, 10);
-        if (pid <= 0 || pid == getpid() || !kill((pid_t)pid, 0) || errno != ESRCH) continue;
+        if (!all && (pid <= 0 || pid == getpid() || !kill((pid_t)pid, 0) || errno != ESRCH)) continue;
         if (folder_name) remove_folder(folder, entry->d_name);
         else unlinkat(folder, entry->d_name, 0);
     }
@@ -365,8 +386,10 @@ static int read_step(struct clzt_checkpoint **checkpoint, const char *dir, int64
     if (!path) return -ENOMEM;
     snprintf(path, room, "%s/step-%" PRId64, dir, step);
     fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0) ret = clzi_fail(log, -errno, "%s: %s.", path, strerror(errno));
-    else {
+    if (fd < 0) {
+        ret = errno == ENOMEM ? -ENOMEM : -EBADMSG;
+        clzi_log(log, CLZ_LOG_WARNING, "%s: no checkpoint: %s.", path, strerror(errno));
+    } else {
         ret = read_checkpoint(checkpoint, fd, dir, step, load, log);
         close(fd);
     }
@@ -375,6 +398,15 @@ static int read_step(struct clzt_checkpoint **checkpoint, const char *dir, int64
 }
 
 // ---- public ----
+
+void clzt_checkpoint_sweep(const char *dir)
+{
+    const int folder = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+    if (folder < 0) return;
+    sweep(folder, true);
+    close(folder);
+}
 
 void clzt_checkpoint_destroy(struct clzt_checkpoint **checkpoint)
 {
@@ -407,13 +439,14 @@ int clzt_checkpoint_load(struct clzt_checkpoint **checkpoint, const char *dir, c
     int count, ret = -ENOENT;
 
     *checkpoint = NULL;
-    if (folder < 0) return -errno;
-    sweep(folder);
+    if (folder < 0) return errno == ENOENT ? -ENOENT : clzi_fail(log, -errno, "%s: %s.", dir, strerror(errno));
+    sweep(folder, false);
     close(folder);
-    if ((count = all_steps(dir, &steps)) < 0) return count;
+    if ((count = all_steps(dir, &steps)) < 0) return count == -ENOMEM ? count : clzi_fail(log, count, "%s: %s.", dir, strerror(-count));
     for (int i = 0; i < count; i++)
         if ((ret = read_step(checkpoint, dir, steps[i], true, log)) != -EBADMSG) break;
     free(steps);
+    if (ret == -EBADMSG) clzi_fail(log, ret, "%s: no checkpoint in it can be read.", dir);
     return ret;
 }
 
@@ -467,43 +500,76 @@ static void prune(int folder, const char *dir, int64_t step, int keep)
     free(steps);
 }
 
+// Removes what is least worth of the checkpoints: one of a future that was given up, or the oldest when a newer one is known to
+// be good. False: there is none such.
+static bool make_room(int folder, const char *dir, int64_t step, const struct clz_log *log)
+{
+    struct clzt_checkpoint *unused = NULL;
+    int64_t *steps;
+    const int count = all_steps(dir, &steps);
+    int victim = -1;
+
+    for (int i = 0; i < count && victim < 0; i++)
+        if (steps[i] > step) victim = i;
+    for (int i = 0; i < count - 1 && victim < 0; i++)
+        if (!read_step(&unused, dir, steps[i], false, log)) victim = count - 1;
+    if (victim >= 0) {
+        clzi_log(log, CLZ_LOG_WARNING, "%s/step-%" PRId64 ": removed, to make room for step %" PRId64 ".", dir, steps[victim], step);
+        discard(folder, steps[victim]);
+    }
+    free(steps);
+    return victim >= 0;
+}
+
+struct saving { const char *dir; int64_t step; const struct clzt_blob *blobs; int blob_count; const char *state; double needed; };
+
+// Writes the checkpoint and puts it in its place. -ENOSPC: also when it is seen beforehand that it does not fit.
+static int try_save(int folder, const struct saving *s, double *missing)
+{
+    char name[40], temporary[60];
+    struct statvfs space;
+    int inner = -1, ret;
+
+    *missing = 0;
+    if (!fstatvfs(folder, &space) && space.f_blocks && (double)space.f_bavail * space.f_frsize < s->needed) {
+        *missing = s->needed - (double)space.f_bavail * space.f_frsize;
+        return -ENOSPC;
+    }
+    snprintf(name, sizeof name, "step-%" PRId64, s->step);
+    snprintf(temporary, sizeof temporary, ".step-%" PRId64 ".tmp.%ld", s->step, (long)getpid());
+    remove_folder(folder, temporary);
+    if (mkdirat(folder, temporary, 0777) || (inner = openat(folder, temporary, O_RDONLY | O_DIRECTORY | O_CLOEXEC)) < 0) ret = -errno;
+    else ret = write_all(inner, s->step, s->blobs, s->blob_count, s->state);
+    if (!ret) ret = put(folder, temporary, name);
+    if (ret) remove_folder(folder, temporary);
+    if (inner >= 0) close(inner);
+    return ret;
+}
+
 int clzt_checkpoint_save(const char *dir, int64_t step, const struct clzt_blob *blobs, int blob_count, const char *state, int keep,
                          const struct clz_log *log)
 {
+    struct saving saving = { dir, step, blobs, blob_count, state, strlen(state) + 200.0 * blob_count };
     struct clzt_checkpoint *unused = NULL;
-    char name[40], temporary[60], last[60];
-    double needed = (double)strlen(state) + 200.0 * blob_count;
-    struct statvfs space;
-    int folder = -1, inner = -1, ret = 0;
+    char name[40], last[60];
+    double missing = 0;
+    int folder = -1, ret = 0;
 
     if (step < 0 || blob_count > MAX_BLOBS - 16) return clzi_fail(log, -EINVAL, "%s: no checkpoint of step %" PRId64 " and %d blobs.", dir, step, blob_count);
     for (int i = 0; i < blob_count; i++) {
         if (!blob_name_ok(blobs[i].name)) return clzi_fail(log, -EINVAL, "%s: \"%s\" cannot name a blob.", dir, blobs[i].name);
-        needed += blobs[i].size + 4096.0;
+        saving.needed += blobs[i].size + 4096.0;
     }
+    saving.needed *= 1.1;
     snprintf(name, sizeof name, "step-%" PRId64, step);
-    snprintf(temporary, sizeof temporary, ".step-%" PRId64 ".tmp.%ld", step, (long)getpid());
-    if (mkdir(dir, 0777) && errno != EEXIST) {
+    if ((mkdir(dir, 0777) && errno != EEXIST) || (folder = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC)) < 0) {
         ret = -errno;
         goto fail;
     }
-    if ((folder = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC)) < 0) {
-        ret = -errno;
-        goto fail;
-    }
-    sweep(folder);
-    if (!fstatvfs(folder, &space) && space.f_blocks && (double)space.f_bavail * space.f_frsize < 1.1 * needed) {
-        ret = clzi_fail(log, -ENOSPC, "%s/%s: not saved: %.0f MB are needed, %.0f MB are free. Earlier checkpoints stay.", dir, name,
-                        1.1e-6 * needed, 1e-6 * space.f_bavail * space.f_frsize);
-        goto end;
-    }
-    remove_folder(folder, temporary);
-    if (mkdirat(folder, temporary, 0777) || (inner = openat(folder, temporary, O_RDONLY | O_DIRECTORY | O_CLOEXEC)) < 0) {
-        ret = -errno;
-        goto fail;
-    }
-    if ((ret = write_all(inner, step, blobs, blob_count, state)) < 0) goto fail;
-    if ((ret = put(folder, temporary, name)) < 0) goto fail;
+    sweep(folder, false);
+    do ret = try_save(folder, &saving, &missing);
+    while ((ret == -ENOSPC || ret == -EDQUOT) && keep > 0 && make_room(folder, dir, step, log));
+    if (ret < 0) goto fail;
     if ((ret = read_step(&unused, dir, step, false, log)) < 0) goto fail;
     snprintf(last, sizeof last, "last.tmp.%ld", (long)getpid());
     strcat(name, "\n");
@@ -516,10 +582,11 @@ int clzt_checkpoint_save(const char *dir, int64_t step, const struct clzt_blob *
     prune(folder, dir, step, keep);
     goto end;
 fail:
-    clzi_fail(log, ret, "%s/%s: not saved: %s. Earlier checkpoints stay.", dir, name, strerror(-ret));
-    if (folder >= 0) remove_folder(folder, temporary);
+    if (missing > 0)
+        clzi_fail(log, ret, "%s/%s: not saved: %.0f MB are needed, %.0f MB are free. Earlier checkpoints stay.", dir, name,
+                  1e-6 * saving.needed, 1e-6 * (saving.needed - missing));
+    else clzi_fail(log, ret, "%s/%s: not saved: %s. Earlier checkpoints stay.", dir, name, strerror(-ret));
 end:
-    if (inner >= 0) close(inner);
     if (folder >= 0) close(folder);
     return ret;
 }

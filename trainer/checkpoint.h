@@ -15,8 +15,9 @@ enum { CLZT_BLOB_NAME = 64 };               // with its NUL; letters, digits, '_
 struct clzt_blob { const char *name; const void *data; size_t size; };
 
 // Saves blobs and state as checkpoint `step`, then removes the oldest so that `keep` stay (0: all); never before the
-// new one has been read back and verified. Returns 0, -ENOSPC (also found out beforehand), -EIO and others: then all
-// earlier checkpoints are as they were.
+// new one has been read back and verified. Where there is no room for it and keep is not 0, the oldest go first, as long
+// as one that verifies stays. Returns 0, -ENOSPC (also found out beforehand), -EIO and others: then the other earlier
+// checkpoints are as they were.
 int clzt_checkpoint_save(const char *dir, int64_t step, const struct clzt_blob *blobs, int blob_count,
                          const char *state, int keep, const struct clz_log *log);
 
@@ -27,7 +28,7 @@ struct clzt_checkpoint {
     int blob_count;
 };
 
-// The newest that verifies; a warning names each that does not. -ENOENT: there is none. Sweeps what dead processes left
+// The newest that verifies; a warning names each that does not. -ENOENT: there is none; -EBADMSG: none verifies. Sweeps what dead processes left
 // half-written.
 int clzt_checkpoint_load(struct clzt_checkpoint **checkpoint, const char *dir, const struct clz_log *log);
 
@@ -44,4 +45,9 @@ int clzt_checkpoint_list(const char *dir, int64_t *steps, int max);
 
 // A whole small file, atomically: path.tmp.PID, fsync, rename, fsync of its folder.
 int clzt_file_replace(const char *path, const void *data, size_t size, const struct clz_log *log);
+
+// Remove what was left half-written of checkpoints in dir, and of a file (FOLDER/: of all) as clzt_file_replace and clzi_model_write
+// make it, whoever has the number of the process that left it. For one who knows that nobody else writes there.
+void clzt_checkpoint_sweep(const char *dir);
+void clzt_file_sweep(const char *path);
 #endif

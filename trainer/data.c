@@ -18,7 +18,7 @@
 #include "source.h"
 
 enum {
-    MAX_DEPTH = 32,                         // of folders in folders; also ends loops of links
+    MAX_DEPTH = 32,                         // of folders in folders
     MAX_OPEN = 8,                           // decoders a reader keeps open
     CHUNK = 256,                            // pictures a filling thread takes at once; a video is decoded on from there
     BLOCK = 64 << 20,                       // the cache grows by this
@@ -52,6 +52,7 @@ struct clzt_dataset {
     pthread_cond_t moved;
     struct block *blocks;
     int64_t kept_size, kept_count, bad_count;
+    bool none_said;                         // that no picture can be read
 
     // filling
     int64_t next, done;
@@ -95,9 +96,20 @@ static int add_file(struct clzt_dataset *d, const char *path, const char *name, 
 static int visible(const struct dirent *entry) { return entry->d_name[0] != '.'; }
 static int by_bytes(const struct dirent **a, const struct dirent **b) { return strcmp((*a)->d_name, (*b)->d_name); }
 
-// root: length of the part of the path that the user gave, which the hash leaves out.
-static int add_folder(struct clzt_dataset *d, const char *path, size_t root, int depth)
+struct folder { const struct folder *up; dev_t dev; ino_t ino; int depth; };
+
+static bool within(const struct folder *f, const struct stat *st)
 {
+    for (; f; f = f->up)
+        if (f->dev == st->st_dev && f->ino == st->st_ino) return true;
+    return false;
+}
+
+// root: length of the part of the path that the user gave, which the hash leaves out. Links that lead back to a folder they
+// lie in would show its pictures again and again.
+static int add_folder(struct clzt_dataset *d, const char *path, size_t root, const struct stat *self, const struct folder *up)
+{
+    const struct folder here = { up, self->st_dev, self->st_ino, up ? up->depth + 1 : 0 };
     struct dirent **entries = NULL;
     const int n = scandir(path, &entries, visible, by_bytes);
     int ret = 0;
@@ -111,7 +123,9 @@ static int add_folder(struct clzt_dataset *d, const char *path, size_t root, int
             snprintf(name, size, "%s/%s", path, entries[i]->d_name);
             if (d->stop && *d->stop) ret = -ECANCELED;
             else if (stat(name, &st)) clzi_log(&d->log, CLZ_LOG_WARNING, "%s: %s; left out.", name, strerror(errno));
-            else if (S_ISDIR(st.st_mode) && depth < MAX_DEPTH) ret = add_folder(d, name, root, depth + 1);
+            else if (S_ISDIR(st.st_mode) && within(&here, &st))
+                clzi_log(&d->log, CLZ_LOG_WARNING, "%s: leads back to a folder it lies in; left out.", name);
+            else if (S_ISDIR(st.st_mode) && here.depth < MAX_DEPTH) ret = add_folder(d, name, root, &st, &here);
             else if (S_ISREG(st.st_mode) && clzt_source_probe(name)) {
                 ret = add_file(d, name, name + root, &st);
                 if (ret == -EINVAL) ret = 0;                    // said already; a folder may hold a broken file
@@ -130,7 +144,7 @@ static int add_path(struct clzt_dataset *d, const char *path)
     struct stat st;
 
     if (stat(path, &st)) return clzi_fail(&d->log, -errno, "%s: %s.", path, strerror(errno));
-    if (S_ISDIR(st.st_mode)) return add_folder(d, path, strlen(path), 0);
+    if (S_ISDIR(st.st_mode)) return add_folder(d, path, strlen(path), &st, NULL);
     return add_file(d, path, slash ? slash + 1 : path, &st);
 }
 
@@ -146,7 +160,7 @@ static int source_of(const struct clzt_dataset *d, int64_t index)
     return low;
 }
 
-static void mark_bad(struct clzt_dataset *d, int64_t index)
+static void mark_bad(struct clzt_dataset *d, int64_t index, const char *why)
 {
     const int s = source_of(d, index);
 
@@ -154,12 +168,12 @@ static void mark_bad(struct clzt_dataset *d, int64_t index)
     pthread_mutex_lock(&d->lock);
     if (++d->bad_count <= MAX_REPORTS) {
         if (d->sources[s].count == 1)
-            clzi_log(&d->log, CLZ_LOG_WARNING, "%s: cannot be decoded; the next picture stands in for it.", d->sources[s].path);
+            clzi_log(&d->log, CLZ_LOG_WARNING, "%s: %s; the next picture stands in for it.", d->sources[s].path, why);
         else
-            clzi_log(&d->log, CLZ_LOG_WARNING, "%s: frame %lld cannot be decoded; the next picture stands in for it.",
-                     d->sources[s].path, (long long)(index - d->first[s]));
+            clzi_log(&d->log, CLZ_LOG_WARNING, "%s: frame %lld %s; the next picture stands in for it.", d->sources[s].path,
+                     (long long)(index - d->first[s]), why);
     } else if (d->bad_count == MAX_REPORTS + 1) {
-        clzi_log(&d->log, CLZ_LOG_WARNING, "More than %d pictures cannot be decoded; no more are named.", MAX_REPORTS);
+        clzi_log(&d->log, CLZ_LOG_WARNING, "More than %d pictures cannot be read; no more are named.", MAX_REPORTS);
     }
     pthread_mutex_unlock(&d->lock);
 }
@@ -234,6 +248,7 @@ static void describe(struct clzt_picture *picture, const uint8_t *rgb, int width
     *picture = (struct clzt_picture){ width, height, rgb, rgb + plane, rgb + 2 * plane };
 }
 
+// -EIO: it does not decode; -ERANGE: a strip that would be too large once its short side is long enough.
 static int decode(struct clzt_reader *r, int64_t index, struct clzt_picture *picture)
 {
     struct clzt_dataset *d = r->dataset;
@@ -246,6 +261,10 @@ static int decode(struct clzt_reader *r, int64_t index, struct clzt_picture *pic
     if ((ret = decoder(r, source, &priv)) < 0) return ret;
     if ((ret = s->kind->read(priv, s, index - d->first[source], r->frame)) < 0) return ret;
     clzt_scaled_size(r->frame->width, r->frame->height, d->scale, d->min_side, &w, &h);
+    if ((int64_t)w * h > CLZT_MAX_PIXELS) {
+        av_frame_unref(r->frame);
+        return -ERANGE;
+    }
     size = (size_t)3 * w * h;
     if (size > r->room) {
         free(r->rgb);
@@ -269,8 +288,19 @@ static int read_one(struct clzt_reader *r, int64_t index, struct clzt_picture *p
         describe(picture, d->kept[index].rgb, d->kept[index].width, d->kept[index].height);
         return 0;
     }
-    if ((ret = decode(r, index, picture)) == -EIO) mark_bad(d, index);
-    return ret;
+    if ((ret = decode(r, index, picture)) == -EIO) mark_bad(d, index, "cannot be decoded");
+    if (ret == -ERANGE) mark_bad(d, index, "is too long a strip to be scaled");
+    return ret == -ERANGE ? -EIO : ret;
+}
+
+static int none(struct clzt_dataset *d)
+{
+    pthread_mutex_lock(&d->lock);
+    if (!d->none_said)
+        clzi_fail(&d->log, -EBADMSG, "no picture can be read, of %lld; the first is in %s.", (long long)d->count, d->sources[0].path);
+    d->none_said = true;
+    pthread_mutex_unlock(&d->lock);
+    return -EBADMSG;
 }
 
 int clzt_reader_read(struct clzt_reader *reader, int64_t index, struct clzt_picture *picture)
@@ -279,7 +309,7 @@ int clzt_reader_read(struct clzt_reader *reader, int64_t index, struct clzt_pict
     int ret = -EIO;
 
     for (int64_t i = 0; i < count && ret == -EIO; i++) ret = read_one(reader, (index + i) % count, picture);
-    return ret;
+    return ret == -EIO ? none(reader->dataset) : ret;
 }
 
 // ---- the cache ----

@@ -58,7 +58,7 @@ int clzt_reader_create(struct clzt_reader **reader, struct clzt_dataset *dataset
 void clzt_reader_destroy(struct clzt_reader **reader);
 
 // Picture `index`, or the next good one after it (wrapping around). Valid until the next read or destroy of this
-// reader. -EIO: no picture of the whole set can be read.
+// reader. -EBADMSG: no picture of the whole set can be read, which is said once.
 int clzt_reader_read(struct clzt_reader *reader, int64_t index, struct clzt_picture *picture);
 
 // ---- loader ----

@@ -9,6 +9,7 @@
 #include "engine/log.h"
 #include "compare.h"
 #include "engine/model.h"
+#include "engine/model_json.h"
 #include "nets.h"
 #include "progress.h"
 #include "run.h"
@@ -70,7 +71,7 @@ static int finish(int ret)
 {
     if (ret == -ENOMEM) fprintf(stderr, "error: out of memory\n");
     else if (ret == -EINTR) fprintf(stderr, "stopped; a checkpoint was written, `colorize-train resume` goes on\n");
-    else if (ret == -ECANCELED) fprintf(stderr, "stopped before the first step\n");
+    else if (ret == -ECANCELED) fprintf(stderr, "stopped before a step was made; no checkpoint and no model were written\n");
     return exit_status(ret);
 }
 
@@ -117,8 +118,8 @@ static int train_with(int (*load)(struct clzt_recipe *, const char *, const stru
     argc--;
     if (ret >= 0) ret = load(r, *argv++, log);
     if (ret >= 0) ret = set_all(r, argc, argv, log);
-    if (ret >= 0) ret = clzt_recipe_check(r, log);
     if (ret >= 0) ret = clzt_recipe_absolute(r);
+    if (ret >= 0) ret = clzt_recipe_check(r, log);              // now: the working folder's name is part of paths
     if (ret >= 0) {
         catch_signals();
         ret = clzt_run(r, log, log->priv, &stop, &save_now);
@@ -171,7 +172,7 @@ static int val(int argc, char **argv, const struct clz_log *log)
     struct clzi_device *dev = NULL;
     struct clzt_dataset *data = NULL;
     struct clzt_validation v;
-    double mean[2], saturation = 1;
+    double mean[2];
     const char *sheet = NULL;
     int ret = clzt_recipe_create(&r);
 
@@ -179,7 +180,6 @@ static int val(int argc, char **argv, const struct clz_log *log)
     if (ret >= 0) r->size = m->facts.size;
     for (int i = 1; i < argc && ret >= 0; i++) {
         if (!strncmp(argv[i], "sheet=", 6)) sheet = argv[i] + 6;
-        else if (!strncmp(argv[i], "saturation=", 11)) saturation = atof(argv[i] + 11);
         else ret = clzt_recipe_set(r, argv[i], log);
     }
     if (ret >= 0 && !r->val.count) ret = clzi_fail(log, -EINVAL, "val: no folder, video or picture to measure with is given.");
@@ -197,7 +197,7 @@ static int val(int argc, char **argv, const struct clz_log *log)
         ret = clzt_validate(dev, m->graph, m->values, data,
                             &(struct clzt_validate_params){ .size = r->size, .batch = r->batch, .zoom_out = r->zoom_out, .pictures = r->val_pictures,
                                                             .luma = r->luma, .mean = { mean[0], mean[1] },
-                                                            .saturation = (float)saturation * m->facts.ab_scale / 110, .sheet = sheet,
+                                                            .saturation = (float)r->saturation * m->facts.ab_scale / 110, .sheet = sheet,
                                                             .sheet_pictures = r->sheet_pictures, .workers = r->workers }, &v);
     if (ret >= 0) clzt_scores_print(stdout, &v.model, &v.grey, &v.mean);
     if (ret >= 0) ret = v.sheet;
@@ -230,6 +230,19 @@ static int compare(int argc, char **argv, const struct clz_log *log)
     return ret;
 }
 
+// Text of a model file, which may be anybody's: no escape sequence reaches the terminal. It is UTF-8; C1 controls are c2 80 to c2 9f.
+static void print_text(const char *label, const char *text)
+{
+    printf("%-12s", label);
+    for (; *text; text++) {
+        const unsigned char c = (unsigned char)text[0], next = (unsigned char)text[1];
+        const bool c1 = c == 0xc2 && next >= 0x80 && next < 0xa0;
+        putchar(c < 32 || c == 127 || c1 ? '?' : c);
+        text += c1;
+    }
+    putchar('\n');
+}
+
 static int info(int argc, char **argv, const struct clz_log *log)
 {
     (void)argc;
@@ -237,15 +250,15 @@ static int info(int argc, char **argv, const struct clz_log *log)
     int ret = clzi_model_read(&m, argv[0], log);
 
     if (ret < 0) return ret;
-    printf("net         %s, %d nodes, %lld parameters\n", m->facts.arch, m->graph->node_count,
+    printf("net         %s, %d nodes, %lld parameters\n", clzi_printable(m->facts.arch).text, m->graph->node_count,
            (long long)clzi_graph_trainable_count(m->graph));
     printf("input       L* of %s, L / %g - %g; answer ab / %g\n",
            strcmp(m->facts.input, "lstar") ? "the grey pixel with the frame's luma" : "the colour pixel", m->facts.l_scale,
            m->facts.l_offset, m->facts.ab_scale);
     printf("size        %s %d, multiples of %d\n", strcmp(m->facts.shape, "square") ? "short side" : "square of", m->facts.size,
            m->facts.stride);
-    printf("training    %s\n", m->facts.train);
-    printf("license     %s\n", m->facts.license);
+    print_text("training", m->facts.train);
+    print_text("license", m->facts.license);
     printf("sha256      %s (of the weights; verified)\n", m->facts.sha256);
     clz_model_close(&m);
     return 0;

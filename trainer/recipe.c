@@ -548,10 +548,56 @@ void clzt_recipe_destroy(struct clzt_recipe **recipe)
     *recipe = NULL;
 }
 
+// Length of the UTF-8 character at s and its number; 0: none (RFC 3629: also what is longer than need be, and surrogates).
+static int character(const char *s, unsigned *code)
+{
+    static const unsigned least[5] = { 0, 0, 0x80, 0x800, 0x10000 };
+    const unsigned char c = (unsigned char)*s;
+    const int size = c < 0x80 ? 1 : c >= 0xf0 ? 4 : c >= 0xe0 ? 3 : 2;
+
+    *code = size == 1 ? c : c & (0x7f >> size);
+    if (size > 1 && (c < 0xc2 || c > 0xf4)) return 0;
+    for (int i = 1; i < size; i++) {
+        if ((s[i] & 0xc0) != 0x80) return 0;
+        *code = *code << 6 | (s[i] & 0x3f);
+    }
+    return *code < least[size] || *code > 0x10ffff || (*code >= 0xd800 && *code < 0xe000) ? 0 : size;
+}
+
+static int check_text(const struct key *key, const char *text, const struct clz_log *log)
+{
+    unsigned code;
+    int size;
+
+    for (const char *at = text; *at; at += size)
+        if (!(size = character(at, &code)))
+            return clzi_fail(log, -EINVAL, "%s: byte %td, 0x%02x, is not UTF-8.", key->name, at - text + 1, (unsigned char)*at);
+    return 0;
+}
+
+// A YAML file and a model file hold UTF-8 only.
+static int check_texts(const struct clzt_recipe *recipe, const struct clz_log *log)
+{
+    struct keys keys;
+    int ret = 0;
+
+    keys_make(&keys);
+    for (int i = 0; i < keys.count && !ret; i++) {
+        const void *field = (const char *)recipe + keys.k[i].offset;
+        const struct clzt_list *list = field;
+        if (keys.k[i].type == TYPE_TEXT) ret = check_text(&keys.k[i], *(char *const *)field, log);
+        for (int n = 0; keys.k[i].type == TYPE_LIST && n < list->count && !ret; n++)
+            ret = check_text(&keys.k[i], list->items[n], log);
+    }
+    return ret;
+}
+
 int clzt_recipe_check(struct clzt_recipe *recipe, const struct clz_log *log)
 {
     double weight = 0;
+    int ret;
 
+    if ((ret = check_texts(recipe, log)) < 0) return ret;
     for (int i = 0; i < CLZT_MAX_LOSSES; i++) weight += recipe->loss[i];
     if (!recipe->train.count) return clzi_fail(log, -EINVAL, "train: no folder, video or picture to learn from is given.");
     if (!*recipe->net) return clzi_fail(log, -EINVAL, "net: no network is named.");
@@ -608,13 +654,17 @@ int clzt_recipe_absolute(struct clzt_recipe *recipe)
 
 static void write_text(FILE *file, const char *text)
 {
+    unsigned c;
+
     fputc('"', file);
-    for (; *text; text++) {
-        const unsigned char c = (unsigned char)*text;
+    for (int size; *text; text += size) {
+        if (!(size = character(text, &c))) c = (unsigned char)*text, size = 1;     // not checked yet: as it is
         if (c == '"' || c == '\\') fprintf(file, "\\%c", c);
         else if (c == '\n') fputs("\\n", file);
-        else if (c < 32 || c == 127) fprintf(file, "\\x%02x", c);
-        else fputc(c, file);
+        // what YAML does not take as it is, and its other line breaks, which would be folded
+        else if (c < 32 || (c >= 127 && c < 160 && size > 1) || c == 127) fprintf(file, "\\x%02x", c);
+        else if (c == 0x2028 || c == 0x2029 || c == 0xfeff || c == 0xfffe || c == 0xffff) fprintf(file, "\\u%04x", c);
+        else fwrite(text, 1, size, file);
     }
     fputc('"', file);
 }
@@ -688,18 +738,39 @@ int clzt_recipe_print_keys(FILE *file, bool markdown)
     return ferror(file) ? -EIO : 0;
 }
 
+static bool equal(const struct clzt_recipe *a, const struct clzt_recipe *b, const struct key *key)     // of no list
+{
+    const void *x = (const char *)a + key->offset, *y = (const char *)b + key->offset;
+
+    switch (key->type) {
+    case TYPE_TEXT: return !strcmp(*(char *const *)x, *(char *const *)y);
+    case TYPE_BOOL: return *(const bool *)x == *(const bool *)y;
+    case TYPE_CHOICE:
+    case TYPE_INT: return *(const int *)x == *(const int *)y;
+    case TYPE_COUNT: return *(const int64_t *)x == *(const int64_t *)y;
+    case TYPE_REAL: return *(const double *)x == *(const double *)y;
+    case TYPE_LIST: break;
+    }
+    return false;
+}
+
+// Keys at their default are left out: one that is added later leaves the hashes of earlier runs as they are.
 uint64_t clzt_recipe_hash(const struct clzt_recipe *recipe)
 {
     uint64_t hash = 1469598103934665603u;
+    struct clzt_recipe *fresh = NULL;
     struct keys keys;
     char *text = NULL;
     size_t size = 0;
-    FILE *file = open_memstream(&text, &size);
+    FILE *file = NULL;
 
-    if (!file) return 0;
+    if (clzt_recipe_create(&fresh) || !(file = open_memstream(&text, &size))) {
+        clzt_recipe_destroy(&fresh);
+        return 0;
+    }
     keys_make(&keys);
     for (int i = 0; i < keys.count; i++)
-        if (keys.k[i].flags & NUMBERS) {
+        if (keys.k[i].flags & NUMBERS && !equal(recipe, fresh, &keys.k[i])) {
             fprintf(file, "%s=", keys.k[i].name);
             write_value(file, recipe, &keys.k[i]);
             fputc('\n', file);
@@ -707,6 +778,7 @@ uint64_t clzt_recipe_hash(const struct clzt_recipe *recipe)
     if (fclose(file)) size = 0;
     for (size_t i = 0; i < size; i++) hash = (hash ^ (unsigned char)text[i]) * 1099511628211u;
     free(text);
+    clzt_recipe_destroy(&fresh);
     return hash;
 }
 

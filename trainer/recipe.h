@@ -70,7 +70,7 @@ int clzt_recipe_parse(struct clzt_recipe *recipe, const char *text, size_t size,
 // One command line argument: "key=value".
 int clzt_recipe_set(struct clzt_recipe *recipe, const char *assignment, const struct clz_log *log);
 
-// What concerns several keys at once; makes `steps` from `pictures`. Call it after the last set.
+// What concerns several keys at once, and that all text is UTF-8; makes `steps` from `pictures`. Call it after the last set.
 int clzt_recipe_check(struct clzt_recipe *recipe, const struct clz_log *log);
 
 // Makes paths that are relative to the working directory absolute, so that the written recipe serves from anywhere.
@@ -82,8 +82,8 @@ int clzt_recipe_write(const struct clzt_recipe *recipe, FILE *file);
 // All keys with default, range and help, for people; markdown: as the table of doc/recipe.md.
 int clzt_recipe_print_keys(FILE *file, bool markdown);
 
-// FNV-1a over those keys that make a training's numbers (not run, workers, save_every and the like): a resumed run must
-// agree.
+// FNV-1a over those keys that make a training's numbers (not run, workers, save_every and the like) and differ from their
+// default: a resumed run must agree.
 uint64_t clzt_recipe_hash(const struct clzt_recipe *recipe);
 
 // Learning rate of step 1, 2, ...: linear from 0 over `warmup` steps, then the schedule from lr down to lr * lr_end at

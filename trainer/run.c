@@ -45,6 +45,7 @@ struct run {
     double seconds;                         // trained so far, earlier sittings included
     struct clzt_smooth smooth[CLZT_MAX_LOSSES];
     int bad_steps, failed_saves, csv_failed;
+    int given_up;                           // error of the last save, which ends the training; 0: none
     int lock;                               // descriptor of the run folder, -1: none
 };
 
@@ -130,14 +131,14 @@ static int save(struct run *r)
 }
 
 // In mid-training a checkpoint that could not be written is no reason to stop, unless it happens again and again.
-static int save_and_go_on(struct run *r)
+static void save_and_go_on(struct run *r)
 {
     const int ret = save(r);
 
-    if (ret >= 0 || ++r->failed_saves >= FAILED_SAVES) return ret;
-    clzi_log(r->log, CLZ_LOG_WARNING, "step %" PRId64 ": checkpoint not written (%s); earlier ones are kept, training goes on",
-             r->number, strerror(-ret));
-    return 0;
+    if (ret >= 0) return;
+    if (++r->failed_saves >= FAILED_SAVES) r->given_up = ret;
+    clzi_log(r->log, CLZ_LOG_WARNING, "step %" PRId64 ": checkpoint not written (%s); earlier ones are kept, training %s", r->number,
+             strerror(-ret), r->given_up ? "ends" : "goes on");
 }
 
 static uint64_t state_hash(const char *state, const char *key)
@@ -171,7 +172,7 @@ static int load(struct run *r)
         ret = clzi_fail(r->log, -EEXIST, "%s has checkpoints up to step %" PRId64 "; choose another run= or resume=auto",
                         r->recipe->run, c->step);
     if (ret >= 0 && !r->train) r->data = state_hash(c->state, "\ndata ");
-    if (ret >= 0) ret = check_state(r, c);
+    if (ret >= 0 && r->train) ret = check_state(r, c);     // an export trains nothing: the net must fit, which is seen below
     for (int kind = 0; kind < CLZT_KEPT_COUNT && ret >= 0; kind++) {
         const float *from = r->blobs[kind] ? clzt_checkpoint_blob(c, clzt_kept_names[kind], size) : NULL;
         if (r->blobs[kind] && !from)
@@ -339,7 +340,7 @@ static int make_folder(const char *path, const struct clz_log *log)
         struct stat st;
         if (slash) *slash = 0;
         if (mkdir(copy, 0777) < 0 && errno != EEXIST) ret = clzi_fail(log, -errno, "cannot make folder %s: %s", copy, strerror(errno));
-        else if (!stat(copy, &st) && !S_ISDIR(st.st_mode)) ret = clzi_fail(log, -ENOTDIR, "%s is in the way: not a folder", copy);
+        else if (stat(copy, &st) || !S_ISDIR(st.st_mode)) ret = clzi_fail(log, -ENOTDIR, "%s is in the way: not a folder", copy);
         if (!slash) break;
         *slash = '/';
     }
@@ -347,12 +348,27 @@ static int make_folder(const char *path, const struct clz_log *log)
     return ret;
 }
 
+static void sweep(const struct run *r)
+{
+    static const char *const files[] = { "model.bin", "recipe.yaml", "metrics.csv", "samples/" };
+    char *path = path_in(r, "ckpt");
+
+    if (path) clzt_checkpoint_sweep(path);
+    free(path);
+    for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
+        path = path_in(r, "%s", files[i]);
+        if (path) clzt_file_sweep(path);
+        free(path);
+    }
+}
+
 // Two trainings in one folder would take each other's checkpoints away. The lock goes with the process, however it ends.
 static int lock(struct run *r)
 {
     r->lock = open(r->recipe->run, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (r->lock < 0) return clzi_fail(r->log, -errno, "%s: %s", r->recipe->run, strerror(errno));
-    if (flock(r->lock, LOCK_EX | LOCK_NB) < 0 && errno == EWOULDBLOCK)
+    if (!flock(r->lock, LOCK_EX | LOCK_NB)) sweep(r);
+    else if (errno == EWOULDBLOCK)
         return clzi_fail(r->log, -EBUSY, "%s: another training is at work there; choose another run=", r->recipe->run);
     return 0;                               // a file system without locks: as it is
 }
@@ -448,12 +464,16 @@ static int create_step(struct run *r)
 static int set_up(struct run *r)
 {
     const struct clzt_recipe *c = r->recipe;
+    static const char *const folders[] = { "samples", "ckpt" };
     double counts[CLZT_AB_CELLS * CLZT_AB_CELLS];
-    char *samples = path_in(r, "samples"), trained[sizeof ((struct clzi_model_facts *)0)->train];
-    int ret;
+    char trained[sizeof ((struct clzi_model_facts *)0)->train];
+    int ret = 0;
 
-    ret = samples ? make_folder(samples, r->log) : -ENOMEM;
-    free(samples);
+    for (int i = 0; i < 2 && ret >= 0; i++) {
+        char *path = path_in(r, "%s", folders[i]);
+        ret = path ? make_folder(path, r->log) : -ENOMEM;
+        free(path);
+    }
     if (ret < 0 || (ret = lock(r)) < 0) return ret;
     ret = clzt_progress_create(&r->progress, &(struct clzt_progress_params){ .file = stderr, .unit = "step" });
     if (ret < 0) return ret;
@@ -517,7 +537,7 @@ static int loop(struct run *r)
     int ret = 0;
 
     clzt_progress_begin(r->progress, "train", r->number, c->steps, c->batch);
-    while (r->number < c->steps && !*r->stop && ret >= 0) {
+    while (r->number < c->steps && !*r->stop && !r->given_up && ret >= 0) {
         int at = 0;
         if ((ret = one_step(r, loss, &lr)) < 0) break;
         r->seconds = before + now() - start;
@@ -532,9 +552,9 @@ static int loop(struct run *r)
         }
         if (every(r->number, c->save_every) || *r->save) {
             *r->save = 0;
-            ret = save_and_go_on(r);
+            save_and_go_on(r);
         }
-        if (r->val && ret >= 0 && (every(r->number, c->val_every) || every(r->number, c->sheet_every)) && r->number < c->steps)
+        if (r->val && !r->given_up && (every(r->number, c->val_every) || every(r->number, c->sheet_every)) && r->number < c->steps)
             ret = validate(r, every(r->number, c->sheet_every));
     }
     clzt_progress_end(r->progress);
@@ -545,10 +565,11 @@ int clzt_run(struct clzt_recipe *recipe, const struct clz_log *log, struct clzt_
              volatile int *save_now)
 {
     struct run r = { .recipe = recipe, .log = log, .console = console, .stop = stop, .save = save_now, .lock = -1 };
-    int ret = set_up(&r), last = 0;
+    int ret = set_up(&r);
 
     if (ret >= 0) ret = loop(&r);
-    if (ret >= 0 && r.saved != r.number) last = save(&r);       // a disk too full for it may still take the model
+    if (ret >= 0 && !r.number) ret = -ECANCELED;                // nothing is learnt: a model that is there stays
+    if (ret >= 0 && !r.given_up && r.saved != r.number) r.given_up = save(&r);  // a disk too full for it may still take the model
     if (ret >= 0 && !*stop && r.val) ret = validate(&r, true);
     if (ret >= 0) {
         char *path = path_in(&r, "model.bin");
@@ -557,8 +578,8 @@ int clzt_run(struct clzt_recipe *recipe, const struct clz_log *log, struct clzt_
         free(path);
     }
     destroy(&r);
-    if (ret >= 0) ret = last;
-    return ret >= 0 && *stop ? -EINTR : ret;    // stopped while pictures were read: -ECANCELED
+    if (ret >= 0) ret = r.given_up;
+    return ret >= 0 && *stop ? -EINTR : ret;    // stopped before: -ECANCELED
 }
 
 int clzt_run_export(const struct clzt_recipe *recipe, const char *path, enum clzi_dtype dtype, const struct clz_log *log)

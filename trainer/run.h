@@ -8,8 +8,8 @@
 struct clzt_progress;
 struct clzt_console { struct clzt_progress *progress; };
 
-// Trains to the recipe's last step, or until *stop becomes non-zero (then a checkpoint is written and -EINTR returned); a
-// non-zero *save asks for a checkpoint now and is set back. Goes on from the newest checkpoint of the run folder if there is
+// Trains to the recipe's last step, or until *stop becomes non-zero (then a checkpoint is written and -EINTR returned; before
+// the first step nothing is, and -ECANCELED returned); a non-zero *save asks for a checkpoint now and is set back. Goes on from the newest checkpoint of the run folder if there is
 // one. console may be NULL.
 int clzt_run(struct clzt_recipe *recipe, const struct clz_log *log, struct clzt_console *console, const volatile int *stop,
              volatile int *save);

@@ -1,6 +1,7 @@
 // scaler.c - through libswscale, but for pictures that are 4:4:4 already and of the right size: those need arithmetic
 // only.
 #include <errno.h>
+#include <limits.h>
 #include <math.h>
 #include <stdbool.h>
 #include <stdlib.h>
@@ -35,8 +36,8 @@ void clzt_scaled_size(int width, int height, int scale, int min_side, int *w, in
     const int shorter = width < height ? width : height;
     const int wanted = scale ? scale : shorter < min_side ? min_side : shorter, side = wanted < min_side ? min_side : wanted;
 
-    *w = width == shorter ? side : (int)lrint((double)width * side / shorter);
-    *h = height == shorter ? side : (int)lrint((double)height * side / shorter);
+    *w = width == shorter ? side : (int)fmin(rint((double)width * side / shorter), INT_MAX);
+    *h = height == shorter ? side : (int)fmin(rint((double)height * side / shorter), INT_MAX);
 }
 
 // The j in yuvj420p says full range, which is said elsewhere too.

@@ -9,7 +9,7 @@ struct clzt_scaler;
 int clzt_scaler_create(struct clzt_scaler **scaler);
 void clzt_scaler_destroy(struct clzt_scaler **scaler);
 
-// Short side `scale` (0: as it is), but at least min_side; the aspect ratio is kept.
+// Short side `scale` (0: as it is), but at least min_side; the aspect ratio is kept (the long side at most INT_MAX).
 void clzt_scaled_size(int width, int height, int scale, int min_side, int *w, int *h);
 
 // rgb: three planes of w * h bytes, one after the other.

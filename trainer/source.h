@@ -8,6 +8,8 @@
 
 #include "engine/colorize.h"
 
+enum { CLZT_MAX_PIXELS = 16384 * 8192 };    // of a picture, as it is and scaled
+
 struct clzt_source_kind;
 
 struct clzt_source {

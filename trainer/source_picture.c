@@ -9,7 +9,7 @@
 #include "engine/log.h"
 #include "source.h"
 
-enum { MAX_FILE = 256 << 20, MAX_PIXELS = 16384 * 8192 };
+enum { MAX_FILE = 256 << 20 };
 
 static const struct format {
     enum AVCodecID codec;
@@ -110,7 +110,7 @@ static int read_picture(void *reader, const struct clzt_source *source, int64_t 
         goto end;
     }
     codec->thread_count = 1;
-    codec->max_pixels = MAX_PIXELS;
+    codec->max_pixels = CLZT_MAX_PIXELS;
     codec->err_recognition = AV_EF_CRCCHECK | AV_EF_EXPLODE;
     if (avcodec_open2(codec, decoder, NULL) < 0 || avcodec_send_packet(codec, packet) < 0) goto end;
     avcodec_send_packet(codec, NULL);
