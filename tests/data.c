@@ -89,6 +89,16 @@ static void cut(const char *name, double part)
     REQUIRE(!truncate(path, (off_t)(st.st_size * part)));
 }
 
+static void join(const char *part, const char *whole)          // the part twice
+{
+    char command[3 * PATH + 20], path[PATH], to[PATH];
+
+    in_folder(path, part);
+    in_folder(to, whole);
+    snprintf(command, sizeof command, "cat '%s' '%s' >'%s'", path, path, to);
+    REQUIRE(!system(command));
+}
+
 // Grey level of frame i of the test videos, in 0..255 of full range.
 static int level(int i) { return 20 + 2 * i; }
 
@@ -398,6 +408,24 @@ static void videos(void)
     REQUIRE(messages > 0);
     REQUIRE_INT(clzt_reader_create(&r, d), 0);
     REQUIRE(red_of(r, 10) >= 0);
+    clzt_reader_destroy(&r);
+    clzt_dataset_close(&d);
+
+    // Two in one file: times come twice, so frames are counted, and the packet before the second begins is taken for corrupt,
+    // a B-frame: it goes, and the one up to the next key frame.
+    CASE("data/video_broken_in_the_middle");
+    REQUIRE(make_video("part.ts", AV_CODEC_ID_MPEG4, AV_PIX_FMT_YUV420P));
+    join("part.ts", "joined.ts");
+    d = open_one("joined.ts", (struct clzt_dataset_params){ .min_side = 16 });
+    REQUIRE(messages == 1 && strstr(said, "broken in 2 of 200"));
+    REQUIRE_INT(clzt_dataset_count(d), 2 * FRAMES - 2);
+    REQUIRE_INT(clzt_reader_create(&r, d), 0);
+    for (int i = 0; i < 2 * FRAMES - 2; i++) {
+        const int frame = i < FRAMES - 3 ? i : i == FRAMES - 3 ? FRAMES - 1 : i - (FRAMES - 2);
+        REQUIRE_NEAR(red_of(r, i), (level(frame) - 16) * 255 / 219., 1.01);     // a transport stream does not tell full range
+    }
+    REQUIRE_NEAR(red_of(r, 150), (level(52) - 16) * 255 / 219., 1.01);
+    REQUIRE_NEAR(red_of(r, 20), (level(20) - 16) * 255 / 219., 1.01);
     clzt_reader_destroy(&r);
     clzt_dataset_close(&d);
 

@@ -33,8 +33,8 @@ struct clzt_dataset_params {
 struct clzt_dataset;
 
 // -ENOENT and others for a path that cannot be read, -EINVAL when there is no picture at all. A picture that cannot be
-// decoded is reported once and stands for the next good one; a video whose end is broken gives the frames before it,
-// with a warning.
+// decoded is reported once and stands for the next good one; a video that is broken gives the frames before and those from
+// the next key frame on, with a warning.
 int clzt_dataset_open(struct clzt_dataset **dataset, const struct clzt_dataset_params *params);
 void clzt_dataset_close(struct clzt_dataset **dataset);
 

@@ -2,6 +2,9 @@
 //
 // Opening reads through all packets once and keeps each frame's time and whether decoding can begin there, so that any
 // frame can be sought. Where packets have no times, or the same twice, frames are counted from the beginning instead.
+//
+// A packet that the demuxer calls corrupt is left out, and all after it up to the next key frame, which lean on it: alike in
+// opening and in reading, or counted frames would not agree.
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,7 +27,7 @@ struct reader {
     AVCodecContext *codec;
     AVPacket *packet;
     AVFrame *held;                          // a frame later than the one asked for
-    bool holding, draining;
+    bool holding, draining, broken;         // broken: a key frame is waited for
     int64_t next;                           // frame that decoding gives next, if all is well
 };
 
@@ -64,6 +67,14 @@ static void close_file(struct clzt_source *source)
     source->priv = NULL;
 }
 
+// Whether a packet of the stream goes to the decoder.
+static bool sound(const AVPacket *packet, bool *broken)
+{
+    if (packet->flags & AV_PKT_FLAG_CORRUPT) *broken = true;
+    else if (packet->flags & AV_PKT_FLAG_KEY) *broken = false;
+    return !*broken;
+}
+
 // Demuxers take a file that was cut off for one that ends there; its header still tells how long it was.
 static bool shorter_than_said(const AVFormatContext *format, const struct video *v, int64_t count)
 {
@@ -80,9 +91,9 @@ static int open_file(struct clzt_source *source, const struct clz_log *log)
     AVFormatContext *format = NULL;
     AVPacket *packet = av_packet_alloc();
     struct video *v = source->priv = calloc(1, sizeof *v);
-    int64_t room = 0, count = 0;
+    int64_t room = 0, count = 0, left_out = 0;
     char why[AV_ERROR_MAX_STRING_SIZE];
-    bool whole;
+    bool whole, broken = false;
     int ret = -ENOMEM;
 
     if (!packet || !v) goto fail;
@@ -93,7 +104,12 @@ static int open_file(struct clzt_source *source, const struct clz_log *log)
     }
     v->timed = true;
     while ((ret = av_read_frame(format, packet)) >= 0) {
-        if (packet->stream_index == v->stream && packet->size && !(packet->flags & (AV_PKT_FLAG_DISCARD | AV_PKT_FLAG_CORRUPT))) {
+        if (packet->stream_index != v->stream || !packet->size) {
+            av_packet_unref(packet);
+            continue;
+        }
+        if (!sound(packet, &broken)) left_out++;
+        else if (!(packet->flags & AV_PKT_FLAG_DISCARD)) {
             if (count == room) {
                 struct mark *more = realloc(v->marks, (room = room * 2 + 1024) * sizeof *more);
                 if (!more) {
@@ -104,10 +120,6 @@ static int open_file(struct clzt_source *source, const struct clz_log *log)
             }
             if (packet->pts == AV_NOPTS_VALUE) v->timed = false;
             v->marks[count++] = (struct mark){ packet->pts, packet->flags & AV_PKT_FLAG_KEY };
-        } else if (packet->stream_index == v->stream && packet->flags & AV_PKT_FLAG_CORRUPT) {
-            ret = AVERROR_INVALIDDATA;
-            av_packet_unref(packet);
-            break;
         }
         av_packet_unref(packet);
     }
@@ -116,6 +128,9 @@ static int open_file(struct clzt_source *source, const struct clz_log *log)
         av_strerror(ret, why, sizeof why);
         clzi_log(log, CLZ_LOG_WARNING, "%s: broken after %lld frames (%s); those are used.", source->path, (long long)count, why);
     }
+    if (left_out)
+        clzi_log(log, CLZ_LOG_WARNING, "%s: broken in %lld of %lld frames, or in what they lean on; the others are used.", source->path,
+                 (long long)left_out, (long long)(count + left_out));
     if (!count) {
         ret = clzi_fail(log, -EINVAL, "%s: no frame in it.", source->path);
         goto fail;
@@ -123,7 +138,7 @@ static int open_file(struct clzt_source *source, const struct clz_log *log)
     qsort(v->marks, count, sizeof *v->marks, compare);
     for (int64_t i = 1; i < count && v->timed; i++)
         if (v->marks[i].pts == v->marks[i - 1].pts) v->timed = false;
-    if (whole && shorter_than_said(format, v, count))
+    if (whole && !left_out && shorter_than_said(format, v, count))
         clzi_log(log, CLZ_LOG_WARNING, "%s: ends after %lld frames, sooner than its header says; those are used.", source->path,
                  (long long)count);
     source->count = count;
@@ -157,7 +172,7 @@ static int start(struct reader *r, const struct clzt_source *source)
     avcodec_free_context(&r->codec);
     avformat_close_input(&r->format);
     av_frame_unref(r->held);
-    r->holding = r->draining = false;
+    r->holding = r->draining = r->broken = false;
     r->next = 0;
     if (open_format(&r->format, source->path, &stream) < 0) return -EIO;
     if (!(decoder = avcodec_find_decoder(r->format->streams[stream]->codecpar->codec_id))) return -EIO;
@@ -189,7 +204,7 @@ static int decode(struct reader *r, int stream, AVFrame *frame)
         do {
             av_packet_unref(r->packet);
             ret = av_read_frame(r->format, r->packet);
-        } while (ret >= 0 && r->packet->stream_index != stream);
+        } while (ret >= 0 && (r->packet->stream_index != stream || !sound(r->packet, &r->broken)));
         if (ret < 0) {
             if (r->draining) return -ENODATA;
             r->draining = true;
@@ -211,7 +226,7 @@ static int seek(struct reader *r, const struct clzt_source *source, int64_t inde
     if (av_seek_frame(r->format, v->stream, v->marks[index].pts, AVSEEK_FLAG_BACKWARD) < 0) return start(r, source);
     avcodec_flush_buffers(r->codec);
     av_frame_unref(r->held);
-    r->holding = r->draining = false;
+    r->holding = r->draining = r->broken = false;
     r->next = key;
     return 0;
 }
