@@ -5,6 +5,7 @@ set -u
 : "${BUILD:?the build folder}" "${SRC:?the source root}"
 BUILD=$(cd "$BUILD" && pwd) SRC=$(cd "$SRC" && pwd)
 [ -e "$BUILD/gst/libgstcolorize.so" ] || { echo "skip there is no $BUILD/gst/libgstcolorize.so"; exit 77; }
+! nm -D "$BUILD/gst/libgstcolorize.so" | grep -q "__[at]san_init" || { echo "skip built with a sanitizer, which gst-launch does not load"; exit 77; }
 command -v gst-launch-1.0 >/dev/null || { echo "skip no gst-launch-1.0: package gstreamer1.0-tools"; exit 77; }
 dir=$(mktemp -d) || exit 1
 trap 'rm -rf "$dir"' EXIT
