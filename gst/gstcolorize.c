@@ -628,7 +628,8 @@ static GstFlowReturn gst_colorize_submit_input_buffer(GstBaseTransform *bt, gboo
 
     if (ret != GST_FLOW_OK || !in) return ret;
     bt->queued_buf = NULL;
-    if (is_discont) ret = drain(self);      // a jump: the frames before it first
+    // A jump: the frames before it first. The buffer is asked, not is_discont: that stays set until generate_output gives a buffer.
+    if (GST_BUFFER_IS_DISCONT(in)) ret = drain(self);
     if (ret == GST_FLOW_OK) ret = self->flow;
     if (ret != GST_FLOW_OK) {
         gst_buffer_unref(in);

@@ -76,6 +76,11 @@ check film/shared_by_tee launch videotestsrc num-buffers=20 ! video/x-raw,format
 check film/live launch videotestsrc is-live=true num-buffers=40 ! video/x-raw,format=I420,width=64,height=48,framerate=50/1 ! \
     colorize model=model.bin ! fakesink sync=true
 
+# A film's first buffer is a discontinuity, and nothing after it is: batches fill, and are drained once, at the end.
+GST_DEBUG_NO_COLOR=1 GST_DEBUG=colorize:5 timeout 120 gst-launch-1.0 -q videotestsrc num-buffers=40 ! \
+    video/x-raw,format=I420,width=64,height=48 ! colorize model=model.bin batch=16 ! fakesink >out 2>err
+check film/batches_fill [ "$(grep -c 'draining' err)" -le 1 ]
+
 # ---- the filter's colours, bit for bit ----
 
 # equal NAME FFMPEG-FORMAT GSTREAMER-FORMAT "filter's options" "properties" [range [matrix]]: the same raw frames through both. The
