@@ -29,14 +29,16 @@ enum {
 // ---- the facts in the metadata: reader and writer walk this table ----
 
 #define TEXT(field)           { #field, CLZI_FACT_TEXT, offsetof(struct clzi_model_facts, field), \
-                                sizeof ((struct clzi_model_facts *)0)->field, 0, 0 }
-#define INT(field, low, high) { #field, CLZI_FACT_INT, offsetof(struct clzi_model_facts, field), sizeof(int), low, high }
-#define FLOAT(field, low, high) { #field, CLZI_FACT_FLOAT, offsetof(struct clzi_model_facts, field), sizeof(float), low, high }
+                                sizeof ((struct clzi_model_facts *)0)->field, 0, 0, NULL }
+#define TEXT_OR(field, text)  { #field, CLZI_FACT_TEXT, offsetof(struct clzi_model_facts, field), \
+                                sizeof ((struct clzi_model_facts *)0)->field, 0, 0, text }
+#define INT(field, low, high) { #field, CLZI_FACT_INT, offsetof(struct clzi_model_facts, field), sizeof(int), low, high, NULL }
+#define FLOAT(field, low, high) { #field, CLZI_FACT_FLOAT, offsetof(struct clzi_model_facts, field), sizeof(float), low, high, NULL }
 
 const struct clzi_fact clzi_facts[] = {
-    TEXT(arch), INT(size, 32, 2048), TEXT(shape), INT(stride, 1, 1024), TEXT(input),
+    TEXT(arch), INT(size, 32, 2048), TEXT_OR(shape, "frame"), INT(stride, 1, 1024), TEXT(input),
     FLOAT(l_scale, 1, 1000), FLOAT(l_offset, -1000, 1000), FLOAT(ab_scale, 1, 1000),
-    TEXT(train), TEXT(license), TEXT(sha256), { NULL, CLZI_FACT_INT, 0, 0, 0, 0 }
+    TEXT(train), TEXT(license), TEXT(sha256), { NULL, CLZI_FACT_INT, 0, 0, 0, 0, NULL }
 };
 
 const struct clzi_dtype_info clzi_dtypes[] = {
@@ -167,11 +169,10 @@ static int read_info(const struct source *s, struct clz_model *m, json_t *metada
 
 static int read_fact(const struct source *s, struct clz_model *m, const struct clzi_fact *fact)
 {
-    const char *text = clz_model_info(m, fact->key);
+    const char *given = clz_model_info(m, fact->key), *text = given ? given : fact->fallback;
     void *field = (char *)&m->facts + fact->offset;
     double x;
 
-    if (!text && !strcmp(fact->key, "shape")) return 0;          // came later than the rest
     if (!text) return clzi_fail(s->log, -EBADMSG, "%s: no metadata colorize.%s", s->name, fact->key);
     if (fact->type == CLZI_FACT_TEXT) {
         if (strlen(text) >= fact->size)

@@ -9,7 +9,7 @@
 struct clzi_model_facts {
     char arch[64];                          // generator's name in recipes: "light"
     int size;                               // working size: short side, pixels
-    char shape[16];                         // of that picture: "frame", the frame's; "square": the frame is squeezed; "": frame
+    char shape[16];                         // of that picture: "frame" or "", the frame's; "square": the frame is squeezed
     int stride;                             // height and width are multiples of this
     char input[16];                         // "luma": L* of the grey pixel with that Y'; "lstar": L* of the colour pixel
     float l_scale, l_offset, ab_scale;      // network input = L / l_scale - l_offset (50, 1), a* = output * ab_scale (110)

@@ -13,6 +13,7 @@ struct clzi_fact {
     enum { CLZI_FACT_TEXT, CLZI_FACT_INT, CLZI_FACT_FLOAT } type;
     size_t offset, size;
     double min, max;                        // of numbers
+    const char *fallback;                   // text of a file without it; NULL: it must be there
 };
 extern const struct clzi_fact clzi_facts[];
 

@@ -115,7 +115,7 @@ static json_t *fact_to_json(const struct clzi_model_facts *facts, const struct c
     json_t *json;
 
     switch (fact->type) {
-    case CLZI_FACT_TEXT: return json_string(field);
+    case CLZI_FACT_TEXT: return json_string(fact->fallback && !*(const char *)field ? fact->fallback : field);
     case CLZI_FACT_INT:
         snprintf(number, sizeof number, "%d", *(const int *)field);
         return json_string(number);
@@ -137,7 +137,6 @@ static json_t *metadata(const struct writer *w, const struct clzi_model_facts *f
     bad |= json_object_set_new(m, "colorize.format", json_string(CLZI_MODEL_FORMAT)) < 0;
     for (const struct clzi_fact *fact = clzi_facts; fact->key; fact++) {
         char key[64];
-        if (!strcmp(fact->key, "shape") && !*facts->shape) continue;
         snprintf(key, sizeof key, "colorize.%s", fact->key);
         bad |= json_object_set_new(m, key, fact_to_json(facts, fact)) < 0;
     }

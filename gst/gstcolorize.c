@@ -1,6 +1,6 @@
 // gstcolorize.c - the GStreamer element `colorize`: colours black-and-white film through libcolorize.
 //
-//     gst-launch-1.0 filesrc location=film.mkv ! decodebin ! videoconvert ! colorize model=model.bin ! x264enc ! mp4mux ! filesink location=out.mp4
+//     ... ! decodebin ! videoconvert ! colorize model=model.bin ! x264enc ! ...          doc/gst.md
 //
 // How frames run. Each buffer is sent to the engine's stream with a place for its colour: the buffer itself where it may be
 // written, so that luma is not even copied, or a new one (gray input, shared buffers). Coloured frames are received in order and
@@ -60,7 +60,8 @@ struct _GstColorize {
     int batch, open;                        // frames to a run; of them in the batch that is being filled
     gboolean at_once;                       // batch=1 was asked for: each frame is waited for
     gint64 last_arrival;
-    GstFlowReturn flow;                     // what downstream told the deadline thread, for the next buffer
+    GstFlowReturn flow;                     // of a push outside of generate_output, or of a frame that failed: for the next buffer
+    gboolean takes_meta;                    // downstream reads GstVideoMeta
     const struct clz_pixfmt *in_format, *out_format;
     struct clz_frame tags;                  // range, matrix and siting of what was negotiated
 
@@ -126,31 +127,32 @@ static const struct property {
     enum kind kind;
     size_t at;                              // in GstColorize
     double min, max, preset;
-    const char *type;                       // CHOICE: name of its GType
+    const char *text;                       // TEXT: preset; CHOICE: name of its GType
     const GEnumValue *choices;
     gboolean playing;                       // may change while playing, and be controlled
 } properties[] = {
 #define SETTING(field) offsetof(GstColorize, settings.field)
+#define NUMBER(kind, at, min, max, preset, playing) kind, at, min, max, preset, NULL, NULL, playing
+#define NAMES(field, type, choices, most) CHOICE, SETTING(field), 0, most, 0, type, choices, FALSE
     { "model", "Model", "Model file; needed", TEXT, SETTING(model), 0, 0, 0, NULL, NULL, FALSE },
-    { "device", "Device", "Where the model runs: auto, cpu, ref, cuda, cuda:1", TEXT, SETTING(device), 0, 0, 0, NULL, NULL, FALSE },
-    { "precision", "Precision", "Numbers the model computes with", CHOICE, SETTING(precision), 0, CLZ_PRECISION_BF16,
-      CLZ_PRECISION_AUTO, "GstColorizePrecision", precisions, FALSE },
+    { "device", "Device", "Where the model runs: auto, cpu, ref, cuda, cuda:1",
+      TEXT, SETTING(device), 0, 0, 0, "auto", NULL, FALSE },
+    { "precision", "Precision", "Numbers the model computes with",
+      NAMES(precision, "GstColorizePrecision", precisions, CLZ_PRECISION_BF16) },
     { "batch", "Batch", "Frames to a run of the model (0: what suits the device; 1: no frame is held back). Live sources are "
-      "delayed by twice as many frames", WHOLE, SETTING(batch), 0, 64, 0, NULL, NULL, FALSE },
-    { "size", "Size", "Short side of the picture the model sees, pixels, 32 or more (0: the model's own)", WHOLE, SETTING(size),
-      0, 2048, 0, NULL, NULL, FALSE },
-    { "strength", "Strength", "Share of the predicted colour that is used", REAL, offsetof(GstColorize, strength), 0, 1, 1, NULL,
-      NULL, TRUE },
-    { "saturation", "Saturation", "Factor on the colours", REAL, offsetof(GstColorize, saturation), 0, 4, 1, NULL, NULL, TRUE },
-    { "luma", "Luma", "What stays of the picture", CHOICE, SETTING(luma), 0, CLZ_LUMA_LSTAR, CLZ_LUMA_COPY, "GstColorizeLuma",
-      lumas, FALSE },
-    { "threads", "Threads", "CPU threads of the engine (0: one a core)", WHOLE, SETTING(threads), 0, 1024, 0, NULL, NULL, FALSE },
-    { "range", "Range", "Overrule the film's colour range", CHOICE, SETTING(range), 0, CLZ_RANGE_FULL, 0, "GstColorizeRange",
-      ranges, FALSE },
-    { "matrix", "Matrix", "Overrule the film's colour matrix", CHOICE, SETTING(matrix), 0, CLZ_MATRIX_2020, 0,
-      "GstColorizeMatrix", matrices, FALSE },
-    { "siting", "Siting", "Overrule the film's chroma siting", CHOICE, SETTING(siting), 0, CLZ_SITING_TOPLEFT, 0,
-      "GstColorizeSiting", sitings, FALSE },
+      "delayed by twice as many frames", NUMBER(WHOLE, SETTING(batch), 0, 64, 0, FALSE) },
+    { "size", "Size", "Short side of the picture the model sees, pixels, 32 or more (0: the model's own)",
+      NUMBER(WHOLE, SETTING(size), 0, 2048, 0, FALSE) },
+    { "strength", "Strength", "Share of the predicted colour that is used",
+      NUMBER(REAL, offsetof(GstColorize, strength), 0, 1, 1, TRUE) },
+    { "saturation", "Saturation", "Factor on the colours", NUMBER(REAL, offsetof(GstColorize, saturation), 0, 4, 1, TRUE) },
+    { "luma", "Luma", "What stays of the picture", NAMES(luma, "GstColorizeLuma", lumas, CLZ_LUMA_LSTAR) },
+    { "threads", "Threads", "CPU threads of the engine (0: one a core)", NUMBER(WHOLE, SETTING(threads), 0, 1024, 0, FALSE) },
+    { "range", "Range", "Overrule the film's colour range", NAMES(range, "GstColorizeRange", ranges, CLZ_RANGE_FULL) },
+    { "matrix", "Matrix", "Overrule the film's colour matrix", NAMES(matrix, "GstColorizeMatrix", matrices, CLZ_MATRIX_2020) },
+    { "siting", "Siting", "Overrule the film's chroma siting", NAMES(siting, "GstColorizeSiting", sitings, CLZ_SITING_TOPLEFT) },
+#undef NUMBER
+#undef NAMES
 #undef SETTING
 };
 
@@ -226,7 +228,7 @@ static GstCaps *format_caps(gboolean gray)
     return caps;
 }
 
-// Formats of a structure that are in the table, gray ones or the others; returns their number. max is at least the table's length.
+// Formats of a structure that are in the table, gray ones or the others, at most max; returns their number.
 static int formats_of(const GstStructure *s, gboolean gray, const struct clz_pixfmt **found, int max)
 {
     const GValue *v = gst_structure_get_value(s, "format");
@@ -248,8 +250,8 @@ static int formats_of(const GstStructure *s, gboolean gray, const struct clz_pix
 
 static enum clz_range range_of(const GstVideoColorimetry *c)
 {
-    return c->range == GST_VIDEO_COLOR_RANGE_0_255 ? CLZ_RANGE_FULL : c->range == GST_VIDEO_COLOR_RANGE_16_235 ? CLZ_RANGE_LIMITED :
-           CLZ_RANGE_UNSPECIFIED;
+    return c->range == GST_VIDEO_COLOR_RANGE_0_255  ? CLZ_RANGE_FULL :
+           c->range == GST_VIDEO_COLOR_RANGE_16_235 ? CLZ_RANGE_LIMITED : CLZ_RANGE_UNSPECIFIED;
 }
 
 static enum clz_matrix matrix_of(const GstVideoColorimetry *c)
@@ -307,7 +309,7 @@ static void tag_structure(const struct settings *set, const GstStructure *s, con
         c = info.colorimetry;
     }
     if (set->range) c.range = set->range == CLZ_RANGE_FULL ? GST_VIDEO_COLOR_RANGE_0_255 : GST_VIDEO_COLOR_RANGE_16_235;
-    else if (c.range == GST_VIDEO_COLOR_RANGE_UNKNOWN) c.range = is_gray(in) ? GST_VIDEO_COLOR_RANGE_0_255 : GST_VIDEO_COLOR_RANGE_16_235;
+    else if (!c.range) c.range = is_gray(in) ? GST_VIDEO_COLOR_RANGE_0_255 : GST_VIDEO_COLOR_RANGE_16_235;
     if (set->matrix) c.matrix = names[set->matrix];
     else if (!matrix_of(&c) || (is_gray(in) && !c.transfer && !c.primaries)) {      // GStreamer calls any gray 601
         gst_structure_get_int(s, "height", &height);
@@ -469,6 +471,27 @@ static GstClockTime own_latency(GstColorize *self)
     return latency;
 }
 
+// videoconvert (1.22) reads the format of our answer after it has taken other fields out, so it misjudges structures in which these
+// stand first, and gave gray where the film's own format would do. So format comes first.
+static void format_first(GstQuery *query)
+{
+    GstCaps *caps, *ordered = gst_caps_new_empty();
+
+    gst_query_parse_caps_result(query, &caps);
+    for (guint i = 0; i < gst_caps_get_size(caps); i++) {
+        const GstStructure *s = gst_caps_get_structure(caps, i);
+        GstStructure *to = gst_structure_new_empty(gst_structure_get_name(s));
+        if (gst_structure_has_field(s, "format")) gst_structure_set_value(to, "format", gst_structure_get_value(s, "format"));
+        for (int k = 0; k < gst_structure_n_fields(s); k++) {
+            const char *name = gst_structure_nth_field_name(s, k);
+            gst_structure_set_value(to, name, gst_structure_get_value(s, name));
+        }
+        gst_caps_append_structure_full(ordered, to, gst_caps_features_copy(gst_caps_get_features(caps, i)));
+    }
+    gst_query_set_caps_result(query, ordered);
+    gst_caps_unref(ordered);
+}
+
 static gboolean gst_colorize_query(GstBaseTransform *bt, GstPadDirection direction, GstQuery *query)
 {
     GstColorize *self = GST_COLORIZE(bt);
@@ -486,7 +509,9 @@ static gboolean gst_colorize_query(GstBaseTransform *bt, GstPadDirection directi
         return TRUE;
     }
     if (direction == GST_PAD_SINK && GST_QUERY_TYPE(query) == GST_QUERY_DRAIN) drain(self);     // upstream wants its buffers back
-    return PARENT->query(bt, direction, query);
+    if (!PARENT->query(bt, direction, query)) return FALSE;
+    if (direction == GST_PAD_SINK && GST_QUERY_TYPE(query) == GST_QUERY_CAPS) format_first(query);
+    return TRUE;
 }
 
 // ---- pools: both sides need buffers for the window ----
@@ -509,6 +534,7 @@ static gboolean gst_colorize_decide_allocation(GstBaseTransform *bt, GstQuery *q
 {
     GstColorize *self = GST_COLORIZE(bt);
 
+    self->takes_meta = gst_query_find_allocation_meta(query, GST_VIDEO_META_API_TYPE, NULL);
     for (guint i = 0; i < gst_query_get_n_allocation_pools(query); i++) {
         GstBufferPool *pool;
         guint size, min, max;
@@ -561,6 +587,17 @@ static GstBuffer *finish(struct job *j)
     return out;
 }
 
+// Whether downstream finds the planes: by the buffer's meta, or because they lie where the caps alone say.
+static gboolean is_readable(const GstColorize *self, const GstVideoFrame *f)
+{
+    const GstVideoInfo *want = &GST_VIDEO_FILTER(self)->out_info;
+    gboolean same = TRUE;
+
+    for (guint p = 0; p < GST_VIDEO_FRAME_N_PLANES(f); p++)
+        same = same && f->info.stride[p] == want->stride[p] && f->info.offset[p] == want->offset[p];
+    return same || self->takes_meta;
+}
+
 // Maps `in` and a place for its colour. Takes `in`.
 static GstFlowReturn prepare(GstColorize *self, GstBuffer *in, struct job *j)
 {
@@ -571,8 +608,11 @@ static GstFlowReturn prepare(GstColorize *self, GstBuffer *in, struct job *j)
     *j = (struct job){ .arrival = g_get_monotonic_time() };
     if (self->in_format == self->out_format && gst_buffer_is_writable(in) && gst_buffer_is_all_memory_writable(in)) {
         if (!gst_video_frame_map(&j->to, &vf->out_info, in, GST_MAP_READWRITE | no_ref)) goto unmapped;
-        j->out = in;
-        return GST_FLOW_OK;
+        if (is_readable(self, &j->to)) {
+            j->out = in;
+            return GST_FLOW_OK;
+        }
+        gst_video_frame_unmap(&j->to);
     }
     ret = PARENT->prepare_output_buffer(GST_BASE_TRANSFORM(self), in, &j->out);    // from the pool, with times, flags and metas
     if (ret != GST_FLOW_OK) {
@@ -611,7 +651,7 @@ static GstFlowReturn send(GstColorize *self, GstBuffer *in)
     if ((ret = clz_stream_send(self->stream, &from, &to)) < 0) {
         engine_error(self, ret, "The frame cannot be coloured");
         gst_buffer_unref(finish(j));
-        return GST_FLOW_ERROR;
+        return self->flow = GST_FLOW_ERROR;
     }
     self->last_arrival = j->arrival;
     self->count++;
@@ -660,7 +700,7 @@ static GstFlowReturn receive(GstColorize *self, gboolean wait, GstBuffer **out)
     if (ret >= 0) return GST_FLOW_OK;
     gst_clear_buffer(out);
     engine_error(self, ret, "A frame could not be coloured");
-    return GST_FLOW_ERROR;
+    return self->flow = GST_FLOW_ERROR;     // said once: the others are given up without a word
 }
 
 // Called after each buffer until it gives none; the parent pushes. With batch=1 the frame is waited for; else only when there is
@@ -701,10 +741,15 @@ static GstFlowReturn drain(GstColorize *self)
     GstFlowReturn ret;
 
     if (!self->count) return GST_FLOW_OK;
-    GST_DEBUG_OBJECT(self, "draining %d frames", self->count);
-    clz_stream_drain(self->stream);
-    self->open = 0;
-    ret = push(self, 0);
+    if (self->flow != GST_FLOW_ERROR) {
+        GST_DEBUG_OBJECT(self, "draining %d frames", self->count);
+        clz_stream_drain(self->stream);
+        self->open = 0;
+        ret = push(self, 0);
+        if (ret != GST_FLOW_OK && ret != GST_FLOW_FLUSHING) self->flow = ret;
+    } else {
+        ret = GST_FLOW_ERROR;
+    }
     forget(self);                           // what a failed push left
     plan_deadline(self);
     return ret;
@@ -723,9 +768,17 @@ static gboolean gst_colorize_sink_event(GstBaseTransform *bt, GstEvent *event)
     case GST_EVENT_CAPS:                    // drained where they really change: set_info
     case GST_EVENT_TAG:                     // belong to the whole stream, and come often
         break;
+    case GST_EVENT_STREAM_START:
+    case GST_EVENT_SEGMENT:                 // downstream may be ready for more than it was
+        if (self->flow == GST_FLOW_EOS) self->flow = GST_FLOW_OK;
+        drain(self);
+        break;
     default:
         if (GST_EVENT_IS_SERIALIZED(event)) drain(self);
-        if (GST_EVENT_TYPE(event) == GST_EVENT_SEGMENT || GST_EVENT_TYPE(event) == GST_EVENT_STREAM_START) self->flow = GST_FLOW_OK;
+        // no buffer will come to tell upstream
+        if (GST_EVENT_TYPE(event) == GST_EVENT_EOS &&
+            (self->flow == GST_FLOW_NOT_NEGOTIATED || self->flow == GST_FLOW_NOT_LINKED))
+            GST_ELEMENT_FLOW_ERROR(self, self->flow);
         break;
     }
     return PARENT->sink_event(bt, event);
@@ -824,8 +877,8 @@ static gboolean gst_colorize_stop(GstBaseTransform *bt)
     self->deadline.thread = NULL;
     self->deadline.quit = FALSE;
     self->deadline.when = 0;
+    clz_stream_close(&self->stream);        // waits for the run that is on, not for those behind it
     forget(self);
-    clz_stream_close(&self->stream);
     clz_model_close(&self->model);
     g_clear_pointer(&self->jobs, g_free);
     self->flow = GST_FLOW_OK;
@@ -855,7 +908,8 @@ static gboolean gst_colorize_start(GstBaseTransform *bt)
         .device = set.device, .precision = set.precision, .threads = set.threads, .batch = set.batch, .size = set.size,
         .luma = set.luma, .range = set.range, .matrix = set.matrix, .siting = set.siting, .log = log,
     };
-    if ((ret = clz_model_open(&self->model, set.model, &log)) < 0 || (ret = clz_stream_open(&self->stream, self->model, &params)) < 0) {
+    if ((ret = clz_model_open(&self->model, set.model, &log)) < 0 ||
+        (ret = clz_stream_open(&self->stream, self->model, &params)) < 0) {
         engine_error(self, ret, self->model ? "The model cannot be run" : "The model cannot be opened");
         goto fail;
     }
@@ -896,8 +950,9 @@ static void gst_colorize_set_property(GObject *object, guint id, const GValue *v
     }
     GST_OBJECT_UNLOCK(self);
     if (late)
-        GST_ELEMENT_WARNING(self, RESOURCE, SETTINGS, ("The property \"%s\" can be set in the states NULL and READY only; it stays as "
-                                                       "it was.", pspec->name), (NULL));
+        GST_ELEMENT_WARNING(self, RESOURCE, SETTINGS,
+                            ("The property \"%s\" can be set in the states NULL and READY only; it stays as it was.", pspec->name),
+                            (NULL));
 }
 
 static void gst_colorize_get_property(GObject *object, guint id, GValue *value, GParamSpec *pspec)
@@ -943,11 +998,11 @@ static GParamSpec *make_pspec(const struct property *p)
     GType type;
 
     switch (p->kind) {
-    case TEXT:  return g_param_spec_string(p->name, p->nick, p->help, NULL, flags);
+    case TEXT:  return g_param_spec_string(p->name, p->nick, p->help, p->text, flags);
     case WHOLE: return g_param_spec_int(p->name, p->nick, p->help, (int)p->min, (int)p->max, (int)p->preset, flags);
     case REAL:  return g_param_spec_double(p->name, p->nick, p->help, p->min, p->max, p->preset, flags);
     default:
-        type = g_enum_register_static(p->type, p->choices);
+        type = g_enum_register_static(p->text, p->choices);
         gst_type_mark_as_plugin_api(type, 0);
         return g_param_spec_enum(p->name, p->nick, p->help, type, (int)p->preset, flags);
     }
@@ -999,8 +1054,14 @@ static void gst_colorize_class_init(GstColorizeClass *klass)
 static void gst_colorize_init(GstColorize *self)
 {
     gst_base_transform_set_qos_enabled(GST_BASE_TRANSFORM(self), FALSE);        // an archive's frames are not dropped unasked
-    self->settings.device = g_strdup("auto");
-    self->strength = self->saturation = 1;
+    for (guint i = 0; i < G_N_ELEMENTS(properties); i++) {
+        char *field = (char *)self + properties[i].at;
+        switch (properties[i].kind) {
+        case TEXT:   *(char **)field = g_strdup(properties[i].text); break;
+        case REAL:   *(double *)field = properties[i].preset; break;
+        default:     *(int *)field = (int)properties[i].preset; break;
+        }
+    }
     self->batch = 1;
     g_mutex_init(&self->deadline.mutex);
     g_cond_init(&self->deadline.wake);
@@ -1013,5 +1074,5 @@ static gboolean plugin_init(GstPlugin *plugin)
 }
 
 #define PACKAGE "colorize"
-GST_PLUGIN_DEFINE(GST_VERSION_MAJOR, GST_VERSION_MINOR, colorize, "Colour for black-and-white film", plugin_init, CLZ_VERSION, "LGPL",
-                  "colorize", "colorize")
+GST_PLUGIN_DEFINE(GST_VERSION_MAJOR, GST_VERSION_MINOR, colorize, "Colour for black-and-white film", plugin_init, CLZ_VERSION,
+                  "LGPL", "colorize", "colorize")

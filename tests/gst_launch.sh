@@ -76,6 +76,19 @@ check film/shared_by_tee launch videotestsrc num-buffers=20 ! video/x-raw,format
 check film/live launch videotestsrc is-live=true num-buffers=40 ! video/x-raw,format=I420,width=64,height=48,framerate=50/1 ! \
     colorize model=model.bin ! fakesink sync=true
 
+# videoconvert is not led to gray where the film's own chroma, or limited range, can stay.
+for pair in RGB:Y444 YV12:I420 YUY2:Y42B; do
+    gst-launch-1.0 -v videotestsrc num-buffers=2 ! "video/x-raw,format=${pair%:*}" ! videoconvert ! colorize name=c model=model.bin ! \
+        x264enc ! fakesink >out 2>err
+    check "film/${pair%:*}_becomes_${pair#*:}" grep -q "GstColorize:c.GstPad:src: caps = .*format=(string)${pair#*:}," out
+done
+# Sound that goes its own way waits for the picture: 48 frames here. The queue is as doc/gst.md says.
+ffmpeg -nostdin -v error -f lavfi -i testsrc2=s=64x48:r=25:d=20 -f lavfi -i sine=d=20 -pix_fmt yuv420p -c:v libx264 -preset ultrafast \
+    -c:a aac long.mp4
+check film/large_batch_with_sound launch filesrc location=long.mp4 ! qtdemux name=d d.video_0 ! queue ! avdec_h264 ! colorize \
+    model=model.bin batch=16 ! x264enc tune=zerolatency ! queue ! mp4mux name=m ! filesink location=long-out.mp4 \
+    d.audio_0 ! queue max-size-time=0 max-size-bytes=0 max-size-buffers=0 ! avdec_aac ! audioconvert ! avenc_aac ! m.
+check film/large_batch_loses_none [ "$(frames long-out.mp4)" = 500 ]
 # A film's first buffer is a discontinuity, and nothing after it is: batches fill, and are drained once, at the end.
 GST_DEBUG_NO_COLOR=1 GST_DEBUG=colorize:5 timeout 120 gst-launch-1.0 -q videotestsrc num-buffers=40 ! \
     video/x-raw,format=I420,width=64,height=48 ! colorize model=model.bin batch=16 ! fakesink >out 2>err

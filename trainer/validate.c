@@ -54,7 +54,8 @@ static int create(struct validation *v, struct clzi_device *dev, const struct cl
                            &(struct clzi_exec_params){ .in = { p->batch, 1, p->size, p->size } });
     if (ret < 0) return ret;
     ret = clzt_loader_create(&v->loader, dataset,
-                             &(struct clzt_loader_params){ .size = p->size, .batch = p->batch, .zoom_out = p->zoom_out, .luma = p->luma, .workers = p->workers,
+                             &(struct clzt_loader_params){ .size = p->size, .batch = p->batch, .zoom_out = p->zoom_out, .luma = p->luma,
+                                                           .workers = p->workers,
                                                            .want_true_l = true, .pictures = v->total });
     if (ret < 0) return ret;
     if ((ret = clzt_metrics_create(&v->model, p->size, p->size)) < 0 ||
