@@ -40,14 +40,38 @@ static int engine_step(struct engine *e)
 
 struct element { GstHarness *h; GQueue idle; };
 
+// What is inside at the end of a turn would run in the other's.
+static int engine_drain(struct engine *e)
+{
+    struct clz_frame done;
+    int taken = 0;
+
+    clz_stream_drain(e->stream);
+    while (clz_stream_receive(e->stream, &done, 1) == 0) taken++;
+    return taken;
+}
+
+static int element_take(struct element *e)
+{
+    GstBuffer *b;
+    int taken = 0;
+
+    for (; (b = gst_harness_try_pull(e->h)); taken++) g_queue_push_tail(&e->idle, b);
+    return taken;
+}
+
 static int element_step(struct element *e)
 {
     GstBuffer *b = g_queue_pop_head(&e->idle);
-    int taken = 0;
 
     if (!b || gst_harness_push(e->h, b) != GST_FLOW_OK) exit(1);
-    for (; (b = gst_harness_try_pull(e->h)); taken++) g_queue_push_tail(&e->idle, b);
-    return taken;
+    return element_take(e);
+}
+
+static int element_drain(struct element *e)
+{
+    gst_harness_push_event(e->h, gst_event_new_gap(0, GST_SECOND));
+    return element_take(e);
 }
 
 int main(int argc, char **argv)
@@ -81,11 +105,14 @@ int main(int argc, char **argv)
         engine_step(&engine);
         element_step(&element);
     }
+    engine_drain(&engine);
+    element_drain(&element);
     while (spent[0] + spent[1] < (gint64)(atof(argv[2]) * G_USEC_PER_SEC)) {
         for (int which = 0; which < 2; which++) {
             const gint64 start = g_get_monotonic_time();
             while (g_get_monotonic_time() - start < G_USEC_PER_SEC / 2)
                 count[which] += which ? element_step(&element) : engine_step(&engine);
+            count[which] += which ? element_drain(&element) : engine_drain(&engine);
             spent[which] += g_get_monotonic_time() - start;
         }
     }

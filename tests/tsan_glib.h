@@ -1,5 +1,6 @@
-// tsan_glib.h - GLib's locks told to the thread sanitizer. GLib makes its mutexes of futexes, in code that is not instrumented, so
-// everything that they guard would look like a race. These stand before GLib's own for the program and all its libraries.
+// tsan_glib.h - GLib's locks told to the thread sanitizer. GLib makes its mutexes of futexes, in code that is not
+// instrumented, so everything that they guard would look like a race. GLib's own heap is like that too: run with
+// G_SLICE=always-malloc. These stand before GLib's own for the program and all its libraries.
 #ifndef TSAN_GLIB_H
 #define TSAN_GLIB_H
 #if defined(__SANITIZE_THREAD__)
