@@ -70,6 +70,18 @@ static int colour(clz_stream *s, uint64_t first, uint64_t end)
     return 0;
 }
 
+// Sleeps until there is work, and OpenMP's threads with it: outside of a region libgomp's threads wait for the next one in a busy
+// loop of milliseconds, and take the cores from the decoder and encoder that this film is waiting for.
+static void rest(clz_stream *s)
+{
+#pragma omp parallel num_threads(s->params.threads)
+    {
+        pthread_mutex_lock(&s->mutex);
+        while (!s->quit && s->done == s->submitted) pthread_cond_wait(&s->work, &s->mutex);
+        pthread_mutex_unlock(&s->mutex);
+    }
+}
+
 static void *work(void *arg)
 {
     clz_stream *s = arg;
@@ -79,7 +91,11 @@ static void *work(void *arg)
     for (;;) {
         uint64_t first, end;
         int ret;
-        while (!s->quit && s->done == s->submitted) pthread_cond_wait(&s->work, &s->mutex);
+        if (!s->quit && s->done == s->submitted) {
+            pthread_mutex_unlock(&s->mutex);
+            rest(s);
+            pthread_mutex_lock(&s->mutex);
+        }
         if (s->quit) break;
         ret = s->error;
         first = s->done;
@@ -175,7 +191,7 @@ void clz_stream_close(clz_stream **stream)
     if (s->has_worker) {
         pthread_mutex_lock(&s->mutex);
         s->quit = true;
-        pthread_cond_signal(&s->work);
+        pthread_cond_broadcast(&s->work);
         pthread_mutex_unlock(&s->mutex);
         pthread_join(s->worker, NULL);
     }
@@ -250,7 +266,7 @@ static void submit(clz_stream *s)
 {
     if (s->submitted == s->tail) return;
     s->submitted = s->tail;
-    pthread_cond_signal(&s->work);
+    pthread_cond_broadcast(&s->work);
 }
 
 int clz_stream_send(clz_stream *s, const struct clz_frame *in, const struct clz_frame *out)

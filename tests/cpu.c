@@ -4,6 +4,7 @@
 #include <stdatomic.h>
 
 #include "check.h"
+#include "cpu/cpu.h"
 #include "exec.h"
 
 // ---- memory: this program's malloc stands before the C library's and counts ----
@@ -363,6 +364,69 @@ static void test_dispatch(const char *program)
     }
 }
 
+// ---- waiting busily or asleep: a machine whose runs take so long, with the share of it that the waiting thread has ----
+
+struct machine { double busy, asleep, share; };
+
+// Goes through `seconds` of runs; the share of runs that were asleep.
+static double learn(struct clzi_cpu_learner *l, double *now, double span, struct machine m, int *changes)
+{
+    const double end = *now + span;
+    double asleep = 0, sum = 0;
+
+    *changes = 0;
+    while (*now < end) {
+        const bool was = l->asleep;
+        const double wall = was ? m.asleep : m.busy;
+        *now += wall * 1.2;                 // the rest of the job between runs
+        sum += wall;
+        if (was) asleep += wall;
+        *changes += clzi_cpu_learn(l, *now, wall, was ? wall / 2 : wall * m.share) != was;
+    }
+    return asleep / sum;
+}
+
+static void test_wait(void)
+{
+    struct clzi_cpu_learner l = CLZI_CPU_LEARNER;
+    double now = 1000;
+    int changes;
+
+    CASE("cpu/wait/alone_always_busily");
+    REQUIRE(learn(&l, &now, 60, (struct machine){ .005, .004, 1 }, &changes) == 0);
+    REQUIRE_INT(changes, 0);
+
+    CASE("cpu/wait/crowded_asleep_where_that_is_faster");
+    REQUIRE(learn(&l, &now, 60, (struct machine){ .007, .005, .4 }, &changes) > 0.9);
+    REQUIRE(l.asleep);
+    REQUIRE(changes < 20);
+
+    CASE("cpu/wait/alone_again_busily_again");
+    learn(&l, &now, 20, (struct machine){ .005, .007, 1 }, &changes);
+    REQUIRE(learn(&l, &now, 60, (struct machine){ .005, .007, 1 }, &changes) == 0);
+
+    CASE("cpu/wait/crowded_busily_where_that_is_faster");
+    REQUIRE(learn(&l, &now, 120, (struct machine){ .002, .004, .4 }, &changes) < 0.06);
+    REQUIRE(!l.asleep);
+    REQUIRE(changes > 4);                   // it goes on trying
+
+    CASE("cpu/wait/equal_keeps_what_it_has");
+    REQUIRE(learn(&l, &now, 120, (struct machine){ .004, .004, .4 }, &changes) < 0.06);
+
+    CASE("cpu/wait/very_crowded_within_seconds");
+    l = CLZI_CPU_LEARNER;
+    learn(&l, &now, 2.5, (struct machine){ .3, .005, .1 }, &changes);
+    REQUIRE(l.asleep);
+    REQUIRE(learn(&l, &now, 60, (struct machine){ .3, .005, .1 }, &changes) > 0.85);
+
+    CASE("cpu/wait/pauses_say_nothing");
+    l = CLZI_CPU_LEARNER;
+    for (int i = 0; i < 1000; i++) {
+        now += 3600;
+        REQUIRE(!clzi_cpu_learn(&l, now, .01, .001));
+    }
+}
+
 int main(int argc, char **argv)
 {
     struct clzi_graph *g = net();
@@ -371,6 +435,7 @@ int main(int argc, char **argv)
     int ret = child ? say(g, values) : 0;
 
     if (!child) test_device();
+    if (!child) test_wait();
     for (size_t i = 0; !child && i < sizeof precisions / sizeof *precisions; i++) {
         if (!opens(precisions[i].value)) continue;
         test_threads(g, values, &precisions[i]);

@@ -23,7 +23,7 @@ void clzi_cpu_enter(const struct clzi_device *dev)
 static void cpu_close(struct clzi_device **dev)
 {
     if (!*dev) return;
-    clzi_cpu_company_destroy(&(*dev)->company);
+    clzi_cpu_wait_destroy(&(*dev)->wait);
     clzi_dnnl_close(&(*dev)->dnnl);
     free(*dev);
     *dev = NULL;
@@ -63,7 +63,7 @@ static int cpu_open(struct clzi_device **out, const struct clzi_device_params *p
     dev->nn = clzk_nn_find(own_isa(), dev->bf16);
     dev->vectors = clzk_vectors_find(own_isa());
     snprintf(dev->base.describe, sizeof dev->base.describe, "cpu %s (%s)", dev->bf16 ? "bf16" : "f32", clzi_dnnl_isa());
-    if (dev->base.threads > 1) clzi_cpu_company_create(&dev->company);
+    if (dev->base.threads > 1 && (ret = clzi_cpu_wait_init(&dev->wait)) < 0) goto fail;
     *out = dev;
     return 0;
 fail:
@@ -107,6 +107,7 @@ static int cpu_upload(struct clzi_device *dev, void *tensor, struct clzi_shape s
 {
     const int64_t plane = (int64_t)s.h * s.w;
     clzi_cpu_enter(dev);
+    clzi_cpu_wait_begin(&dev->wait);
 #pragma omp parallel for collapse(2) schedule(static) if (plane * s.c > CLZI_CPU_PIECE)
     for (int n = 0; n < s.n; n++)
         for (int y = 0; y < s.h; y++) {
@@ -126,6 +127,7 @@ static int cpu_download(struct clzi_device *dev, const void *tensor, struct clzi
             const int64_t at = (int64_t)y * s.w;
             dev->nn->deinterleave(nchw + n * plane * s.c + at, clzi_cpu_at(dev, tensor, (n * plane + at) * s.c), plane, s.c, s.w);
         }
+    clzi_cpu_wait_end(&dev->wait);
     return 0;
 }
 

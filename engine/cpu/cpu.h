@@ -12,15 +12,30 @@
 #include "dnnl_shim.h"
 #include "kernels/nn.h"
 
-// Short waits of OpenMP's threads while it lives: company.c. Does without where a thread cannot be had: only slower.
-struct clzi_cpu_company {
-    bool here, leave;
+// How OpenMP's threads wait for one another, learned from the time of runs: wait.c.
+struct clzi_cpu_learner {
+    bool asleep;                            // the way in use: asleep, or busily
+    int runs;                               // of the window that is measured; -1: the next does not count
+    double last;                            // s, when the last run ended
+    double period, wall, cpu;               // s, sums: from end to end; the runs' own time; the processor's, of the thread that waits
+    double before;                          // s a run of the other way, while this one is tried; else 0
+    double next, stay;                      // s: when the other way may be tried, and how long from one try to the next
+};
+#define CLZI_CPU_LEARNER (struct clzi_cpu_learner){ .runs = -1, .stay = 1 }
+bool clzi_cpu_learn(struct clzi_cpu_learner *l, double now, double wall, double cpu);       // after a run: shall they sleep?
+
+struct clzi_cpu_wait {
+    struct clzi_cpu_learner learner;
+    bool ready, running, company, leave;
+    double wall, cpu;                       // s, when the run began
     pthread_t thread;
     pthread_mutex_t mutex;
     pthread_cond_t left;
 };
-void clzi_cpu_company_create(struct clzi_cpu_company *c);
-void clzi_cpu_company_destroy(struct clzi_cpu_company *c);
+int clzi_cpu_wait_init(struct clzi_cpu_wait *w);
+void clzi_cpu_wait_destroy(struct clzi_cpu_wait *w);
+void clzi_cpu_wait_begin(struct clzi_cpu_wait *w);      // a run, from upload to download
+void clzi_cpu_wait_end(struct clzi_cpu_wait *w);
 
 struct clzi_device {
     struct clzi_device_base base;
@@ -28,7 +43,7 @@ struct clzi_device {
     const struct clzk_nn *nn;               // kernels for this device's activations
     const struct clzk_vectors *vectors;
     bool bf16;
-    struct clzi_cpu_company company;
+    struct clzi_cpu_wait wait;
 };
 
 enum {
