@@ -157,11 +157,10 @@ fail:
 // Weights that are numbers can still make an answer that is none, or far from any colour.
 static int check_answer(const struct clzi_pipeline *p, int count)
 {
-    const size_t n = (size_t)count * 2 * p->h * p->w;
-    int wrong = 0;
-
-    for (size_t i = 0; i < n; i++) wrong |= !(p->ab[i] > -1e6f && p->ab[i] < 1e6f);
-    return wrong ? clzi_fail(p->log, -EIO, "%s: the network's answer is no colour: its numbers overflow", p->model->path) : 0;
+    for (int i = 0; i < count; i++)
+        if (!clzk_frame_answer_is_colour(p->frames, p->ab + (size_t)i * 2 * p->h * p->w))
+            return clzi_fail(p->log, -EIO, "%s: the network's answer is no colour: its numbers overflow", p->model->path);
+    return 0;
 }
 
 // One network run: up to p->run frames; the places of missing ones repeat the last frame, whose colours are then not used.

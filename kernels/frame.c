@@ -16,8 +16,9 @@
 #include "nn.h"
 #include "threads.h"
 
-// Windows of one pixel about each do for the guided filter, once the colours are sharp: larger ones carry colour over weak edges.
-enum { RADIUS = 1, REACH = 3, ROUGH = 2, TABLE_L = 4096 };
+// Windows of three by three do for the guided filter, once the colours are sharp: larger ones carry colour over weak edges.
+enum { ROUGH = 2, TABLE_L = 4096 };
+enum { SUMS = 6, LINES = 4 };                      // planes of products, of coefficients
 static const float near_sigma = 1.5f, luma_range = 0.15f, rough_flat = 0.02f * 0.02f * 24;
 static const float guided_eps = 0.01f * 0.01f;     // variance of Y' below which a window counts as flat
 
@@ -29,9 +30,15 @@ struct grid {                                      // where chroma (or luma) sam
     float *x_frac, *y_frac;
 };
 
+// Rows that are worked out when asked for; three are kept, as a pixel's window needs.
+struct rolling { float *rows[3]; int number[3]; };     // which row each holds, -1: none
+
 struct worker {                                    // one thread's rows
-    float *line, *sums, *coef, *padded, *top, *bottom, *y, *a, *b, *u, *v;
-    int top_row, bottom_row;                       // which rows of `lines` top and bottom hold, -1: none
+    float *line, *sums, *fitted, *coef, *top, *bottom, *y, *a, *b, *u, *v;
+    const void **luma;                             // rows of the frame that are blended
+    float *weights;
+    struct rolling products, lines;                // sums of three neighbours: [SUMS][w], [LINES][w]
+    int top_row, bottom_row;                       // which rows of coefficients top and bottom hold, -1: none
 };
 
 struct clzk_frame_plan {
@@ -48,9 +55,9 @@ struct clzk_frame_plan {
     struct clzk_store store_uv, store_y;
     struct grid chroma, full;                      // full: luma's own grid, for luma=lstar
     float *inv_x, *inv_y;                          // 1 / pixels in the window around x, y
-    float *wide;                                   // [4][h][w + 2 REACH] Y', a, b, trust; the edges repeated
-    float near[REACH + 1];                         // weight of a neighbour by distance along one side
-    float *sums, *lines, *coef;                    // [h][6][w], [h][4][w], [h][w+1][4]
+    float *wide;                                   // [4][h][w + 2 CLZK_REACH] Y', a, b, trust; the edges repeated
+    float near[CLZK_REACH + 1][2 * CLZK_REACH + 1];    // weight of a neighbour by distance in rows and place along the row
+    float *zeros;                                  // [SUMS][w]: the rows above and below the picture
     struct worker *workers;
 };
 
@@ -248,7 +255,7 @@ static float *inverse_counts(int n)
     float *inv = malloc(n * sizeof *inv);
 
     for (int i = 0; inv && i < n; i++) {
-        const int low = i < RADIUS ? 0 : i - RADIUS, high = i + RADIUS >= n ? n - 1 : i + RADIUS;
+        const int low = i ? i - 1 : 0, high = i + 1 < n ? i + 1 : i;
         inv[i] = 1.f / (high - low + 1);
     }
     return inv;
@@ -256,22 +263,31 @@ static float *inverse_counts(int n)
 
 static int worker_create(struct worker *k, const struct clzk_frame_plan *p)
 {
-    const size_t wide = p->in.width + 4, w = p->w, all = (wide > w ? wide : w) + 2 * RADIUS + 16;
-    float **rows[] = { &k->line, &k->y, &k->a, &k->b, &k->u, &k->v, &k->padded };
+    const size_t wide = p->in.width + 4, w = p->w, all = (wide > w ? wide : w) + 16;
+    const struct { float **row; size_t count; } rows[] = {
+        { &k->line, all }, { &k->y, all }, { &k->a, all }, { &k->b, all }, { &k->u, all }, { &k->v, all },
+        { &k->sums, SUMS * w }, { &k->fitted, LINES * w }, { &k->coef, LINES * (w + 1) },
+        { &k->top, LINES * wide }, { &k->bottom, LINES * wide }, { &k->weights, p->y.taps > 3 ? p->y.taps : 3 },
+        { &k->products.rows[0], SUMS * w }, { &k->products.rows[1], SUMS * w }, { &k->products.rows[2], SUMS * w },
+        { &k->lines.rows[0], LINES * w }, { &k->lines.rows[1], LINES * w }, { &k->lines.rows[2], LINES * w },
+    };
 
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
-        if (!(*rows[i] = calloc(all, sizeof(float)))) return -ENOMEM;
-    k->sums = calloc(6 * w, sizeof(float));
-    k->coef = calloc(4 * w, sizeof(float));
-    k->top = calloc(4 * wide, sizeof(float));
-    k->bottom = calloc(4 * wide, sizeof(float));
-    return k->sums && k->coef && k->top && k->bottom ? 0 : -ENOMEM;
+        if (!(*rows[i].row = calloc(rows[i].count, sizeof(float)))) return -ENOMEM;
+    k->luma = calloc(p->y.taps > 3 ? p->y.taps : 3, sizeof *k->luma);
+    return k->luma ? 0 : -ENOMEM;
 }
 
 static void worker_destroy(struct worker *k)
 {
-    float *rows[] = { k->line, k->y, k->a, k->b, k->u, k->v, k->padded, k->sums, k->coef, k->top, k->bottom };
+    float *rows[] = { k->line, k->sums, k->fitted, k->coef, k->top, k->bottom, k->y, k->a, k->b, k->u, k->v, k->weights };
+
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) free(rows[i]);
+    for (int i = 0; i < 3; i++) {
+        free(k->products.rows[i]);
+        free(k->lines.rows[i]);
+    }
+    free(k->luma);
 }
 
 static int shift_of(const struct clz_pixfmt *f)
@@ -318,21 +334,22 @@ int clzk_frame_plan_create(struct clzk_frame_plan **plan, const struct clz_frame
     p->luma_of = luma == CLZ_LUMA_LSTAR ? calloc(cells, sizeof *p->luma_of) : NULL;
     p->inv_x = inverse_counts(w);
     p->inv_y = inverse_counts(h);
-    p->wide = malloc((size_t)h * 4 * (w + 2 * REACH) * sizeof(float));
-    for (int i = 0; i <= REACH; i++) p->near[i] = expf(-(float)(i * i) / (2 * near_sigma * near_sigma));
-    p->sums = malloc((size_t)h * 6 * w * sizeof(float));
-    p->lines = malloc((size_t)h * 4 * w * sizeof(float));
-    p->coef = malloc((size_t)h * 4 * (w + 1) * sizeof(float));
+    p->wide = malloc((size_t)h * 4 * (w + 2 * CLZK_REACH) * sizeof(float));
+    for (int i = 0; i <= CLZK_REACH; i++)
+        for (int j = 0; j <= 2 * CLZK_REACH; j++)
+            p->near[i][j] = expf(-(float)((j - CLZK_REACH) * (j - CLZK_REACH)) / (2 * near_sigma * near_sigma)) *
+                            expf(-(float)(i * i) / (2 * near_sigma * near_sigma));
+    p->zeros = calloc((size_t)SUMS * w, sizeof(float));
     p->workers = calloc(p->threads, sizeof *p->workers);
-    if (!p->l_of_luma || !p->uv || (luma == CLZ_LUMA_LSTAR && !p->luma_of) || !p->inv_x || !p->inv_y || !p->wide || !p->sums ||
-        !p->lines || !p->coef || !p->workers)
+    if (!p->l_of_luma || !p->uv || (luma == CLZ_LUMA_LSTAR && !p->luma_of) || !p->inv_x || !p->inv_y || !p->wide || !p->zeros ||
+        !p->workers)
         goto fail;
-    for (int i = 0; i < p->threads; i++)
-        if ((ret = worker_create(&p->workers[i], p)) < 0) goto fail;
     if ((ret = axis_create(&p->x, in->width, w)) < 0 || (ret = axis_create(&p->y, in->height, h)) < 0 ||
         (ret = grid_create(&p->chroma, in, out->format->log2_chroma_w, out->format->log2_chroma_h, w, h)) < 0 ||
         (ret = grid_create(&p->full, in, 0, 0, w, h)) < 0)
         goto fail;
+    for (int i = 0; i < p->threads; i++)
+        if ((ret = worker_create(&p->workers[i], p)) < 0) goto fail;
     for (int i = 0; i <= TABLE_L; i++) p->l_of_luma[i] = clzk_luma_to_l(i / (TABLE_L - 1.f));
     fill_table(p, k);
     *plan = p;
@@ -362,20 +379,27 @@ void clzk_frame_plan_destroy(struct clzk_frame_plan **plan)
     free(p->inv_x);
     free(p->inv_y);
     free(p->wide);
-    free(p->sums);
-    free(p->lines);
-    free(p->coef);
+    free(p->zeros);
     free(p);
 }
 
 // ---- frame -> L* ----
 
-static void add_luma(const struct clzk_frame_plan *p, float *sum, const struct clz_frame *f, int row, float weight)
+// out = Y' of `count` rows of the frame, weighted: k->luma, k->weights
+static void blend_luma(const struct clzk_frame_plan *p, struct worker *k, float *out, const struct clz_frame *f, int count)
 {
-    const uint8_t *v = f->data[0] + row * f->stride[0];
+    const float start = -p->black * p->inverse;
 
-    if (f->format->depth == 8) p->rows->add8(sum, v, f->width, weight, 0);
-    else p->rows->add16(sum, v, f->width, weight, p->in_shift);
+    for (int i = 0; i < count; i++) k->weights[i] *= p->inverse;
+    if (f->format->depth == 8) p->rows->blend8(out, start, k->luma, k->weights, count, f->width, 0);
+    else p->rows->blend16(out, start, k->luma, k->weights, count, f->width, p->in_shift);
+}
+
+static void choose_luma(struct worker *k, const struct clz_frame *f, int row, float weight, int *count)
+{
+    if (weight <= 0) return;
+    k->luma[*count] = f->data[0] + row * f->stride[0];
+    k->weights[(*count)++] = weight;
 }
 
 static void fill(float *row, float value, int n)
@@ -387,53 +411,34 @@ void clzk_frame_to_l(struct clzk_frame_plan *p, const struct clz_frame *in, floa
 {
 #pragma omp parallel for schedule(static) num_threads(p->threads)
     for (int r = 0; r < p->h; r++) {
-        float *sum = p->workers[clzk_thread()].line;
-        fill(sum, -p->black * p->inverse, in->width);
-        for (int k = 0; k < p->y.taps; k++) {
-            const float weight = p->y.weight[(size_t)k * p->h + r];
-            if (weight > 0) add_luma(p, sum, in, p->y.first[r] + k, weight * p->inverse);
-        }
-        p->rows->taps(y + (size_t)r * p->w, sum, p->x.first, p->x.weight, p->x.taps, p->w);
+        struct worker *w = &p->workers[clzk_thread()];
+        int count = 0;
+        for (int k = 0; k < p->y.taps; k++) choose_luma(w, in, p->y.first[r] + k, p->y.weight[(size_t)k * p->h + r], &count);
+        blend_luma(p, w, w->line, in, count);
+        p->rows->taps(y + (size_t)r * p->w, w->line, p->x.first, p->x.weight, p->x.taps, p->w);
         p->rows->to_l(l + (size_t)r * p->w, y + (size_t)r * p->w, p->l_of_luma, p->w, scale, offset);
     }
 }
 
 // ---- ab -> chroma ----
 
-static void boxes(const struct clzk_frame_plan *p, struct worker *k, float *to, const float *planes, int count)
-{
-    for (int i = 0; i < count; i++) {
-        memcpy(k->padded + RADIUS, planes + (size_t)i * p->w, p->w * sizeof(float));
-        memset(k->padded + RADIUS + p->w, 0, RADIUS * sizeof(float));
-        p->rows->box(to + (size_t)i * p->w, k->padded, RADIUS, p->w);
-    }
-}
-
-static void add_rows(const struct clzk_frame_plan *p, float *sum, const float *planes, int r, int count)
-{
-    const int low = r < RADIUS ? 0 : r - RADIUS, high = r + RADIUS >= p->h ? p->h - 1 : r + RADIUS, n = count * p->w;
-
-    memcpy(sum, planes + (size_t)low * n, n * sizeof *sum);
-    for (int i = low + 1; i <= high; i++) p->rows->add(sum, planes + (size_t)i * n, n);
-}
-
 // Row r of plane 0 Y', 1 a, 2 b, 3 trust; rows beyond the picture are its first or last.
 static float *wide_row(const struct clzk_frame_plan *p, int plane, int r)
 {
     const int row = r < 0 ? 0 : r < p->h ? r : p->h - 1;
-    return p->wide + ((size_t)plane * p->h + row) * (p->w + 2 * REACH) + REACH;
+    return p->wide + ((size_t)plane * p->h + row) * (p->w + 2 * CLZK_REACH) + CLZK_REACH;
 }
 
 static void repeat_edges(const struct clzk_frame_plan *p, float *row)
 {
-    for (int i = 1; i <= REACH; i++) row[-i] = row[0], row[p->w - 1 + i] = row[p->w - 1];
+    for (int i = 1; i <= CLZK_REACH; i++) row[-i] = row[0], row[p->w - 1 + i] = row[p->w - 1];
 }
 
 static void widen(const struct clzk_frame_plan *p, int plane, int r, const float *from, float gain)
 {
     float *to = wide_row(p, plane, r);
 
-    for (int i = 0; i < p->w; i++) to[i] = from[i] * gain;
+    p->rows->scale(to, from, gain, p->w);
     repeat_edges(p, to);
 }
 
@@ -452,24 +457,21 @@ static void trust(const struct clzk_frame_plan *p, int r)
 // Row r with sharp colours, to k->a and k->b.
 static void sharpen(const struct clzk_frame_plan *p, struct worker *k, int r)
 {
-    const size_t plane = (size_t)p->h * (p->w + 2 * REACH);
+    const size_t plane = (size_t)p->h * (p->w + 2 * CLZK_REACH);
 
     fill(k->sums, 0, 3 * p->w);
-    for (int dy = -REACH; dy <= REACH; dy++)
-        for (int dx = -REACH; dx <= REACH; dx++)
-            p->rows->gather(k->sums, wide_row(p, 0, r), wide_row(p, 0, r + dy) + dx, plane, p->near[abs(dx)] * p->near[abs(dy)],
-                            1 / luma_range, p->w);
+    for (int dy = -CLZK_REACH; dy <= CLZK_REACH; dy++)
+        p->rows->gather(k->sums, wide_row(p, 0, r), wide_row(p, 0, r + dy), plane, p->near[abs(dy)], 1 / luma_range, p->w);
     p->rows->settle(k->a, k->b, k->sums, p->w);
 }
 
-// Coefficients of a and b as lines of Y', for every pixel of the network's picture.
-static void guide(struct clzk_frame_plan *p, const float *y, const float *ab, float gain)
+// The picture of the network with room at its edges, and where it can be trusted.
+static void spread(struct clzk_frame_plan *p, const float *y, const float *ab, float gain)
 {
     const size_t pixels = (size_t)p->w * p->h;
 
 #pragma omp parallel num_threads(p->threads)
     {
-        struct worker *k = &p->workers[clzk_thread()];
 #pragma omp for schedule(static)
         for (int r = 0; r < p->h; r++) {
             widen(p, 0, r, y + (size_t)r * p->w, 1);
@@ -478,27 +480,60 @@ static void guide(struct clzk_frame_plan *p, const float *y, const float *ab, fl
         }
 #pragma omp for schedule(static)
         for (int r = 0; r < p->h; r++) trust(p, r);
-#pragma omp for schedule(static)
-        for (int r = 0; r < p->h; r++) {
-            sharpen(p, k, r);
-            p->rows->products(k->sums, y + (size_t)r * p->w, k->a, k->b, p->w);
-            boxes(p, k, p->sums + (size_t)r * 6 * p->w, k->sums, 6);
-        }
-#pragma omp for schedule(static)
-        for (int r = 0; r < p->h; r++) {
-            add_rows(p, k->sums, p->sums, r, 6);
-            p->rows->fit(k->coef, k->sums, p->inv_x, p->inv_y[r], guided_eps, p->w);
-            boxes(p, k, p->lines + (size_t)r * 4 * p->w, k->coef, 4);
-        }
-#pragma omp for schedule(static)
-        for (int r = 0; r < p->h; r++) {
-            float *to = p->coef + (size_t)r * 4 * (p->w + 1);
-            add_rows(p, k->sums, p->lines, r, 4);
-            p->rows->interleave(to, k->sums, p->inv_x, p->inv_y[r], p->w);
-            memcpy(to + 4 * p->w, to + 4 * (p->w - 1), 4 * sizeof *to);
-        }
-        k->top_row = k->bottom_row = -1;
     }
+}
+
+static void boxes(const struct clzk_frame_plan *p, float *to, const float *planes, int count)
+{
+    for (int i = 0; i < count; i++) p->rows->box(to + (size_t)i * p->w, planes + (size_t)i * p->w, p->w);
+}
+
+// Guided filter. From sharp colours to coefficients every row takes three of the step before; a thread works its way down
+// its part of the picture and keeps no more than those, so that they stay in its cache.
+
+static void forget_rows(struct worker *k)
+{
+    for (int i = 0; i < 3; i++) k->products.number[i] = k->lines.number[i] = -1;
+    k->top_row = k->bottom_row = -1;
+}
+
+static const float *products_row(const struct clzk_frame_plan *p, struct worker *k, int r)
+{
+    float *to = k->products.rows[(r + 3) % 3];
+
+    if (r < 0 || r >= p->h) return p->zeros;
+    if (k->products.number[r % 3] == r) return to;
+    sharpen(p, k, r);
+    p->rows->products(k->sums, wide_row(p, 0, r), k->a, k->b, p->w);
+    boxes(p, to, k->sums, SUMS);
+    k->products.number[r % 3] = r;
+    return to;
+}
+
+static const float *lines_row(const struct clzk_frame_plan *p, struct worker *k, int r)
+{
+    float *to = k->lines.rows[(r + 3) % 3];
+    const float *above, *row, *below;
+
+    if (r < 0 || r >= p->h) return p->zeros;
+    if (k->lines.number[r % 3] == r) return to;
+    above = products_row(p, k, r - 1), row = products_row(p, k, r), below = products_row(p, k, r + 1);
+    p->rows->add(k->sums, above, row, below, SUMS * p->w);
+    p->rows->fit(k->fitted, k->sums, p->inv_x, p->inv_y[r], guided_eps, p->w);
+    boxes(p, to, k->fitted, LINES);
+    k->lines.number[r % 3] = r;
+    return to;
+}
+
+// Coefficients of a and b as lines of Y', of row r of the network's picture.
+static const float *coefficients(const struct clzk_frame_plan *p, struct worker *k, int r)
+{
+    const float *above = lines_row(p, k, r - 1), *row = lines_row(p, k, r), *below = lines_row(p, k, r + 1);
+
+    p->rows->add(k->sums, above, row, below, LINES * p->w);
+    p->rows->interleave(k->coef, k->sums, p->inv_x, p->inv_y[r], p->w);
+    memcpy(k->coef + LINES * p->w, k->coef + LINES * (p->w - 1), LINES * sizeof *k->coef);
+    return k->coef;
 }
 
 // Y' where the samples of chroma row r lie: the mean of the luma samples around.
@@ -509,11 +544,12 @@ static void luma_at(const struct clzk_frame_plan *p, struct worker *k, const str
     const float up = below ? 0.25f : 0, here = !log2_h ? 1 : 0.5f, down = !log2_h ? 0 : below ? 0.25f : 0.5f;
     const int y = r << log2_h, last = in->height - 1;
     float *row = log2_w ? k->line + 1 : k->y;
+    int count = 0;
 
-    fill(row, -p->black * p->inverse, in->width);
-    if (up > 0) add_luma(p, row, in, y ? y - 1 : 0, up * p->inverse);
-    add_luma(p, row, in, y, here * p->inverse);
-    if (down > 0) add_luma(p, row, in, y < last ? y + 1 : last, down * p->inverse);
+    choose_luma(k, in, y ? y - 1 : 0, up, &count);
+    choose_luma(k, in, y, here, &count);
+    choose_luma(k, in, y < last ? y + 1 : last, down, &count);
+    blend_luma(p, k, row, in, count);
     if (!log2_w) return;
     row[-1] = row[0];
     row[in->width] = row[in->width - 1];
@@ -525,7 +561,6 @@ static void luma_at(const struct clzk_frame_plan *p, struct worker *k, const str
 static void enlarge(const struct clzk_frame_plan *p, struct worker *k, const struct grid *g, int r)
 {
     const int want = g->y_first[r], next = want + 1 < p->h ? want + 1 : want;
-    const size_t stride = 4 * (size_t)(p->w + 1);
 
     if (k->bottom_row == want && k->top_row != want) {
         float *top = k->top;
@@ -534,8 +569,8 @@ static void enlarge(const struct clzk_frame_plan *p, struct worker *k, const str
         k->top_row = want;
         k->bottom_row = -1;
     }
-    if (k->top_row != want) p->rows->enlarge(k->top, p->coef + want * stride, g->x_first, g->x_frac, g->w);
-    if (k->bottom_row != next) p->rows->enlarge(k->bottom, p->coef + next * stride, g->x_first, g->x_frac, g->w);
+    if (k->top_row != want) p->rows->enlarge(k->top, coefficients(p, k, want), g->x_first, g->x_frac, g->w);
+    if (k->bottom_row != next) p->rows->enlarge(k->bottom, coefficients(p, k, next), g->x_first, g->x_frac, g->w);
     k->top_row = want;
     k->bottom_row = next;
 }
@@ -568,13 +603,23 @@ static void copy_luma(const struct clz_frame *in, const struct clz_frame *out, i
     copy_rows(in, out, 0, in->width * (in->format->depth > 8 ? 2 : 1), first, end < in->height ? end : in->height);
 }
 
+bool clzk_frame_answer_is_colour(const struct clzk_frame_plan *p, const float *ab)
+{
+    int wrong = 0;
+
+#pragma omp parallel for schedule(static) num_threads(p->threads) reduction(|:wrong)
+    for (int r = 0; r < 2 * p->h; r++) wrong |= p->rows->beyond(ab + (size_t)r * p->w, 1e6f, p->w);
+    return !wrong;
+}
+
 void clzk_frame_merge(struct clzk_frame_plan *p, const struct clz_frame *in, const struct clz_frame *out, const float *y,
                       const float *ab, float gain)
 {
     const struct clz_pixfmt *f = out->format;
     const bool semi = f->flags & CLZ_PIXFMT_SEMIPLANAR;
 
-    guide(p, y, ab, gain);
+    spread(p, y, ab, gain);
+    for (int i = 0; i < p->threads; i++) forget_rows(&p->workers[i]);
 #pragma omp parallel for schedule(static) num_threads(p->threads)
     for (int r = 0; r < p->chroma.h; r++) {
         struct worker *k = &p->workers[clzk_thread()];
@@ -587,7 +632,7 @@ void clzk_frame_merge(struct clzk_frame_plan *p, const struct clz_frame *in, con
         if (p->luma == CLZ_LUMA_COPY) copy_luma(in, out, r << f->log2_chroma_h, (r + 1) << f->log2_chroma_h);     // just read
     }
     if (p->luma == CLZ_LUMA_COPY) return;
-    for (int i = 0; i < p->threads; i++) p->workers[i].top_row = p->workers[i].bottom_row = -1;
+    for (int i = 0; i < p->threads; i++) forget_rows(&p->workers[i]);
 #pragma omp parallel for schedule(static) num_threads(p->threads)
     for (int r = 0; r < p->full.h; r++) {
         struct worker *k = &p->workers[clzk_thread()];

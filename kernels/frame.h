@@ -4,6 +4,8 @@
 // OpenMP gives the calling thread (at most as many as when the plan was made); the result is the same for any number of them.
 #ifndef CLZK_FRAME_H
 #define CLZK_FRAME_H
+#include <stdbool.h>
+
 #include "engine/colorize.h"
 
 struct clzk_frame_plan;
@@ -16,6 +18,9 @@ void clzk_frame_plan_destroy(struct clzk_frame_plan **plan);
 // y [h,w] = Y' (0..1) averaged over the area of each pixel of the network's picture; l [h,w] = L / scale - offset, L the L* of the grey
 // pixel with that Y'.
 void clzk_frame_to_l(struct clzk_frame_plan *plan, const struct clz_frame *in, float *y, float *l, float scale, float offset);
+
+// Whether the network's answer, ab [2,h,w], is made of numbers that are not absurd (1e6).
+bool clzk_frame_answer_is_colour(const struct clzk_frame_plan *plan, const float *ab);
 
 // ab [2,h,w], times gain in Lab units -> out's chroma; out's luma is in's. y is what clzk_frame_to_l gave for this frame: where the small
 // picture's colour follows its luma, the large one's follows in the same way (fast guided filter, He and Sun 2015), so that edges

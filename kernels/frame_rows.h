@@ -15,6 +15,7 @@
 enum {
     CLZK_CELLS = 45,                        // nodes of a and of b, STEP apart, the middle one 0
     CLZK_LEVELS = 256,                      // of Y', 0..1
+    CLZK_REACH = 3,                         // neighbours to either side that share in a pixel's colour
 };
 #define CLZK_STEP 5.f
 #define CLZK_AB_LIMIT (CLZK_STEP * (CLZK_CELLS / 2) - 0.01f)
@@ -26,18 +27,20 @@ struct clzk_store { float mid, scale, max; int shift; };
 
 struct clzk_rows {
     const char *name;
-    void (*add8)(float *sum, const void *row, int n, float weight, int shift);
-    void (*add16)(float *sum, const void *row, int n, float weight, int shift);
+    void (*blend8)(float *out, float start, const void *const *rows, const float *weights, int count, int n, int shift);
+    void (*blend16)(float *out, float start, const void *const *rows, const float *weights, int count, int n, int shift);
     void (*taps)(float *out, const float *row, const int *first, const float *weight, int taps, int n);
     void (*to_l)(float *l, const float *y, const float *table, int n, float scale, float offset);
     void (*rough)(float *sum, const float *y, const float *other, int n);
     void (*trust)(float *rough, float flat, int n);
-    void (*gather)(float *sums, const float *y, const float *planes, size_t plane, float near, float inv_range, int n);
+    void (*gather)(float *sums, const float *y, const float *planes, size_t plane, const float *near, float inv_range, int n);
     void (*settle)(float *a, float *b, const float *sums, int n);
-    void (*box)(float *out, const float *row, int radius, int n);
+    void (*box)(float *out, const float *row, int n);
     void (*products)(float *p, const float *y, const float *a, const float *b, int n);
     void (*fit)(float *coef, const float *sums, const float *inv_x, float inv_y, float eps, int n);
-    void (*add)(float *sum, const float *row, int n);
+    void (*add)(float *sum, const float *above, const float *row, const float *below, int n);
+    void (*scale)(float *out, const float *row, float gain, int n);
+    int (*beyond)(const float *v, float limit, int n);
     void (*interleave)(float *out, const float *planes, const float *inv_x, float inv_y, int n);
     void (*enlarge)(float *out, const float *row, const int *first, const float *frac, int n);
     void (*evaluate)(float *a, float *b, const float *top, const float *bottom, float frac, const float *y, int n);
@@ -53,17 +56,40 @@ extern const struct clzk_rows clzk_rows_plain, clzk_rows_avx2, clzk_rows_avx512;
 
 #ifdef ROWS
 
-static void ROWS(add8)(float *restrict sum, const void *row, int n, float weight, int shift)
+// out = start + sum_k weights[k] rows[k], in pieces that stay in the first cache
+#define CLZK_BLEND(type, code)                                                                                              \
+    for (int at = 0; at < n; at += 512) {                                                                                   \
+        const int end = at + 512 < n ? at + 512 : n;                                                                        \
+        float *restrict to = out;                                                                                           \
+        int k = 0;                                                                                                          \
+        for (int i = at; i < end; i++) to[i] = start;                                                                       \
+        for (; k + 3 <= count; k += 3) {                                                                                    \
+            const type *restrict a = rows[k], *restrict b = rows[k + 1], *restrict c = rows[k + 2];                         \
+            const float wa = weights[k], wb = weights[k + 1], wc = weights[k + 2];                                          \
+            for (int i = at; i < end; i++) {                                                                                \
+                float x = to[i];                                                                                            \
+                x += wa * (float)(a[i] code);                                                                               \
+                x += wb * (float)(b[i] code);                                                                               \
+                x += wc * (float)(c[i] code);                                                                               \
+                to[i] = x;                                                                                                  \
+            }                                                                                                               \
+        }                                                                                                                   \
+        for (; k < count; k++) {                                                                                            \
+            const type *restrict a = rows[k];                                                                               \
+            const float wa = weights[k];                                                                                    \
+            for (int i = at; i < end; i++) to[i] += wa * (float)(a[i] code);                                                \
+        }                                                                                                                   \
+    }
+
+static void ROWS(blend8)(float *out, float start, const void *const *rows, const float *weights, int count, int n, int shift)
 {
-    const uint8_t *restrict v = row;
     (void)shift;
-    for (int i = 0; i < n; i++) sum[i] += weight * v[i];
+    CLZK_BLEND(uint8_t, )
 }
 
-static void ROWS(add16)(float *restrict sum, const void *row, int n, float weight, int shift)
+static void ROWS(blend16)(float *out, float start, const void *const *rows, const float *weights, int count, int n, int shift)
 {
-    const uint16_t *restrict v = row;
-    for (int i = 0; i < n; i++) sum[i] += weight * (float)(v[i] >> shift);
+    CLZK_BLEND(uint16_t, >> shift)
 }
 
 // out[i] = sum_k weight[k,i] row[first[i] + k]: weights lie tap by tap, so that neighbours in i are neighbours in memory
@@ -97,16 +123,24 @@ static void ROWS(trust)(float *restrict rough, float flat, int n)
     for (int i = 0; i < n; i++) rough[i] = 1 / (rough[i] + flat);
 }
 
-// One neighbour's share in a pixel's colour: near it, of its luma (Tukey's biweight, 0 from a difference of 1 / inv_range on), trusted.
-// planes: Y', a, b, trust of the neighbour, `plane` apart; sums: weights, a, b, n apart
-static void ROWS(gather)(float *restrict sums, const float *y, const float *planes, size_t plane, float near, float inv_range, int n)
+// The share of a row of neighbours in each pixel's colour: they are near it, of its luma (Tukey's biweight, 0 from a difference
+// of 1 / inv_range on), trusted. planes: Y', a, b, trust around the pixel, `plane` apart; near: weights by place along the row;
+// sums: weights, a, b, n apart.
+static void ROWS(gather)(float *restrict sums, const float *y, const float *planes, size_t plane, const float *near, float inv_range,
+                         int n)
 {
     for (int i = 0; i < n; i++) {
-        const float d = (planes[i] - y[i]) * inv_range, left = 1 - d * d, t = left > 0 ? left : 0;
-        const float w = near * t * t * planes[3 * plane + i];
-        sums[i] += w;
-        sums[n + i] += w * planes[plane + i];
-        sums[2 * n + i] += w * planes[2 * plane + i];
+        float weight = sums[i], a = sums[n + i], b = sums[2 * n + i];
+        for (int k = -CLZK_REACH; k <= CLZK_REACH; k++) {
+            const float d = (planes[i + k] - y[i]) * inv_range, left = 1 - d * d, t = left > 0 ? left : 0;
+            const float w = near[k + CLZK_REACH] * t * t * planes[3 * plane + i + k];
+            weight += w;
+            a += w * planes[plane + i + k];
+            b += w * planes[2 * plane + i + k];
+        }
+        sums[i] = weight;
+        sums[n + i] = a;
+        sums[2 * n + i] = b;
     }
 }
 
@@ -119,12 +153,12 @@ static void ROWS(settle)(float *restrict a, float *restrict b, const float *rest
     }
 }
 
-// row has radius zeros on either side
-static void ROWS(box)(float *restrict out, const float *restrict row, int radius, int n)
+// sums of three neighbours; beyond the ends lie zeros
+static void ROWS(box)(float *restrict out, const float *restrict row, int n)
 {
-    for (int i = 0; i < n; i++) out[i] = row[i];
-    for (int k = 1; k <= 2 * radius; k++)
-        for (int i = 0; i < n; i++) out[i] += row[i + k];
+    out[0] = n > 1 ? row[0] + row[1] : row[0];
+    for (int i = 1; i < n - 1; i++) out[i] = row[i - 1] + row[i] + row[i + 1];
+    if (n > 1) out[n - 1] = row[n - 2] + row[n - 1];
 }
 
 // p: Y', Y'^2, a, b, Y'a, Y'b, one after the other, n apart
@@ -154,9 +188,22 @@ static void ROWS(fit)(float *restrict coef, const float *restrict s, const float
     }
 }
 
-static void ROWS(add)(float *restrict sum, const float *restrict row, int n)
+static void ROWS(add)(float *restrict sum, const float *above, const float *row, const float *below, int n)
 {
-    for (int i = 0; i < n; i++) sum[i] += row[i];
+    for (int i = 0; i < n; i++) sum[i] = above[i] + row[i] + below[i];
+}
+
+static void ROWS(scale)(float *restrict out, const float *restrict row, float gain, int n)
+{
+    for (int i = 0; i < n; i++) out[i] = row[i] * gain;
+}
+
+// whether any is no number, or beyond +-limit
+static int ROWS(beyond)(const float *restrict v, float limit, int n)
+{
+    int wrong = 0;
+    for (int i = 0; i < n; i++) wrong |= !(v[i] > -limit) | !(v[i] < limit);
+    return wrong;
 }
 
 // four planes -> four numbers a pixel, times the window's inverse area
@@ -257,6 +304,6 @@ static void ROWS(store16)(void *out, const float *restrict v, const struct clzk_
 }
 
 #define CLZK_ROWS_TABLE(label)                                                                                              \
-    { label, ROWS(add8), ROWS(add16), ROWS(taps), ROWS(to_l), ROWS(rough), ROWS(trust), ROWS(gather), ROWS(settle),           \
-      ROWS(box), ROWS(products), ROWS(fit), ROWS(add), ROWS(interleave), ROWS(enlarge), ROWS(evaluate), ROWS(chroma), ROWS(half), ROWS(store8), ROWS(store16) }
+    { label, ROWS(blend8), ROWS(blend16), ROWS(taps), ROWS(to_l), ROWS(rough), ROWS(trust), ROWS(gather), ROWS(settle),           \
+      ROWS(box), ROWS(products), ROWS(fit), ROWS(add), ROWS(scale), ROWS(beyond), ROWS(interleave), ROWS(enlarge), ROWS(evaluate), ROWS(chroma), ROWS(half), ROWS(store8), ROWS(store16) }
 #endif
