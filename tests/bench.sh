@@ -89,14 +89,15 @@ fi
 
 # ---- the whole filter beside its network ----
 
-# Raw frames, read from memory (the page cache) and thrown away: no disk, no codec.
+# Raw frames, read from memory (the page cache) and thrown away: no disk, no codec. Not above other work: ffmpeg has threads of its
+# own beside the network's, and they all need their turn.
 ffmpeg=$BUILD/filter/ffmpeg
 COLORIZE_LIBRARY=$BUILD/libcolorize.so.0
 export COLORIZE_LIBRARY
 raw="-f rawvideo -pixel_format yuv420p -video_size 1920x1080 -framerate 25"
 play() { # frames, filter
     # shellcheck disable=SC2086
-    $first "$ffmpeg" -nostdin -v error -y -stream_loop -1 $raw -i "$dir/film.yuv" -frames:v "$1" -vf "$2" -f rawvideo /dev/null || fail "ffmpeg failed"
+    "$ffmpeg" -nostdin -v error -y -stream_loop -1 $raw -i "$dir/film.yuv" -frames:v "$1" -vf "$2" -f rawvideo /dev/null || fail "ffmpeg failed"
 }
 seconds() { s0=$(clock); "$@" || exit 1; calc "$(clock) - $s0"; }
 # frames a second without the start
@@ -113,9 +114,9 @@ if part filter && film; then
     net_size=$(sed 's/.* \([0-9]*x[0-9]*\),.*/\1/' "$dir/say")
     i=0
     while [ $i -lt "$rounds" ]; do
-        alone=$($first "$T/bench_net" "$light" "$net_size" auto "$threads" 2 | cut -d' ' -f1)
-        api=$($first "$T/bench_stream" speed "$light" 2 $size | cut -d' ' -f1)
-        whole=$(rate "colorize=$light:size=$size" 130) || exit 1
+        alone=$("$T/bench_net" "$light" "$net_size" auto "$threads" 2 | cut -d' ' -f1)
+        api=$("$T/bench_stream" speed "$light" 2 $size | cut -d' ' -f1)
+        whole=$(rate "colorize=$light:size=$size" 260) || exit 1
         echo "$alone $api $whole" | awk '{ print $3 * $1 / 1000, $2 * $1 / 1000, 1000 / $1, $2, $3 }' >>"$dir/filter"
         i=$((i + 1))
     done
@@ -167,7 +168,8 @@ if part memory; then
     heading "10000 frames of 64x64, light with size=64, after the first batches"
     set -- $($first "$T/bench_stream" flat "$light" 10000)
     [ $# = 4 ] || fail "bench_stream failed"
-    judge "allocations" "$1" max 0 "a frame" "beside oneDNN's $2, made and freed within its calls"
+    # a thread that comes when another way to wait is tried (engine/cpu/wait.c) asks for a few in thousands of frames
+    judge "allocations" "$1" max 0.001 "a frame" "beside oneDNN's $2, made and freed within its calls"
     judge "growth of resident memory (least squares)" "$3" max 1 "KiB/1000 f" "$4 KiB in all"
 fi
 
