@@ -56,7 +56,7 @@ lib: $(lib_static) $(lib_shared)
 ifeq ($(WITH_FILTER),yes)
 all: filter
 filter: $(lib_shared)
-	$(Q)sh $(SRC)/filter/build-lavfi.sh --engine=$(abspath $(lib_shared)) --libdir=$(LIBDIR) $(abspath $(BUILD))/filter
+	$(Q)sh $(SRC)/filter/build-lavfi.sh --engine=$(abspath $(lib_shared)) --libdir=$(LIBDIR) --preload=$(SANITIZER) $(abspath $(BUILD))/filter
 endif
 
 ifeq ($(WITH_GST),yes)

@@ -14,6 +14,7 @@
 #     --source=PATH     FFmpeg's source, a folder or a tarball, instead of fetching it with apt
 #     --engine=FILE     libcolorize.so.0 that the wrapper script uses; default WORK/../libcolorize.so.0
 #     --libdir=DIR      where libcolorize.so.0 will be installed; compiled into the filter as its last resort
+#     --preload=FILE    a sanitizer's library, which the wrapper loads before all others: ffmpeg itself has none
 #     --jobs=N          default: one a core
 #
 # Made:  WORK/out/libavfilter.so.N     the library
@@ -69,13 +70,14 @@ if [ "${1:-}" = --deps ]; then
     exit 0
 fi
 
-reduced= given= engine= libdir_engine=/usr/local/lib jobs=$(nproc 2>/dev/null || echo 1) work=
+reduced= given= engine= libdir_engine=/usr/local/lib preload= jobs=$(nproc 2>/dev/null || echo 1) work=
 for arg; do
     case $arg in
     --reduced)  reduced=yes ;;
     --source=*) given=$(readlink -f "${arg#*=}") ;;
     --engine=*) engine=$(readlink -m "${arg#*=}") ;;
     --libdir=*) libdir_engine=${arg#*=} ;;
+    --preload=*) preload=${arg#*=} ;;
     --jobs=*)   jobs=${arg#*=} ;;
     -*)         fail "unknown option $arg" ;;
     *)          work=$arg ;;
@@ -110,7 +112,7 @@ have_dpkg=$(command -v dpkg-query || :)
 sources="$own/vf_colorize.c $own/colorize_lavfi_compat.h $own/../engine/colorize.h"
 stamp=$(
     {
-        echo "$banner" "$program" "$soname" "$reduced" "$libdir_engine" "$engine" "$given"
+        echo "$banner" "$program" "$soname" "$reduced" "$libdir_engine" "$engine" "$preload" "$given"
         for p in $(packages); do installed "$p" && echo "$p" || :; done
         # shellcheck disable=SC2086
         cat "$0" $sources
@@ -249,8 +251,13 @@ cat >ffmpeg.new <<END
 LD_LIBRARY_PATH='$work/out'\${LD_LIBRARY_PATH:+:\$LD_LIBRARY_PATH}
 : "\${COLORIZE_LIBRARY=$engine}"
 export LD_LIBRARY_PATH COLORIZE_LIBRARY
-exec '$program' "\$@"
 END
+[ -z "$preload" ] || cat >>ffmpeg.new <<END
+LD_PRELOAD='$preload'
+: "\${ASAN_OPTIONS=detect_leaks=0}"    # of ffmpeg and its two hundred libraries
+export LD_PRELOAD ASAN_OPTIONS
+END
+echo "exec '$program' \"\$@\"" >>ffmpeg.new
 chmod +x ffmpeg.new
 mv ffmpeg.new ffmpeg
 if [ "$own" != "$work" ] && [ -w "$own" ] && { [ -L "$own/ffmpeg" ] || [ ! -e "$own/ffmpeg" ]; }; then
