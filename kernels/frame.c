@@ -50,7 +50,8 @@ struct clzk_frame_plan {
     float black, inverse;                          // Y' = (code - black) * inverse
     int in_shift;                                  // codes stand this many bits up
     float *l_of_luma;                              // [TABLE_L + 1]
-    uint32_t *uv, *luma_of;                        // colour table, see frame_rows.h; luma_of: Y' for luma=lstar
+    uint32_t *uv;                                  // colour table, see frame_rows.h
+    float *shift;                                  // the same cells and levels, for luma=lstar: how much Y' changes
     struct clzk_gamut gamut;
     struct clzk_store store_uv, store_y;
     struct grid chroma, full;                      // full: luma's own grid, for luma=lstar
@@ -151,7 +152,7 @@ static bool in_gamut(float l, float a, float b)
 }
 
 // luma=lstar: L* stays, Y' follows; colours that R'G'B' cannot show lose chroma at constant L*.
-static void fill_lstar(struct clzk_luma_weights k, float a, float b, uint32_t *uv, uint32_t *luma)
+static void fill_lstar(struct clzk_luma_weights k, float a, float b, uint32_t *uv, float *shift)
 {
     for (int i = 0; i < CLZK_LEVELS; i++) {
         const float l = clzk_luma_to_l((float)i / (CLZK_LEVELS - 1));
@@ -164,7 +165,7 @@ static void fill_lstar(struct clzk_luma_weights k, float a, float b, uint32_t *u
         }
         lab_to_yuv(k, l, low * a, low * b, yuv);
         uv[i] = pack(yuv[1], yuv[2]);
-        luma[i] = pack(yuv[0], 0);
+        shift[i] = yuv[0] - (float)i / (CLZK_LEVELS - 1);
     }
 }
 
@@ -175,10 +176,12 @@ static void fill_table(struct clzk_frame_plan *p, struct clzk_luma_weights k)
         for (int j = 0; j < CLZK_CELLS; j++) {
             const float a = (i - CLZK_CELLS / 2) * CLZK_STEP, b = (j - CLZK_CELLS / 2) * CLZK_STEP;
             const size_t at = (size_t)(i * CLZK_CELLS + j) * CLZK_LEVELS;
-            if (p->luma == CLZ_LUMA_LSTAR) fill_lstar(k, a, b, p->uv + at, p->luma_of + at);
+            if (p->luma == CLZ_LUMA_LSTAR) fill_lstar(k, a, b, p->uv + at, p->shift + at);
             else fill_levels(k, a, b, p->uv + at);
             // Lab's white is not exactly R' = G' = B': grey must stay grey all the same
-            if (i == CLZK_CELLS / 2 && j == CLZK_CELLS / 2) memset(p->uv + at, 0, CLZK_LEVELS * sizeof *p->uv);
+            if (i != CLZK_CELLS / 2 || j != CLZK_CELLS / 2) continue;
+            memset(p->uv + at, 0, CLZK_LEVELS * sizeof *p->uv);
+            if (p->shift) memset(p->shift + at, 0, CLZK_LEVELS * sizeof *p->shift);
         }
 }
 
@@ -331,7 +334,7 @@ int clzk_frame_plan_create(struct clzk_frame_plan **plan, const struct clz_frame
     codes(p);
     p->l_of_luma = malloc((TABLE_L + 1) * sizeof *p->l_of_luma);
     p->uv = calloc(cells, sizeof *p->uv);
-    p->luma_of = luma == CLZ_LUMA_LSTAR ? calloc(cells, sizeof *p->luma_of) : NULL;
+    p->shift = luma == CLZ_LUMA_LSTAR ? calloc(cells, sizeof *p->shift) : NULL;
     p->inv_x = inverse_counts(w);
     p->inv_y = inverse_counts(h);
     p->wide = malloc((size_t)h * 4 * (w + 2 * CLZK_REACH) * sizeof(float));
@@ -341,7 +344,7 @@ int clzk_frame_plan_create(struct clzk_frame_plan **plan, const struct clz_frame
                             expf(-(float)(i * i) / (2 * near_sigma * near_sigma));
     p->zeros = calloc((size_t)SUMS * w, sizeof(float));
     p->workers = calloc(p->threads, sizeof *p->workers);
-    if (!p->l_of_luma || !p->uv || (luma == CLZ_LUMA_LSTAR && !p->luma_of) || !p->inv_x || !p->inv_y || !p->wide || !p->zeros ||
+    if (!p->l_of_luma || !p->uv || (luma == CLZ_LUMA_LSTAR && !p->shift) || !p->inv_x || !p->inv_y || !p->wide || !p->zeros ||
         !p->workers)
         goto fail;
     if ((ret = axis_create(&p->x, in->width, w)) < 0 || (ret = axis_create(&p->y, in->height, h)) < 0 ||
@@ -375,7 +378,7 @@ void clzk_frame_plan_destroy(struct clzk_frame_plan **plan)
     grid_destroy(&p->full);
     free(p->l_of_luma);
     free(p->uv);
-    free(p->luma_of);
+    free(p->shift);
     free(p->inv_x);
     free(p->inv_y);
     free(p->wide);
@@ -639,7 +642,7 @@ void clzk_frame_merge(struct clzk_frame_plan *p, const struct clz_frame *in, con
         luma_at(p, k, in, &p->full, 0, 0, r);
         enlarge(p, k, &p->full, r);
         p->rows->evaluate(k->a, k->b, k->top, k->bottom, p->full.y_frac[r], k->y, p->full.w);
-        p->rows->chroma(k->u, k->v, k->a, k->b, k->y, p->luma_of, &p->gamut, p->full.w);
+        p->rows->shift(k->u, k->a, k->b, k->y, p->shift, p->full.w);
         store(p, &p->store_y, out, 0, r, k->u, p->full.w, 1, 0);
     }
 }

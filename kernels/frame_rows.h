@@ -46,6 +46,7 @@ struct clzk_rows {
     void (*evaluate)(float *a, float *b, const float *top, const float *bottom, float frac, const float *y, int n);
     void (*chroma)(float *u, float *v, const float *a, const float *b, const float *y, const uint32_t *table,
                    const struct clzk_gamut *g, int n);
+    void (*shift)(float *out, const float *a, const float *b, const float *y, const float *table, int n);
     void (*half)(float *out, const float *row, float left, float middle, float right, int n);
     void (*store8)(void *out, const float *v, const struct clzk_store *s, int n, int step);
     void (*store16)(void *out, const float *v, const struct clzk_store *s, int n, int step);
@@ -270,6 +271,27 @@ static void ROWS(chroma)(float *restrict u, float *restrict v, const float *rest
     }
 }
 
+// luma=lstar: out = Y' plus what the colour asks for, from the table of that, linear in a, b and Y': a ramp stays one, at any depth.
+static void ROWS(shift)(float *restrict out, const float *restrict a, const float *restrict b, const float *restrict y,
+                        const float *restrict table, int n)
+{
+    const float limit = CLZK_AB_LIMIT;
+
+    for (int i = 0; i < n; i++) {
+        const float yc = y[i] < 0 ? 0 : y[i] > 1 ? 1 : y[i], yx = yc * (CLZK_LEVELS - 1);
+        const float ac = a[i] < -limit ? -limit : a[i] > limit ? limit : a[i], bc = b[i] < -limit ? -limit : b[i] > limit ? limit : b[i];
+        const float ax = ac * (1 / CLZK_STEP) + CLZK_CELLS / 2, bx = bc * (1 / CLZK_STEP) + CLZK_CELLS / 2;
+        const int ai = (int)ax, bi = (int)bx, yi = (int)yx;
+        const float af = ax - ai, bf = bx - bi, yf = yx - yi;
+        const float *t = table + (ai * CLZK_CELLS + bi) * CLZK_LEVELS + yi, *next = t + CLZK_CELLS * CLZK_LEVELS;
+        const float t00 = t[0] + yf * (t[1] - t[0]), t01 = t[CLZK_LEVELS] + yf * (t[CLZK_LEVELS + 1] - t[CLZK_LEVELS]);
+        const float t10 = next[0] + yf * (next[1] - next[0]);
+        const float t11 = next[CLZK_LEVELS] + yf * (next[CLZK_LEVELS + 1] - next[CLZK_LEVELS]);
+        const float low = t00 + bf * (t01 - t00), high = t10 + bf * (t11 - t10);
+        out[i] = y[i] + (low + af * (high - low));
+    }
+}
+
 // every second pixel of row: left row[2i-1] + middle row[2i] + right row[2i+1]; row[-1] and row[2n-1] must be there
 static void ROWS(half)(float *restrict out, const float *restrict row, float left, float middle, float right, int n)
 {
@@ -305,5 +327,5 @@ static void ROWS(store16)(void *out, const float *restrict v, const struct clzk_
 
 #define CLZK_ROWS_TABLE(label)                                                                                              \
     { label, ROWS(blend8), ROWS(blend16), ROWS(taps), ROWS(to_l), ROWS(rough), ROWS(trust), ROWS(gather), ROWS(settle),           \
-      ROWS(box), ROWS(products), ROWS(fit), ROWS(add), ROWS(scale), ROWS(beyond), ROWS(interleave), ROWS(enlarge), ROWS(evaluate), ROWS(chroma), ROWS(half), ROWS(store8), ROWS(store16) }
+      ROWS(box), ROWS(products), ROWS(fit), ROWS(add), ROWS(scale), ROWS(beyond), ROWS(interleave), ROWS(enlarge), ROWS(evaluate), ROWS(chroma), ROWS(shift), ROWS(half), ROWS(store8), ROWS(store16) }
 #endif

@@ -213,6 +213,50 @@ static void grey(void)
     }
 }
 
+// luma=lstar: L* of the answer is L* of the input; black and white stay, a ramp stays a ramp of as many levels.
+static void lstar(const char *from, const char *to)
+{
+    enum { SPAN = 1024 };
+    struct picture in = picture_new(from, SPAN, 4, false), out = picture_new(to, SPAN, 4, false);
+    const int top = (1 << in.f.format->depth) - 1, wide = top < SPAN - 1 ? top : SPAN - 1;
+    float ab[2 * 64] = { 0 };
+    double worst = 0, sum = 0;
+    int levels = 0, ramp = 0, last = -1;
+    char name[96];
+
+    snprintf(name, sizeof name, "frame/lstar_%s_to_%s", from, to);
+    CASE(name);
+    in.f.range = out.f.range = CLZ_RANGE_FULL;
+    for (int y = 0; y < 4; y++)
+        for (int x = 0; x < SPAN; x++) set(&in.f, 0, x, y, x < wide ? (int)((int64_t)x * top / wide) : top);
+    colour(&in, &out, 16, 2, ab, 1, CLZ_LUMA_LSTAR);
+    for (int x = 0; x < SPAN; x++) REQUIRE_INT(get(&out.f, 0, x, 1), get(&in.f, 0, x, 1));     // no colour: no change
+
+    for (int i = 0; i < 32; i++) ab[i] = 25, ab[32 + i] = -35;
+    colour(&in, &out, 16, 2, ab, 1, CLZ_LUMA_LSTAR);
+    REQUIRE(guards_whole(&in) && guards_whole(&out));
+    REQUIRE_INT(get(&out.f, 0, 0, 1), 0);
+    REQUIRE_INT(get(&out.f, 0, SPAN - 1, 1), top);
+    for (int x = 0; x < SPAN; x++) {
+        const int code = get(&out.f, 0, x, 1);
+        float rgb[3], lab[3];
+        REQUIRE(code >= last);
+        levels += code > last;
+        ramp += !x || get(&in.f, 0, x, 1) > get(&in.f, 0, x - 1, 1);
+        last = code;
+        if (out.f.format->log2_chroma_w || x < 64 || x > SPAN - 64) continue;    // in the darks a code is a large step of L*
+        decode(&out.f, x, 1, rgb);
+        clzk_rgb_to_lab(rgb, lab);
+        worst = fmax(worst, fabs(lab[0] - clzk_luma_to_l((float)luma_of(&in.f, get(&in.f, 0, x, 1)))));
+        sum = fmax(sum, hypot(lab[1], lab[2]));
+    }
+    printf("     %d levels of %d, L* off by %.2f at worst, colour up to %.0f\n", levels, ramp, worst, sum);
+    REQUIRE(levels > ramp * 0.85);
+    REQUIRE(worst < (out.f.format->depth == 8 ? 0.7 : 0.3));
+    if (!out.f.format->log2_chroma_w) REQUIRE(sum > 40);
+    picture_free(&in), picture_free(&out);
+}
+
 static void input(void)
 {
     struct picture in = picture_new("yuv420p", 64, 48, false);
@@ -404,6 +448,10 @@ int main(int argc, char **argv)
     for (size_t i = 0; i < sizeof formats / sizeof *formats; i++)
         for (int m = CLZ_MATRIX_601; m <= CLZ_MATRIX_2020; m++) constant(formats[i], i & 1 ? CLZ_RANGE_FULL : CLZ_RANGE_LIMITED, m);
     grey();
+    lstar("yuv444p", "yuv444p");
+    lstar("yuv444p10", "yuv444p10");
+    lstar("gray16", "yuv444p16");
+    lstar("yuv420p12", "yuv420p12");
     input();
     siting();
     edge();
