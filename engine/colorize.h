@@ -22,7 +22,8 @@
 // - Every close function takes the address of the pointer, sets it to NULL, and accepts the address of NULL.
 // - Sizes are pixels, strides are bytes (and may be negative), times do not occur here.
 // - The library never prints, exits, reads the environment or keeps mutable globals, but for one process-wide cache of
-//   open models, guarded by a mutex.
+//   open models, guarded by a mutex. OpenMP's runtime does end the process where the system refuses it a thread: so a stream
+//   asks for its threads when it is opened, and takes fewer, with a warning, where they cannot be had.
 // - Thread rule: a clz_model may be used by any number of threads at once. A clz_stream is used by one thread at a time.
 //
 // SPDX-License-Identifier: LGPL-2.1-or-later

@@ -154,6 +154,7 @@ int clz_stream_open(clz_stream **out, clz_model *model, const struct clz_stream_
                            &(struct clzi_device_params){ .threads = s->params.threads, .precision = params->precision,
                                                          .log = params->log });
     if (ret < 0) goto fail;
+    s->params.threads = clzi_device_base(s->dev)->threads;      // may be fewer
     s->params.device = NULL;                // the caller's string; not needed any more
     s->batch = s->params.batch ? s->params.batch : clzi_device_base(s->dev)->backend->frames_per_run(s->dev, 4);
     s->capacity = BATCHES * s->batch;

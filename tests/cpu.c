@@ -366,9 +366,9 @@ static void test_dispatch(const char *program)
 
 // ---- waiting busily or asleep: a machine whose runs take so long, with the share of it that the waiting thread has ----
 
-struct machine { double busy, asleep, share; };
+struct machine { double busy, asleep, share, rest, period; };    // period: of a source that sets the pace
 
-// Goes through `seconds` of runs; the share of runs that were asleep.
+// Goes through `seconds` of runs; the share of runs' time that was asleep.
 static double learn(struct clzi_cpu_learner *l, double *now, double span, struct machine m, int *changes)
 {
     const double end = *now + span;
@@ -377,8 +377,8 @@ static double learn(struct clzi_cpu_learner *l, double *now, double span, struct
     *changes = 0;
     while (*now < end) {
         const bool was = l->asleep;
-        const double wall = was ? m.asleep : m.busy;
-        *now += wall * 1.2;                 // the rest of the job between runs
+        const double wall = was ? m.asleep : m.busy, all = wall * 1.2 + m.rest;
+        *now += all > m.period ? all : m.period;
         sum += wall;
         if (was) asleep += wall;
         *changes += clzi_cpu_learn(l, *now, wall, was ? wall / 2 : wall * m.share) != was;
@@ -389,42 +389,59 @@ static double learn(struct clzi_cpu_learner *l, double *now, double span, struct
 static void test_wait(void)
 {
     struct clzi_cpu_learner l = CLZI_CPU_LEARNER;
-    double now = 1000;
+    double now = 1000, worst = 0;
     int changes;
 
     CASE("cpu/wait/alone_always_busily");
-    REQUIRE(learn(&l, &now, 60, (struct machine){ .005, .004, 1 }, &changes) == 0);
+    REQUIRE(learn(&l, &now, 60, (struct machine){ .005, .004, 1, 0, 0 }, &changes) == 0);
     REQUIRE_INT(changes, 0);
 
     CASE("cpu/wait/crowded_asleep_where_that_is_faster");
-    REQUIRE(learn(&l, &now, 60, (struct machine){ .007, .005, .4 }, &changes) > 0.9);
+    REQUIRE(learn(&l, &now, 60, (struct machine){ .007, .005, .4, 0, 0 }, &changes) > 0.9);
     REQUIRE(l.asleep);
     REQUIRE(changes < 20);
 
     CASE("cpu/wait/alone_again_busily_again");
-    learn(&l, &now, 20, (struct machine){ .005, .007, 1 }, &changes);
-    REQUIRE(learn(&l, &now, 60, (struct machine){ .005, .007, 1 }, &changes) == 0);
+    learn(&l, &now, 40, (struct machine){ .005, .007, 1, 0, 0 }, &changes);
+    REQUIRE(learn(&l, &now, 60, (struct machine){ .005, .007, 1, 0, 0 }, &changes) == 0);
 
     CASE("cpu/wait/crowded_busily_where_that_is_faster");
-    REQUIRE(learn(&l, &now, 120, (struct machine){ .002, .004, .4 }, &changes) < 0.06);
+    REQUIRE(learn(&l, &now, 120, (struct machine){ .002, .004, .4, 0, 0 }, &changes) < 0.06);
     REQUIRE(!l.asleep);
     REQUIRE(changes > 4);                   // it goes on trying
 
     CASE("cpu/wait/equal_keeps_what_it_has");
-    REQUIRE(learn(&l, &now, 120, (struct machine){ .004, .004, .4 }, &changes) < 0.06);
+    REQUIRE(learn(&l, &now, 120, (struct machine){ .004, .004, .4, 0, 0 }, &changes) < 0.06);
 
-    CASE("cpu/wait/very_crowded_within_seconds");
+    CASE("cpu/wait/very_crowded_within_seconds_and_seldom_tried_again");
     l = CLZI_CPU_LEARNER;
-    learn(&l, &now, 2.5, (struct machine){ .3, .005, .1 }, &changes);
+    learn(&l, &now, 2.5, (struct machine){ .3, .005, .1, 0, 0 }, &changes);
     REQUIRE(l.asleep);
-    REQUIRE(learn(&l, &now, 60, (struct machine){ .3, .005, .1 }, &changes) > 0.85);
+    learn(&l, &now, 600, (struct machine){ .3, .005, .1, 0, 0 }, &changes);
+    REQUIRE(l.asleep);
+    REQUIRE(changes > 2 && changes < 16);   // each try is one slow run
+
+    CASE("cpu/wait/a_live_source_gets_the_shorter_run");
+    l = CLZI_CPU_LEARNER;
+    REQUIRE(learn(&l, &now, 120, (struct machine){ .020, .010, .4, 0, .040 }, &changes) > 0.8);
+    learn(&l, &now, 60, (struct machine){ .010, .020, .4, 0, .040 }, &changes);
+    REQUIRE(learn(&l, &now, 120, (struct machine){ .010, .020, .4, 0, .040 }, &changes) < 0.1);
+
+    CASE("cpu/wait/training_whose_runs_are_a_part_of_a_step");
+    l = CLZI_CPU_LEARNER;
+    learn(&l, &now, 600, (struct machine){ 2, 0.5, .4, 4, 0 }, &changes);
+    REQUIRE(l.asleep);
+    REQUIRE(learn(&l, &now, 3600, (struct machine){ 2, 0.5, .4, 4, 0 }, &changes) > 0.6);    // of the runs' time: tries are slow
 
     CASE("cpu/wait/pauses_say_nothing");
     l = CLZI_CPU_LEARNER;
+    learn(&l, &now, 2, (struct machine){ .005, .005, 1, 0, 0 }, &changes);
     for (int i = 0; i < 1000; i++) {
-        now += 3600;
-        REQUIRE(!clzi_cpu_learn(&l, now, .01, .001));
+        now += i % 100 ? .006 : 3600;
+        clzi_cpu_learn(&l, now, .005, .005);
+        worst = fmax(worst, l.usual);
     }
+    REQUIRE(worst < 0.01);
 }
 
 int main(int argc, char **argv)

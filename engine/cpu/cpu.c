@@ -38,6 +38,18 @@ static enum clzk_isa own_isa(void)
     return clzk_isa_best() < limit ? clzk_isa_best() : limit;
 }
 
+// A team, the thread that leads it, and the two of wait.c.
+static void find_room(struct clzi_device *dev)
+{
+    const int want = dev->base.threads;
+    const int have = want > 1 ? clzi_cpu_room(want + 2) : 1;
+
+    if (have >= want) return;
+    dev->base.threads = have > 1 ? have : 1;
+    clzi_log(&dev->base.log, CLZ_LOG_WARNING, "cpu: the system lets this process have %d more thread%s, %d were asked for", have,
+             have == 1 ? "" : "s", want);
+}
+
 static int cpu_open(struct clzi_device **out, const struct clzi_device_params *params)
 {
     struct clzi_device *dev = calloc(1, sizeof *dev);
@@ -49,6 +61,7 @@ static int cpu_open(struct clzi_device **out, const struct clzi_device_params *p
     dev->base.log = params->log;
     dev->base.threads = params->threads > 0 ? params->threads : omp_get_num_procs();
     if (dev->base.threads > CLZI_CPU_MAX_THREADS) dev->base.threads = CLZI_CPU_MAX_THREADS;
+    find_room(dev);
     dev->base.precision = params->precision != CLZ_PRECISION_AUTO ? params->precision :
                           clzi_dnnl_has_bf16() ? CLZ_PRECISION_BF16 : CLZ_PRECISION_F32;
     dev->bf16 = dev->base.precision == CLZ_PRECISION_BF16;

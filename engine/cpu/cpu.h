@@ -12,13 +12,18 @@
 #include "dnnl_shim.h"
 #include "kernels/nn.h"
 
+// How many of `want` more threads the process can have at the same time: room.c.
+int clzi_cpu_room(int want);
+
 // How OpenMP's threads wait for one another, learned from the time of runs: wait.c.
 struct clzi_cpu_learner {
     bool asleep;                            // the way in use: asleep, or busily
     int runs;                               // of the window that is measured; -1: the next does not count
+    int pauses;                             // in a row
     double last;                            // s, when the last run ended
     double period, wall, cpu;               // s, sums: from end to end; the runs' own time; the processor's, of the thread that waits
-    double before;                          // s a run of the other way, while this one is tried; else 0
+    double usual;                           // s from run to run in the last whole window, 0: none yet
+    double before, before_wall;             // s a run of the other way, while this one is tried; else 0
     double next, stay;                      // s: when the other way may be tried, and how long from one try to the next
 };
 #define CLZI_CPU_LEARNER (struct clzi_cpu_learner){ .runs = -1, .stay = 1 }

@@ -22,8 +22,10 @@ static void *stand_by(void *arg)
     struct clzi_cpu_wait *w = arg;
     atomic_int here = 0;
 
+    if (clzi_cpu_room(1) == 1) {
 #pragma omp parallel num_threads(2)
-    atomic_fetch_add(&here, 1);
+        atomic_fetch_add(&here, 1);
+    }
     pthread_mutex_lock(&w->mutex);
     while (!w->leave) pthread_cond_wait(&w->left, &w->mutex);
     pthread_mutex_unlock(&w->mutex);
@@ -72,48 +74,69 @@ void clzi_cpu_wait_destroy(struct clzi_cpu_wait *w)
 
 // ---- what the runs' times say ----
 
-enum { WINDOW_RUNS = 4 };
+enum { WINDOW_RUNS = 4, PAUSES = 3 };
 static const double WINDOW = 0.5,           // s: a window is at least this long, and of so many runs
                     CROWDED = 0.95,         // share of its time that a thread that spins has the processor, when alone
                     BETTER = 0.95,          // of the time: by chance is not better
-                    PAUSE = 0.5,            // s: between runs, says nothing about them
-                    STAY_MIN = 1, STAY_MAX = 16;     // s from one try to the next
+                    PAUSE = 0.5,            // s, and three usual periods: says nothing about runs, unless it becomes usual
+                    HOPELESS = 10,          // times the other way's run: one is enough
+                    STAY_MIN = 1, STAY_MAX = 32, STAY_HOPELESS = 256;   // s from one try to the next, for a try of one WINDOW
 
-// What is compared is the time from run to run, with all that the other threads of the job do meanwhile.
+static void window(struct clzi_cpu_learner *l, int runs)
+{
+    l->runs = runs;
+    l->period = l->wall = l->cpu = 0;
+}
+
+static void settle(struct clzi_cpu_learner *l, double now, bool keep, double longer, double longest)
+{
+    const double grown = l->stay * longer < longest ? l->stay * longer : longest;
+
+    l->stay = keep ? STAY_MIN : grown > l->stay ? grown : l->stay;
+    l->next = now + l->stay * (l->period > WINDOW ? l->period / WINDOW : 1);
+    l->before = 0;
+    if (!keep) l->asleep = !l->asleep;
+    window(l, keep ? 0 : -1);
+}
+
+// What is compared is the time from run to run, with all that the other threads of the job do meanwhile; where that is set from
+// outside, as by a camera, the run's own.
+static bool better(const struct clzi_cpu_learner *l, double period, double wall)
+{
+    return period < BETTER * l->before || (period * BETTER < l->before && wall < BETTER * l->before_wall);
+}
+
 bool clzi_cpu_learn(struct clzi_cpu_learner *l, double now, double wall, double cpu)
 {
     const double period = now - l->last;
-    double mean;
-    bool hopeless;
+    const bool pause = !l->last || (l->usual && period > PAUSE + 3 * l->usual && ++l->pauses < PAUSES);
 
     l->last = now;
-    if (l->runs++ < 0 || period > PAUSE + 2 * wall) {       // the first of its way: threads still come and go
-        l->runs = 0;
-        l->period = l->wall = l->cpu = 0;
+    if (l->before && wall > HOPELESS * l->before_wall + PAUSE / 10) {
+        settle(l, now, false, 4, STAY_HOPELESS);
         return l->asleep;
     }
+    if (pause || l->runs++ < 0) {           // the first of its way: threads still come and go
+        window(l, 0);
+        return l->asleep;
+    }
+    l->pauses = 0;
     l->period += period;
     l->wall += wall;
     l->cpu += cpu;
-    mean = l->period / l->runs;
-    hopeless = l->before > 0 && l->period > 1.5 * WINDOW_RUNS * l->before;
-    if (l->period < WINDOW || (l->runs < WINDOW_RUNS && !hopeless)) return l->asleep;
+    if (l->period < WINDOW || l->runs < WINDOW_RUNS) return l->asleep;
 
-    if (l->before > 0) {                    // a try is over
-        const bool keep = mean < BETTER * l->before;
-        l->stay = keep ? STAY_MIN : l->stay * 2 < STAY_MAX ? l->stay * 2 : STAY_MAX;
-        l->next = now + l->stay;
-        l->before = 0;
-        if (!keep) l->asleep = !l->asleep;
-        l->runs = keep ? 0 : -1;
+    l->usual = l->period / l->runs;
+    if (l->before) {
+        settle(l, now, better(l, l->usual, l->wall / l->runs), 2, STAY_MAX);
     } else if (now >= l->next && (l->asleep || l->cpu < CROWDED * l->wall)) {
-        l->before = mean;
+        l->before = l->usual;
+        l->before_wall = l->wall / l->runs;
         l->asleep = !l->asleep;
-        l->runs = -1;
+        window(l, -1);
     } else {
-        l->runs = 0;
+        window(l, 0);
     }
-    l->period = l->wall = l->cpu = 0;
     return l->asleep;
 }
 
