@@ -100,7 +100,7 @@ enum clz_memory { CLZ_MEMORY_HOST, CLZ_MEMORY_CUDA };
 struct clz_frame {
     const struct clz_pixfmt *format;
     int width, height;                      // 1..CLZ_MAX_SIZE
-    uint8_t *data[3];
+    uint8_t *data[3];                       // even where samples have two bytes, as strides are
     ptrdiff_t stride[3];                    // bytes from row to row
     enum clz_range range;
     enum clz_matrix matrix;

@@ -224,6 +224,9 @@ static int check_planes(const struct clz_stream *s, const char *which, const str
         if (!f->data[p] || stride < bytes)
             return clzi_fail(&s->params.log, -EINVAL, "%s frame, plane %d: %s, stride %td, a row has %d bytes", which, p,
                              f->data[p] ? "data" : "no data", f->stride[p], bytes);
+        if (f->format->depth > 8 && ((uintptr_t)f->data[p] % 2 || f->stride[p] % 2))
+            return clzi_fail(&s->params.log, -EINVAL, "%s frame, plane %d: %s has samples of two bytes; address and stride %td must be even",
+                             which, p, f->format->name, f->stride[p]);
     }
     return 0;
 }
@@ -237,6 +240,9 @@ static int check_frames(const struct clz_stream *s, const struct clz_frame *in, 
         (out->format != in->format && !(in->format->flags & CLZ_PIXFMT_GRAY)) || out->format->flags & CLZ_PIXFMT_GRAY)
         return clzi_fail(&s->params.log, -EINVAL, "%dx%d %s cannot become %dx%d %s", in->width, in->height, in->format->name,
                          out->width, out->height, out->format->name);
+    if (in->data[0] == out->data[0] && in->format->depth < 16 && (in->format->flags ^ out->format->flags) & CLZ_PIXFMT_MSB)
+        return clzi_fail(&s->params.log, -EINVAL, "%s cannot become %s in place: its samples lie at other bits", in->format->name,
+                         out->format->name);
     if ((unsigned)in->range > CLZ_RANGE_FULL || (unsigned)in->matrix > CLZ_MATRIX_2020 || (unsigned)in->siting > CLZ_SITING_TOPLEFT)
         return clzi_fail(&s->params.log, -EINVAL, "the frame's range %d, matrix %d or siting %d is not one of the values", in->range,
                          in->matrix, in->siting);

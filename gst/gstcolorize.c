@@ -672,6 +672,8 @@ static GstFlowReturn gst_colorize_submit_input_buffer(GstBaseTransform *bt, gboo
     if (GST_BUFFER_IS_DISCONT(in)) ret = drain(self);
     if (ret == GST_FLOW_OK) ret = self->flow;
     if (ret != GST_FLOW_OK) {
+        // Told, once: by the next frame the pad may be linked, or agree.
+        if (ret == GST_FLOW_NOT_LINKED || ret == GST_FLOW_NOT_NEGOTIATED) self->flow = GST_FLOW_OK;
         gst_buffer_unref(in);
         return ret;
     }

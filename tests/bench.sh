@@ -110,13 +110,13 @@ film() {
 }
 if part filter && film; then
     heading "1920x1080 yuv420p, 8 bit, raw frames, light with size=$size: beside its network alone"
-    "$T/bench_stream" speed "$light" 1 $size >"$dir/say" || fail "bench_stream failed"
+    "$T/bench_stream" speed "$light" 1 $size "$threads" >"$dir/say" || fail "bench_stream failed"
     net_size=$(sed 's/.* \([0-9]*x[0-9]*\),.*/\1/' "$dir/say")
     i=0
     while [ $i -lt "$rounds" ]; do
         alone=$("$T/bench_net" "$light" "$net_size" auto "$threads" 2 | cut -d' ' -f1)
-        api=$("$T/bench_stream" speed "$light" 2 $size | cut -d' ' -f1)
-        whole=$(rate "colorize=$light:size=$size" 260) || exit 1
+        api=$("$T/bench_stream" speed "$light" 2 $size "$threads" | cut -d' ' -f1)
+        whole=$(rate "colorize=$light:size=$size:threads=$threads" 260) || exit 1
         echo "$alone $api $whole" | awk '{ print $3 * $1 / 1000, $2 * $1 / 1000, 1000 / $1, $2, $3 }' >>"$dir/filter"
         i=$((i + 1))
     done
@@ -124,17 +124,20 @@ if part filter && film; then
         "$(printf '%.1f f/s; network at %s %.1f f/s' "$(column "$dir/filter" 5)" "$net_size" "$(column "$dir/filter" 3)")"
     tell "library alone, frames coloured in place" "$(column "$dir/filter" 2)" "x network" "$(printf '%.1f f/s' "$(column "$dir/filter" 4)")"
     tell "ffmpeg without the filter" "$(rate null 500)" "f/s"
-    tell "ffmpeg with the shipped model at its own size" "$(rate "colorize=$SRC/samples/model.bin" 260)" "f/s"
+    tell "ffmpeg with the shipped model at its own size" "$(rate "colorize=$SRC/samples/model.bin:threads=$threads" 260)" "f/s"
     cut -d' ' -f2- "$dir/say" | sed 's/^/  /'
 fi
 
 # ---- the GStreamer element ----
 
 if part gst && [ -x "$T/bench_gst" ]; then
-    heading "1920x1080 I420, light with size=$size: the GStreamer element beside the engine alone, in one process"
+    heading "1920x1080 I420, light with size=$size: the GStreamer element beside the engine alone"
     i=0
     while [ $i -lt "$rounds" ]; do
-        GST_PLUGIN_PATH=$BUILD/gst GST_REGISTRY=$dir/registry.bin $first "$T/bench_gst" "$light" 6 $size >>"$dir/gst" || fail "bench_gst failed"
+        alone=$("$T/bench_gst" "$light" 3 $size "$threads" engine) || fail "bench_gst failed"
+        whole=$(GST_PLUGIN_PATH=$BUILD/gst GST_REGISTRY=$dir/registry.bin "$T/bench_gst" "$light" 3 $size "$threads" element) ||
+            fail "bench_gst failed"
+        echo "$alone $whole" | awk '{ print $1 / $2, $2, $1 }' >>"$dir/gst"
         i=$((i + 1))
     done
     judge "element, time a frame" "$(column "$dir/gst" 1)" max 1.05 "x engine" \

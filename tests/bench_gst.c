@@ -1,8 +1,9 @@
 // bench_gst.c - the GStreamer element by the clock, for `make bench`:
 //
-//     bench_gst MODEL.bin SECONDS SIZE     frames/s at 1920x1080 I420 of the element, of the engine alone, and their ratio
+//     bench_gst MODEL.bin SECONDS SIZE THREADS engine|element     frames/s at 1920x1080 I420
 //
-// Both in one process, in turns of half a second, on frames that are coloured in place and used again. Needs GST_PLUGIN_PATH.
+// On frames that are coloured in place and used again. One of the two to a process: a second stream's threads would change how
+// OpenMP's wait. Needs GST_PLUGIN_PATH.
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -40,17 +41,6 @@ static int engine_step(struct engine *e)
 
 struct element { GstHarness *h; GQueue idle; };
 
-// What is inside at the end of a turn would run in the other's.
-static int engine_drain(struct engine *e)
-{
-    struct clz_frame done;
-    int taken = 0;
-
-    clz_stream_drain(e->stream);
-    while (clz_stream_receive(e->stream, &done, 1) == 0) taken++;
-    return taken;
-}
-
 static int element_take(struct element *e)
 {
     GstBuffer *b;
@@ -68,57 +58,49 @@ static int element_step(struct element *e)
     return element_take(e);
 }
 
-static int element_drain(struct element *e)
+static void engine_open(struct engine *e, char **argv)
 {
-    gst_harness_push_event(e->h, gst_event_new_gap(0, GST_SECOND));
-    return element_take(e);
+    const struct clz_stream_params params = { .size = atoi(argv[3]), .threads = atoi(argv[4]) };
+
+    if (clz_model_open(&e->model, argv[1], NULL) < 0 || clz_stream_open(&e->stream, e->model, &params) < 0) exit(1);
+    for (int i = 0; i < FRAMES; i++) paint(e->frames[i] = g_malloc(BYTES), i);
 }
 
-int main(int argc, char **argv)
+static void element_open(struct element *e, char **argv)
 {
-    struct engine engine = { 0 };
-    struct element element = { 0 };
-    gint64 spent[2] = { 0, 0 };
-    int count[2] = { 0, 0 };
-    char *text;
+    char *text = g_strdup_printf("colorize model=%s size=%s threads=%s", argv[1], argv[3], argv[4]);
 
-    if (argc < 4) return 2;
-    gst_init(NULL, NULL);
-    if (clz_model_open(&engine.model, argv[1], NULL) < 0 ||
-        clz_stream_open(&engine.stream, engine.model, &(struct clz_stream_params){ .size = atoi(argv[3]) }) < 0)
-        return 1;
-    for (int i = 0; i < FRAMES; i++) paint(engine.frames[i] = g_malloc(BYTES), i);
-    text = g_strdup_printf("colorize model=%s size=%s", argv[1], argv[3]);
-    element.h = gst_harness_new_parse(text);
+    e->h = gst_harness_new_parse(text);
     g_free(text);
-    gst_harness_set_live(element.h, FALSE);
-    gst_harness_set_src_caps_str(element.h, CAPS);
+    gst_harness_set_live(e->h, FALSE);
+    gst_harness_set_src_caps_str(e->h, CAPS);
     for (int i = 0; i < FRAMES; i++) {
         GstBuffer *b = gst_buffer_new_allocate(NULL, BYTES, NULL);
         GstMapInfo map;
         gst_buffer_map(b, &map, GST_MAP_WRITE);
         paint(map.data, i);
         gst_buffer_unmap(b, &map);
-        g_queue_push_tail(&element.idle, b);
+        g_queue_push_tail(&e->idle, b);
     }
-    for (int i = 0; i < FRAMES; i++) {
-        engine_step(&engine);
-        element_step(&element);
-    }
-    engine_drain(&engine);
-    element_drain(&element);
-    while (spent[0] + spent[1] < (gint64)(atof(argv[2]) * G_USEC_PER_SEC)) {
-        for (int which = 0; which < 2; which++) {
-            const gint64 start = g_get_monotonic_time();
-            while (g_get_monotonic_time() - start < G_USEC_PER_SEC / 2)
-                count[which] += which ? element_step(&element) : engine_step(&engine);
-            count[which] += which ? element_drain(&element) : engine_drain(&engine);
-            spent[which] += g_get_monotonic_time() - start;
-        }
-    }
-    const double alone = count[0] / (spent[0] * 1e-6), rate = count[1] / (spent[1] * 1e-6);
-    printf("%.4f %.2f %.2f\n", alone / rate, rate, alone);
-    gst_harness_teardown(element.h);
+}
+
+int main(int argc, char **argv)
+{
+    struct engine engine = { 0 };
+    struct element element = { 0 };
+    gint64 start;
+    int count = 0;
+
+    if (argc < 6) return 2;
+    const gboolean whole = !strcmp(argv[5], "element");
+    gst_init(NULL, NULL);
+    if (whole) element_open(&element, argv);
+    else engine_open(&engine, argv);
+    for (int i = 0; i < 2 * FRAMES; i++) whole ? element_step(&element) : engine_step(&engine);
+    for (start = g_get_monotonic_time(); g_get_monotonic_time() - start < (gint64)(atof(argv[2]) * G_USEC_PER_SEC);)
+        count += whole ? element_step(&element) : engine_step(&engine);
+    printf("%.2f\n", count / ((g_get_monotonic_time() - start) * 1e-6));
+    if (whole) gst_harness_teardown(element.h);
     clz_stream_close(&engine.stream);
     clz_model_close(&engine.model);
     return 0;

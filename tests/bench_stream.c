@@ -1,6 +1,6 @@
 // bench_stream.c - the public API by the clock, for `make bench`. Each mode prints one line of numbers:
 //
-//     bench_stream speed MODEL.bin SECONDS SIZE    frames/s at 1920x1080, coloured in place
+//     bench_stream speed MODEL.bin SECONDS SIZE THREADS    frames/s at 1920x1080, coloured in place
 //     bench_stream first MODEL.bin SIZE            seconds from the start of a process to its first frame of 1920x1080, coloured
 //     bench_stream flat MODEL.bin FRAMES           allocations a frame, oneDNN's own, KiB a thousand frames (least squares),
 //                                                  KiB resident at the end
@@ -48,10 +48,10 @@ struct player {
     int sent;
 };
 
-static void open_player(struct player *p, const char *path, int w, int h, int size, int frames)
+static void open_player(struct player *p, const char *path, int w, int h, int size, int threads, int frames)
 {
     if (clz_model_open(&p->model, path, &stderr_log) < 0 ||
-        clz_stream_open(&p->stream, p->model, &(struct clz_stream_params){ .size = size, .log = stderr_log }) < 0)
+        clz_stream_open(&p->stream, p->model, &(struct clz_stream_params){ .size = size, .threads = threads, .log = stderr_log }) < 0)
         exit(1);
     if (clz_stream_max_in_flight(p->stream) > FRAMES) {
         fprintf(stderr, "a stream holds %d frames, more than %d\n", clz_stream_max_in_flight(p->stream), FRAMES);
@@ -88,13 +88,13 @@ static void close_player(struct player *p)
 
 // ---- modes ----
 
-static int speed(const char *path, double seconds, int size)
+static int speed(const char *path, double seconds, int size, int threads)
 {
     struct player p = {0};
     double start;
     int count = 0;
 
-    open_player(&p, path, 1920, 1080, size, FRAMES);
+    open_player(&p, path, 1920, 1080, size, threads, FRAMES);
     for (int i = 0; i < 2 * FRAMES; i++) step(&p);
     for (start = now(); now() - start < seconds;) count += step(&p);
     printf("%.2f %s\n", count / (now() - start), clz_stream_describe(p.stream));
@@ -107,7 +107,7 @@ static int first_frame(const char *path, int size)  // in the child
     struct player p = { 0 };
     struct clz_frame done;
 
-    open_player(&p, path, 1920, 1080, size, 1);
+    open_player(&p, path, 1920, 1080, size, 0, 1);
     step(&p);
     clz_stream_drain(p.stream);
     if (clz_stream_receive(p.stream, &done, 1) < 0) return 1;
@@ -154,7 +154,7 @@ static int flat(const char *path, int frames)
     double sx = 0, sy = 0, sxx = 0, sxy = 0, n = 0, y = 0;
     long long before, cxx_before, own = 0, cxx = 0;
 
-    open_player(&p, path, 64, 64, 64, FRAMES);
+    open_player(&p, path, 64, 64, 64, 0, FRAMES);
     for (int i = 0; i < 2 * FRAMES; i++) step(&p);      // the first batches: buffers are made
     for (int i = 0; i < frames; i++) {
         before = allocations, cxx_before = in_cxx;
@@ -171,10 +171,10 @@ static int flat(const char *path, int frames)
 
 int main(int argc, char **argv)
 {
-    if (argc > 4 && !strcmp(argv[1], "speed")) return speed(argv[2], atof(argv[3]), atoi(argv[4]));
+    if (argc > 5 && !strcmp(argv[1], "speed")) return speed(argv[2], atof(argv[3]), atoi(argv[4]), atoi(argv[5]));
     if (argc > 3 && !strcmp(argv[1], "first")) return first(argv[2], argv[3]);
     if (argc > 3 && !strcmp(argv[1], "first_frame")) return first_frame(argv[2], atoi(argv[3]));
     if (argc > 3 && !strcmp(argv[1], "flat")) return flat(argv[2], atoi(argv[3]));
-    fprintf(stderr, "usage: bench_stream speed MODEL SECONDS SIZE | first MODEL SIZE | flat MODEL FRAMES\n");
+    fprintf(stderr, "usage: bench_stream speed MODEL SECONDS SIZE THREADS | first MODEL SIZE | flat MODEL FRAMES\n");
     return 2;
 }

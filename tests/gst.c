@@ -713,12 +713,14 @@ static void failures(void)
 {
     const GstVideoInfo info = info_of(CAPS);
     GstBus *bus = gst_bus_new();
+    GstPadChainFunction agrees;
     GstHarness *h;
     char *text;
 
     for (int end = 0; end < 2; end++) {
         CASE(end ? "gst/refused_frames_at_the_end_are_an_error" : "gst/refused_frames_are_told_with_the_next");
         h = harness("batch=4", CAPS);
+        agrees = GST_PAD_CHAINFUNC(h->sinkpad);
         gst_pad_set_chain_function(h->sinkpad, not_negotiated);
         gst_element_set_bus(h->element, bus);
         for (int i = 0; i < 3; i++) push(h, CAPS, i);
@@ -730,6 +732,10 @@ static void failures(void)
         } else {
             gst_harness_push_event(h, gst_event_new_gap(3 * FRAME, FRAME));
             REQUIRE_INT(gst_harness_push(h, make_frame(&info, 4)), GST_FLOW_NOT_NEGOTIATED);
+            gst_pad_set_chain_function(h->sinkpad, agrees);             // and no longer than that
+            for (int i = 5; i < 9; i++) REQUIRE_INT(gst_harness_push(h, make_frame(&info, i)), GST_FLOW_OK);
+            gst_harness_push_event(h, gst_event_new_gap(9 * FRAME, FRAME));
+            REQUIRE_INT(gst_harness_buffers_received(h), 4);
         }
         gst_element_set_bus(h->element, NULL);
         gst_harness_teardown(h);

@@ -307,6 +307,7 @@ static void refusals(void)
     char said[256] = "";
     struct clz_stream_params params = { .log = { last_message, said, CLZ_LOG_INFO } };
     struct picture p = picture_new("yuv420p", 16, 16), g = picture_new("gray", 16, 16), q = picture_new("yuv420p", 16, 18);
+    struct picture deep = picture_new("p010", 16, 16), ten = picture_new("gray10", 16, 16);
     struct clz_frame f;
     clz_stream *s = NULL;
 
@@ -337,11 +338,19 @@ static void refusals(void)
     REQUIRE_INT(clz_stream_send(s, &f, &f), -EINVAL);
     f = p.f, f.siting = -1;
     REQUIRE_INT(clz_stream_send(s, &f, &f), -EINVAL);
+    f = deep.f, f.data[1]++;
+    REQUIRE_INT(clz_stream_send(s, &f, &f), -EINVAL);                   // 16 bits at odd addresses
+    REQUIRE(strstr(said, "even"));
+    f = deep.f, f.stride[1]++;
+    REQUIRE_INT(clz_stream_send(s, &f, &f), -EINVAL);
+    f = ten.f, f.data[0] = deep.f.data[0], f.stride[0] = deep.f.stride[0];
+    REQUIRE_INT(clz_stream_send(s, &f, &deep.f), -EINVAL);              // 10 low bits become 10 high ones: not in place
+    REQUIRE(strstr(said, "in place"));
     f = p.f, f.memory = CLZ_MEMORY_CUDA;
     REQUIRE_INT(clz_stream_send(s, &f, &f), -ENOTSUP);
     REQUIRE_INT(clz_stream_send(s, &p.f, &p.f), 0);                     // and still works
     clz_stream_close(&s);
-    free(p.bytes), free(g.bytes), free(q.bytes);
+    free(p.bytes), free(g.bytes), free(q.bytes), free(deep.bytes), free(ten.bytes);
 }
 
 // Weights that are numbers, of a model that answers none: an error, never a frame; and a flush begins anew.
