@@ -80,7 +80,7 @@ static const double WINDOW = 0.5,           // s: a window is at least this long
                     BETTER = 0.95,          // of the time: by chance is not better
                     PAUSE = 0.5,            // s, and three usual periods: says nothing about runs, unless it becomes usual
                     HOPELESS = 10,          // times the other way's run: one is enough
-                    STAY_MIN = 1, STAY_MAX = 32, STAY_HOPELESS = 256;   // s from one try to the next, for a try of one WINDOW
+                    STAY_MIN = 1, STAY_MAX = 32, STAY_HOPELESS = 256;   // s from one try to the next; as many times as long as a long try
 
 static void window(struct clzi_cpu_learner *l, int runs)
 {
@@ -93,7 +93,7 @@ static void settle(struct clzi_cpu_learner *l, double now, bool keep, double lon
     const double grown = l->stay * longer < longest ? l->stay * longer : longest;
 
     l->stay = keep ? STAY_MIN : grown > l->stay ? grown : l->stay;
-    l->next = now + l->stay * (l->period > WINDOW ? l->period / WINDOW : 1);
+    l->next = now + l->stay * (l->period > 1 ? l->period : 1);
     l->before = 0;
     if (!keep) l->asleep = !l->asleep;
     window(l, keep ? 0 : -1);
