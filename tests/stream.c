@@ -3,6 +3,8 @@
 #include <errno.h>
 #include <limits.h>
 #include <pthread.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "check.h"
@@ -440,10 +442,48 @@ static void threads(void)
     for (int i = 0; i < 8; i++) REQUIRE(fine[i]);
 }
 
-int main(void)
+// In a process of its own: a stream where the system lets the process have so many threads and no more.
+static int limited(const char *path, rlim_t limit)
+{
+    struct picture p = picture_new("yuv420p", 64, 48);
+    struct clz_frame done;
+    clz_stream *s = NULL;
+
+    if (clz_model_open(&model, path, NULL) < 0 || setresuid(54321, 54321, 54321) < 0 ||
+        setrlimit(RLIMIT_NPROC, &(struct rlimit){ limit, limit }) < 0)
+        return 1;
+    if (clz_stream_open(&s, model, &(struct clz_stream_params){ .threads = 4, .batch = 1 }) < 0) _exit(3);
+    for (int i = 0; i < 3; i++)
+        if (clz_stream_send(s, &p.f, &p.f) < 0 || clz_stream_receive(s, &done, 1) < 0) return 1;
+    clz_stream_close(&s);
+    clz_model_close(&model);
+    free(p.bytes);
+    return 0;
+}
+
+static void few_threads(const char *program)
+{
+    int coloured = 0, refused = 0;
+
+    if (geteuid()) return;                  // only root can become a user with no other processes
+    CASE("stream/where_threads_are_refused_the_process_lives");
+    for (int limit = 1; limit <= 9; limit++) {
+        char command[600];
+        snprintf(command, sizeof command, "'%s' limited %s %d", program, model_path, limit);
+        const int status = system(command);
+        REQUIRE(status == 0 || (WIFEXITED(status) && WEXITSTATUS(status) == 3));
+        if (status) refused++;
+        else coloured++;
+    }
+    printf("  %d limits refused, %d coloured\n", refused, coloured);
+    REQUIRE(refused >= 1 && coloured >= 4);
+}
+
+int main(int argc, char **argv)
 {
     const char *folder = getenv("TMPDIR");
 
+    if (argc > 3 && !strcmp(argv[1], "limited")) return limited(argv[2], (rlim_t)atoi(argv[3]));
     snprintf(model_path, sizeof model_path, "%s/clz-stream-%d.bin", folder ? folder : "/tmp", (int)getpid());
     if (tiny_model_write(model_path) < 0 || clz_model_open(&model, model_path, NULL) < 0) return 1;
     batches("ref");
@@ -458,6 +498,7 @@ int main(void)
     overflow();
     controls();
     threads();
+    few_threads(argv[0]);
     clz_model_close(&model);
     unlink(model_path);
     return check_end();
