@@ -90,7 +90,8 @@ ends val/saturation_is_a_number 2 'saturation: "abc" is not a number' "$train" v
 check val/saturation awk '$1 != "cf_ratio" { next } NR == FNR { whole = $2; next } { ok = $2 > 0.3 * whole && $2 < 0.7 * whole } END { exit !ok }' whole half
 ends val/of_a_film 0 "12 pictures" "$train" val straight/model.bin val=film.mkv size=64 threads=1
 for type in f16 f32 bf16; do
-    ends export/$type 0 . "$train" export straight $type.bin $type
+    ends export/$type 0 "^$type.bin written, step 80" "$train" export straight $type.bin $type
+    check export/${type}_goes_on_with_nothing sh -c '! grep -q "going on" err'
     ends info/$type 0 "^net *light" "$train" info $type.bin
 done
 check info/training_is_json sh -c 'sed -n "s/^training *//p" out | python3 -c "import json, sys; json.load(sys.stdin)" || ! command -v python3 >/dev/null'
@@ -98,11 +99,11 @@ check info/license grep -q CC0-1.0 out
 check export/f16_has_the_weights_of_the_run [ "$(sha f16.bin)" = "$(sha straight/model.bin)" ]
 check export/f32_is_larger [ "$(wc -c <f32.bin)" -gt $(($(wc -c <f16.bin) * 3 / 2)) ]
 check export/bf16_is_not [ "$(wc -c <bf16.bin)" -lt $(($(wc -c <f16.bin) * 11 / 10)) ]
-ends export/escapes 0 . "$train" export straight escapes.bin license="$(printf 'a\033[31mb\302\2331mc\303\251')"
+ends export/escapes 0 "written, step 80" "$train" export straight escapes.bin license="$(printf 'a\033[31mb\302\2331mc\303\251')"
 ends info/escapes 0 "^license *a?\[31mb?1mc$(printf '\303\251')\$" "$train" info escapes.bin
 ends export/other_type 2 "none of f16, f32, bf16" "$train" export straight x.bin f64
 cp -r straight earlier && sed 's/^lr: .*/lr: 0.01/' straight/recipe.yaml >earlier/recipe.yaml
-ends export/of_another_recipe 0 . "$train" export earlier x.bin            # only the net must fit
+ends export/of_another_recipe 0 "written, step 80" "$train" export earlier x.bin            # only the net must fit
 check export/of_another_recipe_has_the_weights [ "$(sha x.bin)" = "$(sha straight/model.bin)" ]
 ends export/no_run 1 "nothere/recipe.yaml" "$train" export nothere x.bin
 ends export/too_few_arguments 2 "^usage:" "$train" export straight

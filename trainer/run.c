@@ -187,7 +187,7 @@ static int load(struct run *r)
         r->number = r->saved = c->step;
         seconds = strstr(c->state, "\nseconds ");
         r->seconds = seconds ? strtod(seconds + 9, NULL) : 0;
-        clzi_log(r->log, CLZ_LOG_INFO, "going on from step %" PRId64, r->number);
+        if (r->train) clzi_log(r->log, CLZ_LOG_INFO, "going on from step %" PRId64, r->number);
     }
     clzt_checkpoint_destroy(&c);
     free(dir);
@@ -600,6 +600,7 @@ int clzt_run_export(const struct clzt_recipe *recipe, const char *path, enum clz
     copy.init = recipe->init;
     if (ret >= 0) ret = load(&r);
     if (ret >= 0) ret = write_model(&r, path, dtype);
+    if (ret >= 0) clzi_log(log, CLZ_LOG_INFO, "%s written, step %" PRId64, path, r.number);
     destroy(&r);
     return ret;
 }
