@@ -206,6 +206,21 @@ check stop/same_weights_in_the_model [ "$(sha stopped/model.bin)" = "$(sha strai
 for blob in w m v ema; do same stop/same_$blob stopped/ckpt/step-80/$blob straight/ckpt/step-80/$blob; done
 column stopped/metrics.csv train_l1 >got
 same stop/metrics_tell_each_step_once got steps
+for run in straight stopped; do cut -d, -f1,2,4- $run/metrics.csv >$run.rows; done      # without the pictures a second
+same stop/same_metrics stopped.rows straight.rows
+
+# killed between the checkpoint of a step and the validation of the same step
+scores() { column "$1/metrics.csv" psnr | tr '\n' ' '; }
+without_80() { cp -r straight "$1" && awk -F, '$1 != 80 || $4$5$6 != ""' straight/metrics.csv >"$1/metrics.csv"; }
+without_80 unjudged && without_80 longer
+check validation/is_not_there_yet [ "$(scores unjudged)" = "40 " ]
+ends validation/at_the_end_is_made_up_for 0 "step 80: val l1" "$train" resume unjudged
+cut -d, -f1,2,4- unjudged/metrics.csv >unjudged.rows
+same validation/with_the_same_row unjudged.rows straight.rows
+"$train" resume unjudged 2>err
+check validation/is_made_once [ "$(scores unjudged)" = "40 80 " ]
+ends validation/on_the_way_is_made_up_for 0 "step 81" "$train" resume longer resume=force steps=81
+check validation/on_the_way_row [ "$(scores longer)" = "40 80 81 " ]
 
 cp straight/recipe.yaml before
 ends resume/changed_recipe 2 "trained with another recipe; say resume=force" "$train" train r.yaml lr=0.01
