@@ -89,6 +89,27 @@ ends val/saturation_is_a_number 2 'saturation: "abc" is not a number' "$train" v
 "$train" val straight/model.bin val=photos size=32 scale=32 threads=1 saturation=0.5 >half 2>>err
 check val/saturation awk '$1 != "cf_ratio" { next } NR == FNR { whole = $2; next } { ok = $2 > 0.3 * whole && $2 < 0.7 * whole } END { exit !ok }' whole half
 ends val/of_a_film 0 "12 pictures" "$train" val straight/model.bin val=film.mkv size=64 threads=1
+# pictures of any size are made what the model was trained on
+mkdir large && ffmpeg -nostdin -v error -i photos/%02d.png -frames:v 4 -vf scale=480:480 large/%02d.png
+val_large() { ends "$1" 0 "$2" "$train" val "$3" val=large threads=1 batch=4 $4; }
+val_large val/scale_is_as_trained "scaled to a short side of 32; scale= changes it" straight/model.bin size=32
+cp out trained
+val_large val/scale_that_is_given "^4 pictures" straight/model.bin "size=32 scale=32"
+check val/scale_that_is_given_is_told_by_nobody sh -c '! grep -q "short side" err'
+same val/scale_as_trained_is_that_one out trained
+val_large val/scale_0 "^4 pictures" straight/model.bin "size=32 scale=0"
+check val/scale_0_is_a_patch_of_the_middle \
+    awk '$1 != "l1" { next } NR == FNR { l1 = $2; next } { ok = $2 > 2 * l1 } END { exit !ok }' trained out
+check val/scale_0_is_told_by_nobody sh -c '! grep -q "short side" err'
+"$train" export straight wider.bin scale=40 2>err && "$train" export straight whole.bin scale=0 2>>err
+val_large val/scale_of_the_model "short side of 40;" wider.bin size=32
+val_large val/scale_follows_size "short side of 80;" wider.bin size=64
+val_large val/scale_of_a_model_trained_without "pictures are taken as they are, as in training; scale= changes it" whole.bin \
+    size=32
+if [ -e "$SRC/samples/model.bin" ]; then            # it does not say its scale
+    val_large val/scale_of_the_shipped_model "short side of 144; scale= changes it" "$SRC/samples/model.bin" ""
+    val_large val/scale_of_the_shipped_model_at_64 "short side of 72;" "$SRC/samples/model.bin" size=64
+fi
 for type in f16 f32 bf16; do
     ends export/$type 0 "^$type.bin written, step 80" "$train" export straight $type.bin $type
     check export/${type}_goes_on_with_nothing sh -c '! grep -q "going on" err'

@@ -319,9 +319,9 @@ static int describe(const struct run *r, char *text, size_t size)
 
     snprintf(recipe, sizeof recipe, "%016" PRIx64, clzt_recipe_hash(c));
     snprintf(data, sizeof data, "%016" PRIx64, r->data);
-    json = json_pack("{s:I, s:I, s:f, s:I, s:i, s:s, s:s, s:s}", "steps", (json_int_t)r->number, "pictures",
+    json = json_pack("{s:I, s:I, s:f, s:I, s:i, s:i, s:s, s:s, s:s}", "steps", (json_int_t)r->number, "pictures",
                      (json_int_t)(r->number * c->batch), "hours", round(r->seconds / 36) / 100, "seed", (json_int_t)c->seed, "crop",
-                     c->size, "recipe", recipe, "data", data, "notes", c->notes);
+                     c->size, "scale", c->scale, "recipe", recipe, "data", data, "notes", c->notes);
     dump = json ? json_dumps(json, JSON_REAL_PRECISION(10)) : NULL;
     if (!dump || strlen(dump) >= size)
         ret = clzi_fail(r->log, -EINVAL, "notes: %zu bytes; a model file takes UTF-8 text of about %zu.", strlen(c->notes), size - 300);
@@ -330,6 +330,27 @@ static int describe(const struct run *r, char *text, size_t size)
     free(dump);
     json_decref(json);
     return ret;
+}
+
+// The file may be anybody's: a number out of its range counts as none.
+static int described(const json_t *json, const char *name, int max)
+{
+    const json_t *value = json_object_get(json, name);
+    const json_int_t number = json_is_integer(value) ? json_integer_value(value) : -1;
+
+    return number >= 0 && number <= max ? (int)number : -1;
+}
+
+int clzt_run_scale(const char *train, int size)
+{
+    json_t *json = json_loads(train, 0, NULL);
+    const int crop = described(json, "crop", 2048), scale = described(json, "scale", 8192);
+    double side = size * 9 / 8;             // as the sample recipes have it: a crop shows most of a picture
+
+    json_decref(json);
+    if (!scale) return 0;
+    if (crop > 0 && scale > 0) side = rint((double)size * scale / crop);
+    return side < size ? size : side > 8192 ? 8192 : (int)side;
 }
 
 static int write_model(struct run *r, const char *path, enum clzi_dtype dtype)
