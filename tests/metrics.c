@@ -182,6 +182,11 @@ static void csv(const char *folder)
     clzt_csv_close(&c);
     REQUIRE_STR(contents(path), "step,l1,psnr\n10,0.5,20\n20,0.25,\n30,0.1666667,20\n");
 
+    CASE("csv/has_a_number_of_that_step_and_column");
+    REQUIRE(clzt_csv_has(path, 10, "psnr") && clzt_csv_has(path, 20, "l1") && clzt_csv_has(path, 30, "psnr"));
+    REQUIRE(!clzt_csv_has(path, 20, "psnr") && !clzt_csv_has(path, 1, "psnr") && !clzt_csv_has(path, 40, "l1"));
+    REQUIRE(!clzt_csv_has(path, 10, "snr") && !clzt_csv_has(path, 10, "psn") && !clzt_csv_has(old, 10, "psnr"));
+
     CASE("csv/resume_drops_later_and_torn_rows");
     FILE *f = fopen(path, "ab");
     fputs("40,0.1", f);

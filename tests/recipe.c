@@ -182,6 +182,7 @@ static void checks(void)
     REQUIRE_INT(r->steps, 101);
     REQUIRE_INT(clzt_recipe_set(r, "warmup=102", NULL), 0);
     REQUIRE_INT(clzt_recipe_check(r, &listener), -EINVAL);
+    REQUIRE(strstr(said, "warmup=101 or less"));
     REQUIRE_INT(clzt_recipe_set(r, "warmup=0", NULL), 0);
     REQUIRE_INT(clzt_recipe_set(r, "working_size=31", NULL), 0);  // a model file that would be refused after the last step
     REQUIRE_INT(clzt_recipe_check(r, &listener), -EINVAL);
@@ -196,6 +197,28 @@ static void checks(void)
     REQUIRE_INT(clzt_recipe_set(r, "loss.l1=0", NULL), 0);
     REQUIRE_INT(clzt_recipe_check(r, &listener), -EINVAL);
     clzt_recipe_destroy(&r);
+
+    CASE("recipe/length_of_an_argument_wins");
+    static const struct { const char *text, *arguments[2]; int64_t steps; } lengths[] = {       // steps 0: refused
+        { "steps: 7\npictures: 70\n", { NULL, NULL }, 0 },
+        { "pictures: 70\n", { "steps=5", NULL }, 5 },
+        { "steps: 7\n", { "pictures=90", NULL }, 9 },
+        { "steps: 7\n", { "pictures=90", "pictures=80" }, 8 },
+        { "steps: 7\npictures: 70\n", { "steps=5", NULL }, 5 },
+        { "steps: 7\n", { "pictures=0", NULL }, 7 },
+        { "", { "steps=5", "pictures=90" }, 0 },
+        { "pictures: 70\n", { "pictures=90", "steps=5" }, 0 },
+    };
+    for (size_t i = 0; i < sizeof lengths / sizeof *lengths; i++) {
+        r = fresh();
+        REQUIRE_INT(parse(r, "train: x\nbatch: 10\nwarmup: 0\n"), 0);
+        REQUIRE_INT(parse(r, lengths[i].text), 0);
+        for (int k = 0; k < 2; k++)
+            if (lengths[i].arguments[k]) REQUIRE_INT(clzt_recipe_set(r, lengths[i].arguments[k], &listener), 0);
+        REQUIRE_INT(clzt_recipe_check(r, &listener), lengths[i].steps ? 0 : -EINVAL);
+        if (lengths[i].steps) REQUIRE_INT(r->steps, lengths[i].steps);
+        clzt_recipe_destroy(&r);
+    }
 
     CASE("recipe/text_is_utf8");            // what a recipe file or a model cannot hold is not found out after the training
     static const char *const bad[] = { "license=caf\xe9", "train=ph\xe9", "train=[a, b\xff]", "run=\xc0\xaf", "notes=\xed\xa0\x80",

@@ -89,8 +89,30 @@ ends val/saturation_is_a_number 2 'saturation: "abc" is not a number' "$train" v
 "$train" val straight/model.bin val=photos size=32 scale=32 threads=1 saturation=0.5 >half 2>>err
 check val/saturation awk '$1 != "cf_ratio" { next } NR == FNR { whole = $2; next } { ok = $2 > 0.3 * whole && $2 < 0.7 * whole } END { exit !ok }' whole half
 ends val/of_a_film 0 "12 pictures" "$train" val straight/model.bin val=film.mkv size=64 threads=1
+# pictures of any size are made what the model was trained on
+mkdir large && ffmpeg -nostdin -v error -i photos/%02d.png -frames:v 4 -vf scale=480:480 large/%02d.png
+val_large() { ends "$1" 0 "$2" "$train" val "$3" val=large threads=1 batch=4 $4; }
+val_large val/scale_is_as_trained "scaled to a short side of 32; scale= changes it" straight/model.bin size=32
+cp out trained
+val_large val/scale_that_is_given "^4 pictures" straight/model.bin "size=32 scale=32"
+check val/scale_that_is_given_is_told_by_nobody sh -c '! grep -q "short side" err'
+same val/scale_as_trained_is_that_one out trained
+val_large val/scale_0 "^4 pictures" straight/model.bin "size=32 scale=0"
+check val/scale_0_is_a_patch_of_the_middle \
+    awk '$1 != "l1" { next } NR == FNR { l1 = $2; next } { ok = $2 > 2 * l1 } END { exit !ok }' trained out
+check val/scale_0_is_told_by_nobody sh -c '! grep -q "short side" err'
+"$train" export straight wider.bin scale=40 2>err && "$train" export straight whole.bin scale=0 2>>err
+val_large val/scale_of_the_model "short side of 40;" wider.bin size=32
+val_large val/scale_follows_size "short side of 80;" wider.bin size=64
+val_large val/scale_of_a_model_trained_without "pictures are taken as they are, as in training; scale= changes it" whole.bin \
+    size=32
+if [ -e "$SRC/samples/model.bin" ]; then            # it does not say its scale
+    val_large val/scale_of_the_shipped_model "short side of 144; scale= changes it" "$SRC/samples/model.bin" ""
+    val_large val/scale_of_the_shipped_model_at_64 "short side of 72;" "$SRC/samples/model.bin" size=64
+fi
 for type in f16 f32 bf16; do
-    ends export/$type 0 . "$train" export straight $type.bin $type
+    ends export/$type 0 "^$type.bin written, step 80" "$train" export straight $type.bin $type
+    check export/${type}_goes_on_with_nothing sh -c '! grep -q "going on" err'
     ends info/$type 0 "^net *light" "$train" info $type.bin
 done
 check info/training_is_json sh -c 'sed -n "s/^training *//p" out | python3 -c "import json, sys; json.load(sys.stdin)" || ! command -v python3 >/dev/null'
@@ -98,11 +120,11 @@ check info/license grep -q CC0-1.0 out
 check export/f16_has_the_weights_of_the_run [ "$(sha f16.bin)" = "$(sha straight/model.bin)" ]
 check export/f32_is_larger [ "$(wc -c <f32.bin)" -gt $(($(wc -c <f16.bin) * 3 / 2)) ]
 check export/bf16_is_not [ "$(wc -c <bf16.bin)" -lt $(($(wc -c <f16.bin) * 11 / 10)) ]
-ends export/escapes 0 . "$train" export straight escapes.bin license="$(printf 'a\033[31mb\302\2331mc\303\251')"
+ends export/escapes 0 "written, step 80" "$train" export straight escapes.bin license="$(printf 'a\033[31mb\302\2331mc\303\251')"
 ends info/escapes 0 "^license *a?\[31mb?1mc$(printf '\303\251')\$" "$train" info escapes.bin
 ends export/other_type 2 "none of f16, f32, bf16" "$train" export straight x.bin f64
 cp -r straight earlier && sed 's/^lr: .*/lr: 0.01/' straight/recipe.yaml >earlier/recipe.yaml
-ends export/of_another_recipe 0 . "$train" export earlier x.bin            # only the net must fit
+ends export/of_another_recipe 0 "written, step 80" "$train" export earlier x.bin            # only the net must fit
 check export/of_another_recipe_has_the_weights [ "$(sha x.bin)" = "$(sha straight/model.bin)" ]
 ends export/no_run 1 "nothere/recipe.yaml" "$train" export nothere x.bin
 ends export/too_few_arguments 2 "^usage:" "$train" export straight
@@ -205,6 +227,21 @@ check stop/same_weights_in_the_model [ "$(sha stopped/model.bin)" = "$(sha strai
 for blob in w m v ema; do same stop/same_$blob stopped/ckpt/step-80/$blob straight/ckpt/step-80/$blob; done
 column stopped/metrics.csv train_l1 >got
 same stop/metrics_tell_each_step_once got steps
+for run in straight stopped; do cut -d, -f1,2,4- $run/metrics.csv >$run.rows; done      # without the pictures a second
+same stop/same_metrics stopped.rows straight.rows
+
+# killed between the checkpoint of a step and the validation of the same step
+scores() { column "$1/metrics.csv" psnr | tr '\n' ' '; }
+without_80() { cp -r straight "$1" && awk -F, '$1 != 80 || $4$5$6 != ""' straight/metrics.csv >"$1/metrics.csv"; }
+without_80 unjudged && without_80 longer
+check validation/is_not_there_yet [ "$(scores unjudged)" = "40 " ]
+ends validation/at_the_end_is_made_up_for 0 "step 80: val l1" "$train" resume unjudged
+cut -d, -f1,2,4- unjudged/metrics.csv >unjudged.rows
+same validation/with_the_same_row unjudged.rows straight.rows
+"$train" resume unjudged 2>err
+check validation/is_made_once [ "$(scores unjudged)" = "40 80 " ]
+ends validation/on_the_way_is_made_up_for 0 "step 81" "$train" resume longer resume=force steps=81
+check validation/on_the_way_row [ "$(scores longer)" = "40 80 81 " ]
 
 cp straight/recipe.yaml before
 ends resume/changed_recipe 2 "trained with another recipe; say resume=force" "$train" train r.yaml lr=0.01
@@ -220,6 +257,7 @@ ends resume/changed_pictures 2 "another training pictures" "$train" train straig
 bad() { printf "$3" >bad.yaml; ends "refused/$1" 2 "$2" "$train" train bad.yaml; }
 bad unknown_key 'bad.yaml:2: there is no key "btach"; the nearest is "batch"' 'train: photos\nbtach: 4\n'
 bad value 'bad.yaml:3: lr: "fast" is not a number from 0 to 10' 'train: photos\nbatch: 4\nlr: fast\n'
+bad warmup 'warmup is 20, more than steps, 10: give warmup=10 or less' 'train: photos\nsteps: 10\nwarmup: 20\n'
 bad not_yaml 'bad.yaml:[0-9]*: not YAML' 'train: [photos\n'
 bad no_data 'train: no folder' 'batch: 4\n'
 ends refused/argument 2 'batch: "0" is not a whole number from 1' "$train" train r.yaml batch=0

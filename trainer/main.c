@@ -165,6 +165,16 @@ static int export_model(int argc, char **argv, const struct clz_log *log)
     return ret;
 }
 
+// What pictures of any size are scaled to where nobody says it: else crops of large ones are patches that tell of nothing.
+static int scale_as_trained(const struct clz_model *m, int size, const struct clz_log *log)
+{
+    const int scale = clzt_run_scale(m->facts.train, size);
+
+    if (scale) clzi_log(log, CLZ_LOG_INFO, "pictures are scaled to a short side of %d; scale= changes it", scale);
+    else clzi_log(log, CLZ_LOG_INFO, "pictures are taken as they are, as in training; scale= changes it");
+    return scale;
+}
+
 static int val(int argc, char **argv, const struct clz_log *log)
 {
     struct clzt_recipe *r = NULL;
@@ -177,7 +187,10 @@ static int val(int argc, char **argv, const struct clz_log *log)
     int ret = clzt_recipe_create(&r);
 
     if (ret >= 0) ret = clzi_model_read(&m, argv[0], log);
-    if (ret >= 0) r->size = m->facts.size;
+    if (ret >= 0) {
+        r->size = m->facts.size;
+        r->scale = -1;                      // not given; no value that can be
+    }
     for (int i = 1; i < argc && ret >= 0; i++) {
         if (!strncmp(argv[i], "sheet=", 6)) sheet = argv[i] + 6;
         else ret = clzt_recipe_set(r, argv[i], log);
@@ -185,6 +198,7 @@ static int val(int argc, char **argv, const struct clz_log *log)
     if (ret >= 0 && !r->val.count) ret = clzi_fail(log, -EINVAL, "val: no folder, video or picture to measure with is given.");
     if (ret >= 0 && r->size % m->facts.stride)
         ret = clzi_fail(log, -EINVAL, "size: %d is no multiple of %d, the stride of %s.", r->size, m->facts.stride, argv[0]);
+    if (ret >= 0 && r->scale < 0) r->scale = scale_as_trained(m, r->size, log);
     if (ret >= 0)
         ret = clzi_device_open(&dev, *r->device ? r->device : NULL,
                                &(struct clzi_device_params){ .threads = r->threads, .precision = r->precision, .log = *log });
@@ -280,8 +294,9 @@ static int nets(int argc, char **argv, const struct clz_log *log)
 static const struct command commands[] = {
     { "train",  "RECIPE.yaml [key=value ...]", 1, "train, going on where the run folder stopped", train },
     { "resume", "RUN [key=value ...]", 1, "go on with a run, by its folder", resume },
-    { "val",    "MODEL.bin val=PATH [size=N] [batch=32] [sheet=OUT.png] [saturation=1] [key=value ...]", 1,
-      "scores beside grey and mean colour; size: the model's own", val },
+    { "val",    "MODEL.bin val=PATH [size=N] [scale=N] [batch=32] [sheet=OUT.png] [saturation=1] [key=value ...]", 1,
+      "scores beside grey and mean colour; size: the model's own; scale: short side of the pictures, as in training; "
+      "0: as they are", val },
     { "compare", "TRUE.mp4 FILM.mp4 [pictures=64]", 2, "likewise, of a coloured film against the true one; 0: all frames",
       compare },
     { "export", "RUN OUT.bin [f16|f32|bf16] [working_size=N] [working_shape=square] [saturation=X] [license=...] [notes=...]", 2,

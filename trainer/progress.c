@@ -258,6 +258,39 @@ int clzt_csv_add(struct clzt_csv *csv, int64_t step, const double *values)
     return -EIO;
 }
 
+// The n-th field of a line, from 0; NULL: there are fewer.
+static const char *field(const char *line, int n)
+{
+    for (; n > 0; n--, line++)
+        if (*(line += strcspn(line, ",\n")) != ',') return NULL;
+    return line;
+}
+
+static int column_of(const char *header, const char *name)
+{
+    const size_t size = strlen(name);
+    const char *at;
+    int n = 0;
+
+    while ((at = field(header, n)) && !(strcspn(at, ",\n") == size && !strncmp(at, name, size))) n++;
+    return at ? n : -1;
+}
+
+bool clzt_csv_has(const char *path, int64_t step, const char *column)
+{
+    size_t size;
+    char *text = read_whole(path, &size);
+    const int n = text ? column_of(text, column) : -1;
+    bool has = false;
+
+    for (char *row = n < 0 ? NULL : strchr(text, '\n'); row && !has; row = strchr(row, '\n')) {
+        const char *value = field(++row, n);
+        has = strtoll(row, NULL, 10) == step && value && strcspn(value, ",\n") > 0;
+    }
+    free(text);
+    return has;
+}
+
 void clzt_csv_close(struct clzt_csv **csv)
 {
     if (!*csv) return;

@@ -2,6 +2,7 @@
 // metrics.csv.
 #ifndef CLZT_PROGRESS_H
 #define CLZT_PROGRESS_H
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include "engine/colorize.h"
@@ -44,5 +45,8 @@ struct clzt_csv;
 int clzt_csv_open(struct clzt_csv **csv, const char *path, const char *const *names, int64_t step,
                   const struct clz_log *log);
 int clzt_csv_add(struct clzt_csv *csv, int64_t step, const double *values);    // values of names[1...]; NAN: empty
+
+// Whether the file has a row of that step with something in that column. No file: no.
+bool clzt_csv_has(const char *path, int64_t step, const char *column);
 void clzt_csv_close(struct clzt_csv **csv);
 #endif

@@ -490,6 +490,16 @@ end:
     return ret;
 }
 
+// steps and pictures say the same thing: the first that is an argument takes the file's other away.
+static void length_given(struct clzt_recipe *recipe, const struct key *key)
+{
+    const bool steps = key->offset == AT(steps) && recipe->steps, pictures = key->offset == AT(pictures) && recipe->pictures;
+
+    if (!steps && !pictures) return;
+    if (!recipe->length_given) *(steps ? &recipe->pictures : &recipe->steps) = 0;
+    recipe->length_given = true;
+}
+
 int clzt_recipe_set(struct clzt_recipe *recipe, const char *assignment, const struct clz_log *log)
 {
     const char *equals = strchr(assignment, '=');
@@ -513,7 +523,8 @@ int clzt_recipe_set(struct clzt_recipe *recipe, const char *assignment, const st
         return ret;
     }
     if (key->type == TYPE_LIST) list_clear((struct clzt_list *)((char *)recipe + key->offset));
-    return set_value(recipe, key, equals + 1, &at);
+    if ((ret = set_value(recipe, key, equals + 1, &at)) >= 0) length_given(recipe, key);
+    return ret;
 }
 
 // ---- the whole recipe ----
@@ -616,8 +627,8 @@ int clzt_recipe_check(struct clzt_recipe *recipe, const struct clz_log *log)
     if (!recipe->steps) recipe->steps = recipe->pictures ? (recipe->pictures + recipe->batch - 1) / recipe->batch : 20000;
     recipe->pictures = 0;
     if (recipe->warmup > recipe->steps)
-        return clzi_fail(log, -EINVAL, "warmup is %lld, more than steps, %lld.", (long long)recipe->warmup,
-                         (long long)recipe->steps);
+        return clzi_fail(log, -EINVAL, "warmup is %lld, more than steps, %lld: give warmup=%lld or less.",
+                         (long long)recipe->warmup, (long long)recipe->steps, (long long)recipe->steps);
     return 0;
 }
 

@@ -31,6 +31,7 @@ struct clzt_recipe {
     int size, scale;                        // crop, pixels; short side before it, 0: as is
     int batch;
     int64_t steps, pictures;                // length: one of them, the other 0 (clzt_recipe_check fills steps in)
+    bool length_given;                      // by an argument, which takes the place of the file's
     int workers;                            // 0: one a core
     int cache;                              // enum clzt_cache
     int64_t cache_limit;                    // MiB, 0: half of the machine's memory
@@ -67,7 +68,7 @@ int clzt_recipe_load(struct clzt_recipe *recipe, const char *path, const struct 
 int clzt_recipe_parse(struct clzt_recipe *recipe, const char *text, size_t size, const char *name,
                       const struct clz_log *log);
 
-// One command line argument: "key=value".
+// One command line argument: "key=value". steps takes the place of a file's pictures, and pictures of its steps.
 int clzt_recipe_set(struct clzt_recipe *recipe, const char *assignment, const struct clz_log *log);
 
 // What concerns several keys at once, and that all text is UTF-8; makes `steps` from `pictures`. Call it after the last set.

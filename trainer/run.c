@@ -20,7 +20,7 @@
 #include "step.h"
 #include "validate.h"
 
-enum { BAD_STEPS_IN_A_ROW = 50, FAILED_SAVES = 3 };
+enum { BAD_STEPS_IN_A_ROW = 50, FAILED_SAVES = 3, LOSS_LINE = 100 };
 
 struct run {
     struct clzt_recipe *recipe;
@@ -108,20 +108,42 @@ static int collect(struct run *r, enum clzt_kept kind, float *to)
     return ret;
 }
 
+// The losses' means, so that the rows of a resumed run are those of one that was never stopped. %a: no bit is lost.
+static void write_smooth(const struct run *r, char *text, size_t size)
+{
+    for (int i = 0, used = 0; clzt_losses[i].name; i++)
+        if (r->smooth[i].weight > 0)
+            used += snprintf(text + used, size - used, "smooth.%s %a %a\n", clzt_losses[i].name, r->smooth[i].mean,
+                             r->smooth[i].weight);
+}
+
+static void read_smooth(struct run *r, const char *state)
+{
+    for (int i = 0; clzt_losses[i].name; i++) {
+        char key[LOSS_LINE];
+        const int n = snprintf(key, sizeof key, "\nsmooth.%s ", clzt_losses[i].name);
+        const char *line = strstr(state, key);
+        struct clzt_smooth s;
+        // checkpoints of earlier versions have none, and begin anew
+        if (line && sscanf(line + n, "%la %la", &s.mean, &s.weight) == 2) r->smooth[i] = s;
+    }
+}
+
 static int save(struct run *r)
 {
     struct clzt_blob blobs[CLZT_KEPT_COUNT];
     const size_t size = parameter_count(r->graph) * sizeof(float);
-    char *dir = path_in(r, "ckpt"), state[512];
-    int count = 0, ret = dir ? 0 : -ENOMEM;
+    char *dir = path_in(r, "ckpt"), state[512 + LOSS_LINE * CLZT_MAX_LOSSES];
+    int used, count = 0, ret = dir ? 0 : -ENOMEM;
 
     for (int kind = 0; kind < CLZT_KEPT_COUNT && ret >= 0; kind++) {
         if (!r->blobs[kind]) continue;
         ret = collect(r, kind, r->blobs[kind]);
         blobs[count++] = (struct clzt_blob){ clzt_kept_names[kind], r->blobs[kind], size };
     }
-    snprintf(state, sizeof state, "net %s\nstep %" PRId64 "\nseconds %.1f\nrecipe %016" PRIx64 "\ndata %016" PRIx64 "\nengine %s\n",
-             r->net->name, r->number, r->seconds, clzt_recipe_hash(r->recipe), r->data, clz_version());
+    used = snprintf(state, sizeof state, "net %s\nstep %" PRId64 "\nseconds %.1f\nrecipe %016" PRIx64 "\ndata %016" PRIx64
+                    "\nengine %s\n", r->net->name, r->number, r->seconds, clzt_recipe_hash(r->recipe), r->data, clz_version());
+    write_smooth(r, state + used, sizeof state - used);
     if (ret >= 0) ret = clzt_checkpoint_save(dir, r->number, blobs, count, state, r->recipe->keep, r->log);
     free(dir);
     if (ret < 0) return ret;
@@ -187,7 +209,8 @@ static int load(struct run *r)
         r->number = r->saved = c->step;
         seconds = strstr(c->state, "\nseconds ");
         r->seconds = seconds ? strtod(seconds + 9, NULL) : 0;
-        clzi_log(r->log, CLZ_LOG_INFO, "going on from step %" PRId64, r->number);
+        read_smooth(r, c->state);
+        if (r->train) clzi_log(r->log, CLZ_LOG_INFO, "going on from step %" PRId64, r->number);
     }
     clzt_checkpoint_destroy(&c);
     free(dir);
@@ -222,6 +245,16 @@ static void csv_row(struct run *r, const double *loss, double lr, double rate, c
     for (int i = 0; clzt_score_list[i].name; i++) row[n++] = scores ? clzt_score(scores, &clzt_score_list[i]) : NAN;
     if (clzt_csv_add(r->csv, r->number, row) < 0 && !r->csv_failed++)
         clzi_log(r->log, CLZ_LOG_WARNING, "%s/metrics.csv: a row was not written; training goes on", r->recipe->run);
+}
+
+// A checkpoint may be there and the scores of its step not, when a run was stopped between the two.
+static bool is_validated(const struct run *r)
+{
+    char *path = path_in(r, "metrics.csv");
+    const bool is = path && clzt_csv_has(path, r->number, "psnr");
+
+    free(path);
+    return is;
 }
 
 static int open_csv(struct run *r)
@@ -286,9 +319,9 @@ static int describe(const struct run *r, char *text, size_t size)
 
     snprintf(recipe, sizeof recipe, "%016" PRIx64, clzt_recipe_hash(c));
     snprintf(data, sizeof data, "%016" PRIx64, r->data);
-    json = json_pack("{s:I, s:I, s:f, s:I, s:i, s:s, s:s, s:s}", "steps", (json_int_t)r->number, "pictures",
+    json = json_pack("{s:I, s:I, s:f, s:I, s:i, s:i, s:s, s:s, s:s}", "steps", (json_int_t)r->number, "pictures",
                      (json_int_t)(r->number * c->batch), "hours", round(r->seconds / 36) / 100, "seed", (json_int_t)c->seed, "crop",
-                     c->size, "recipe", recipe, "data", data, "notes", c->notes);
+                     c->size, "scale", c->scale, "recipe", recipe, "data", data, "notes", c->notes);
     dump = json ? json_dumps(json, JSON_REAL_PRECISION(10)) : NULL;
     if (!dump || strlen(dump) >= size)
         ret = clzi_fail(r->log, -EINVAL, "notes: %zu bytes; a model file takes UTF-8 text of about %zu.", strlen(c->notes), size - 300);
@@ -297,6 +330,27 @@ static int describe(const struct run *r, char *text, size_t size)
     free(dump);
     json_decref(json);
     return ret;
+}
+
+// The file may be anybody's: a number out of its range counts as none.
+static int described(const json_t *json, const char *name, int max)
+{
+    const json_t *value = json_object_get(json, name);
+    const json_int_t number = json_is_integer(value) ? json_integer_value(value) : -1;
+
+    return number >= 0 && number <= max ? (int)number : -1;
+}
+
+int clzt_run_scale(const char *train, int size)
+{
+    json_t *json = json_loads(train, 0, NULL);
+    const int crop = described(json, "crop", 2048), scale = described(json, "scale", 8192);
+    double side = size * 9 / 8;             // as the sample recipes have it: a crop shows most of a picture
+
+    json_decref(json);
+    if (!scale) return 0;
+    if (crop > 0 && scale > 0) side = rint((double)size * scale / crop);
+    return side < size ? size : side > 8192 ? 8192 : (int)side;
 }
 
 static int write_model(struct run *r, const char *path, enum clzi_dtype dtype)
@@ -528,6 +582,15 @@ static int one_step(struct run *r, double *loss, double *lr)
     return ret;
 }
 
+// On the way; the last step's is made at the end.
+static int validate_if_due(struct run *r)
+{
+    const bool sheet = every(r->number, r->recipe->sheet_every);
+
+    if (!r->val || r->given_up || r->number >= r->recipe->steps || !(sheet || every(r->number, r->recipe->val_every))) return 0;
+    return validate(r, sheet);
+}
+
 static int loop(struct run *r)
 {
     const struct clzt_recipe *c = r->recipe;
@@ -537,6 +600,7 @@ static int loop(struct run *r)
     int ret = 0;
 
     clzt_progress_begin(r->progress, "train", r->number, c->steps, c->batch);
+    if (r->number && !is_validated(r)) ret = validate_if_due(r);
     while (r->number < c->steps && !*r->stop && !r->given_up && ret >= 0) {
         int at = 0;
         if ((ret = one_step(r, loss, &lr)) < 0) break;
@@ -554,8 +618,7 @@ static int loop(struct run *r)
             *r->save = 0;
             save_and_go_on(r);
         }
-        if (r->val && !r->given_up && (every(r->number, c->val_every) || every(r->number, c->sheet_every)) && r->number < c->steps)
-            ret = validate(r, every(r->number, c->sheet_every));
+        ret = validate_if_due(r);
     }
     clzt_progress_end(r->progress);
     return ret;
@@ -570,7 +633,7 @@ int clzt_run(struct clzt_recipe *recipe, const struct clz_log *log, struct clzt_
     if (ret >= 0) ret = loop(&r);
     if (ret >= 0 && !r.number) ret = -ECANCELED;                // nothing is learnt: a model that is there stays
     if (ret >= 0 && !r.given_up && r.saved != r.number) r.given_up = save(&r);  // a disk too full for it may still take the model
-    if (ret >= 0 && !*stop && r.val) ret = validate(&r, true);
+    if (ret >= 0 && !*stop && r.val && !is_validated(&r)) ret = validate(&r, true);
     if (ret >= 0) {
         char *path = path_in(&r, "model.bin");
         ret = path ? write_model(&r, path, CLZI_F16) : -ENOMEM;
@@ -600,6 +663,7 @@ int clzt_run_export(const struct clzt_recipe *recipe, const char *path, enum clz
     copy.init = recipe->init;
     if (ret >= 0) ret = load(&r);
     if (ret >= 0) ret = write_model(&r, path, dtype);
+    if (ret >= 0) clzi_log(log, CLZ_LOG_INFO, "%s written, step %" PRId64, path, r.number);
     destroy(&r);
     return ret;
 }
