@@ -131,7 +131,7 @@ run "${frames:-0}" colouring -i "$film" $truth -filter_complex "$graph" \
     -movflags +faststart "$work/colour.mp4" \
     -map '[row]' -fps_mode passthrough "$work/row%03d.png"
 mv "$work/colour.mp4" "$colour"
-sed -n 's/.*\(colouring with .* batch [0-9]*\).*/  \1/p' demo/log.txt | tail -n 1
+sed -n 's/.*\(colouring with .* batch [0-9].*\)/  \1/p' demo/log.txt | tail -n 1
 if [ ! -e "$work/row001.png" ]; then                            # a single frame with long sound
     run 1 "the picture" -i "$film" -i "$colour" -filter_complex "[0:V:0]$shape[grey];[1:V:0]$shape[colour];[grey][colour]hstack" \
         -frames:v 1 "$work/row%03d.png" >/dev/null
