@@ -76,8 +76,13 @@ fi
 check again install install
 check uninstall install uninstall
 check uninstall/leaves_no_file [ -z "$(find "$dest" ! -type d)" ]
+check uninstall/no_empty_pkgconfig [ ! -e "$dest$libdir/pkgconfig" ]
+check uninstall/leaves_the_folder_of_libraries [ -d "$dest$libdir" ]
 check uninstall/no_folder_of_ours [ -z "$(find "$dest" -name '*colorize*')" ]
 check uninstall/twice install uninstall
+mkdir -p "$dest$libdir/pkgconfig" && : >"$dest$libdir/pkgconfig/other.pc"
+check uninstall/beside_others install uninstall
+check uninstall/leaves_what_others_put_there [ -e "$dest$libdir/pkgconfig/other.pc" ]
 
 echo "$cases cases, $failed failed"
 [ $failed = 0 ]
