@@ -176,7 +176,7 @@ uninstall:
 	    "$(DESTLIB)/libcolorize.so.$(VERSION)" "$(DESTLIB)/libcolorize.a" "$(DESTLIB)/pkgconfig/colorize.pc" \
 	    "$(DEST)/share/colorize/model.bin" "$(DESTLIB)"/colorize-ffmpeg/libavfilter.so.* "$(DESTCONF)/00-colorize.conf" \
 	    "$(DESTDIR)$(GST_PLUGINDIR)/libgstcolorize.so"
-	rmdir "$(DEST)/share/colorize" "$(DESTLIB)/colorize-ffmpeg" \
+	rmdir --ignore-fail-on-non-empty "$(DEST)/share/colorize" "$(DESTLIB)/colorize-ffmpeg" "$(DESTLIB)/pkgconfig" \
 	    $(if $(filter $(LIBDIR)/%,$(GST_PLUGINDIR)),"$(DESTDIR)$(GST_PLUGINDIR)") 2>/dev/null || true
 	if [ -z "$(DESTDIR)" ] && [ "$$(id -u)" = 0 ]; then ldconfig; fi
 

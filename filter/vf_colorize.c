@@ -7,8 +7,9 @@
 // How frames run. Each input frame is sent to the engine's stream with a place for its colour: the frame itself where it
 // may be written, so that luma is not even copied, or a new frame (gray input, shared frames). Coloured frames are
 // received in order and passed on. The filter waits for the engine only when the stream is full or the film has ended, so
-// decoding, colouring and encoding overlap although ffmpeg 5.1 runs all filters in one thread. batch=1 is the exception: it
-// waits for each frame and holds none, so that none is lost where ffmpeg rebuilds its filters in mid-film.
+// decoding, colouring and encoding overlap although ffmpeg 5.1 runs all filters in one thread. batch=1, when it is asked for,
+// is the exception: it waits for each frame and holds none, so that none is lost where ffmpeg rebuilds its filters in mid-film.
+// The default holds some, on a device too that chooses batches of one.
 //
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include <dlfcn.h>
@@ -223,7 +224,9 @@ static int emit(AVFilterContext *ctx, Job *job, const struct clz_frame *made, in
         av_frame_free(&out);
         return status;
     }
-    if (!s->described++) av_log(ctx, AV_LOG_VERBOSE, "colouring with %s\n", s->engine.stream_describe(s->stream));
+    if (!s->described++)
+        av_log(ctx, AV_LOG_VERBOSE, "colouring with %s%s\n", s->engine.stream_describe(s->stream),
+               s->batch ? "" : " (the device's choice)");
     if (!untouched) tag_frame(s, ctx->outputs[0], out, made);
     return ff_filter_frame(ctx->outputs[0], out);
 }
@@ -360,7 +363,7 @@ static int activate(AVFilterContext *ctx)
     int64_t pts;
     int ret, status;
 
-    status = ff_outlink_get_status(outlink);                    // 1. nobody wants more (-frames:v 5)
+    status = ff_outlink_get_status(outlink);                    // 1. nobody wants more
     if (status) {
         forget(s);
         ff_inlink_set_status(inlink, status);
@@ -563,13 +566,27 @@ static av_cold int init(AVFilterContext *ctx)
     return ret < 0 ? ret : resolve_saturation(ctx);
 }
 
+// Has the output ended before our input? A trim filter that follows (-t inserts one) says so to its own output and not in time
+// to us. Filters that were freed before us cannot be asked.
+static int output_ended(AVFilterContext *ctx)
+{
+    while (ctx->nb_outputs == 1 && ctx->outputs[0]) {
+        if (ff_outlink_get_status(ctx->outputs[0])) return 1;
+        ctx = ctx->outputs[0]->dst;
+    }
+    return 0;
+}
+
+// With frames inside, either the output has ended or ffmpeg rebuilds its filters in mid-film. Where ffmpeg has just stopped
+// asking (-frames:v), the two look the same.
 static av_cold void uninit(AVFilterContext *ctx)
 {
     CZContext *s = ctx->priv;
 
-    if (s->count)
-        av_log(ctx, AV_LOG_WARNING, "%d frames inside were given up: the filter graph was closed before its input ended "
-               "(if the film has changed its size, -reinit_filter 0 or batch=1 keeps them)\n", s->count);
+    if (s->count && !output_ended(ctx))
+        av_log(ctx, AV_LOG_WARNING, "%d frame%s inside %s not asked for: nothing is lost if the output ended first (-t, "
+               "-frames:v); if the film has changed its size they are: batch=1 or ffmpeg's -reinit_filter 0 keeps all\n",
+               s->count, s->count > 1 ? "s" : "", s->count > 1 ? "were" : "was");
     forget(s);
     if (s->engine.library) {
         s->engine.stream_close(&s->stream);
@@ -610,7 +627,7 @@ static const AVOption cz_options[] = {
         NAME("auto",    "bf16 where the device is faster with it", CLZ_PRECISION_AUTO, "precision"),
         NAME("f32",     "32-bit floats", CLZ_PRECISION_F32, "precision"),
         NAME("bf16",    "bfloat16", CLZ_PRECISION_BF16, "precision"),
-    INT("batch",        "frames to a run of the model (0: what suits the device; 1: no frame is held back)", batch, 0, 0, 64, NULL),
+    INT("batch",        "frames to a run of the model (0: the device's choice; 1: no frame is held back)", batch, 0, 0, 64, NULL),
     INT("size",         "short side of the picture the model sees, 32 or more (0: the model's own)", size, 0, 0, 2048, NULL),
     FLOAT("strength",   "share of the predicted colour that is used", strength, 1, 1),
     INT("luma",         "what stays of the picture", luma, CLZ_LUMA_COPY, 0, CLZ_LUMA_LSTAR, "luma"),

@@ -3,7 +3,7 @@
 # folder.
 #
 #     make demo               a short black-and-white film of photographs of Debian's lomiri-wallpapers-16.04, with scores against the truth
-#     make demo FILM=path     a film of yours: all its frames, with its sound
+#     make demo FILM=path     a film of yours: all its frames, with its sound and those of its subtitles that are text
 #     MODEL=path              another model than samples/model.bin
 #     SHOTS=8                 shots of the short film, a second each
 #
@@ -22,9 +22,12 @@ work=$(mktemp -d demo/work.XXXXXX)
 trap 'rm -rf "$work"' EXIT
 trap 'exit 130' INT TERM
 
+# The time in seconds, finer than whole ones where date can.
+now() { time=$(date +%s.%N); case $time in *[!0-9.]*|*.) date +%s ;; *) echo "$time" ;; esac; }
+
 # progress TOTAL WHAT: reads what ffmpeg -progress writes. On a terminal a line that changes, else a line every ten seconds.
 progress() {
-    start=$(date +%s) shown=0 frames=0 every=10
+    begin=$(now) start=$(date +%s) shown=0 frames=0 every=10
     [ ! -t 1 ] || every=1
     while IFS='=' read -r key value; do
         case $key in
@@ -41,8 +44,9 @@ progress() {
     done
     [ ! -t 1 ] || printf '\r\033[K'
     [ "$value" = end ] || return 0          # ffmpeg broke off
-    [ $seconds -gt 0 ] || seconds=1
-    echo "  $2: $frames frames in $seconds s, $((frames / seconds)).$((10 * frames / seconds % 10)) frames/s"
+    LC_ALL=C awk -v what="$2" -v n=$frames -v from="$begin" -v to="$(now)" 'BEGIN {
+        s = to - from
+        printf("  %s: %d frame%s in %.1f s%s\n", what, n, n == 1 ? "" : "s", s, s > 0 ? sprintf(", %.1f frames/s", n / s) : "") }'
 }
 
 # run TOTAL WHAT ffmpeg's arguments...
@@ -76,9 +80,23 @@ if [ -n "$film" ]; then
     for codec in $(probe a stream=codec_name | sed 's/.*=//'); do
         case $codec in aac|ac3|alac|eac3|mp3|opus) ;; *) audio=aac ;; esac
     done
+    texts= left=0                           # subtitles: MP4 takes text; an attempt, without pictures, shows that it does
+    for stream in $(probe s stream=index,codec_name |
+        awk -F= '$1 == "index" { i = $2 } $1 == "codec_name" && !seen[i]++ { print i "=" $2 }'); do
+        case ${stream#*=} in
+        subrip|srt|ass|ssa|mov_text|webvtt|text) texts="$texts -map 0:${stream%=*}" ;;
+        *) left=$((left + 1)) ;;
+        esac
+    done
+    # shellcheck disable=SC2086
+    if [ -n "$texts" ] && ! "$ffmpeg" -nostdin -v error -i "$film" $texts -c:s mov_text -y "$work/texts.mp4" 2>>demo/log.txt; then
+        left=$((left + $(echo "$texts" | grep -o map | wc -l))) texts=
+    fi
+    [ -z "$texts" ] || texts="$texts -c:s mov_text"
     name=${film##*/} name=${name%.*}
     colour=demo/$name-colour.mp4 picture=demo/$name.png
     echo "Colouring $FILM, $(fact width)x$(fact height)"
+    [ $left = 0 ] || echo "  subtitles that are no text are left out, MP4 does not take them: $left"
 else
     photos=$(dpkg -L lomiri-wallpapers-16.04 2>/dev/null | grep '_by_.*\.jpg$' || :)
     [ -n "$photos" ] || fail "the film is made of the photographs of the package lomiri-wallpapers-16.04, which is not installed:" \
@@ -100,7 +118,7 @@ format=yuv444p,zoompan=$move:d=25:s=640x360:fps=25,setsar=1,setparams=range=tv:c
         labels="$labels[s$i]"
         i=$((i + 1))
     done
-    shots=$i film=demo/grey.mp4 colour=demo/colour.mp4 picture=demo/demo.png frames=$((25 * i)) step=1 audio=copy
+    shots=$i film=demo/grey.mp4 colour=demo/colour.mp4 picture=demo/demo.png frames=$((25 * i)) step=1 audio=copy texts=
     encode="-c:v libx264 -preset veryfast -crf 18 -colorspace smpte170m -color_range tv"
     echo "Making a film of $shots photographs, and colouring it"
     # shellcheck disable=SC2086
@@ -127,11 +145,11 @@ graph="$graph;[grey][colour]$([ $columns = 2 ] || echo '[true]')hstack=$columns[
 # Frames keep their own times, whatever the film's rate, and none is dropped or doubled.
 # shellcheck disable=SC2086
 run "${frames:-0}" colouring -i "$film" $truth -filter_complex "$graph" \
-    -map '[film]' -map '0:a?' -c:a $audio -c:v libx264 -preset veryfast -crf 17 -fps_mode passthrough -enc_time_base 1:90000 \
+    -map '[film]' -map '0:a?' -c:a $audio $texts -c:v libx264 -preset veryfast -crf 17 -fps_mode passthrough -enc_time_base 1:90000 \
     -movflags +faststart "$work/colour.mp4" \
     -map '[row]' -fps_mode passthrough "$work/row%03d.png"
 mv "$work/colour.mp4" "$colour"
-sed -n 's/.*\(colouring with .* batch [0-9]*\).*/  \1/p' demo/log.txt | tail -n 1
+sed -n 's/.*\(colouring with .* batch [0-9].*\)/  \1/p' demo/log.txt | tail -n 1
 if [ ! -e "$work/row001.png" ]; then                            # a single frame with long sound
     run 1 "the picture" -i "$film" -i "$colour" -filter_complex "[0:V:0]$shape[grey];[1:V:0]$shape[colour];[grey][colour]hstack" \
         -frames:v 1 "$work/row%03d.png" >/dev/null

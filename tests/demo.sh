@@ -54,7 +54,22 @@ film scale=96:64,format=yuv420p,trim=end_frame=1 -f lavfi -i sine=d=1 -c:a libmp
 check one_frame/status demo FILM=one.mp4
 check one_frame/frames [ "$(stream v nb_read_frames demo/one-colour.mp4)" = 1 ]
 check one_frame/sound_as_it_is [ "$(stream a codec_name demo/one-colour.mp4)" = mp3 ]
+check one_frame/is_one_frame grep -q ': 1 frame in [0-9]*\.[0-9] s, [0-9.]* frames/s' out
 check one_frame/picture [ "$(size demo/one.png)" = 640,240 ]
+
+# Subtitles: text stays, as MP4's text; pictures (a PGS stream of one empty segment) cannot.
+printf '1\n00:00:00,250 --> 00:00:00,750\nHello\n' >hello.srt
+printf 'PG\000\000\000\000\000\000\000\000\200\000\000' >pictures.sup
+film scale=96:64,format=yuv420p -i hello.srt -f sup -i pictures.sup -map 0 -map 1 -map 2 -map 1 -c:v ffv1 -c:s:0 srt -c:s:1 copy -c:s:2 ass \
+    -metadata:s:s:0 language=eng subtitles.mkv
+check subtitles/film_has_three [ "$(ffprobe -v error -select_streams s -show_entries stream=codec_name -of csv=p=0 subtitles.mkv | tr '\n' ' ')" = "subrip hdmv_pgs_subtitle ass " ]
+check subtitles/status demo FILM=subtitles.mkv
+colour=demo/subtitles-colour.mp4
+check subtitles/frames [ "$(stream v nb_read_frames $colour)" = 8 ]
+check subtitles/text_stays [ "$(ffprobe -v error -select_streams s -show_entries stream=codec_name -of csv=p=0 $colour | tr '\n' ' ')" = "mov_text mov_text " ]
+for i in 0 1; do check subtitles/words_$i [ "$(ffmpeg -nostdin -v error -i $colour -map 0:s:$i -f srt - | sed -n 2,3p | tr '\n' ' ')" = "00:00:00,250 --> 00:00:00,750 Hello " ]; done
+check subtitles/language [ "$(ffprobe -v error -select_streams s:0 -show_entries stream_tags=language -of csv=p=0 $colour)" = eng ]
+check subtitles/says_what_is_left_out grep -q "subtitles that are no text are left out.*: 1$" out
 
 # ---- its own film ----
 

@@ -76,8 +76,33 @@ fi
 check again install install
 check uninstall install uninstall
 check uninstall/leaves_no_file [ -z "$(find "$dest" ! -type d)" ]
+check uninstall/no_empty_pkgconfig [ ! -e "$dest$libdir/pkgconfig" ]
+check uninstall/leaves_the_folder_of_libraries [ -d "$dest$libdir" ]
 check uninstall/no_folder_of_ours [ -z "$(find "$dest" -name '*colorize*')" ]
 check uninstall/twice install uninstall
+mkdir -p "$dest$libdir/pkgconfig" && : >"$dest$libdir/pkgconfig/other.pc"
+check uninstall/beside_others install uninstall
+check uninstall/leaves_what_others_put_there [ -e "$dest$libdir/pkgconfig/other.pc" ]
+
+# ---- configure --install-deps, where nothing is installed: a PATH without sudo, with an apt-get that only notes what it is told ----
+
+mkdir "$dir/bin" "$dir/conf"
+for tool in sh env dirname cat sort sed grep tail rm sleep awk tr; do ln -s "$(command -v $tool)" "$dir/bin/$tool"; done
+fake() { printf '#!/bin/sh\n%s\n' "$2" >"$dir/bin/$1"; chmod +x "$dir/bin/$1"; }
+fake dpkg-query 'exit 1'
+fake apt-get 'echo "$*" >>told; echo "E: no such luck"; [ "$1" = update ]'
+deps() { (cd "$dir/conf" && rm -f told && ! PATH=$dir/bin sh "$SRC/configure" --install-deps >out 2>err); }
+fake id 'echo 1000'
+check deps/without_root_fails deps
+check deps/without_root_says_so_once [ "$(cat "$dir/conf/err")" = "configure: --install-deps needs root: become root or install sudo" ]
+fake id 'echo 0'
+check deps/failure_fails deps
+check deps/failure_says_where_to_look grep -q "apt-get failed, see deps.log" "$dir/conf/err"
+check deps/failure_shows_apts_words grep -qx "E: no such luck" "$dir/conf/err"
+check deps/lists_are_updated [ "$(cut -d' ' -f1 "$dir/conf/told" | tr '\n' ' ')" = "install update install " ]
+check deps/each_package_once [ -z "$(sed -n 1p "$dir/conf/told" | tr ' ' '\n' | sort | uniq -d)" ]
+check deps/names_the_log grep -q "apt's messages are in $dir/conf/deps.log" "$dir/conf/out"
+check version/of_onednn grep -q 'CLZ_CONFIG_DNNL "[0-9]' config.h
 
 echo "$cases cases, $failed failed"
 [ $failed = 0 ]
