@@ -453,10 +453,11 @@ static int limited(const char *path, rlim_t limit)
 {
     struct picture p = picture_new("yuv420p", 64, 48);
     struct clz_frame done;
+    struct rlimit usual;
     clz_stream *s = NULL;
 
-    if (clz_model_open(&model, path, NULL) < 0 || setresuid(54321, 54321, 54321) < 0 ||
-        setrlimit(RLIMIT_NPROC, &(struct rlimit){ limit, limit }) < 0)
+    if (clz_model_open(&model, path, NULL) < 0 || setresuid(54321, 54321, 54321) < 0 || getrlimit(RLIMIT_NPROC, &usual) < 0 ||
+        setrlimit(RLIMIT_NPROC, &(struct rlimit){ limit, usual.rlim_max }) < 0)
         return 1;
     if (clz_stream_open(&s, model, &(struct clz_stream_params){ .threads = 4, .batch = 1 }) < 0) _exit(3);
     for (int i = 0; i < 3; i++)
@@ -464,7 +465,7 @@ static int limited(const char *path, rlim_t limit)
     clz_stream_close(&s);
     clz_model_close(&model);
     free(p.bytes);
-    return 0;
+    return setrlimit(RLIMIT_NPROC, &usual) < 0;     // the leak checker wants a thread too
 }
 
 static void few_threads(const char *program)
