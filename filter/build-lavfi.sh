@@ -131,7 +131,9 @@ cd "$work"
 fetch() {
     [ -n "$have_dpkg" ] || fail "this is no Debian system: give FFmpeg $version's source with --source=PATH"
     mkdir -p apt/parts apt/lists/partial apt/cache/archives/partial
-    for list in /etc/apt/sources.list /etc/apt/sources.list.d/*.list; do
+    # in apt's own order, which matters to it: a list that names a key after one that does not is taken, the other way it is not
+    [ ! -e /etc/apt/sources.list ] || sed -n 's/^[ \t]*deb[ \t]/deb-src /p' /etc/apt/sources.list >apt/parts/0.list
+    for list in /etc/apt/sources.list.d/*.list; do
         [ ! -e "$list" ] || sed -n 's/^[ \t]*deb[ \t]/deb-src /p' "$list" >"apt/parts/src-$(basename "$list" .list).list"
     done
     for list in /etc/apt/sources.list.d/*.sources; do
