@@ -130,6 +130,7 @@ cd "$work"
 # leaves the system's lists alone; apt checks signatures and hashes as ever. The original tarball is what is unpacked.
 fetch() {
     [ -n "$have_dpkg" ] || fail "this is no Debian system: give FFmpeg $version's source with --source=PATH"
+    rm -rf apt/parts
     mkdir -p apt/parts apt/lists/partial apt/cache/archives/partial
     # in apt's own order, which matters to it: a list that names a key after one that does not is taken, the other way it is not
     [ ! -e /etc/apt/sources.list ] || sed -n 's/^[ \t]*deb[ \t]/deb-src /p' /etc/apt/sources.list >apt/parts/0.list
