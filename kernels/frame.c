@@ -502,9 +502,10 @@ static void forget_rows(struct worker *k)
 
 static const float *products_row(const struct clzk_frame_plan *p, struct worker *k, int r)
 {
-    float *to = k->products.rows[(r + 3) % 3];
+    float *to;
 
     if (r < 0 || r >= p->h) return p->zeros;
+    to = k->products.rows[r % 3];
     if (k->products.number[r % 3] == r) return to;
     sharpen(p, k, r);
     p->rows->products(k->sums, wide_row(p, 0, r), k->a, k->b, p->w);
@@ -515,10 +516,11 @@ static const float *products_row(const struct clzk_frame_plan *p, struct worker 
 
 static const float *lines_row(const struct clzk_frame_plan *p, struct worker *k, int r)
 {
-    float *to = k->lines.rows[(r + 3) % 3];
+    float *to;
     const float *above, *row, *below;
 
     if (r < 0 || r >= p->h) return p->zeros;
+    to = k->lines.rows[r % 3];
     if (k->lines.number[r % 3] == r) return to;
     above = products_row(p, k, r - 1), row = products_row(p, k, r), below = products_row(p, k, r + 1);
     p->rows->add(k->sums, above, row, below, SUMS * p->w);
