@@ -9,7 +9,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "kernels/frame.h"
 #include "kernels/threads.h"
@@ -146,15 +145,11 @@ int clz_stream_open(clz_stream **out, clz_model *model, const struct clz_stream_
     if (!(s = calloc(1, sizeof *s))) return -ENOMEM;
     s->model = clz_model_ref(model);
     s->params = *params;
-    if (!s->params.threads) {
-        const long cores = sysconf(_SC_NPROCESSORS_ONLN);
-        s->params.threads = cores < 1 ? 1 : cores > 1024 ? 1024 : (int)cores;
-    }
     ret = clzi_device_open(&s->dev, params->device,
                            &(struct clzi_device_params){ .threads = s->params.threads, .precision = params->precision,
                                                          .log = params->log });
     if (ret < 0) goto fail;
-    s->params.threads = clzi_device_base(s->dev)->threads;      // may be fewer
+    s->params.threads = clzi_device_base(s->dev)->threads;      // its choice, or fewer than asked for
     s->params.device = NULL;                // the caller's string; not needed any more
     s->batch = s->params.batch ? s->params.batch : clzi_device_base(s->dev)->backend->frames_per_run(s->dev, 4);
     s->capacity = BATCHES * s->batch;

@@ -388,7 +388,7 @@ static double learn(struct clzi_cpu_learner *l, double *now, double span, struct
 
 static void test_wait(void)
 {
-    struct clzi_cpu_learner l = CLZI_CPU_LEARNER;
+    struct clzi_cpu_learner l = { 0 };
     double now = 1000, worst = 0;
     int changes;
 
@@ -414,7 +414,7 @@ static void test_wait(void)
     REQUIRE(learn(&l, &now, 120, (struct machine){ .004, .004, .4, 0, 0 }, &changes) < 0.06);
 
     CASE("cpu/wait/very_crowded_within_seconds_and_seldom_tried_again");
-    l = CLZI_CPU_LEARNER;
+    l = (struct clzi_cpu_learner){ 0 };
     learn(&l, &now, 2.5, (struct machine){ .3, .005, .1, 0, 0 }, &changes);
     REQUIRE(l.asleep);
     learn(&l, &now, 600, (struct machine){ .3, .005, .1, 0, 0 }, &changes);
@@ -422,19 +422,19 @@ static void test_wait(void)
     REQUIRE(changes > 2 && changes < 16);   // each try is one slow run
 
     CASE("cpu/wait/a_live_source_gets_the_shorter_run");
-    l = CLZI_CPU_LEARNER;
+    l = (struct clzi_cpu_learner){ 0 };
     REQUIRE(learn(&l, &now, 120, (struct machine){ .020, .010, .4, 0, .040 }, &changes) > 0.8);
     learn(&l, &now, 60, (struct machine){ .010, .020, .4, 0, .040 }, &changes);
     REQUIRE(learn(&l, &now, 120, (struct machine){ .010, .020, .4, 0, .040 }, &changes) < 0.1);
 
     CASE("cpu/wait/training_whose_runs_are_a_part_of_a_step");
-    l = CLZI_CPU_LEARNER;
+    l = (struct clzi_cpu_learner){ 0 };
     learn(&l, &now, 600, (struct machine){ 2, 0.5, .4, 4, 0 }, &changes);
     REQUIRE(l.asleep);
     REQUIRE(learn(&l, &now, 3600, (struct machine){ 2, 0.5, .4, 4, 0 }, &changes) > 0.6);    // of the runs' time: tries are slow
 
     CASE("cpu/wait/pauses_say_nothing");
-    l = CLZI_CPU_LEARNER;
+    l = (struct clzi_cpu_learner){ 0 };
     learn(&l, &now, 2, (struct machine){ .005, .005, 1, 0, 0 }, &changes);
     for (int i = 0; i < 1000; i++) {
         now += i % 100 ? .006 : 3600;

@@ -15,7 +15,7 @@
 // How many of `want` more threads the process can have at the same time: room.c.
 int clzi_cpu_room(int want);
 
-// How OpenMP's threads wait for one another, learned from the time of runs: wait.c.
+// How OpenMP's threads wait for one another, learned from the time of runs: wait.c. Begins as zeros.
 struct clzi_cpu_learner {
     bool asleep;                            // the way in use: asleep, or busily
     int runs;                               // of the window that is measured; -1: the next does not count
@@ -26,7 +26,6 @@ struct clzi_cpu_learner {
     double before, before_wall;             // s a run of the other way, while this one is tried; else 0
     double next, stay;                      // s: when the other way may be tried, and how long from one try to the next
 };
-#define CLZI_CPU_LEARNER (struct clzi_cpu_learner){ .runs = -1, .stay = 1 }
 bool clzi_cpu_learn(struct clzi_cpu_learner *l, double now, double wall, double cpu);       // after a run: shall they sleep?
 
 struct clzi_cpu_wait {

@@ -53,7 +53,7 @@ int clzi_cpu_wait_init(struct clzi_cpu_wait *w)
 {
     int ret;
 
-    *w = (struct clzi_cpu_wait){ .learner = CLZI_CPU_LEARNER };
+    *w = (struct clzi_cpu_wait){ 0 };
     if ((ret = -pthread_mutex_init(&w->mutex, NULL)) < 0) return ret;
     if ((ret = -pthread_cond_init(&w->left, NULL)) < 0) {
         pthread_mutex_destroy(&w->mutex);
@@ -90,9 +90,9 @@ static void window(struct clzi_cpu_learner *l, int runs)
 
 static void settle(struct clzi_cpu_learner *l, double now, bool keep, double longer, double longest)
 {
-    const double grown = l->stay * longer < longest ? l->stay * longer : longest;
+    const double stay = l->stay ? l->stay : STAY_MIN, grown = stay * longer < longest ? stay * longer : longest;
 
-    l->stay = keep ? STAY_MIN : grown > l->stay ? grown : l->stay;
+    l->stay = keep ? STAY_MIN : grown > stay ? grown : stay;
     l->next = now + l->stay * (l->period > 1 ? l->period : 1);
     l->before = 0;
     if (!keep) l->asleep = !l->asleep;
