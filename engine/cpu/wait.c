@@ -6,10 +6,11 @@
 // it is faster. Sleep is brought about by company: a thread of ours with a team of two that stands by, asleep, for libgomp to
 // count; so it works where a stream has all cores, which is the default.
 //
-// Measured on 2 cores of a Zen 4 (busily, asleep, learned): network of `light` at 256x256 in bf16, alone 5.2 ms, 7.4 ms, 5.2 ms.
-// Through ffmpeg with samples/model.bin: 1,200 frames of 1080p H.264, decoded only, 9.6 s, 7.5 s, 8.4 s, into x264 56 s, 45 s,
-// 48 s; 2,000 of 640x360, decoded only, 5.1 s, 8.4 s, 5.1 s. 250 of 640x360 beside a network that spins on the same cores 79 s,
-// 1.4 s; 1,250 of them learned 9 to 12 s, asleep 7 to 10 s.
+// Measured on 2 cores of a Zen 4 (busily; asleep; learned). Network of `light` at 256x256 in bf16, alone, medians of 7 turns: 5.2 ms;
+// 7.4 ms; 5.2 ms. Through ffmpeg with samples/model.bin, two or three runs of each: 1,200 frames of 1080p H.264, decoded only,
+// 9.6 to 10.2 s; 7.5 to 8.4 s; 8.4 to 8.7 s; 2,000 of 640x360 5.1 to 5.9 s; 8.4 to 9.8 s; 5.1 to 5.4 s; 250 of 640x360 beside a
+// network that spins on the same cores 79 to 80 s; 1.4 to 2.1 s; and 1,250 of them -; 6 to 10 s; 7 to 12 s. The 1080p film into
+// x264, one run of the first two: 56 s; 45 s; 48 s.
 #include <stdatomic.h>
 #include <time.h>
 
