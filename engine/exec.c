@@ -71,6 +71,7 @@ struct bound {                              // a node bound to memory
     struct buffer y, dy, saved;
     struct buffer part[CLZI_MAX_IN];        // gradient of an input that other readers add to as well
     bool adds[CLZI_MAX_IN];                 // dx goes to part and is then added to the input's dy
+    bool reaches_output;                    // the output depends on this node; if not, there is no dy and backward skips it
     bool needs_gradient;
     double seconds;
 };
@@ -98,6 +99,16 @@ static void alive(struct buffer *b, int time)
     if (time > b->last) b->last = time;
 }
 
+static void mark_reaching(struct clzi_exec *e)
+{
+    const struct clzi_graph *g = e->graph;
+
+    e->nodes[g->output].reaches_output = true;
+    for (int i = g->output; i >= 0; i--)
+        for (int k = 0; e->nodes[i].reaches_output && k < g->nodes[i].in_count; k++)
+            e->nodes[g->nodes[i].in[k]].reaches_output = true;
+}
+
 static int plan_op(struct clzi_exec *e, int i, struct clzi_shape *shapes, const struct clzi_exec_params *params)
 {
     struct bound *b = &e->nodes[i];
@@ -111,11 +122,11 @@ static int plan_op(struct clzi_exec *e, int i, struct clzi_shape *shapes, const 
     c->node = node;
     c->ys = shapes[i];
     c->training = params->training;
-    c->want_dw = params->backward && e->weights->dw && node->w_count;
+    c->want_dw = params->backward && b->reaches_output && e->weights->dw && node->w_count;
     b->needs_gradient = node->op == CLZI_OP_INPUT ? params->input_gradient : c->want_dw;
     for (int k = 0; k < node->in_count; k++) {
         c->xs[k] = shapes[node->in[k]];
-        c->want_dx[k] = params->backward && e->nodes[node->in[k]].needs_gradient;
+        c->want_dx[k] = params->backward && b->reaches_output && e->nodes[node->in[k]].needs_gradient;
         b->needs_gradient |= c->want_dx[k];
     }
     for (int k = 0; k < node->w_count; k++) {
@@ -280,6 +291,7 @@ int clzi_exec_create(struct clzi_exec **out, const struct clzi_graph *graph, str
     e->nodes = calloc(graph->node_count, sizeof *e->nodes);
     if (!e->nodes) goto fail;
     ret = clzi_graph_shapes(graph, params->in, shapes, &clzi_device_base(e->dev)->log);
+    mark_reaching(e);
     for (int i = 0; i < graph->node_count && ret >= 0; i++) {
         ret = plan_op(e, i, shapes, params);
         if (e->nodes[i].call.scratch_size > e->scratch.size) e->scratch.size = e->nodes[i].call.scratch_size;

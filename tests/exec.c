@@ -183,6 +183,77 @@ static void gradients(void)
     clzi_graph_destroy(&g);
 }
 
+// The memory of an executor starts as NaN, so that a buffer that is read before it is written shows.
+static void *alloc_nan(struct clzi_device *device, size_t size)
+{
+    void *p = clzi_backend_ref.alloc(device, size);
+    if (p) memset(p, 0xff, size);
+    return p;
+}
+
+// Nodes that the output does not depend on run forward but not backward: the gradients of all the others are bit for bit those
+// of the graph without these nodes, and the gradients of their own parameters are 0.
+static void unread_branches(void)
+{
+    const struct clzi_shape in = { 1, 1, 6, 6 };
+    float x[36], r[72], dx[2][36], dw[2][4][80];
+    int params = 0;
+    uint32_t seed = 21;
+    struct clzi_backend poisoned = clzi_backend_ref;
+    const struct clzi_backend *be = &poisoned;
+
+    poisoned.alloc = alloc_nan;
+    clzi_device_base(dev)->backend = &poisoned;
+    CASE("exec/an_unread_branch_changes_no_gradient");
+    for (int i = 0; i < 36; i++) x[i] = noise(&seed);
+    for (int i = 0; i < 72; i++) r[i] = noise(&seed);
+    for (int unread = 0; unread < 2; unread++) {
+        struct clzi_graph *g = NULL;
+        struct clzi_weights *weights = NULL;
+        struct clzi_exec *exec = NULL;
+        float **values;
+        int a, b, out;
+
+        REQUIRE_INT(clzi_graph_create(&g), 0);
+        a = clzi_graph_conv(g, "a", clzi_graph_input(g, "x", 1), 4, 3, 1, 1, true);
+        out = clzi_graph_conv(g, "out", a, 2, 3, 1, 1, true);
+        if (!unread) params = g->param_count;
+        if (unread) {                                                   // with parameters and a reader; and without
+            b = clzi_graph_conv(g, "b", a, 4, 3, 1, 1, true);
+            clzi_graph_add(g, "c", b, a);
+            clzi_graph_act(g, "d", a, CLZI_ACT_TANH, 0);
+        }
+        g->output = out;
+        values = values_new(g, 5);
+        REQUIRE_INT(clzi_weights_create(&weights, dev, g, values, true), 0);
+        REQUIRE_INT(clzi_exec_create(&exec, g, weights, &(struct clzi_exec_params){ .in = in, .training = true, .backward = true,
+                                                                                    .input_gradient = true }), 0);
+        for (int round = 0; exec && round < 2; round++) {
+            REQUIRE_INT(clzi_exec_upload(exec, x), 0);
+            REQUIRE_INT(clzi_exec_forward(exec, 0), 0);
+            REQUIRE_INT(be->upload(dev, clzi_exec_output_gradient(exec), clzi_exec_output_shape(exec), r), 0);
+            for (int p = 0; p < g->param_count; p++) be->zero(dev, weights->dw[p], clzi_param_count(&g->params[p]));
+            REQUIRE_INT(clzi_exec_backward(exec), 0);
+        }
+        REQUIRE_INT(be->download(dev, clzi_exec_input_gradient(exec), in, dx[unread]), 0);
+        for (int p = 0; p < g->param_count; p++) {
+            const int64_t count = clzi_param_count(&g->params[p]);
+            float other[144];
+            REQUIRE_INT(be->read(dev, p < params ? dw[unread][p] : other, weights->dw[p], count), 0);
+            for (int64_t i = 0; p >= params && i < count; i++) REQUIRE_NEAR(other[i], 0, 0);
+            if (unread && p < params) REQUIRE(!memcmp(dw[0][p], dw[1][p], count * sizeof(float)));
+        }
+        clzi_exec_destroy(&exec);
+        clzi_weights_destroy(&weights);
+        values_free(g, values);
+        clzi_graph_destroy(&g);
+    }
+    REQUIRE_INT(params, 4);
+    REQUIRE(!memcmp(dx[0], dx[1], sizeof dx[0]));
+    for (int i = 0; i < 36; i++) REQUIRE(isfinite(dx[1][i]));
+    clzi_device_base(dev)->backend = &clzi_backend_ref;
+}
+
 static void refusals(void)
 {
     struct clzi_graph *g = NULL;
@@ -210,6 +281,7 @@ int main(void)
     refusals();
     if (clzi_device_open(&dev, "ref", &(struct clzi_device_params){ .threads = 1 }) < 0) return 1;
     gradients();
+    unread_branches();
     fusion(&clzt_net_light);
     fusion(&clzt_net_resnet18_light);
     fusion(&clzt_net_resnet18_unet);
