@@ -1,6 +1,7 @@
 #!/bin/sh
-# style.sh - what the compiler does not hold: which folder may include which, what the library must not call, no mutable
-# globals, no tabs and no space at the end of a line. Each check is first run on lines it must find, so that it cannot rot.
+# style.sh - rules that the compiler does not check: which folder may include which, what the library must not call, no mutable
+# globals, no tabs, no space at the end of a line, no line over 130 columns. Each rule is first run on a sample with known
+# violations, so that a rule that has stopped finding anything fails.
 set -u
 : "${SRC:?the source root}"
 cd "$SRC" || exit 1
@@ -8,24 +9,33 @@ cases=0 failed=0
 temp=$(mktemp -d) || exit 1
 trap 'rm -rf "$temp"' EXIT
 
-# verdict NAME: what stands in $temp/found is what was found
-verdict() {
+# expect_none NAME: passes if $temp/found, the violations that a rule printed, is empty.
+expect_none() {
     cases=$((cases + 1))
     if [ -s "$temp/found" ]; then failed=$((failed + 1)); echo "FAIL style/$1"; head -n 20 "$temp/found" | sed 's/^/  /'
     else echo "ok   style/$1"; fi
 }
-# red NAME: a check's own test, that must have found something in each of its lines
-red() {
+# expect NAME COUNT: passes if the rule found COUNT violations in its sample.
+expect() {
     cases=$((cases + 1))
     if [ "$(wc -l <"$temp/found")" = "$2" ]; then echo "ok   style/$1"
     else failed=$((failed + 1)); echo "FAIL style/$1: found $(wc -l <"$temp/found") of $2"; sed 's/^/  /' "$temp/found"; fi
 }
-sources() { for dir; do [ ! -d "$dir" ] || find "$dir" -type f \( -name '*.[ch]' -o -name '*.cu' -o -name '*.cuh' -o -name '*.def' \); done | sort; }
+sources() {
+    for dir; do
+        [ ! -d "$dir" ] || find "$dir" -type f \( -name '*.[ch]' -o -name '*.cu' -o -name '*.cuh' -o -name '*.def' \)
+    done | sort
+}
+# others FIND-TESTS: the files of the source tree, outside what a build makes, for which find's tests hold.
+others() {
+    find . -path ./.git -prune -o -path './build*' -prune -o -path ./demo -prune -o -type f \( "$@" \) -print |
+        sed 's|^\./||' | sort
+}
 
 # ---- layers: kernels <- engine <- trainer, filter, gst, tools, samples ----
 
-# Reads "FILE:INCLUDED" and prints those whose file does not lie in an allowed place. Names that are nowhere in the tree are
-# other people's (FFmpeg's, in the filter) or made by a build.
+# Reads lines "FILE:INCLUDED" and prints those whose included file matches none of the patterns in "$@". A name that is not
+# found in the tree belongs to another project (the filter includes FFmpeg's headers) or is made by the build.
 outside() {
     while IFS=: read -r file name; do
         for at in "${file%/*}/$name" "$name" "engine/$name" ''; do [ -z "$at" ] || [ ! -e "$at" ] || break; done
@@ -39,12 +49,14 @@ outside() {
 }
 layer() {
     dir=$1; shift
-    for file in $(sources "$dir"); do sed -n "s|^[[:space:]]*#[[:space:]]*include[[:space:]]*\"\([^\"]*\)\".*|$file:\1|p" "$file"; done | outside "$@" >"$temp/found"
-    verdict "layers/$dir"
+    for file in $(sources "$dir"); do
+        sed -n "s|^[[:space:]]*#[[:space:]]*include[[:space:]]*\"\([^\"]*\)\".*|$file:\1|p" "$file"
+    done | outside "$@" >"$temp/found"
+    expect_none "layers/$dir"
 }
 printf '%s\n' kernels/x.c:engine/graph.h kernels/x.c:trainer/data.h kernels/x.c:graph.h kernels/x.c:colorize.h kernels/x.c:nn.h |
     outside 'kernels/*' engine/colorize.h >"$temp/found"
-red layers/finds_what_is_wrong 3
+expect layers/finds_violations 3
 layer kernels 'kernels/*' engine/colorize.h
 layer engine 'engine/*' 'kernels/*'
 layer trainer 'trainer/*' 'engine/*' 'kernels/*'
@@ -53,30 +65,33 @@ layer samples engine/colorize.h
 
 # ---- the library never prints, ends the program or reads the environment ----
 
-# Reads code; comments go first, so that they may speak of what is forbidden.
-calls() { sed 's|//.*||' "$@" | grep -nE '(^|[^A-Za-z0-9_])(v?printf|v?fprintf|v?dprintf|puts|fputs|putchar|perror|exit|_exit|_Exit|quick_exit|abort|getenv|secure_getenv|setenv|system|assert)[[:space:]]*\(' | sed "s|^|$1:|"; }
+forbidden='v?printf|v?fprintf|v?dprintf|puts|fputs|putchar|perror|exit|_exit|_Exit|quick_exit|abort|getenv|secure_getenv|setenv'
+forbidden="$forbidden|system|assert"
+# Comments are removed first: they may name what is forbidden.
+calls() { sed 's|//.*||' "$@" | grep -nE "(^|[^A-Za-z0-9_])($forbidden)[[:space:]]*\(" | sed "s|^|$1:|"; }
 cat >"$temp/x.c" <<'C'
     printf("%d\n", 3);
-    snprintf(text, 3, "x");             // fine
+    snprintf(text, 3, "x");             // allowed
     if (bad) abort();
-    clzi_exit(3);                       // fine; and printf( in a comment
+    clzi_exit(3);                       // allowed; and printf( in a comment
     const char *home = getenv ("HOME");
     fprintf(stderr, "no\n");
 C
 calls "$temp/x.c" >"$temp/found"
-red calls/finds_what_is_wrong 4
+expect calls/finds_violations 4
 for file in $(sources engine kernels); do calls "$file"; done >"$temp/found"
-verdict calls/engine_and_kernels
+expect_none calls/engine_and_kernels
 
 # ---- no mutable globals but the model cache's ----
 
-# A static, or anything defined at the left margin, must be const behind its last star. Functions have a ( before = and ;.
+# A static, or anything defined in column 1, must be const after its last '*'. Functions have a '(' before '=' and ';'.
 mutable() {
     sed 's|//.*||' "$1" | awk -v file="$1" '
-        /^[[:space:]]*(static|_Thread_local|__thread)[[:space:]]/ || /^[A-Za-z_][A-Za-z0-9_ *]*[ *][A-Za-z_][A-Za-z0-9_]*(\[[^]]*\])*[[:space:]]*(=|;)/ {
+        /^[[:space:]]*(static|_Thread_local|__thread)[[:space:]]/ ||
+        /^[A-Za-z_][A-Za-z0-9_ *]*[ *][A-Za-z_][A-Za-z0-9_]*(\[[^]]*\])*[[:space:]]*(=|;)/ {
             text = $0
             if (text ~ /^(typedef|extern|return|struct [A-Za-z0-9_]+;|enum|union [A-Za-z0-9_]+;|_Static_assert)/) next
-            gsub(/\{[^{}]*\}/, "", text)            # the members of a struct without name
+            gsub(/\{[^{}]*\}/, "", text)            # the members of an unnamed struct
             sub(/[=;].*/, "", text)
             if (text ~ /\(/) next
             sub(/.*\*/, "*", text)
@@ -85,37 +100,120 @@ mutable() {
 }
 cat >"$temp/x.c" <<'C'
 static int count;
-static const int table[] = { 1 };       // fine
+static const int table[] = { 1 };       // allowed
 static const char *name = "x";
-static const char *const names[] = { "x" };     // fine
-static int f(int x) { return x = 1; }   // fine
+static const char *const names[] = { "x" };     // allowed
+static int f(int x) { return x = 1; }   // allowed
 int counter = 0;
 struct later;
 extern int elsewhere;
     static float cache[3];
-    static const float known[3] = { 0 };        // fine
-static const struct { int a; const char *b; } rows[] = {       // fine
+    static const float known[3] = { 0 };        // allowed
+static const struct { int a; const char *b; } rows[] = {       // allowed
 static struct { int a; const int b; } row;
 C
 mutable "$temp/x.c" >"$temp/found"
-red globals/finds_what_is_wrong 5
+expect globals/finds_violations 5
 for file in $(sources engine kernels); do [ "$file" = engine/model_cache.c ] || mutable "$file"; done >"$temp/found"
-verdict globals/engine_and_kernels
+expect_none globals/engine_and_kernels
 mutable engine/model_cache.c | grep -vE ':.*(list_mutex|load_mutex|\*list);?' >"$temp/found"
-verdict globals/model_cache_has_its_list_alone
+expect_none globals/model_cache_has_only_its_list
 
 # ---- white space ----
 
 tab=$(printf '\t')
-blanks() { grep -nE "$tab|[[:space:]]+\$" "$@" /dev/null; }
-printf 'a\tb\nfine\nc \n' >"$temp/x.c"
-blanks "$temp/x.c" >"$temp/found"
-red blanks/finds_what_is_wrong 2
+printf 'a\tb\nallowed\nc \n' >"$temp/x.c"
+grep -nE "$tab|[[:space:]]+\$" "$temp/x.c" >"$temp/found"
+expect blanks/finds_violations 2
 sources kernels engine trainer filter gst tools samples tests | xargs grep -nE "$tab|[[:space:]]+\$" /dev/null >"$temp/found"
-verdict blanks/no_tabs_and_no_trailing_space_in_c
-find . -path ./.git -prune -o -path './build*' -prune -o -path ./demo -prune -o -type f \( -name '*.sh' -o -name '*.md' -o -name '*.yaml' -o -name '*.py' \
-    -o -name Makefile -o -name configure \) -print | xargs grep -nE '[[:space:]]+$' /dev/null >"$temp/found"
-verdict blanks/no_trailing_space_elsewhere
+expect_none blanks/no_tabs_and_no_trailing_space_in_c
+others -name '*.sh' -o -name '*.md' -o -name '*.yaml' -o -name '*.py' -o -name Makefile -o -name configure |
+    xargs grep -nE '[[:space:]]+$' /dev/null >"$temp/found"
+expect_none blanks/no_trailing_space_elsewhere
+
+# ---- width ----
+
+wide() { awk 'length($0) > 130 { print FILENAME ":" FNR ": " length($0) " columns" }' "$1"; }
+# Files that are still to be reflowed. Remove a line when its file is done; add none.
+cat >"$temp/exempt" <<'LIST'
+Makefile
+configure
+engine/colorize.h
+engine/cpu/cpu.h
+engine/cpu/pack.c
+engine/cpu/wait.c
+engine/graph.h
+engine/model.c
+engine/model_json.h
+engine/model_write.c
+engine/ops.def
+engine/pipeline.c
+engine/pipeline.h
+engine/stream.c
+filter/build-lavfi.sh
+filter/vf_colorize.c
+gst/gstcolorize.c
+kernels/frame.c
+kernels/frame.h
+kernels/frame_rows.h
+kernels/lab_math.h
+samples/colorize_ppm.c
+samples/demo.sh
+tests/bench.sh
+tests/bench_gst.c
+tests/bench_net.c
+tests/bench_ort.py
+tests/bench_stream.c
+tests/checkpoint.c
+tests/data.c
+tests/demo.sh
+tests/exec.c
+tests/filter.sh
+tests/frame.c
+tests/fuzz_filter.c
+tests/fuzz_model.c
+tests/gst.c
+tests/gst_launch.sh
+tests/install.sh
+tests/make_model.sh
+tests/model.c
+tests/oom.c
+tests/recipe.c
+tests/sample.sh
+tests/step.c
+tests/stream.c
+tests/tiny_model.h
+tests/train.sh
+trainer/checkpoint.c
+trainer/checkpoint.h
+trainer/crop.c
+trainer/crop.h
+trainer/data.c
+trainer/loader.c
+trainer/loss.c
+trainer/loss.h
+trainer/main.c
+trainer/nets.h
+trainer/nets/light.c
+trainer/nets/patchgan.c
+trainer/nets/resnet18_light.c
+trainer/nets/resnet18_unet.c
+trainer/progress.c
+trainer/run.c
+trainer/run.h
+trainer/scaler.c
+trainer/source_video.c
+trainer/step.c
+trainer/step.h
+trainer/validate.c
+LIST
+{ printf '%0130d\n' 0; printf '%0131d\n' 0; printf '%0200d\n' 0; } >"$temp/x.c"
+wide "$temp/x.c" >"$temp/found"
+expect width/finds_violations 2
+{ sources kernels engine trainer filter gst tools samples tests
+  others -name '*.sh' -o -name '*.py' -o -name Makefile -o -name configure -o -path ./.ci/run; } | grep -vxFf "$temp/exempt" |
+    while read -r file; do wide "$file"; done >"$temp/found"
+expect_none width/no_line_over_130_columns
 
 echo "$cases cases, $failed failed"
 [ $failed = 0 ]
