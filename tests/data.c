@@ -684,6 +684,27 @@ static void zoom(void)
         REQUIRE_NEAR(clzk_l_to_luma((l[i] + 1) * 50) * 255, 17 + (x + 0.5) * 2 - 0.5 + (y + 0.5) * 1.5 - 0.5, 1.01);
     }
 
+    CASE("aspect/widest_crop_of_the_greatest_zoom");            // as wide as zoom.out and aspect together allow: 16 * SIZE
+    static uint8_t wide[3 * 520 * 140];
+    const struct clzt_picture wide_picture = { 520, 140, wide, wide + 520 * 140, wide + 2 * 520 * 140 };
+    const struct clzt_loader_params widest = { .size = SIZE, .luma = CLZT_LUMA_601, .zoom_out = CLZT_MAX_ZOOM, .aspect = CLZT_MAX_ASPECT };
+    most = 0;
+    for (int i = 0; i < 2000; i++) {
+        clzt_crop_draw(&crop, &widest, 5000, 4000, 5, i);
+        if (crop.width > most) most = crop.width;
+    }
+    REQUIRE(most > 15 * SIZE && most <= 16 * SIZE);
+    for (int i = 0; i < 520 * 140; i++) wide[i] = wide[520 * 140 + i] = wide[2 * 520 * 140 + i] = (uint8_t)(i % 520 / 4 + i / 520 / 2);
+    crop = (struct clzt_crop){ .x = 4, .y = 6, .width = 16 * SIZE, .height = 4 * SIZE, .size = SIZE, .luma = { 0.299f, 0.587f, 0.114f },
+                               .gamma = 1, .contrast = 1 };
+    REQUIRE_INT(clzt_crop_run(&crop, &tables, s, &wide_picture, l, ab, NULL), 0);
+    for (int i = 0; i < PLANE; i++) {
+        const int x = i % SIZE, y = i / SIZE;
+        if (x < 1 || y < 1 || x > SIZE - 2 || y > SIZE - 2) continue;
+        // the ramp is rounded down to whole levels: 3/8 of one and 1/4 of one less on average
+        REQUIRE_NEAR(clzk_l_to_luma((l[i] + 1) * 50) * 255, (4 + (x + 0.5) * 16 - 0.5) / 4 + (6 + (y + 0.5) * 4 - 0.5) / 2 - 0.625, 1.01);
+    }
+
     CASE("zoom/what_is_not_in_the_square_is_not_seen");
     memset(rgb, 255, sizeof rgb);
     for (int c = 0; c < 3; c++) for (int y = 16; y < 64; y++) memset(rgb + 8000 * c + 100 * y + 26, 128, 48);

@@ -11,8 +11,11 @@
 
 enum {
     MAX_RADIUS = 24,                        // of the blur: three times the greatest sigma
-    MAX_TAPS = 2 * CLZT_MAX_ZOOM + 2,       // of scaling
+    MAX_RATIO = CLZT_MAX_ZOOM * 2,          // input pixels to an output pixel: zoom * sqrt(CLZT_MAX_ASPECT), see clzt_crop_draw
+    MAX_TAPS = 2 * MAX_RATIO + 2,           // of scaling: the triangle is two ratios wide
 };
+
+_Static_assert(2 * 2 == CLZT_MAX_ASPECT, "MAX_RATIO holds its root");
 
 struct clzt_crop_scratch {
     int size;

@@ -63,7 +63,7 @@ int clzt_reader_read(struct clzt_reader *reader, int64_t index, struct clzt_pict
 
 // ---- loader ----
 
-enum { CLZT_MAX_ZOOM = 8 };
+enum { CLZT_MAX_ZOOM = 8, CLZT_MAX_ASPECT = 4 };
 
 enum clzt_luma_input { CLZT_LUMA_RANDOM, CLZT_LUMA_601, CLZT_LUMA_709, CLZT_LUMA_2020, CLZT_LUMA_LSTAR };
 
@@ -80,9 +80,10 @@ struct clzt_loader_params {
     int size, batch;                        // side of the square crop; pictures to a batch
     bool augment;                           // true: shuffled, endless, random crops; false: one pass, in order, centre crops
     double zoom_in, zoom_out;               // crops have sides from size / zoom_in to size * zoom_out, as far as the picture
-                                            // goes, and are scaled to size. Without augment: the widest. Up to 1: not
+                                            // goes, and are scaled to size. Without augment: the widest. Up to 1: not.
+                                            // At most CLZT_MAX_ZOOM
     double aspect;                          // crops are up to so many times as wide as tall, squeezed to squares (augment only).
-                                            // Up to 1: not
+                                            // Up to 1: not. At most CLZT_MAX_ASPECT
     bool flip;                              // half of the crops mirrored (augment only)
     enum clzt_luma_input luma;              // RANDOM without augment means 601
     struct clzt_film film;                  // augment only
@@ -93,6 +94,8 @@ struct clzt_loader_params {
     int workers;                            // threads, 0: one a core
     int ahead;                              // batches prepared ahead, 0: 3
 };
+
+enum { CLZT_L_SCALE = 50, CLZT_L_OFFSET = 1 };          // of a batch's L: L* / scale - offset
 
 struct clzt_batch {
     int count, size;                        // count is params.batch but for the last batch of a pass

@@ -192,6 +192,11 @@ int clzt_loader_create(struct clzt_loader **loader, struct clzt_dataset *dataset
                         p->size, p->batch, (long long)p->first_step, clzt_dataset_min_side(dataset));
         goto fail;
     }
+    if (p->zoom_in > CLZT_MAX_ZOOM || p->zoom_out > CLZT_MAX_ZOOM || p->aspect > CLZT_MAX_ASPECT) {
+        ret = clzi_fail(clzt_dataset_log(dataset), -EINVAL, "loader: zoom.in %g, zoom.out %g, aspect %g; at most %d, %d and %d.", p->zoom_in,
+                        p->zoom_out, p->aspect, CLZT_MAX_ZOOM, CLZT_MAX_ZOOM, CLZT_MAX_ASPECT);
+        goto fail;
+    }
     if (p->workers <= 0) p->workers = cores < 1 ? 1 : (int)cores;
     if (p->workers > MAX_WORKERS) p->workers = MAX_WORKERS;
     if (p->ahead < 2) p->ahead = AHEAD;

@@ -76,7 +76,7 @@ static const struct key table[] = {
     { "zoom.out", TYPE_REAL, NUMBERS, AT(zoom_out), "1", 1, CLZT_MAX_ZOOM, NULL,
       "greatest reduction: crops of up to size * zoom.out, as far as the picture goes, are reduced to size; validation "
       "takes the widest. 1: none" },
-    { "aspect", TYPE_REAL, NUMBERS, AT(aspect), "1", 1, 4, NULL,
+    { "aspect", TYPE_REAL, NUMBERS, AT(aspect), "1", 1, CLZT_MAX_ASPECT, NULL,
       "greatest ratio of width to height of crops, which are squeezed to squares as frames are for a model of square shape; "
       "1: none" },
     { "flip", TYPE_BOOL, NUMBERS, AT(flip), "true", 0, 0, NULL, "mirror half of the crops" },
