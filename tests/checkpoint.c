@@ -13,6 +13,7 @@
 
 #include "check.h"
 #include "trainer/checkpoint.h"
+#include "trainer/metrics.h"
 #include "trainer/run.h"
 #include "trainer/sheet.h"
 
@@ -328,6 +329,21 @@ static void stopped(const char *dir)
     remove_tree(dir);
 }
 
+static void columns(void)
+{
+    char column[40];
+
+    CASE("run/column_of_a_loss");           // every score's name is taken, not l1 alone
+    for (int i = 0; clzt_score_list[i].name; i++) {
+        char want[40];
+        snprintf(want, sizeof want, "train_%s", clzt_score_list[i].name);
+        clzt_run_column(column, sizeof column, clzt_score_list[i].name);
+        REQUIRE_STR(column, want);
+    }
+    clzt_run_column(column, sizeof column, "chroma");
+    REQUIRE_STR(column, "chroma");
+}
+
 int main(void)
 {
     const char *where = getenv("TMPDIR");
@@ -342,6 +358,7 @@ int main(void)
     full(dir);
     replaces(dir);
     stopped(dir);
+    columns();
     rmdir(folder);
     return check_end();
 }

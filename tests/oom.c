@@ -17,6 +17,7 @@
 #include "tiny_model.h"
 #include "trainer/checkpoint.h"
 #include "trainer/data.h"
+#include "trainer/facts.h"
 #include "trainer/recipe.h"
 #include "trainer/step.h"
 
@@ -334,6 +335,17 @@ static int read_recipe(void)
     return ret;
 }
 
+static int write_facts(void)                        // notes that fit: every failure is of memory, and not said to be of the notes
+{
+    static struct clzt_recipe *r;
+    char text[2048];
+    int ret;
+
+    if (!r && (clzt_recipe_create(&r) < 0 || clzt_recipe_set(r, "notes=a few words", NULL) < 0)) return WRONG;
+    ret = clzt_facts_write(text, sizeof text, r, 7, 1, 2, &listener);
+    return ret < 0 && (ret != -ENOMEM || errors) ? WRONG : ret;
+}
+
 static uint64_t hash(const void *data, size_t size)
 {
     uint64_t h = 1469598103934665603u;
@@ -521,7 +533,7 @@ int main(void)
 {
     static const struct { const char *name; int (*run)(void); } rows[] = {
         { "oom/open_model", open_model }, { "oom/film_on_ref", film_on_ref }, { "oom/film_on_cpu", film_on_cpu },
-        { "oom/recipe", read_recipe }, { "oom/pictures_cached", read_pictures_cached }, { "oom/pictures_anew", read_pictures_anew },
+        { "oom/recipe", read_recipe }, { "oom/facts", write_facts }, { "oom/pictures_cached", read_pictures_cached }, { "oom/pictures_anew", read_pictures_anew },
         { "oom/training_step", train_on_cpu }, { "oom/checkpoint", keep_checkpoint }, { "oom/write_model", write_model },
     };
     const char *temporary = getenv("TMPDIR"), *only = getenv("CASE");

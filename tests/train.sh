@@ -110,6 +110,18 @@ if [ -e "$SRC/samples/model.bin" ]; then            # it does not say its scale
     val_large val/scale_of_the_shipped_model "short side of 144; scale= changes it" "$SRC/samples/model.bin" ""
     val_large val/scale_of_the_shipped_model_at_64 "short side of 72;" "$SRC/samples/model.bin" size=64
 fi
+# the input is what the model file says: which grey, and its scale
+"$train" train r.yaml run=lightness luma=lstar steps=10 sheet_every=0 >out 2>err
+ends val/lstar_as_trained 0 "^24 pictures" "$train" val lightness/model.bin val=photos size=32 scale=32 threads=1
+check val/lstar_is_said grep -q "the input is L\* of the colour pixel, as in training; luma= changes it" err
+grep '^l1 ' out >lstar
+"$train" val lightness/model.bin val=photos size=32 scale=32 threads=1 luma=lstar 2>err | grep '^l1 ' >given
+same val/lstar_is_what_luma_lstar_gives lstar given
+"$train" val lightness/model.bin val=photos size=32 scale=32 threads=1 luma=601 2>err | grep '^l1 ' >grey
+check val/luma_overrules_it sh -c '! cmp -s lstar grey'
+LC_ALL=C sed 's/"colorize.l_scale":"50.0"/"colorize.l_scale":"90.0"/' straight/model.bin >scaled.bin
+"$train" val scaled.bin val=photos size=32 scale=32 threads=1 2>err | grep '^l1 ' >got
+check val/scale_of_the_input sh -c '[ -s got ] && ! grep -qf got whole'
 for type in f16 f32 bf16; do
     ends export/$type 0 "^$type.bin written, step 80" "$train" export straight $type.bin $type
     check export/${type}_goes_on_with_nothing sh -c '! grep -q "going on" err'

@@ -10,6 +10,7 @@
 #include "compare.h"
 #include "engine/model.h"
 #include "engine/model_json.h"
+#include "facts.h"
 #include "nets.h"
 #include "progress.h"
 #include "run.h"
@@ -168,11 +169,19 @@ static int export_model(int argc, char **argv, const struct clz_log *log)
 // What pictures of any size are scaled to where nobody says it: else crops of large ones are patches that tell of nothing.
 static int scale_as_trained(const struct clz_model *m, int size, const struct clz_log *log)
 {
-    const int scale = clzt_run_scale(m->facts.train, size);
+    const int scale = clzt_facts_scale(m->facts.train, size);
 
     if (scale) clzi_log(log, CLZ_LOG_INFO, "pictures are scaled to a short side of %d; scale= changes it", scale);
     else clzi_log(log, CLZ_LOG_INFO, "pictures are taken as they are, as in training; scale= changes it");
     return scale;
+}
+
+// The grey that the model was trained on, unless luma= says another.
+static int luma_as_trained(const struct clz_model *m, const struct clz_log *log)
+{
+    if (strcmp(m->facts.input, "lstar")) return CLZT_LUMA_RANDOM;
+    clzi_log(log, CLZ_LOG_INFO, "the input is L* of the colour pixel, as in training; luma= changes it");
+    return CLZT_LUMA_LSTAR;
 }
 
 static int val(int argc, char **argv, const struct clz_log *log)
@@ -189,7 +198,7 @@ static int val(int argc, char **argv, const struct clz_log *log)
     if (ret >= 0) ret = clzi_model_read(&m, argv[0], log);
     if (ret >= 0) {
         r->size = m->facts.size;
-        r->scale = -1;                      // not given; no value that can be
+        r->scale = r->luma = -1;            // not given; no value that can be
     }
     for (int i = 1; i < argc && ret >= 0; i++) {
         if (!strncmp(argv[i], "sheet=", 6)) sheet = argv[i] + 6;
@@ -199,6 +208,7 @@ static int val(int argc, char **argv, const struct clz_log *log)
     if (ret >= 0 && r->size % m->facts.stride)
         ret = clzi_fail(log, -EINVAL, "size: %d is no multiple of %d, the stride of %s.", r->size, m->facts.stride, argv[0]);
     if (ret >= 0 && r->scale < 0) r->scale = scale_as_trained(m, r->size, log);
+    if (ret >= 0 && r->luma < 0) r->luma = luma_as_trained(m, log);
     if (ret >= 0)
         ret = clzi_device_open(&dev, *r->device ? r->device : NULL,
                                &(struct clzi_device_params){ .threads = r->threads, .precision = r->precision, .log = *log });
@@ -210,7 +220,8 @@ static int val(int argc, char **argv, const struct clz_log *log)
     if (ret >= 0)
         ret = clzt_validate(dev, m->graph, m->values, data,
                             &(struct clzt_validate_params){ .size = r->size, .batch = r->batch, .zoom_out = r->zoom_out, .pictures = r->val_pictures,
-                                                            .luma = r->luma, .mean = { mean[0], mean[1] },
+                                                            .luma = r->luma, .l_scale = m->facts.l_scale, .l_offset = m->facts.l_offset,
+                                                            .mean = { mean[0], mean[1] },
                                                             .saturation = (float)r->saturation * m->facts.ab_scale / 110, .sheet = sheet,
                                                             .sheet_pictures = r->sheet_pictures, .workers = r->workers }, &v);
     if (ret >= 0) clzt_scores_print(stdout, &v.model, &v.grey, &v.mean);

@@ -3,7 +3,6 @@
 #include <fcntl.h>
 #include <stdarg.h>
 #include <inttypes.h>
-#include <jansson.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,6 +13,7 @@
 
 #include "checkpoint.h"
 #include "engine/log.h"
+#include "facts.h"
 #include "nets.h"
 #include "progress.h"
 #include "run.h"
@@ -257,22 +257,29 @@ static bool is_validated(const struct run *r)
     return is;
 }
 
+void clzt_run_column(char *column, size_t size, const char *loss)
+{
+    bool taken = false;
+
+    for (int i = 0; clzt_score_list[i].name; i++) taken |= !strcmp(loss, clzt_score_list[i].name);
+    snprintf(column, size, "%s%s", taken ? "train_" : "", loss);
+}
+
 static int open_csv(struct run *r)
 {
     const char *names[CLZT_MAX_LOSSES + 36];
-    char *path = path_in(r, "metrics.csv");
+    char losses[CLZT_MAX_LOSSES][40], *path = path_in(r, "metrics.csv");
     int n = 0, ret;
 
     names[n++] = "step";
     names[n++] = "lr";
     names[n++] = "pictures_per_s";
-    for (int i = 0; clzt_losses[i].name; i++) names[n++] = clzt_losses[i].name;
+    for (int i = 0; clzt_losses[i].name; i++) {
+        clzt_run_column(losses[i], sizeof losses[i], clzt_losses[i].name);
+        names[n++] = losses[i];
+    }
     for (int i = 0; clzt_score_list[i].name; i++) names[n++] = clzt_score_list[i].name;
     names[n] = NULL;
-    // the losses of training and the scores of validation share names such as l1
-    for (int i = 3; clzt_losses[i - 3].name; i++)
-        for (int k = 0; clzt_score_list[k].name; k++)
-            if (!strcmp(names[i], clzt_score_list[k].name)) names[i] = "train_l1";
     ret = path ? clzt_csv_open(&r->csv, path, names, r->number, r->log) : -ENOMEM;
     free(path);
     return ret;
@@ -292,7 +299,8 @@ static int validate(struct run *r, bool sheet)
         ret = clzt_validate(r->dev, r->graph, r->values, r->val,
                             &(struct clzt_validate_params){ .size = c->size, .batch = c->batch, .zoom_out = c->zoom_out,
                                                             .pictures = c->val_pictures,
-                                                            .luma = c->luma, .mean = { r->mean[0], r->mean[1] }, .saturation = 1,
+                                                            .luma = c->luma, .l_scale = CLZT_L_SCALE, .l_offset = CLZT_L_OFFSET,
+                                                            .mean = { r->mean[0], r->mean[1] }, .saturation = 1,
                                                             .sheet = path, .sheet_pictures = c->sheet_pictures,
                                                             .workers = c->workers, .stop = r->stop,
                                                             .progress = show_progress, .priv = r->progress }, &v);
@@ -309,61 +317,18 @@ static int validate(struct run *r, bool sheet)
     return ret == -ECANCELED ? 0 : ret;
 }
 
-// What trained the model, as JSON. Called at the start too: notes that do not fit must not be found out after the last step.
-static int describe(const struct run *r, char *text, size_t size)
-{
-    const struct clzt_recipe *c = r->recipe;
-    char recipe[20], data[20], *dump;
-    json_t *json;
-    int ret = 0;
-
-    snprintf(recipe, sizeof recipe, "%016" PRIx64, clzt_recipe_hash(c));
-    snprintf(data, sizeof data, "%016" PRIx64, r->data);
-    json = json_pack("{s:I, s:I, s:f, s:I, s:i, s:i, s:s, s:s, s:s}", "steps", (json_int_t)r->number, "pictures",
-                     (json_int_t)(r->number * c->batch), "hours", round(r->seconds / 36) / 100, "seed", (json_int_t)c->seed, "crop",
-                     c->size, "scale", c->scale, "recipe", recipe, "data", data, "notes", c->notes);
-    dump = json ? json_dumps(json, JSON_REAL_PRECISION(10)) : NULL;
-    if (!dump || strlen(dump) >= size)
-        ret = clzi_fail(r->log, -EINVAL, "notes: %zu bytes; a model file takes UTF-8 text of about %zu.", strlen(c->notes), size - 300);
-    else
-        strcpy(text, dump);
-    free(dump);
-    json_decref(json);
-    return ret;
-}
-
-// The file may be anybody's: a number out of its range counts as none.
-static int described(const json_t *json, const char *name, int max)
-{
-    const json_t *value = json_object_get(json, name);
-    const json_int_t number = json_is_integer(value) ? json_integer_value(value) : -1;
-
-    return number >= 0 && number <= max ? (int)number : -1;
-}
-
-int clzt_run_scale(const char *train, int size)
-{
-    json_t *json = json_loads(train, 0, NULL);
-    const int crop = described(json, "crop", 2048), scale = described(json, "scale", 8192);
-    double side = size * 9 / 8;             // as the sample recipes have it: a crop shows most of a picture
-
-    json_decref(json);
-    if (!scale) return 0;
-    if (crop > 0 && scale > 0) side = rint((double)size * scale / crop);
-    return side < size ? size : side > 8192 ? 8192 : (int)side;
-}
-
 static int write_model(struct run *r, const char *path, enum clzi_dtype dtype)
 {
     struct clzi_model_facts f = { .size = r->recipe->working_size ? r->recipe->working_size : r->net->size,
-                                  .stride = clzi_graph_stride(r->graph), .l_scale = 50, .l_offset = 1, .ab_scale = (float)(110 * r->recipe->saturation) };
+                                  .stride = clzi_graph_stride(r->graph), .l_scale = CLZT_L_SCALE,
+                                  .l_offset = CLZT_L_OFFSET, .ab_scale = (float)(110 * r->recipe->saturation) };
     int ret = read_values(r);
 
     snprintf(f.shape, sizeof f.shape, "%s", r->recipe->working_shape ? "square" : "frame");
     snprintf(f.arch, sizeof f.arch, "%s", r->net->name);
     snprintf(f.input, sizeof f.input, "%s", r->recipe->luma == CLZT_LUMA_LSTAR ? "lstar" : "luma");
     snprintf(f.license, sizeof f.license, "%s", r->recipe->license ? r->recipe->license : "");
-    if (ret >= 0) ret = describe(r, f.train, sizeof f.train);
+    if (ret >= 0) ret = clzt_facts_write(f.train, sizeof f.train, r->recipe, r->number, r->seconds, r->data, r->log);
     return ret < 0 ? ret : clzi_model_write(path, r->graph, r->values, &f, dtype, r->log);
 }
 
@@ -479,17 +444,28 @@ static int take_from(struct run *r, const char *path)
     return ret;
 }
 
+static int no_net(const struct run *r)
+{
+    char *known = NULL;
+    size_t size;
+    FILE *f = open_memstream(&known, &size);
+
+    if (!f) return -ENOMEM;
+    for (const struct clzt_net *const *net = clzt_nets; *net; net++) fprintf(f, "%s%s", net == clzt_nets ? "" : ", ", (*net)->name);
+    if (fclose(f)) {
+        free(known);
+        return -ENOMEM;
+    }
+    clzi_fail(r->log, -EINVAL, "net: \"%.100s\" is none of %s", r->recipe->net, known);
+    free(known);
+    return -EINVAL;
+}
+
 static int build_net(struct run *r)
 {
-    char known[256] = "";
     int ret;
 
-    for (const struct clzt_net *const *net = clzt_nets; *net; net++) {
-        strcat(known, known[0] ? ", " : "");
-        strcat(known, (*net)->name);
-    }
-    if (!(r->net = clzt_net_find(r->recipe->net)))
-        return clzi_fail(r->log, -EINVAL, "net: \"%s\" is none of %s", r->recipe->net, known);
+    if (!(r->net = clzt_net_find(r->recipe->net))) return no_net(r);
     if ((ret = clzi_graph_create(&r->graph)) < 0 || (ret = r->net->build(r->graph)) < 0) return ret;
     if (r->recipe->size % clzi_graph_stride(r->graph))
         return clzi_fail(r->log, -EINVAL, "size: %d is no multiple of %d, the stride of %s", r->recipe->size,
@@ -538,7 +514,8 @@ static int set_up(struct run *r)
     if (ret < 0) return ret;
     if ((ret = open_dataset(r, &r->train, &c->train, "train")) < 0) return ret;
     r->data = clzt_dataset_hash(r->train);
-    if ((ret = describe(r, trained, sizeof trained)) < 0) return ret;
+    // now: notes that do not fit must not be found out after the last step
+    if ((ret = clzt_facts_write(trained, sizeof trained, c, 0, 0, r->data, r->log)) < 0) return ret;
     if (c->val.count && (ret = open_dataset(r, &r->val, &c->val, "val")) < 0) return ret;
     if ((ret = clzt_dataset_colours(r->train, 4096, r->mean, counts)) < 0) return ret;
     if (c->rebalance > 0) clzt_ab_weights_make(&r->rarity, counts, c->rebalance);

@@ -14,10 +14,9 @@ struct clzt_console { struct clzt_progress *progress; };
 int clzt_run(struct clzt_recipe *recipe, const struct clz_log *log, struct clzt_console *console, const volatile int *stop,
              volatile int *save);
 
+// Column of a loss in metrics.csv: its name, after "train_" where a score of validation has the same.
+void clzt_run_column(char *column, size_t size, const char *loss);
+
 // Writes the run's newest checkpoint (averaged weights if kept) as a model file.
 int clzt_run_export(const struct clzt_recipe *recipe, const char *path, enum clzi_dtype dtype, const struct clz_log *log);
-
-// Short side to scale pictures to, so that crops of size x size show as much of them as a model saw in training: from what
-// describes that in its file (colorize.train). 9/8 of size where it does not say; 0: it learnt from pictures as they are.
-int clzt_run_scale(const char *train, int size);
 #endif

@@ -86,9 +86,11 @@ static void show(struct validation *v, int row, const float *l, const float *tru
 static int judge(struct validation *v, const struct clzt_batch *batch)
 {
     const int64_t pixels = (int64_t)v->params->size * v->params->size;
+    const float factor = CLZT_L_SCALE / v->params->l_scale, offset = CLZT_L_OFFSET * factor - v->params->l_offset;
     int ret;
 
-    memcpy(v->l, batch->l, batch->count * pixels * sizeof *v->l);       // a last, shorter batch leaves old pictures behind it
+    // a last, shorter batch leaves old pictures behind it
+    for (int64_t i = 0; i < batch->count * pixels; i++) v->l[i] = factor * batch->l[i] + offset;
     if ((ret = clzi_exec_upload(v->exec, v->l)) < 0 ||
         (ret = clzi_exec_forward(v->exec, 0)) < 0 ||
         (ret = clzi_exec_download(v->exec, v->ab)) < 0)

@@ -15,6 +15,7 @@ struct clzt_validate_params {
     double zoom_out;                        // the crops are of up to size * zoom_out pixels, scaled to size
     int64_t pictures;                       // 0: all
     enum clzt_luma_input luma;
+    float l_scale, l_offset;                // the network's input is L* / l_scale - l_offset
     double mean[2];                         // mean colour of the training set, ab / 110
     float saturation;                       // factor on ab, 1 as a rule
     const char *sheet;                      // PNG of grey | predicted | true rows, NULL: none

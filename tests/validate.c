@@ -1,0 +1,67 @@
+// validate.c - scores of a model on pictures: what the model file says of its input is heeded.
+#include <errno.h>
+#include <unistd.h>
+
+#include "check.h"
+#include "engine/backend.h"
+#include "engine/graph.h"
+#include "trainer/sheet.h"
+#include "trainer/validate.h"
+
+enum { SIZE = 32 };
+
+// a = weight_a x + bias_a, b = weight_b x + bias_b
+static struct clzt_scores scores(struct clzi_device *dev, struct clzt_dataset *data, float l_scale, float l_offset, float *weight,
+                                 float *bias)
+{
+    struct clzt_validation v = { .model.l1 = NAN };
+    float *values[] = { weight, bias };
+    struct clzi_graph *g = NULL;
+
+    REQUIRE_INT(clzi_graph_create(&g), 0);
+    clzi_graph_conv(g, "out", clzi_graph_input(g, "L", 1), 2, 1, 1, 0, true);
+    REQUIRE_INT(g->param_count, 2);
+    REQUIRE_INT(clzt_validate(dev, g, values, data, &(struct clzt_validate_params){
+        .size = SIZE, .batch = 2, .luma = CLZT_LUMA_601, .l_scale = l_scale, .l_offset = l_offset, .saturation = 1, .workers = 1 },
+        &v), 0);
+    clzi_graph_destroy(&g);
+    return v.model;
+}
+
+int main(void)
+{
+    const char *where = getenv("TMPDIR");
+    uint8_t rgb[SIZE * SIZE * 3];
+    char folder[200], path[300];
+    const char *const paths[] = { folder };
+    struct clzt_dataset *data = NULL;
+    struct clzi_device *dev = NULL;
+    struct clzt_scores ours, other, plain;
+
+    snprintf(folder, sizeof folder, "%s/colorize-validate-XXXXXX", where ? where : P_tmpdir);
+    if (!mkdtemp(folder)) SKIP("no folder for temporary files");
+    for (int i = 0; i < 3; i++) {
+        for (int k = 0; k < SIZE * SIZE * 3; k++) rgb[k] = (uint8_t)(k * (i + 3) / 7 + k % 3 * 40);
+        snprintf(path, sizeof path, "%s/%d.png", folder, i);
+        REQUIRE_INT(clzt_png_write(path, rgb, SIZE, SIZE, 3 * SIZE, NULL), 0);
+    }
+    REQUIRE_INT(clzi_device_open(&dev, "ref", &(struct clzi_device_params){ .threads = 1 }), 0);
+    REQUIRE_INT(clzt_dataset_open(&data, &(struct clzt_dataset_params){ .paths = paths, .path_count = 1, .min_side = SIZE }), 0);
+
+    CASE("validate/input_is_scaled_as_the_model_says");         // L/50 - 1 = 2 (L/100) - 1: the same answers
+    ours = scores(dev, data, 50, 1, (float[]){ 0.2f, -0.1f }, (float[]){ 0.05f, 0.1f });
+    other = scores(dev, data, 100, 0, (float[]){ 0.4f, -0.2f }, (float[]){ 0.05f - 0.2f, 0.1f + 0.1f });
+    plain = scores(dev, data, 100, 0, (float[]){ 0.2f, -0.1f }, (float[]){ 0.05f, 0.1f });
+    REQUIRE_INT(ours.pictures, 3);
+    REQUIRE_NEAR(other.l1, ours.l1, 1e-7);
+    REQUIRE(fabs(plain.l1 - ours.l1) > 1e-3);
+
+    clzt_dataset_close(&data);
+    clzi_device_close(&dev);
+    for (int i = 0; i < 3; i++) {
+        snprintf(path, sizeof path, "%s/%d.png", folder, i);
+        unlink(path);
+    }
+    rmdir(folder);
+    return check_end();
+}
