@@ -171,7 +171,7 @@ if part memory; then
     heading "10000 frames of 64x64, light with size=64, after the first batches"
     set -- $($first "$T/bench_stream" flat "$light" 10000)
     [ $# = 4 ] || fail "bench_stream failed"
-    # a thread that comes when another way to wait is tried (engine/cpu/wait.c) asks for a few in thousands of frames
+    # the helper thread of a trial (engine/cpu/wait.c) allocates a few times in thousands of frames
     judge "allocations" "$1" max 0.001 "a frame" "beside oneDNN's $2, made and freed within its calls"
     judge "growth of resident memory (least squares)" "$3" max 1 "KiB/1000 f" "$4 KiB in all"
 fi

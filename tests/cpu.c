@@ -1,5 +1,5 @@
-// cpu.c - what holds for the CPU device beyond the arithmetic of its ops (that is ops.c): the same bits for any number of
-// threads and from run to run, no memory asked for once planned, kernels chosen by the machine at run time.
+// cpu.c - properties of the CPU device other than the arithmetic of its ops (tests/ops.c): the same bits for any number of
+// threads and from run to run, no allocation once a graph is planned, kernels chosen by the machine's instruction set.
 #include <errno.h>
 #include <stdatomic.h>
 
@@ -7,7 +7,7 @@
 #include "cpu/cpu.h"
 #include "exec.h"
 
-// ---- memory: this program's malloc stands before the C library's and counts ----
+// ---- this program's malloc replaces the C library's and counts allocations ----
 
 static atomic_int allocations, large_allocations;
 static atomic_int counting;
@@ -60,7 +60,7 @@ int posix_memalign(void **p, size_t alignment, size_t size)
 enum { COUNTS = 0 };
 #endif
 
-// ---- a net with every op in it ----
+// ---- a net that uses every op ----
 
 enum { SIZE = 64, BATCH = 2 };
 
@@ -123,8 +123,8 @@ static float **parameters(const struct clzi_graph *g)
     return values;
 }
 
-// The net bound to a device: an input, an output, a gradient.
-struct run {
+// The net bound to a device, with an input and a gradient of the output.
+struct instance {
     struct clzi_device *dev;
     struct clzi_weights *weights;
     struct clzi_exec *exec;
@@ -138,10 +138,11 @@ static int open_cpu(struct clzi_device **dev, int threads, enum clz_precision pr
     return clzi_device_open(dev, "cpu", &params);
 }
 
-static struct run run_create(const struct clzi_graph *g, float **values, int threads, enum clz_precision precision, bool training)
+static struct instance instance_create(const struct clzi_graph *g, float **values, int threads, enum clz_precision precision,
+                                       bool training)
 {
     const struct clzi_exec_params params = { .in = { BATCH, 1, SIZE, SIZE }, .training = training, .backward = training };
-    struct run r = { 0 };
+    struct instance r = { 0 };
     if (open_cpu(&r.dev, threads, precision) < 0 || clzi_weights_create(&r.weights, r.dev, g, values, training) < 0 ||
         clzi_exec_create(&r.exec, g, r.weights, &params) < 0)
         exit(1);
@@ -153,7 +154,7 @@ static struct run run_create(const struct clzi_graph *g, float **values, int thr
     return r;
 }
 
-static void run_destroy(struct run *r)
+static void instance_destroy(struct instance *r)
 {
     clzi_exec_destroy(&r->exec);
     clzi_weights_destroy(&r->weights);
@@ -162,21 +163,21 @@ static void run_destroy(struct run *r)
     free(r->dy);
 }
 
-static void forward(struct run *r, float *y)
+static void forward(struct instance *r, float *y)
 {
     REQUIRE_INT(clzi_exec_upload(r->exec, r->x), 0);
     REQUIRE_INT(clzi_exec_forward(r->exec, 5), 0);
     REQUIRE_INT(clzi_exec_download(r->exec, y), 0);
 }
 
-static void backward(struct run *r)
+static void backward(struct instance *r)
 {
     const struct clzi_backend *be = clzi_device_base(r->dev)->backend;
     REQUIRE_INT(be->upload(r->dev, clzi_exec_output_gradient(r->exec), clzi_exec_output_shape(r->exec), r->dy), 0);
     REQUIRE_INT(clzi_exec_backward(r->exec), 0);
 }
 
-static void read_gradients(struct run *r, float *to)
+static void read_gradients(struct instance *r, float *to)
 {
     const struct clzi_graph *g = r->weights->graph;
     for (int i = 0; i < g->param_count; i++) {
@@ -206,8 +207,8 @@ static const char *name_of(const char *what, const struct precision *p)
     return name;
 }
 
-// Forward in training, too: batch statistics are sums over all pixels. (Gradients of weights do depend on the number of
-// threads: oneDNN splits their sums by thread.)
+// Also for forward in training, where the batch statistics are sums over all pixels. (Gradients of weights do depend on the
+// number of threads: oneDNN splits their sums by thread.)
 static void test_threads(const struct clzi_graph *g, float **values, const struct precision *p)
 {
     static const int threads[] = { 1, 2, 3, 7 };
@@ -215,15 +216,15 @@ static void test_threads(const struct clzi_graph *g, float **values, const struc
     for (int training = 0; training < 2; training++) {
         float *first = NULL;
         for (size_t i = 0; i < sizeof threads / sizeof *threads; i++) {
-            struct run r;
+            struct instance r;
             float *y;
             state = 7;
-            r = run_create(g, values, threads[i], p->value, training);
+            r = instance_create(g, values, threads[i], p->value, training);
             y = calloc(r.count, sizeof *y);
             forward(&r, y);
             if (first) REQUIRE(!memcmp(first, y, r.count * sizeof *y));
             if (first) free(y); else first = y;
-            run_destroy(&r);
+            instance_destroy(&r);
         }
         free(first);
     }
@@ -231,14 +232,14 @@ static void test_threads(const struct clzi_graph *g, float **values, const struc
 
 static void test_repeats(const struct clzi_graph *g, float **values, const struct precision *p)
 {
-    struct run r[2];
+    struct instance r[2];
     float *y[2], *dw[2];
     int64_t total = clzi_graph_trainable_count(g);
 
     CASE(name_of("forward_and_backward_repeat_bit_for_bit", p));
     for (int i = 0; i < 2; i++) {
         state = 7;
-        r[i] = run_create(g, values, 2, p->value, true);
+        r[i] = instance_create(g, values, 2, p->value, true);
         y[i] = calloc(r[i].count, sizeof **y);
         dw[i] = calloc(total, sizeof **dw);
         forward(&r[i], y[i]);
@@ -248,24 +249,24 @@ static void test_repeats(const struct clzi_graph *g, float **values, const struc
     REQUIRE(!memcmp(y[0], y[1], r[0].count * sizeof **y));
     REQUIRE(!memcmp(dw[0], dw[1], total * sizeof **dw));
     for (int i = 0; i < 2; i++) {
-        run_destroy(&r[i]);
+        instance_destroy(&r[i]);
         free(y[i]);
         free(dw[i]);
     }
 }
 
-// oneDNN makes a small table of arguments for each call, and frees it (measured: at most 4 allocations a primitive, none above
-// 2048 bytes). Anything larger, and any number that grows, is ours.
+// oneDNN allocates a small table of arguments for each execution and frees it (measured: at most 4 allocations per primitive,
+// none above 2048 bytes). Larger allocations, or a number that grows, are ours and fail the test.
 static void test_memory(const struct clzi_graph *g, float **values, const struct precision *p)
 {
-    struct run r;
+    struct instance r;
     float *y;
     int count[3], large[3];
 
-    CASE(name_of("steady_steps_ask_for_no_memory", p));
+    CASE(name_of("steady_steps_allocate_nothing", p));
     if (!COUNTS) return;
     state = 7;
-    r = run_create(g, values, 2, p->value, true);
+    r = instance_create(g, values, 2, p->value, true);
     y = calloc(r.count, sizeof *y);
     for (int i = 0; i < 3; i++) {
         allocations = large_allocations = 0;
@@ -280,9 +281,9 @@ static void test_memory(const struct clzi_graph *g, float **values, const struct
     REQUIRE_INT(large[1], 0);
     REQUIRE_INT(large[2], 0);
     REQUIRE_INT(count[1], count[2]);
-    printf("  %d small allocations of oneDNN's a step\n", count[2]);
+    printf("  %d small allocations of oneDNN per step\n", count[2]);
     free(y);
-    run_destroy(&r);
+    instance_destroy(&r);
 }
 
 static void test_device(void)
@@ -309,7 +310,7 @@ static void test_device(void)
     clzi_device_close(&dev);
 }
 
-// What a child of this program with fewer instructions allowed says of itself; sum: of the net's output.
+// Runs this program again with oneDNN limited to `isa`, and reads what it prints: device, sum of the net's output, bf16 or not.
 static void describe(const char *program, const char *isa, char device[64], double *sum, int *bf16)
 {
     char command[600];
@@ -320,20 +321,20 @@ static void describe(const char *program, const char *isa, char device[64], doub
     if (f) REQUIRE_INT(pclose(f), 0);
 }
 
-static int say(const struct clzi_graph *g, float **values)
+static int print_description(const struct clzi_graph *g, float **values)
 {
     struct clzi_device *dev;
-    struct run r;
+    struct instance r;
     double sum = 0;
     float *y;
 
     state = 7;
-    r = run_create(g, values, 2, CLZ_PRECISION_F32, false);
+    r = instance_create(g, values, 2, CLZ_PRECISION_F32, false);
     y = calloc(r.count, sizeof *y);
     forward(&r, y);
     for (int64_t i = 0; i < r.count; i++) sum += fabs(y[i]);
     free(y);
-    run_destroy(&r);
+    instance_destroy(&r);
     if (open_cpu(&dev, 1, CLZ_PRECISION_AUTO) < 0) return 1;
     printf("%s;%.9g;%d\n", clzi_device_base(dev)->describe, sum, opens(CLZ_PRECISION_BF16));
     clzi_device_close(&dev);
@@ -364,82 +365,84 @@ static void test_dispatch(const char *program)
     }
 }
 
-// ---- waiting busily or asleep: a machine whose runs take so long, with the share of it that the waiting thread has ----
+// ---- spinning or sleeping: the policy on simulated machines ----
 
-struct machine { double busy, asleep, share, rest, period; };    // period: of a source that sets the pace
+// s: length of a pass when spinning and when sleeping, of the work between passes, and from frame to frame of a live source (or
+// 0); share: of the CPU that the waiting thread gets while it spins.
+struct machine { double spin, sleep, share, rest, period; };
 
-// Goes through `seconds` of runs; the share of runs' time that was asleep.
-static double learn(struct clzi_cpu_learner *l, double *now, double span, struct machine m, int *changes)
+// Simulates passes for `span` seconds. Returns the share of the passes' time that was in sleep mode.
+static double simulate(struct clzi_cpu_wait_policy *l, double *now, double span, struct machine m, int *changes)
 {
     const double end = *now + span;
     double asleep = 0, sum = 0;
 
     *changes = 0;
     while (*now < end) {
-        const bool was = l->asleep;
-        const double wall = was ? m.asleep : m.busy, all = wall * 1.2 + m.rest;
+        const bool was = l->sleep;
+        const double wall = was ? m.sleep : m.spin, all = wall * 1.2 + m.rest;
         *now += all > m.period ? all : m.period;
         sum += wall;
         if (was) asleep += wall;
-        *changes += clzi_cpu_learn(l, *now, wall, was ? wall / 2 : wall * m.share) != was;
+        *changes += clzi_cpu_wait_policy_update(l, *now, wall, was ? wall / 2 : wall * m.share) != was;
     }
     return asleep / sum;
 }
 
 static void test_wait(void)
 {
-    struct clzi_cpu_learner l = { 0 };
+    struct clzi_cpu_wait_policy l = { 0 };
     double now = 1000, worst = 0;
     int changes;
 
-    CASE("cpu/wait/alone_always_busily");
-    REQUIRE(learn(&l, &now, 60, (struct machine){ .005, .004, 1, 0, 0 }, &changes) == 0);
+    CASE("cpu/wait/spins_when_alone");
+    REQUIRE(simulate(&l, &now, 60, (struct machine){ .005, .004, 1, 0, 0 }, &changes) == 0);
     REQUIRE_INT(changes, 0);
 
-    CASE("cpu/wait/crowded_asleep_where_that_is_faster");
-    REQUIRE(learn(&l, &now, 60, (struct machine){ .007, .005, .4, 0, 0 }, &changes) > 0.9);
-    REQUIRE(l.asleep);
+    CASE("cpu/wait/sleeps_on_a_busy_machine_if_faster");
+    REQUIRE(simulate(&l, &now, 60, (struct machine){ .007, .005, .4, 0, 0 }, &changes) > 0.9);
+    REQUIRE(l.sleep);
     REQUIRE(changes < 20);
 
-    CASE("cpu/wait/alone_again_busily_again");
-    learn(&l, &now, 40, (struct machine){ .005, .007, 1, 0, 0 }, &changes);
-    REQUIRE(learn(&l, &now, 60, (struct machine){ .005, .007, 1, 0, 0 }, &changes) == 0);
+    CASE("cpu/wait/spins_again_when_alone_again");
+    simulate(&l, &now, 40, (struct machine){ .005, .007, 1, 0, 0 }, &changes);
+    REQUIRE(simulate(&l, &now, 60, (struct machine){ .005, .007, 1, 0, 0 }, &changes) == 0);
 
-    CASE("cpu/wait/crowded_busily_where_that_is_faster");
-    REQUIRE(learn(&l, &now, 120, (struct machine){ .002, .004, .4, 0, 0 }, &changes) < 0.06);
-    REQUIRE(!l.asleep);
-    REQUIRE(changes > 4);                   // it goes on trying
+    CASE("cpu/wait/spins_on_a_busy_machine_if_faster");
+    REQUIRE(simulate(&l, &now, 120, (struct machine){ .002, .004, .4, 0, 0 }, &changes) < 0.06);
+    REQUIRE(!l.sleep);
+    REQUIRE(changes > 4);                   // trials go on
 
-    CASE("cpu/wait/equal_keeps_what_it_has");
-    REQUIRE(learn(&l, &now, 120, (struct machine){ .004, .004, .4, 0, 0 }, &changes) < 0.06);
+    CASE("cpu/wait/equal_times_change_nothing");
+    REQUIRE(simulate(&l, &now, 120, (struct machine){ .004, .004, .4, 0, 0 }, &changes) < 0.06);
 
-    CASE("cpu/wait/very_crowded_within_seconds_and_seldom_tried_again");
-    l = (struct clzi_cpu_learner){ 0 };
-    learn(&l, &now, 2.5, (struct machine){ .3, .005, .1, 0, 0 }, &changes);
-    REQUIRE(l.asleep);
-    learn(&l, &now, 600, (struct machine){ .3, .005, .1, 0, 0 }, &changes);
-    REQUIRE(l.asleep);
-    REQUIRE(changes > 2 && changes < 16);   // each try is one slow run
+    CASE("cpu/wait/a_very_busy_machine_is_found_in_seconds_and_retried_seldom");
+    l = (struct clzi_cpu_wait_policy){ 0 };
+    simulate(&l, &now, 2.5, (struct machine){ .3, .005, .1, 0, 0 }, &changes);
+    REQUIRE(l.sleep);
+    simulate(&l, &now, 600, (struct machine){ .3, .005, .1, 0, 0 }, &changes);
+    REQUIRE(l.sleep);
+    REQUIRE(changes > 2 && changes < 16);   // each trial is one slow pass
 
-    CASE("cpu/wait/a_live_source_gets_the_shorter_run");
-    l = (struct clzi_cpu_learner){ 0 };
-    REQUIRE(learn(&l, &now, 120, (struct machine){ .020, .010, .4, 0, .040 }, &changes) > 0.8);
-    learn(&l, &now, 60, (struct machine){ .010, .020, .4, 0, .040 }, &changes);
-    REQUIRE(learn(&l, &now, 120, (struct machine){ .010, .020, .4, 0, .040 }, &changes) < 0.1);
+    CASE("cpu/wait/a_live_source_gets_the_shorter_pass");
+    l = (struct clzi_cpu_wait_policy){ 0 };
+    REQUIRE(simulate(&l, &now, 120, (struct machine){ .020, .010, .4, 0, .040 }, &changes) > 0.8);
+    simulate(&l, &now, 60, (struct machine){ .010, .020, .4, 0, .040 }, &changes);
+    REQUIRE(simulate(&l, &now, 120, (struct machine){ .010, .020, .4, 0, .040 }, &changes) < 0.1);
 
-    CASE("cpu/wait/training_whose_runs_are_a_part_of_a_step");
-    l = (struct clzi_cpu_learner){ 0 };
-    learn(&l, &now, 600, (struct machine){ 2, 0.5, .4, 4, 0 }, &changes);
-    REQUIRE(l.asleep);
-    REQUIRE(learn(&l, &now, 3600, (struct machine){ 2, 0.5, .4, 4, 0 }, &changes) > 0.6);    // of the runs' time: tries are slow
+    CASE("cpu/wait/training_where_a_pass_is_part_of_a_step");
+    l = (struct clzi_cpu_wait_policy){ 0 };
+    simulate(&l, &now, 600, (struct machine){ 2, 0.5, .4, 4, 0 }, &changes);
+    REQUIRE(l.sleep);
+    REQUIRE(simulate(&l, &now, 3600, (struct machine){ 2, 0.5, .4, 4, 0 }, &changes) > 0.6);    // trials are slow
 
-    CASE("cpu/wait/pauses_say_nothing");
-    l = (struct clzi_cpu_learner){ 0 };
-    learn(&l, &now, 2, (struct machine){ .005, .005, 1, 0, 0 }, &changes);
+    CASE("cpu/wait/pauses_are_not_measured");
+    l = (struct clzi_cpu_wait_policy){ 0 };
+    simulate(&l, &now, 2, (struct machine){ .005, .005, 1, 0, 0 }, &changes);
     for (int i = 0; i < 1000; i++) {
         now += i % 100 ? .006 : 3600;
-        clzi_cpu_learn(&l, now, .005, .005);
-        worst = fmax(worst, l.usual);
+        clzi_cpu_wait_policy_update(&l, now, .005, .005);
+        worst = fmax(worst, l.typical_period);
     }
     REQUIRE(worst < 0.01);
 }
@@ -449,7 +452,7 @@ int main(int argc, char **argv)
     struct clzi_graph *g = net();
     float **values = parameters(g);
     const bool child = argc > 1 && !strcmp(argv[1], "describe");
-    int ret = child ? say(g, values) : 0;
+    int ret = child ? print_description(g, values) : 0;
 
     if (!child) test_device();
     if (!child) test_wait();

@@ -139,9 +139,6 @@ cat >"$temp/exempt" <<'LIST'
 Makefile
 configure
 engine/colorize.h
-engine/cpu/cpu.h
-engine/cpu/pack.c
-engine/cpu/wait.c
 engine/graph.h
 engine/model.c
 engine/model_json.h

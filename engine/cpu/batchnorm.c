@@ -1,13 +1,14 @@
 // batchnorm.c - batch normalisation (Ioffe and Szegedy 2015) with a fused activation:
 //     y = act(scale x + shift),  scale = gamma / sqrt(var + eps),  shift = beta - mean scale
-// In training mean and var are the batch's; running statistics follow them with `momentum`, var with count - 1 as PyTorch has
-// it. Moments are summed about the first pixel's value, in one pass, which does not lose digits when |mean| >> deviation.
+// In training, mean and var are those of the batch; the running statistics are updated with `momentum`, where the variance is
+// the unbiased one (divided by count - 1) as in PyTorch. The moments are computed in one pass as sums of (x - the first pixel's
+// value) and of its square, which does not lose digits when |mean| is much larger than the deviation.
 //
 // Backward, with g = dy act'(y), N pixels, v = 1 / sqrt(var + eps), sums over pixels:
 //     dbeta = sum g,  dgamma = v sum g (x - mean)
 //     dx = gamma v (g - sum g / N - (x - mean) v^2 sum(g (x - mean)) / N) = a g + b x + k
-// y is worked out again from x, so that only x is kept. Own code instead of oneDNN's: its sums depend on the thread count, and
-// it fuses relu alone.
+// y is computed again from x, so that only x has to be kept. This is own code instead of oneDNN's because oneDNN's sums depend on
+// the thread count and it can fuse no activation but relu.
 // Parameters: w[0] gamma, w[1] beta, w[2] running mean, w[3] running var.
 #include <errno.h>
 #include <math.h>
@@ -15,7 +16,7 @@
 
 #include "cpu.h"
 
-// Vectors of one float a channel. Those a backward pass needs stand in `saved`, the others in scratch.
+// Vectors of one number per channel. Those that backward needs are in `saved`, the others in scratch.
 struct vectors {
     float *mean, *inverse;                  // saved: mean, 1 / sqrt(var + eps)
     float *scale, *shift, *a, *b, *k;
@@ -57,7 +58,7 @@ static int64_t piece_rows(struct clzi_cpu_rows r, int64_t piece)
     return left < CLZI_CPU_ROWS ? left : CLZI_CPU_ROWS;
 }
 
-// Mean and 1 / deviation of the batch, and the step of the running statistics.
+// Computes mean and 1 / sqrt(var + eps) of the batch, and updates the running statistics.
 static void batch_statistics(struct clzi_call *c, struct vectors *v)
 {
     const struct clzi_cpu_rows r = clzi_cpu_rows(c->ys);
@@ -75,8 +76,8 @@ static void batch_statistics(struct clzi_call *c, struct vectors *v)
     clzi_cpu_total(r, v->total0, v->partial0);
     clzi_cpu_total(r, v->total1, v->partial1);
     for (int i = 0; i < c->ys.c; i++) {
-        const double offset = v->total0[i] / count, spread = v->total1[i] / count - offset * offset;
-        const double mean = v->a[i] + offset, var = spread > 0 ? spread : 0;
+        const double offset = v->total0[i] / count, square = v->total1[i] / count - offset * offset;
+        const double mean = v->a[i] + offset, var = square > 0 ? square : 0;    // rounding may make it negative
         v->mean[i] = (float)mean;
         v->inverse[i] = (float)(1 / sqrt(var + c->node->attr.eps));
         c->w[2][i] += momentum * (float)(mean - c->w[2][i]);
@@ -84,7 +85,8 @@ static void batch_statistics(struct clzi_call *c, struct vectors *v)
     }
 }
 
-static void fold(struct clzi_call *c, struct vectors *v)
+// y = act(scale x + shift)
+static void scale_and_shift(struct clzi_call *c, struct vectors *v)
 {
     for (int i = 0; i < c->ys.c; i++) {
         v->scale[i] = c->w[0][i] * v->inverse[i];
@@ -105,12 +107,12 @@ static int forward(struct clzi_call *c)
             v.inverse[i] = 1 / sqrtf(c->w[3][i] + c->node->attr.eps);
         }
     }
-    fold(c, &v);
+    scale_and_shift(c, &v);
     clzi_cpu_affine(c->dev, c->y, c->x[0], c->ys, v.scale, v.shift, clzi_cpu_activation(c->node));
     return 0;
 }
 
-// What dx is made of; statistics that are constants (not training) pass no gradient on.
+// Computes a, b, k of dx, and adds dgamma and dbeta. Without training the statistics are constants: then dx = a g.
 static void gradient_factors(struct clzi_call *c, struct vectors *v)
 {
     const double count = (double)c->ys.n * c->ys.h * c->ys.w;
@@ -134,7 +136,7 @@ static int backward(struct clzi_call *c)
     const float *scale, *shift, *mean, *a, *b, *k;
 
     clzi_cpu_enter(c->dev);
-    fold(c, &v);
+    scale_and_shift(c, &v);
     scale = clzi_cpu_repeat(r, v.scale, buffer[0]);
     shift = clzi_cpu_repeat(r, v.shift, buffer[1]);
     mean = clzi_cpu_repeat(r, v.mean, buffer[2]);

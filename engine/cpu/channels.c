@@ -1,5 +1,5 @@
-// channels.c - work per channel over all pixels of a tensor: affine maps and sums. The pieces of a sum depend on the shape alone
-// and are added in order, in double, so that the result does not depend on the number of threads.
+// channels.c - functions per channel over all pixels of a tensor: affine maps and sums. The pieces of a sum depend on the shape
+// only and are added in order, in double, so that the result does not depend on the number of threads.
 #include "cpu.h"
 
 struct clzi_cpu_rows clzi_cpu_rows(struct clzi_shape s)

@@ -1,4 +1,4 @@
-// cpu.c - the CPU backend's device: memory, tensors in and out, functions on parameters, the table of ops.
+// cpu.c - the CPU backend's device: memory, upload and download of tensors, functions on parameters, the table of ops.
 #include <errno.h>
 #include <math.h>
 #include <omp.h>
@@ -11,7 +11,8 @@
 #include "log.h"
 
 _Static_assert((int)CLZK_ACT_RELU == CLZI_ACT_RELU && (int)CLZK_ACT_LEAKY == CLZI_ACT_LEAKY &&
-               (int)CLZK_ACT_TANH == CLZI_ACT_TANH && (int)CLZK_ACT_SIGMOID == CLZI_ACT_SIGMOID, "one list of activations");
+               (int)CLZK_ACT_TANH == CLZI_ACT_TANH && (int)CLZK_ACT_SIGMOID == CLZI_ACT_SIGMOID,
+               "kernels/nn.h and graph.h must number the activations alike");
 
 void clzi_cpu_enter(const struct clzi_device *dev)
 {
@@ -29,25 +30,27 @@ static void cpu_close(struct clzi_device **dev)
     *dev = NULL;
 }
 
-// Own kernels stay within what oneDNN uses, so that one setting (DNNL_MAX_CPU_ISA, read by oneDNN) tests a whole lesser machine.
-static enum clzk_isa own_isa(void)
+// Own kernels use no instructions that oneDNN does not use, so that DNNL_MAX_CPU_ISA, which oneDNN reads, limits both: tests run
+// as on an older CPU.
+static enum clzk_isa kernel_isa(void)
 {
-    const char *dnnl = clzi_dnnl_isa();
-    const enum clzk_isa limit = !strncmp(dnnl, "A", 1) && strcmp(dnnl, "AVX2") ? CLZK_ISA_AVX512 :
-                                !strcmp(dnnl, "AVX2") ? CLZK_ISA_AVX2 : CLZK_ISA_PLAIN;
+    const enum clzi_dnnl_isa dnnl = clzi_dnnl_isa();
+    const enum clzk_isa limit = dnnl >= CLZI_DNNL_AVX512 ? CLZK_ISA_AVX512 : dnnl == CLZI_DNNL_AVX2 ? CLZK_ISA_AVX2 :
+                                CLZK_ISA_PLAIN;
     return clzk_isa_best() < limit ? clzk_isa_best() : limit;
 }
 
-// A team, the thread that leads it, and the two of wait.c.
-static void find_room(struct clzi_device *dev)
+// Reduces the number of threads to what the system allows. A stream needs an OpenMP team, its worker thread and the two threads
+// of wait.c's helper.
+static void limit_threads(struct clzi_device *dev)
 {
     const int want = dev->base.threads;
-    const int have = want > 1 ? clzi_cpu_room(want + 2) : 1;
+    const int have = want > 1 ? clzi_cpu_thread_limit(want + 2) : 1;
 
     if (have >= want) return;
     dev->base.threads = have > 1 ? have : 1;
-    clzi_log(&dev->base.log, CLZ_LOG_WARNING, "cpu: the system lets this process have %d more thread%s, %d were asked for", have,
-             have == 1 ? "" : "s", want);
+    clzi_log(&dev->base.log, CLZ_LOG_WARNING, "cpu: using %d thread%s instead of %d, the system allows this process no more",
+             dev->base.threads, dev->base.threads == 1 ? "" : "s", want);
 }
 
 static int cpu_open(struct clzi_device **out, const struct clzi_device_params *params)
@@ -61,21 +64,23 @@ static int cpu_open(struct clzi_device **out, const struct clzi_device_params *p
     dev->base.log = params->log;
     dev->base.threads = params->threads > 0 ? params->threads : omp_get_num_procs();
     if (dev->base.threads > CLZI_CPU_MAX_THREADS) dev->base.threads = CLZI_CPU_MAX_THREADS;
-    find_room(dev);
+    limit_threads(dev);
     dev->base.precision = params->precision != CLZ_PRECISION_AUTO ? params->precision :
-                          clzi_dnnl_has_bf16() ? CLZ_PRECISION_BF16 : CLZ_PRECISION_F32;
+                          clzi_dnnl_isa() >= CLZI_DNNL_AVX512_BF16 ? CLZ_PRECISION_BF16 : CLZ_PRECISION_F32;
     dev->bf16 = dev->base.precision == CLZ_PRECISION_BF16;
-    if (dev->bf16 && !clzi_dnnl_has_bf16_emulation()) {
-        ret = clzi_fail(&params->log, -ENOTSUP, "cpu: bf16 needs AVX-512, this machine has %s", clzi_dnnl_isa());
+    if (dev->bf16 && clzi_dnnl_isa() < CLZI_DNNL_AVX512) {
+        ret = clzi_fail(&params->log, -ENOTSUP, "cpu: bf16 needs AVX-512, this machine has %s",
+                        clzi_dnnl_isa_name(clzi_dnnl_isa()));
         goto fail;
     }
     if ((ret = clzi_dnnl_open(&dev->dnnl)) < 0) {
         clzi_fail(&params->log, ret, "cpu: oneDNN cannot be opened");
         goto fail;
     }
-    dev->nn = clzk_nn_find(own_isa(), dev->bf16);
-    dev->vectors = clzk_vectors_find(own_isa());
-    snprintf(dev->base.describe, sizeof dev->base.describe, "cpu %s (%s)", dev->bf16 ? "bf16" : "f32", clzi_dnnl_isa());
+    dev->nn = clzk_nn_find(kernel_isa(), dev->bf16);
+    dev->vectors = clzk_vectors_find(kernel_isa());
+    snprintf(dev->base.describe, sizeof dev->base.describe, "cpu %s (%s)", dev->bf16 ? "bf16" : "f32",
+             clzi_dnnl_isa_name(clzi_dnnl_isa()));
     if (dev->base.threads > 1 && (ret = clzi_cpu_wait_init(&dev->wait)) < 0) goto fail;
     *out = dev;
     return 0;
@@ -84,8 +89,8 @@ fail:
     return ret;
 }
 
-// A larger run gains nothing here (measured: time per frame is the same for 1 and 4), and with one frame to a run every batch
-// size gives the same picture bit for bit.
+// One: running several frames at once is no faster (measured: the time per frame is the same for 1 and 4), and with one frame
+// at a time the picture does not depend on the batch size, bit for bit.
 static int cpu_frames_per_run(struct clzi_device *dev, int batch)
 {
     (void)dev, (void)batch;
@@ -169,7 +174,8 @@ static int cpu_zero(struct clzi_device *dev, float *v, int64_t count)
     return 0;
 }
 
-// Bias corrections are worked out once in double: m / (1 - b1^t) goes into the rate, v / (1 - b2^t) into the factor of the root.
+// The bias corrections are computed once, in double: 1 / (1 - b1^t) goes into the rate, 1 / sqrt(1 - b2^t) into the factor of
+// the square root.
 static int cpu_adam(struct clzi_device *dev, const struct clzi_adam *a, float *w, const float *g, float *m, float *v,
                     int64_t count)
 {

@@ -1,9 +1,9 @@
-// cpu.h - the CPU backend: oneDNN for convolutions, kernels/nn.h for the rest. Activations are channels last (NHWC), bf16 or
-// f32. Measured with oneDNN 2.6.3 on a processor with AMX: in this layout convolutions reach 2-4 TFLOP/s in bf16 and 350 GFLOP/s
-// in f32 on two cores; in oneDNN's blocked layout (nChw16c) bf16 stays at 220 GFLOP/s, as the matrix unit is not used.
+// cpu.h - the CPU backend: oneDNN for convolutions, kernels/nn.h for the other ops. Activations are channels last (NHWC), bf16
+// or f32. Measured with oneDNN 2.6.3 on a processor with AMX: in this layout convolutions reach 2-4 TFLOP/s in bf16 and 350
+// GFLOP/s in f32 on two cores; in oneDNN's blocked layout (nChw16c) bf16 reaches only 220 GFLOP/s, as AMX is not used.
 //
-// Thread counts change no bit of a forward pass: work is split into pieces that depend on the shape alone, sums over pieces
-// are taken in their order.
+// A forward pass gives the same bits for any number of threads: work is split into pieces whose size depends on the tensor's
+// shape only, and sums over pieces are added in the order of the pieces.
 #ifndef CLZI_CPU_H
 #define CLZI_CPU_H
 #include <pthread.h>
@@ -12,34 +12,37 @@
 #include "dnnl_shim.h"
 #include "kernels/nn.h"
 
-// How many of `want` more threads the process can have at the same time: room.c.
-int clzi_cpu_room(int want);
+// How many of `want` more threads the system allows the process at the same time: thread_limit.c.
+int clzi_cpu_thread_limit(int want);
 
-// How OpenMP's threads wait for one another, learned from the time of runs: wait.c. Begins as zeros.
-struct clzi_cpu_learner {
-    bool asleep;                            // the way in use: asleep, or busily
-    int runs;                               // of the window that is measured; -1: the next does not count
-    int pauses;                             // in a row
-    double last;                            // s, when the last run ended
-    double period, wall, cpu;               // s, sums: from end to end; the runs' own time; the processor's, of the thread that waits
-    double usual;                           // s from run to run in the last whole window, 0: none yet
-    double before, before_wall;             // s a run of the other way, while this one is tried; else 0
-    double next, stay;                      // s: when the other way may be tried, and how long from one try to the next
+// Whether OpenMP's threads spin or sleep while they wait for one another, chosen by the time of passes: wait.c. A pass is one
+// upload, forward and download. Starts as zeros: spinning. All times are in seconds.
+struct clzi_cpu_wait_policy {
+    bool sleep;                             // the mode in use
+    int passes;                             // measured in this window; -1: the next pass is not measured
+    int pauses;                             // of the caller, in a row
+    double last;                            // when the last pass ended
+    double period, wall, cpu;               // sums over the window: end to end of passes; within passes; CPU time of this thread
+    double typical_period;                  // mean of the last whole window; 0: none yet
+    double other_period, other_wall;        // means of the other mode while this one is on trial; else 0
+    double next_trial, retry_interval;      // when the other mode may be tried next; from that trial to the one after it
 };
-bool clzi_cpu_learn(struct clzi_cpu_learner *l, double now, double wall, double cpu);       // after a run: shall they sleep?
+// To be called after each pass. True: sleep from now on.
+bool clzi_cpu_wait_policy_update(struct clzi_cpu_wait_policy *l, double now, double wall, double cpu);
 
 struct clzi_cpu_wait {
-    struct clzi_cpu_learner learner;
-    bool ready, running, company, leave;
-    double wall, cpu;                       // s, when the run began
-    pthread_t thread;
+    struct clzi_cpu_wait_policy policy;
+    bool ready, in_pass;
+    double wall, cpu;                       // s, when the pass began
+    bool has_helper, helper_stop;           // the thread that makes libgomp sleep
+    pthread_t helper;
     pthread_mutex_t mutex;
-    pthread_cond_t left;
+    pthread_cond_t stop_changed;
 };
 int clzi_cpu_wait_init(struct clzi_cpu_wait *w);
 void clzi_cpu_wait_destroy(struct clzi_cpu_wait *w);
-void clzi_cpu_wait_begin(struct clzi_cpu_wait *w);      // a run, from upload to download
-void clzi_cpu_wait_end(struct clzi_cpu_wait *w);
+void clzi_cpu_wait_begin(struct clzi_cpu_wait *w);      // a pass begins: upload
+void clzi_cpu_wait_end(struct clzi_cpu_wait *w);        // and ends: download
 
 struct clzi_device {
     struct clzi_device_base base;
@@ -51,7 +54,7 @@ struct clzi_device {
 };
 
 enum {
-    CLZI_CPU_PIECE = 1 << 14,               // elements of one piece of elementwise work: fits into the L1 or L2 cache
+    CLZI_CPU_PIECE = 1 << 14,               // elements of one piece of elementwise work: fits in the L1 or L2 cache
     CLZI_CPU_MAX_THREADS = 256,
 };
 
@@ -73,27 +76,27 @@ static inline struct clzk_activation clzi_cpu_activation(const struct clzi_node 
     return (struct clzk_activation){ (enum clzk_act)node->attr.act, node->attr.slope };
 }
 
-// Called at the start of every op's functions: the thread count of this device for oneDNN and OpenMP, a setting of the calling
-// thread alone.
+// Sets the number of threads that oneDNN and OpenMP use. OpenMP keeps it for each calling thread, so every op's functions call
+// this first.
 void clzi_cpu_enter(const struct clzi_device *dev);
 
-// Elementwise over whole tensors, in pieces: pointwise.c.
+// Elementwise over whole tensors, split into pieces: pointwise.c.
 void clzi_cpu_act(struct clzi_device *dev, void *y, const void *x, int64_t count, struct clzk_activation act);
 void clzi_cpu_act_back(struct clzi_device *dev, void *dx, const void *y, const void *dy, int64_t count,
                        struct clzk_activation act);
 void clzi_cpu_add(struct clzi_device *dev, void *y, const void *a, const void *b, int64_t count, struct clzk_activation act);
 void clzi_cpu_copy(struct clzi_device *dev, void *y, const void *x, int64_t count);
 
-// Per channel over all pixels: channels.c. Narrow tensors are taken as fewer, wider rows, with the per-channel vectors repeated,
-// so that the inner loops are long enough for vectors.
+// Per channel over all pixels: channels.c. A tensor of few channels is treated as fewer rows of several pixels each, with the
+// per-channel vectors repeated, so that the inner loops are long enough for SIMD.
 enum {
-    CLZI_CPU_WIDE = 64,                     // a row is widened until it has this many channels
+    CLZI_CPU_WIDE = 64,                     // pixels are joined until a row has this many channels
     CLZI_CPU_ROWS = 256,                    // rows of one piece of a sum
 };
-struct clzi_cpu_rows { int64_t rows, pieces; int channels, repeat; };   // channels: of a wide row, repeat times the tensor's
+struct clzi_cpu_rows { int64_t rows, pieces; int channels, repeat; };   // channels: of a row = repeat * those of the tensor
 struct clzi_cpu_rows clzi_cpu_rows(struct clzi_shape s);
 const float *clzi_cpu_repeat(struct clzi_cpu_rows r, const float *v, float buffer[2 * CLZI_CPU_WIDE]);
-// total[c] = sum over pieces and repetitions of partial[piece][wide channel], in order.
+// total[c] = sum over pieces and repetitions of partial[piece][channel of the row], in order.
 void clzi_cpu_total(struct clzi_cpu_rows r, double *total, const float *partial);
 
 void clzi_cpu_affine(struct clzi_device *dev, void *y, const void *x, struct clzi_shape s, const float *scale,
@@ -101,12 +104,12 @@ void clzi_cpu_affine(struct clzi_device *dev, void *y, const void *x, struct clz
 size_t clzi_cpu_sum_scratch(struct clzi_shape s);                       // bytes
 void clzi_cpu_sum(struct clzi_device *dev, float *sum, const void *x, struct clzi_shape s, void *scratch);
 
-// Weights into a convolution's layout, or, for gradients of weights, out of it with +=: pack.c.
+// Copies weights into the layout of a convolution, or adds gradients of weights from that layout to dense ones: pack.c.
 struct clzi_cpu_pack {
     struct clzi_dnnl_layout layout;
     int out, in, k, area;                   // of the dense weights [out][in][k][k]; k * k
     bool unpacks;
-    int32_t *index;                         // NULL: oneDNN does it
+    int32_t *index;                         // NULL: oneDNN packs or unpacks
     struct clzi_dnnl_pack dnnl;
 };
 int clzi_cpu_pack_create(struct clzi_cpu_pack *p, struct clzi_device *dev, const struct clzi_dnnl_conv *conv,

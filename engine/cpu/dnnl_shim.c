@@ -1,5 +1,6 @@
-// dnnl_shim.c - oneDNN 2.6 (Debian 12) and 3.x behind one face. The two differ in how descriptors are made: structs filled by
-// *_desc_init in version 2, opaque objects and one call a primitive in version 3. The first half of this file hides that.
+// dnnl_shim.c - one interface to oneDNN 2.6 (Debian 12) and 3.x. The two differ in how descriptors are made: version 2 fills
+// structs with *_desc_init; version 3 has opaque objects and one function for each kind of primitive descriptor. The first half
+// of this file contains the functions that differ.
 #include <errno.h>
 #include <string.h>
 
@@ -11,7 +12,7 @@ struct conv_descs {
     bool has_bias;
 };
 
-struct blocking {                           // what a blocked layout is made of
+struct blocking {                           // the properties of a blocked layout
     const dnnl_dim_t *dims, *padded_dims, *strides, *sizes, *indices;
     int count;
 };
@@ -145,9 +146,9 @@ static bool blocking_of(desc_ref d, struct blocking *b)
 
 #endif
 
-// ---- the same in both versions from here on ----
+// ---- common to both versions ----
 
-static int error(dnnl_status_t status)
+static int errno_from(dnnl_status_t status)
 {
     return status == dnnl_success ? 0 : status == dnnl_out_of_memory ? -ENOMEM : status == dnnl_unimplemented ? -ENOTSUP : -EIO;
 }
@@ -157,7 +158,7 @@ int clzi_dnnl_open(struct clzi_dnnl *d)
     dnnl_status_t ret = dnnl_engine_create(&d->engine, dnnl_cpu, 0);
     if (!ret) ret = dnnl_stream_create(&d->stream, d->engine, dnnl_stream_default_flags);
     if (ret) clzi_dnnl_close(d);
-    return error(ret);
+    return errno_from(ret);
 }
 
 void clzi_dnnl_close(struct clzi_dnnl *d)
@@ -167,27 +168,28 @@ void clzi_dnnl_close(struct clzi_dnnl *d)
     *d = (struct clzi_dnnl){ 0 };
 }
 
-// oneDNN's numbers of instruction sets are bit masks: a larger set contains the bits of those below it.
-static bool has(dnnl_cpu_isa_t isa)
+// By enum clzi_dnnl_isa. oneDNN's numbers are bit masks: a larger instruction set contains the bits of the smaller ones.
+static const struct { unsigned mask; const char *name; } isas[] = {
+    [CLZI_DNNL_PLAIN] = { 0, "plain C" },
+    [CLZI_DNNL_SSE41] = { dnnl_cpu_isa_sse41, "SSE4.1" },
+    [CLZI_DNNL_AVX2] = { dnnl_cpu_isa_avx2, "AVX2" },
+    [CLZI_DNNL_AVX512] = { dnnl_cpu_isa_avx512_core, "AVX-512" },
+    [CLZI_DNNL_AVX512_BF16] = { dnnl_cpu_isa_avx512_core_bf16, "AVX-512 bf16" },
+    [CLZI_DNNL_AMX] = { dnnl_cpu_isa_avx512_core_amx, "AMX" },
+};
+
+enum clzi_dnnl_isa clzi_dnnl_isa(void)
 {
-    return (dnnl_get_effective_cpu_isa() & isa) == isa;
+    const unsigned mask = dnnl_get_effective_cpu_isa();
+    int isa = CLZI_DNNL_AMX;
+
+    while ((mask & isas[isa].mask) != isas[isa].mask) isa--;
+    return (enum clzi_dnnl_isa)isa;
 }
 
-const char *clzi_dnnl_isa(void)
-{
-    static const struct { dnnl_cpu_isa_t isa; const char *name; } list[] = {
-        { dnnl_cpu_isa_avx512_core_amx, "AMX" }, { dnnl_cpu_isa_avx512_core_bf16, "AVX-512 bf16" },
-        { dnnl_cpu_isa_avx512_core, "AVX-512" }, { dnnl_cpu_isa_avx2, "AVX2" }, { dnnl_cpu_isa_sse41, "SSE4.1" },
-    };
-    for (size_t i = 0; i < sizeof list / sizeof *list; i++)
-        if (has(list[i].isa)) return list[i].name;
-    return "plain C";
-}
+const char *clzi_dnnl_isa_name(enum clzi_dnnl_isa isa) { return isas[isa].name; }
 
-bool clzi_dnnl_has_bf16(void) { return has(dnnl_cpu_isa_avx512_core_bf16); }
-bool clzi_dnnl_has_bf16_emulation(void) { return has(dnnl_cpu_isa_avx512_core); }
-
-// Memory in the user's hands: the handle is set at each run, or once for packed weights.
+// The memory object owns no memory: its pointer (oneDNN: handle) is set before each execution.
 static dnnl_status_t memory_create(dnnl_memory_t *m, desc_ref desc, struct clzi_dnnl *d)
 {
     return dnnl_memory_create(m, desc, d->engine, DNNL_MEMORY_NONE);
@@ -206,7 +208,7 @@ static dnnl_status_t attr_create(dnnl_primitive_attr_t *attr, const struct clzi_
     return ret;
 }
 
-// Which descriptor belongs to which pointer, by direction.
+// oneDNN's argument number and descriptor query for each pointer, by direction.
 enum { SRC, WEIGHTS, BIAS, DST, SCRATCH, ARGS };
 static const struct { int arg; dnnl_query_t query; } args[3][4] = {
     [CLZI_DNNL_FORWARD] = { { DNNL_ARG_SRC, dnnl_query_src_md }, { DNNL_ARG_WEIGHTS, dnnl_query_weights_md },
@@ -230,9 +232,9 @@ static dnnl_status_t descs_create(struct conv_descs *s, const struct clzi_dnnl_c
     for (int i = 0; i < 2; i++) {
         s->stride[i] = p->stride;
         s->pad_l[i] = p->pad;
-        s->pad_r[i] = (dst[2 + i] - 1) * p->stride + p->k - src[2 + i] - p->pad;    // may be negative: rows never read
+        s->pad_r[i] = (dst[2 + i] - 1) * p->stride + p->k - src[2 + i] - p->pad;    // negative: rows that are never read
     }
-    // nhwc is said for one channel too, where it lies like nchw: with nchw the plain reference kernel is taken.
+    // nhwc also for one channel, although nchw is the same order in memory: for nchw oneDNN takes its slow reference kernel.
     (void)((ret = desc_create(&s->src, 4, src, type, dnnl_nhwc)) || (ret = desc_create(&s->dst, 4, dst, type, dnnl_nhwc)) ||
            (ret = desc_create(&s->weights, 4, weights, p->direction == CLZI_DNNL_BACKWARD_WEIGHTS ? dnnl_f32 : type,
                               dnnl_format_tag_any)) ||
@@ -271,7 +273,7 @@ end:
     desc_destroy(&s.bias);
     desc_destroy(&s.dst);
     if (ret) clzi_dnnl_conv_destroy(c);
-    return error(ret);
+    return errno_from(ret);
 }
 
 void clzi_dnnl_conv_destroy(struct clzi_dnnl_conv *c)
@@ -283,8 +285,8 @@ void clzi_dnnl_conv_destroy(struct clzi_dnnl_conv *c)
     *c = (struct clzi_dnnl_conv){ 0 };
 }
 
-// Version 2 clears the padding of padded layouts whenever a handle changes; only packed weights are padded, and they stay
-// where they are.
+// Version 2 zeroes the padding of padded layouts whenever a handle changes. That costs nothing here: only packed weights are
+// padded, and their address stays the same.
 int clzi_dnnl_conv_run(struct clzi_dnnl_conv *c, struct clzi_dnnl *d, const struct clzi_dnnl_conv_data *data)
 {
     const void *const pointer[ARGS] = { [SRC] = data->src, [WEIGHTS] = data->weights, [BIAS] = data->bias, [DST] = data->dst,
@@ -293,7 +295,7 @@ int clzi_dnnl_conv_run(struct clzi_dnnl_conv *c, struct clzi_dnnl *d, const stru
     for (int i = 0; i < ARGS && !ret; i++)
         if (c->memory[i]) ret = dnnl_memory_set_data_handle(c->memory[i], (void *)pointer[i]);
     if (!ret) ret = dnnl_primitive_execute(c->primitive, d->stream, c->arg_count, c->arg);
-    return error(ret ? ret : dnnl_stream_wait(d->stream));
+    return errno_from(ret ? ret : dnnl_stream_wait(d->stream));
 }
 
 int clzi_dnnl_pack_create(struct clzi_dnnl_pack *p, struct clzi_dnnl *d, const struct clzi_dnnl_conv *conv,
@@ -324,7 +326,7 @@ end:
     if (attr) dnnl_primitive_attr_destroy(attr);
     desc_destroy(&dense);
     if (ret) clzi_dnnl_pack_destroy(p);
-    return error(ret);
+    return errno_from(ret);
 }
 
 void clzi_dnnl_pack_destroy(struct clzi_dnnl_pack *p)
@@ -346,7 +348,7 @@ int clzi_dnnl_pack_run(struct clzi_dnnl_pack *p, struct clzi_dnnl *d, const floa
            (ret = dnnl_memory_set_data_handle(p->memory[2], scratch)) ||
            (ret = dnnl_primitive_execute(p->primitive, d->stream, 2 + !!p->scratch_size, arg)) ||
            (ret = dnnl_stream_wait(d->stream)));
-    return error(ret);
+    return errno_from(ret);
 }
 
 bool clzi_dnnl_same_weights(const struct clzi_dnnl_conv *a, const struct clzi_dnnl_conv *b)

@@ -1,4 +1,4 @@
-// maxpool.c - the largest value of each window; training keeps where in its window it stood.
+// maxpool.c - the maximum of each window. For backward, `saved` keeps the index of the maximum within its window.
 #include "cpu.h"
 
 static struct clzk_pool pool(const struct clzi_call *c)

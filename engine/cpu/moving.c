@@ -1,43 +1,44 @@
-// moving.c - ops that only move elements: concat, shuffle. Their gradients move them back.
+// moving.c - ops that only copy elements to other places: concat, shuffle (PixelShuffle). Backward copies them back.
 #include "cpu.h"
 
-// ---- concat: of each pixel first a's channels, then b's ----
+// ---- concat: each output pixel holds the channels of x[0], then those of x[1] ----
 
-static void interleave(struct clzi_call *c, void *y, const void *x, int x_channels, int64_t y_offset, bool gather)
+// Copies between a tensor of `channels` channels (part) and the channels from `offset` on of the concatenation (whole).
+static void copy_channels(struct clzi_call *c, void *to, const void *from, int channels, int64_t offset, bool from_whole)
 {
     struct clzi_device *dev = c->dev;
     const int64_t rows = (int64_t)c->ys.n * c->ys.h;
-    const int w = c->ys.w, wide = c->ys.c;
+    const int w = c->ys.w, whole = c->ys.c;
 
-#pragma omp parallel for schedule(static) if (rows * w * wide > CLZI_CPU_PIECE)
+#pragma omp parallel for schedule(static) if (rows * w * whole > CLZI_CPU_PIECE)
     for (int64_t row = 0; row < rows; row++) {
-        const int64_t narrow_at = row * w * x_channels, wide_at = row * w * wide + y_offset;
-        if (gather)
-            dev->nn->copy(clzi_cpu_to(dev, y, narrow_at), x_channels, clzi_cpu_at(dev, x, wide_at), wide, x_channels, w);
+        const int64_t part_at = row * w * channels, whole_at = row * w * whole + offset;
+        if (from_whole)
+            dev->nn->copy(clzi_cpu_to(dev, to, part_at), channels, clzi_cpu_at(dev, from, whole_at), whole, channels, w);
         else
-            dev->nn->copy(clzi_cpu_to(dev, y, wide_at), wide, clzi_cpu_at(dev, x, narrow_at), x_channels, x_channels, w);
+            dev->nn->copy(clzi_cpu_to(dev, to, whole_at), whole, clzi_cpu_at(dev, from, part_at), channels, channels, w);
     }
 }
 
 static int concat_forward(struct clzi_call *c)
 {
     clzi_cpu_enter(c->dev);
-    interleave(c, c->y, c->x[0], c->xs[0].c, 0, false);
-    interleave(c, c->y, c->x[1], c->xs[1].c, c->xs[0].c, false);
+    copy_channels(c, c->y, c->x[0], c->xs[0].c, 0, false);
+    copy_channels(c, c->y, c->x[1], c->xs[1].c, c->xs[0].c, false);
     return 0;
 }
 
 static int concat_backward(struct clzi_call *c)
 {
     clzi_cpu_enter(c->dev);
-    if (c->dx[0]) interleave(c, c->dx[0], c->dy, c->xs[0].c, 0, true);
-    if (c->dx[1]) interleave(c, c->dx[1], c->dy, c->xs[1].c, c->xs[0].c, true);
+    if (c->dx[0]) copy_channels(c, c->dx[0], c->dy, c->xs[0].c, 0, true);
+    if (c->dx[1]) copy_channels(c, c->dx[1], c->dy, c->xs[1].c, c->xs[0].c, true);
     return 0;
 }
 
 const struct clzi_op clzi_cpu_concat = { NULL, concat_forward, concat_backward, NULL };
 
-// ---- shuffle ----
+// ---- shuffle: [c f^2, h, w] to [c, h f, w f] ----
 
 static int shuffle_forward(struct clzi_call *c)
 {

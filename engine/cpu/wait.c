@@ -1,53 +1,59 @@
-// wait.c - how OpenMP's threads wait for one another. libgomp knows two ways: busily, in a loop of milliseconds, or, when it
-// counts more threads than the machine has cores, with a thousand looks and then asleep. Busily is right while the cores are
-// ours: to wake a thread costs as much as a small layer. It is wrong where a decoder, an encoder or another job wants the cores
-// that are spun away, and the thread that is waited for may itself be waiting for one. How full the machine is does not tell
-// which is better, so the runs' own times do: where runs lose the processor, the other way is tried for a moment, and kept if
-// it is faster. Sleep is brought about by company: a thread of ours with a team of two that stands by, asleep, for libgomp to
-// count; so it works where a stream has all cores, which is the default.
+// wait.c - chooses whether OpenMP's threads spin or sleep while they wait for one another.
 //
-// Measured on 2 cores of a Zen 4 (busily; asleep; learned). Network of `light` at 256x256 in bf16, alone, medians of 7 turns: 5.2 ms;
-// 7.4 ms; 5.2 ms. Through ffmpeg with samples/model.bin, two or three runs of each: 1,200 frames of 1080p H.264, decoded only,
-// 9.6 to 10.2 s; 7.5 to 8.4 s; 8.4 to 8.7 s; 2,000 of 640x360 5.1 to 5.9 s; 8.4 to 9.8 s; 5.1 to 5.4 s; 250 of 640x360 beside a
-// network that spins on the same cores 79 to 80 s; 1.4 to 2.1 s; and 1,250 of them -; 6 to 10 s; 7 to 12 s. The 1080p film into
-// x264, one run of the first two: 56 s; 45 s; 48 s.
+// libgomp spins for milliseconds by default. If its threads outnumber the CPUs of the process, it polls a thousand times and then
+// sleeps on a futex. Spinning is faster while the CPUs are idle otherwise, since waking a thread takes as long as a small layer.
+// It is slower where a decoder, an encoder or another job needs those CPUs, and where the thread that is waited for is itself
+// waiting for a CPU. The load of the machine does not tell which of the two is faster, so we measure: when the waiting thread
+// loses the CPU during passes (a pass: one upload, forward, download), the other mode is tried for half a second and kept if it
+// is faster.
+//
+// To make libgomp sleep we start a helper thread that opens an OpenMP team of two and then idles: libgomp counts the team, and
+// with it has more threads than CPUs. This works where a stream has a thread for each CPU, which is the default.
+//
+// Measured on 2 cores of a Zen 4 (spinning; sleeping; chosen by measuring). Network of `light` at 256x256 in bf16, alone, medians
+// of 7 turns: 5.2 ms; 7.4 ms; 5.2 ms. Through ffmpeg with samples/model.bin, two or three runs of each:
+//     1,200 frames of 1080p H.264, decoded only       9.6 to 10.2 s; 7.5 to 8.4 s; 8.4 to 8.7 s
+//     2,000 frames of 640x360                         5.1 to 5.9 s; 8.4 to 9.8 s; 5.1 to 5.4 s
+//     250 of 640x360, beside a network that spins     79 to 80 s; 1.4 to 2.1 s; -
+//     1,250 of them                                   -; 6 to 10 s; 7 to 12 s
+//     the 1080p film into x264, one run each          56 s; 45 s; 48 s
 #include <stdatomic.h>
 #include <time.h>
 
 #include "cpu.h"
 
-// ---- company ----
+// ---- the helper thread ----
 
-static void *stand_by(void *arg)
+static void *helper_main(void *arg)
 {
     struct clzi_cpu_wait *w = arg;
-    atomic_int here = 0;
+    atomic_int started = 0;
 
-    if (clzi_cpu_room(1) == 1) {
+    if (clzi_cpu_thread_limit(1) == 1) {
 #pragma omp parallel num_threads(2)
-        atomic_fetch_add(&here, 1);
+        atomic_fetch_add(&started, 1);
     }
     pthread_mutex_lock(&w->mutex);
-    while (!w->leave) pthread_cond_wait(&w->left, &w->mutex);
+    while (!w->helper_stop) pthread_cond_wait(&w->stop_changed, &w->mutex);
     pthread_mutex_unlock(&w->mutex);
     return NULL;
 }
 
-static void come(struct clzi_cpu_wait *w)
+static void start_helper(struct clzi_cpu_wait *w)
 {
-    w->leave = false;
-    w->company = !pthread_create(&w->thread, NULL, stand_by, w);    // without: only slower
+    w->helper_stop = false;
+    w->has_helper = !pthread_create(&w->helper, NULL, helper_main, w);     // without it libgomp spins: only slower
 }
 
-static void leave(struct clzi_cpu_wait *w)
+static void stop_helper(struct clzi_cpu_wait *w)
 {
-    if (!w->company) return;
+    if (!w->has_helper) return;
     pthread_mutex_lock(&w->mutex);
-    w->leave = true;
-    pthread_cond_signal(&w->left);
+    w->helper_stop = true;
+    pthread_cond_signal(&w->stop_changed);
     pthread_mutex_unlock(&w->mutex);
-    pthread_join(w->thread, NULL);
-    w->company = false;
+    pthread_join(w->helper, NULL);
+    w->has_helper = false;
 }
 
 int clzi_cpu_wait_init(struct clzi_cpu_wait *w)
@@ -56,7 +62,7 @@ int clzi_cpu_wait_init(struct clzi_cpu_wait *w)
 
     *w = (struct clzi_cpu_wait){ 0 };
     if ((ret = -pthread_mutex_init(&w->mutex, NULL)) < 0) return ret;
-    if ((ret = -pthread_cond_init(&w->left, NULL)) < 0) {
+    if ((ret = -pthread_cond_init(&w->stop_changed, NULL)) < 0) {
         pthread_mutex_destroy(&w->mutex);
         return ret;
     }
@@ -67,78 +73,85 @@ int clzi_cpu_wait_init(struct clzi_cpu_wait *w)
 void clzi_cpu_wait_destroy(struct clzi_cpu_wait *w)
 {
     if (!w->ready) return;
-    leave(w);
-    pthread_cond_destroy(&w->left);
+    stop_helper(w);
+    pthread_cond_destroy(&w->stop_changed);
     pthread_mutex_destroy(&w->mutex);
     w->ready = false;
 }
 
-// ---- what the runs' times say ----
+// ---- the choice ----
 
-enum { WINDOW_RUNS = 4, PAUSES = 3 };
-static const double WINDOW = 0.5,           // s: a window is at least this long, and of so many runs
-                    CROWDED = 0.95,         // share of its time that a thread that spins has the processor, when alone
-                    BETTER = 0.95,          // of the time: by chance is not better
-                    PAUSE = 0.5,            // s, and three usual periods: says nothing about runs, unless it becomes usual
-                    HOPELESS = 10,          // times the other way's run: one is enough
-                    STAY_MIN = 1, STAY_MAX = 32, STAY_HOPELESS = 256;   // s from one try to the next; as many times as long as a long try
+enum {
+    WINDOW_PASSES = 4,                      // a window has at least so many passes and lasts at least WINDOW
+    PAUSES = 3,                             // this many long periods in a row are the new normal, not pauses
+};
+static const double WINDOW = 0.5,           // s
+                    CONTENDED = 0.95,       // a spinning thread that has less of its time on a CPU shares the CPUs
+                    FASTER = 0.95,          // a smaller gain in time may be chance
+                    PAUSE = 0.5,            // s; a period longer than this plus three typical ones is a pause of the caller
+                    HOPELESS = 10,          // a pass this many times as long as in the other mode ends the trial at once
+                    RETRY_MIN = 1, RETRY_MAX = 32,      // s, interval between trials; multiplied by the length of the trial
+                    RETRY_HOPELESS = 256;               // if that was above 1 s
 
-static void window(struct clzi_cpu_learner *l, int runs)
+// Starts a window. skipped: passes that are not measured first.
+static void start_window(struct clzi_cpu_wait_policy *l, int skipped)
 {
-    l->runs = runs;
+    l->passes = -skipped;
     l->period = l->wall = l->cpu = 0;
 }
 
-static void settle(struct clzi_cpu_learner *l, double now, bool keep, double longer, double longest)
+// Ends a trial: keeps the mode on trial, or returns to the other and multiplies the retry interval by `backoff`.
+static void end_trial(struct clzi_cpu_wait_policy *l, double now, bool keep, double backoff, double max_interval)
 {
-    const double stay = l->stay ? l->stay : STAY_MIN, grown = stay * longer < longest ? stay * longer : longest;
+    const double interval = l->retry_interval ? l->retry_interval : RETRY_MIN;
+    const double longer = interval * backoff < max_interval ? interval * backoff : max_interval;
 
-    l->stay = keep ? STAY_MIN : grown > stay ? grown : stay;
-    l->next = now + l->stay * (l->period > 1 ? l->period : 1);
-    l->before = 0;
-    if (!keep) l->asleep = !l->asleep;
-    window(l, keep ? 0 : -1);
+    l->retry_interval = keep ? RETRY_MIN : longer > interval ? longer : interval;
+    l->next_trial = now + l->retry_interval * (l->period > 1 ? l->period : 1);
+    l->other_period = 0;
+    if (!keep) l->sleep = !l->sleep;
+    start_window(l, keep ? 0 : 1);
 }
 
-// What is compared is the time from run to run, with all that the other threads of the job do meanwhile; where that is set from
-// outside, as by a camera, the run's own.
-static bool better(const struct clzi_cpu_learner *l, double period, double wall)
+// Compares the time from pass to pass, which includes all that the job's other threads do. Where a live source sets that time, it
+// is equal in both modes and the time of the pass itself decides.
+static bool trial_is_faster(const struct clzi_cpu_wait_policy *l, double period, double wall)
 {
-    return period < BETTER * l->before || (period * BETTER < l->before && wall < BETTER * l->before_wall);
+    return period < FASTER * l->other_period || (period * FASTER < l->other_period && wall < FASTER * l->other_wall);
 }
 
-bool clzi_cpu_learn(struct clzi_cpu_learner *l, double now, double wall, double cpu)
+bool clzi_cpu_wait_policy_update(struct clzi_cpu_wait_policy *l, double now, double wall, double cpu)
 {
     const double period = now - l->last;
-    const bool pause = !l->last || (l->usual && period > PAUSE + 3 * l->usual && ++l->pauses < PAUSES);
+    const bool pause = !l->last || (l->typical_period && period > PAUSE + 3 * l->typical_period && ++l->pauses < PAUSES);
 
     l->last = now;
-    if (l->before && wall > HOPELESS * l->before_wall + PAUSE / 10) {
-        settle(l, now, false, 4, STAY_HOPELESS);
-        return l->asleep;
+    if (l->other_period && wall > HOPELESS * l->other_wall + PAUSE / 10) {
+        end_trial(l, now, false, 4, RETRY_HOPELESS);
+        return l->sleep;
     }
-    if (pause || l->runs++ < 0) {           // the first of its way: threads still come and go
-        window(l, 0);
-        return l->asleep;
+    if (pause || l->passes++ < 0) {         // the first pass of a mode includes the start or end of threads
+        start_window(l, 0);
+        return l->sleep;
     }
     l->pauses = 0;
     l->period += period;
     l->wall += wall;
     l->cpu += cpu;
-    if (l->period < WINDOW || l->runs < WINDOW_RUNS) return l->asleep;
+    if (l->period < WINDOW || l->passes < WINDOW_PASSES) return l->sleep;
 
-    l->usual = l->period / l->runs;
-    if (l->before) {
-        settle(l, now, better(l, l->usual, l->wall / l->runs), 2, STAY_MAX);
-    } else if (now >= l->next && (l->asleep || l->cpu < CROWDED * l->wall)) {
-        l->before = l->usual;
-        l->before_wall = l->wall / l->runs;
-        l->asleep = !l->asleep;
-        window(l, -1);
+    l->typical_period = l->period / l->passes;
+    if (l->other_period) {
+        end_trial(l, now, trial_is_faster(l, l->typical_period, l->wall / l->passes), 2, RETRY_MAX);
+    } else if (now >= l->next_trial && (l->sleep || l->cpu < CONTENDED * l->wall)) {
+        l->other_period = l->typical_period;
+        l->other_wall = l->wall / l->passes;
+        l->sleep = !l->sleep;
+        start_window(l, 1);
     } else {
-        window(l, 0);
+        start_window(l, 0);
     }
-    return l->asleep;
+    return l->sleep;
 }
 
 static double seconds(clockid_t clock)
@@ -154,22 +167,22 @@ void clzi_cpu_wait_begin(struct clzi_cpu_wait *w)
     if (!w->ready) return;
     w->wall = seconds(CLOCK_MONOTONIC);
     w->cpu = seconds(CLOCK_THREAD_CPUTIME_ID);
-    w->running = true;
+    w->in_pass = true;
 }
 
 void clzi_cpu_wait_end(struct clzi_cpu_wait *w)
 {
     double now;
-    bool asleep;
+    bool sleep;
 
-    if (!w->running) return;
-    w->running = false;
-    if (!w->learner.last) {                 // once after the first run, so that no later one asks for its stacks
-        come(w);
-        leave(w);
+    if (!w->in_pass) return;
+    w->in_pass = false;
+    if (!w->policy.last) {                  // after the first pass, so that glibc has cached the stacks: no later allocation
+        start_helper(w);
+        stop_helper(w);
     }
     now = seconds(CLOCK_MONOTONIC);
-    asleep = clzi_cpu_learn(&w->learner, now, now - w->wall, seconds(CLOCK_THREAD_CPUTIME_ID) - w->cpu);
-    if (asleep && !w->company) come(w);
-    if (!asleep) leave(w);
+    sleep = clzi_cpu_wait_policy_update(&w->policy, now, now - w->wall, seconds(CLOCK_THREAD_CPUTIME_ID) - w->cpu);
+    if (sleep && !w->has_helper) start_helper(w);
+    if (!sleep) stop_helper(w);
 }
