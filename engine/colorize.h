@@ -6,7 +6,7 @@
 //     clz_model_open(&model, "model.bin", NULL);
 //     clz_stream_open(&stream, model, &(struct clz_stream_params){ .batch = 4 });
 //     while (read(&in)) {
-//         while ((ret = clz_stream_send(stream, &in, &out)) == -EAGAIN)   // full: take a finished frame first
+//         while ((ret = clz_stream_send(stream, &in, &out, NULL)) == -EAGAIN)     // full: take a finished frame first
 //             if ((ret = clz_stream_receive(stream, &done, 1)) >= 0) write(&done);
 //         while (clz_stream_receive(stream, &done, 0) == 0) write(&done);
 //     }
@@ -16,15 +16,16 @@
 //     clz_model_close(&model);
 //
 // Conventions, stated once:
-// - A function that can fail returns 0 or a negative errno: -EINVAL the caller's mistake, -ENOMEM, -ENOTSUP this build or
-//   device cannot, -EBADMSG a bad model file (other file errors are the system's own, -ENOENT and so on), -EIO the device
-//   or a library failed. The object's log says what and where, with numbers, once.
+// - A function that can fail returns 0 or a negative errno: -EINVAL the caller's mistake (a NULL model, stream, frame or path
+//   too), -ENOMEM, -ENOTSUP this build or device cannot, -EBADMSG a bad model file (other file errors are the system's own,
+//   -ENOENT and so on), -EIO the device or a library failed. The object's log says what and where, with numbers, once.
 // - Every close function takes the address of the pointer, sets it to NULL, and accepts the address of NULL.
 // - Sizes are pixels, strides are bytes (and may be negative), times do not occur here.
 // - The library never prints, exits, reads the environment or keeps mutable globals, but for one process-wide cache of
 //   open models, guarded by a mutex. OpenMP's runtime does end the process where the system refuses it a thread: so a stream
 //   asks for its threads when it is opened, and takes fewer, with a warning, where they cannot be had.
-// - Thread rule: a clz_model may be used by any number of threads at once. A clz_stream is used by one thread at a time.
+// - Thread rule: a clz_model may be used by any number of threads at once. A clz_stream is used by one thread at a time;
+//   clz_stream_cancel() alone may be called from any thread.
 //
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #ifndef COLORIZE_H
@@ -67,7 +68,7 @@ enum {
     CLZ_PIXFMT_GRAY       = 1,              // luma only; the coloured frame has another format (out)
     CLZ_PIXFMT_SEMIPLANAR = 2,              // plane 1 holds U and V in turns (nv12, p010, p016)
     CLZ_PIXFMT_MSB        = 4,              // samples stand in the high bits of 16 (p010)
-    CLZ_PIXFMT_FULL       = 8,              // full range by name (yuvj420p); other formats: by clz_frame.range
+    CLZ_PIXFMT_FULL       = 8               // full range by name (yuvj420p); other formats: by clz_frame.range
 };
 
 // One row of the table of formats. Multi-byte samples are in the machine's byte order (little endian on x86).
@@ -86,8 +87,8 @@ CLZ_API const struct clz_pixfmt *clz_pixfmt_find(const char *name);       // NUL
 
 // ---- frames ----
 
-// What a file's tags say; UNSPECIFIED takes the stream's override, else: range limited (full for gray and yuvj), matrix
-// 601 for a height up to 576 and 709 above, siting left.
+// What a file's tags say. clz_stream_params can overrule them; what neither specifies is: range limited (full for gray and
+// yuvj), matrix 601 for a height up to 576 and 709 above, siting left.
 enum clz_range  { CLZ_RANGE_UNSPECIFIED, CLZ_RANGE_LIMITED, CLZ_RANGE_FULL };
 enum clz_matrix { CLZ_MATRIX_UNSPECIFIED, CLZ_MATRIX_601, CLZ_MATRIX_709, CLZ_MATRIX_2020 };
 enum clz_siting { CLZ_SITING_UNSPECIFIED, CLZ_SITING_LEFT, CLZ_SITING_CENTER, CLZ_SITING_TOPLEFT };
@@ -107,11 +108,16 @@ struct clz_frame {
     enum clz_siting siting;
     enum clz_memory memory;
     void *cuda_context, *cuda_stream;       // CLZ_MEMORY_CUDA: CUcontext and CUstream the planes are used on
-    float strength;                         // 0..1, how much of the predicted colour is used; exact to the frame
-    float saturation;                       // 0..4, factor on a* and b*; 1 leaves them
-    int skip;                               // 1: pass this frame on untouched, in order (a disabled stretch)
     void *opaque;                           // the caller's own, comes back with the frame
 };
+
+// How one frame is to be coloured. Copied by clz_stream_send(). Start from CLZ_CONTROLS_DEFAULT.
+struct clz_controls {
+    float strength;                         // 0..1, share of the predicted colour that is used
+    float saturation;                       // 0..4, factor on a* and b*; 1 leaves them
+    int skip;                               // 1: pass this frame on untouched, in order (a disabled stretch)
+};
+#define CLZ_CONTROLS_DEFAULT { 1, 1, 0 }
 
 // ---- models ----
 
@@ -144,7 +150,7 @@ struct clz_stream_params {
     int batch;                              // frames to a network run, 1..64; 0: the device's own choice
     int size;                               // short side of the network's picture, 32..2048; 0: the model's own
     enum clz_luma luma;
-    enum clz_range range;                   // overrides the frames' tags unless UNSPECIFIED
+    enum clz_range range;                   // range, matrix, siting: overrule the input frames' tags unless UNSPECIFIED
     enum clz_matrix matrix;
     enum clz_siting siting;
     struct clz_log log;
@@ -153,27 +159,37 @@ struct clz_stream_params {
 struct clz_stream;
 typedef struct clz_stream clz_stream;
 
-// Returns 0, -EINVAL, -ENOMEM, -ENOTSUP (no such device here). The stream holds its own reference to the model. Buffers are
-// made at the first frame and again only when a frame's size or format differs from the one before.
+// Returns 0, -EINVAL, -ENOMEM, -ENOTSUP (no such device here), -EBADMSG (the model's graph does not make two channels of one,
+// of the picture's size), -EAGAIN (the system refuses a thread). params NULL: all zero. The stream holds its own reference to
+// the model. Buffers are made at the first frame and again only when a frame's size or format differs from the one before.
 CLZ_API int clz_stream_open(clz_stream **stream, clz_model *model, const struct clz_stream_params *params);
 
-// Stops whatever runs; frames not yet received are forgotten, their planes are not touched any more on return.
+// Stops after the network run that is in progress (on a CPU: one frame); frames not yet received are forgotten, their planes
+// are not touched any more on return.
 CLZ_API void clz_stream_close(clz_stream **stream);
+
+// Stop after the network run that is in progress, from any thread: a receive that waits returns, and send and receive give
+// -ECANCELED from then on, until clz_stream_flush(). Does not wait.
+CLZ_API void clz_stream_cancel(clz_stream *stream);
 
 // Send a frame. in: the grey picture (its chroma is ignored). out: where the coloured one goes: same size; same format, or
 // for gray input any YUV format of the same depth. Planes of both must stay valid until the frame is received, flushed or
-// the stream is closed. out->data may equal in->data: then luma is not even copied. out's tags (range, matrix, siting) are
-// filled in by the stream where unspecified; opaque, strength, saturation and skip are read from in.
+// the stream is closed. out->data may equal in->data, with equal strides: then luma is not even copied. out's matrix and
+// siting say what its chroma is made for; what is UNSPECIFIED in out is taken from in, and comes back filled in. out's range
+// must be in's, since luma is kept. in's opaque comes back with the frame. controls NULL: CLZ_CONTROLS_DEFAULT.
 //
-// Returns 0, -EAGAIN (clz_stream_max_in_flight() frames are inside: receive first), -EINVAL (a size, format or pointer that
-// cannot be), or the error of an earlier batch. A change of size or format first finishes the frames before it.
-CLZ_API int clz_stream_send(clz_stream *stream, const struct clz_frame *in, const struct clz_frame *out);
+// Returns 0, -EAGAIN (clz_stream_max_in_flight() frames are inside: receive first), -EINVAL (a size, format, tag, control or
+// pointer that cannot be), -ECANCELED, or the error of an earlier batch. A change of size or format first finishes the frames
+// before it.
+CLZ_API int clz_stream_send(clz_stream *stream, const struct clz_frame *in, const struct clz_frame *out,
+                            const struct clz_controls *controls);
 
 // Receive the next coloured frame, in the order sent. *frame becomes the `out` that was sent, with in's opaque.
 // wait 0: never blocks. wait 1: blocks while frames are being coloured.
 //
-// Returns 0, -EAGAIN (nothing ready; with wait 1: nothing runs, send more), -ENODATA (drained: all are out), or a negative
-// error: the frame of *frame was NOT coloured, its planes are undefined but for luma.
+// Returns 0, -EAGAIN (nothing ready; with wait 1: nothing runs, send more), -ENODATA (drained: all are out), -ECANCELED or
+// -EINVAL (these four leave *frame alone), or another negative error: the frame of *frame was NOT coloured, its planes are
+// undefined but for luma.
 CLZ_API int clz_stream_receive(clz_stream *stream, struct clz_frame *frame, int wait);
 
 // Start the incomplete batch now, without ending the stream (a live source's deadline has come).
@@ -182,8 +198,9 @@ CLZ_API int clz_stream_submit(clz_stream *stream);
 // No more frames: starts the incomplete batch; receive gives the rest and then -ENODATA. A later send begins anew.
 CLZ_API int clz_stream_drain(clz_stream *stream);
 
-// Forget all frames inside (a seek), and the error of an earlier batch. Waits for a running batch; afterwards no plane sent so far is touched. on_frame, if
-// not NULL, is called for each forgotten frame, oldest first, so that the caller can free it.
+// Forget all frames inside (a seek), the error of an earlier batch, and a cancellation. Waits for the network run that is in
+// progress; afterwards no plane sent so far is touched. on_frame, if not NULL, is called for each forgotten frame, oldest
+// first, so that the caller can free it.
 CLZ_API void clz_stream_flush(clz_stream *stream, void (*on_frame)(void *priv, const struct clz_frame *frame), void *priv);
 
 CLZ_API int clz_stream_lookahead(const clz_stream *stream);       // frames to send before the first can come: batch

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "log.h"
 #include "model.h"
 
 static pthread_mutex_t list_mutex = PTHREAD_MUTEX_INITIALIZER;      // the list, and references on their way to 0
@@ -54,7 +55,9 @@ int clz_model_open(clz_model **model, const char *path, const struct clz_log *lo
     struct stat file;
     int ret = 0, fd;
 
+    if (!model) return -EINVAL;
     *model = NULL;
+    if (!path) return clzi_fail(log, -EINVAL, "no path (NULL) of a model file");
     if ((fd = clzi_model_open_file(path, &file, log)) < 0) return fd;
     if (!(*model = find(&file))) ret = load(model, fd, &file, path, log);
     close(fd);
@@ -63,7 +66,7 @@ int clz_model_open(clz_model **model, const char *path, const struct clz_log *lo
 
 clz_model *clz_model_ref(clz_model *model)
 {
-    atomic_fetch_add(&model->references, 1);
+    if (model) atomic_fetch_add(&model->references, 1);
     return model;
 }
 
@@ -87,7 +90,7 @@ void clz_model_close(clz_model **model)
 
 const char *clz_model_info(const clz_model *model, const char *key)
 {
-    for (int i = 0; i < model->info_count; i++)
+    for (int i = 0; model && key && i < model->info_count; i++)
         if (!strcmp(model->info[i].key, key)) return model->info[i].value;
     return NULL;
 }

@@ -164,14 +164,14 @@ static int check_answer(const struct clzi_pipeline *p, int count)
 }
 
 // One network run: up to p->run frames; the places of missing ones repeat the last frame, whose colours are then not used.
-static int run(struct clzi_pipeline *p, const struct clz_frame *const *in, const struct clz_frame *const *out, int count)
+static int run(struct clzi_pipeline *p, const struct clzi_job *jobs, int count)
 {
     const struct clzi_model_facts *facts = &p->model->facts;
     const size_t pixels = (size_t)p->h * p->w;
     int ret;
 
     for (int i = 0; i < count; i++)
-        clzk_frame_to_l(p->frames, in[i], p->y + i * pixels, p->l + i * pixels, facts->l_scale, facts->l_offset);
+        clzk_frame_to_l(p->frames, jobs[i].in, p->y + i * pixels, p->l + i * pixels, facts->l_scale, facts->l_offset);
     for (int i = count; i < p->run; i++) memcpy(p->l + i * pixels, p->l + (count - 1) * pixels, pixels * sizeof *p->l);
     if ((ret = clzi_exec_upload(p->exec, p->l)) < 0 ||
         (ret = clzi_exec_forward(p->exec, 0)) < 0 ||
@@ -179,18 +179,18 @@ static int run(struct clzi_pipeline *p, const struct clz_frame *const *in, const
         (ret = check_answer(p, count)) < 0)
         return ret;
     for (int i = 0; i < count; i++)
-        clzk_frame_merge(p->frames, in[i], out[i], p->y + i * pixels, p->ab + i * 2 * pixels,
-                         facts->ab_scale * in[i]->saturation * in[i]->strength);
+        clzk_frame_merge(p->frames, jobs[i].in, jobs[i].out, p->y + i * pixels, p->ab + i * 2 * pixels,
+                         facts->ab_scale * jobs[i].controls->saturation * jobs[i].controls->strength);
     return 0;
 }
 
-int clzi_pipeline_run(struct clzi_pipeline *p, const struct clz_frame *const *in, const struct clz_frame *const *out,
-                      int count)
+int clzi_pipeline_run(struct clzi_pipeline *p, const struct clzi_job *jobs, int count, const atomic_bool *cancelled)
 {
     int ret = 0;
 
-    if (!p->in.format || !same_geometry(&p->in, in[0]) || !same_geometry(&p->out, out[0])) ret = plan(p, in[0], out[0]);
-    for (int i = 0; i < count && ret >= 0; i += p->run) ret = run(p, in + i, out + i, count - i < p->run ? count - i : p->run);
+    if (!p->in.format || !same_geometry(&p->in, jobs->in) || !same_geometry(&p->out, jobs->out)) ret = plan(p, jobs->in, jobs->out);
+    for (int i = 0; i < count && ret >= 0; i += p->run)
+        ret = *cancelled ? -ECANCELED : run(p, jobs + i, count - i < p->run ? count - i : p->run);
     return ret;
 }
 

@@ -2,6 +2,8 @@
 // It is synchronous; stream.c gives it batches from its own thread.
 #ifndef CLZI_PIPELINE_H
 #define CLZI_PIPELINE_H
+#include <stdatomic.h>
+
 #include "backend.h"
 #include "model.h"
 
@@ -17,10 +19,15 @@ int clzi_pipeline_create(struct clzi_pipeline **pipeline, struct clz_model *mode
                          const struct clzi_pipeline_params *params);
 void clzi_pipeline_destroy(struct clzi_pipeline **pipeline);
 
+struct clzi_job {                           // one frame to colour
+    const struct clz_frame *in, *out;
+    const struct clz_controls *controls;
+};
+
 // Colours `count` frames (at most batch) of equal geometry, whose range, matrix and siting are not UNSPECIFIED. Allocates only when
-// the geometry differs from the one before. After an error out's chroma is undefined.
-int clzi_pipeline_run(struct clzi_pipeline *pipeline, const struct clz_frame *const *in, const struct clz_frame *const *out,
-                      int count);
+// the geometry differs from the one before. Returns -ECANCELED before the next network run once *cancelled is true. After an error
+// out's chroma is undefined.
+int clzi_pipeline_run(struct clzi_pipeline *pipeline, const struct clzi_job *jobs, int count, const atomic_bool *cancelled);
 
 // "456x256, 1 frame a run"; "" before the first run.
 const char *clzi_pipeline_describe(const struct clzi_pipeline *pipeline);

@@ -6,6 +6,7 @@
 // belongs to the worker from submission to done.
 #include <errno.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,6 +20,7 @@ enum { MAX_BATCH = 64, BATCHES = 3 };       // batch k runs while the caller fil
 
 struct slot {
     struct clz_frame in, out;
+    struct clz_controls controls;
     int error;                              // of this frame, 0 when coloured
 };
 
@@ -31,6 +33,7 @@ struct clz_stream {
     int capacity, batch;
     uint64_t head, done, submitted, tail;
     bool draining, quit;
+    atomic_bool cancelled;                  // read by the worker in mid-batch; set with the mutex held
     int error;                              // sticky: of the first batch that failed
     char now[160], describe[160];           // what runs, the worker's; what clz_stream_describe() gave out
 
@@ -51,21 +54,22 @@ static bool same_run(const struct slot *a, const struct slot *b)
 {
     return a->in.format == b->in.format && a->out.format == b->out.format && a->in.width == b->in.width &&
            a->in.height == b->in.height && a->in.range == b->in.range && a->in.matrix == b->in.matrix &&
-           a->in.siting == b->in.siting && a->in.skip == b->in.skip;
+           a->in.siting == b->in.siting && a->out.matrix == b->out.matrix && a->out.siting == b->out.siting &&
+           a->controls.skip == b->controls.skip;
 }
 
 // Frames [first, end) of one geometry, all to be coloured or all to be skipped.
 static int colour(clz_stream *s, uint64_t first, uint64_t end)
 {
-    const struct clz_frame *in[MAX_BATCH], *out[MAX_BATCH];
+    struct clzi_job jobs[MAX_BATCH];
     int count = 0;
 
     for (uint64_t i = first; i < end; i++, count++) {
-        in[count] = &slot_of(s, i)->in;
-        out[count] = &slot_of(s, i)->out;
+        const struct slot *slot = slot_of(s, i);
+        jobs[count] = (struct clzi_job){ &slot->in, &slot->out, &slot->controls };
     }
-    if (!slot_of(s, first)->in.skip) return clzi_pipeline_run(s->pipeline, in, out, count);
-    for (int i = 0; i < count; i++) clzk_frame_copy(in[i], out[i]);
+    if (!slot_of(s, first)->controls.skip) return clzi_pipeline_run(s->pipeline, jobs, count, &s->cancelled);
+    for (int i = 0; i < count; i++) clzk_frame_copy(jobs[i].in, jobs[i].out);
     return 0;
 }
 
@@ -101,7 +105,7 @@ static void *work(void *arg)
         end = first + 1;
         while (end < s->submitted && end - first < (uint64_t)s->batch && same_run(slot_of(s, first), slot_of(s, end))) end++;
         pthread_mutex_unlock(&s->mutex);
-        if (!ret) ret = colour(s, first, end);
+        if (!ret) ret = s->cancelled ? -ECANCELED : colour(s, first, end);
         pthread_mutex_lock(&s->mutex);
         if (ret < 0) s->error = ret;
         if (*clzi_pipeline_describe(s->pipeline))
@@ -138,9 +142,10 @@ int clz_stream_open(clz_stream **out, clz_model *model, const struct clz_stream_
     clz_stream *s;
     int ret;
 
+    if (!out) return -EINVAL;
     *out = NULL;
     if (!params) params = &defaults;
-    if (!model) return -EINVAL;
+    if (!model) return clzi_fail(&params->log, -EINVAL, "no model (NULL) to open a stream with");
     if ((ret = check_params(params)) < 0) return ret;
     if (!(s = calloc(1, sizeof *s))) return -ENOMEM;
     s->model = clz_model_ref(model);
@@ -187,6 +192,7 @@ void clz_stream_close(clz_stream **stream)
     if (s->has_worker) {
         pthread_mutex_lock(&s->mutex);
         s->quit = true;
+        s->cancelled = true;
         pthread_cond_broadcast(&s->work);
         pthread_mutex_unlock(&s->mutex);
         pthread_join(s->worker, NULL);
@@ -223,6 +229,9 @@ static int check_planes(const struct clz_stream *s, const char *which, const str
             return clzi_fail(&s->params.log, -EINVAL, "%s frame, plane %d: %s has samples of two bytes; address and stride %td must be even",
                              which, p, f->format->name, f->stride[p]);
     }
+    if ((unsigned)f->range > CLZ_RANGE_FULL || (unsigned)f->matrix > CLZ_MATRIX_2020 || (unsigned)f->siting > CLZ_SITING_TOPLEFT)
+        return clzi_fail(&s->params.log, -EINVAL, "%s frame: range %d, matrix %d or siting %d is not one of the values", which, f->range,
+                         f->matrix, f->siting);
     return 0;
 }
 
@@ -238,30 +247,37 @@ static int check_frames(const struct clz_stream *s, const struct clz_frame *in, 
     if (in->data[0] == out->data[0] && in->format->depth < 16 && (in->format->flags ^ out->format->flags) & CLZ_PIXFMT_MSB)
         return clzi_fail(&s->params.log, -EINVAL, "%s cannot become %s in place: its samples lie at other bits", in->format->name,
                          out->format->name);
-    if ((unsigned)in->range > CLZ_RANGE_FULL || (unsigned)in->matrix > CLZ_MATRIX_2020 || (unsigned)in->siting > CLZ_SITING_TOPLEFT)
-        return clzi_fail(&s->params.log, -EINVAL, "the frame's range %d, matrix %d or siting %d is not one of the values", in->range,
-                         in->matrix, in->siting);
-    if (!(in->strength >= 0 && in->strength <= 1) || !(in->saturation >= 0 && in->saturation <= 4))
-        return clzi_fail(&s->params.log, -EINVAL, "strength is %g and saturation %g, should be 0 to 1 and 0 to 4", in->strength,
-                         in->saturation);
+    for (int p = 0; p < in->format->planes; p++)
+        if (in->data[p] == out->data[p] && in->stride[p] != out->stride[p])
+            return clzi_fail(&s->params.log, -EINVAL, "plane %d is coloured in place, but its strides differ: input %td, output %td", p,
+                             in->stride[p], out->stride[p]);
     return 0;
 }
 
-// The stream's override, else the frame's tag, else the rule of colorize.h.
-static void resolve_tags(const struct clz_stream *s, struct clz_frame *in, struct clz_frame *out)
+static int check_controls(const struct clz_stream *s, const struct clz_controls *c)
 {
-    const unsigned full = (in->format->flags | out->format->flags) & CLZ_PIXFMT_FULL || in->format->flags & CLZ_PIXFMT_GRAY;
+    if (c->strength >= 0 && c->strength <= 1 && c->saturation >= 0 && c->saturation <= 4) return 0;
+    return clzi_fail(&s->params.log, -EINVAL, "strength is %g and saturation %g, should be 0 to 1 and 0 to 4", c->strength, c->saturation);
+}
+
+// The stream's override, else the frame's tag, else the rule of colorize.h. out: what it specifies, else what in has become.
+static int resolve_tags(const struct clz_stream *s, struct clz_frame *in, struct clz_frame *out)
+{
+    const unsigned full = (in->format->flags | out->format->flags) & CLZ_PIXFMT_FULL;
 
     if (s->params.range) in->range = s->params.range;
     if (s->params.matrix) in->matrix = s->params.matrix;
     if (s->params.siting) in->siting = s->params.siting;
-    if ((in->format->flags | out->format->flags) & CLZ_PIXFMT_FULL) in->range = CLZ_RANGE_FULL;
-    if (!in->range) in->range = full ? CLZ_RANGE_FULL : CLZ_RANGE_LIMITED;
+    if (full) in->range = out->range = CLZ_RANGE_FULL;
+    if (!in->range) in->range = in->format->flags & CLZ_PIXFMT_GRAY ? CLZ_RANGE_FULL : CLZ_RANGE_LIMITED;
     if (!in->matrix) in->matrix = in->height <= 576 ? CLZ_MATRIX_601 : CLZ_MATRIX_709;
     if (!in->siting) in->siting = CLZ_SITING_LEFT;
-    out->range = in->range;                 // luma is kept, so its range and matrix are too
-    out->matrix = in->matrix;
-    out->siting = in->siting;
+    if (!out->range) out->range = in->range;
+    if (!out->matrix) out->matrix = in->matrix;
+    if (!out->siting) out->siting = in->siting;
+    if (out->range == in->range) return 0;
+    return clzi_fail(&s->params.log, -EINVAL, "the output's range is %d and the input's %d: luma is kept, so they must be equal", out->range,
+                     in->range);
 }
 
 static void submit(clz_stream *s)
@@ -271,24 +287,30 @@ static void submit(clz_stream *s)
     pthread_cond_broadcast(&s->work);
 }
 
-int clz_stream_send(clz_stream *s, const struct clz_frame *in, const struct clz_frame *out)
+int clz_stream_send(clz_stream *s, const struct clz_frame *in, const struct clz_frame *out, const struct clz_controls *controls)
 {
-    struct slot *slot;
-    int ret = check_frames(s, in, out);
+    static const struct clz_controls defaults = CLZ_CONTROLS_DEFAULT;
+    struct slot slot = {0};
+    int ret;
 
-    if (ret < 0) return ret;
+    if (!s) return -EINVAL;
+    if (!in || !out) return clzi_fail(&s->params.log, -EINVAL, "no %s frame (NULL)", in ? "output" : "input");
+    slot = (struct slot){ .in = *in, .out = *out, .controls = controls ? *controls : defaults };
+    slot.out.opaque = in->opaque;
+    if ((ret = check_frames(s, in, out)) < 0 || (ret = check_controls(s, &slot.controls)) < 0 ||
+        (ret = resolve_tags(s, &slot.in, &slot.out)) < 0)
+        return ret;
     pthread_mutex_lock(&s->mutex);
-    if (s->error) {
+    if (s->cancelled) {
+        ret = -ECANCELED;
+    } else if (s->error) {
         ret = s->error;
     } else if (s->tail - s->head == (uint64_t)s->capacity) {
         ret = -EAGAIN;
     } else {
-        slot = slot_of(s, s->tail);
-        *slot = (struct slot){ .in = *in, .out = *out };
-        slot->out.opaque = in->opaque;
-        resolve_tags(s, &slot->in, &slot->out);
-        if (s->tail > s->submitted && !same_run(slot_of(s, s->tail - 1), slot) &&
-            slot_of(s, s->tail - 1)->in.skip == slot->in.skip)
+        *slot_of(s, s->tail) = slot;
+        if (s->tail > s->submitted && !same_run(slot_of(s, s->tail - 1), &slot) &&
+            slot_of(s, s->tail - 1)->controls.skip == slot.controls.skip)
             submit(s);                      // another geometry: finish the frames before it
         s->tail++;
         s->draining = false;
@@ -300,6 +322,7 @@ int clz_stream_send(clz_stream *s, const struct clz_frame *in, const struct clz_
 
 int clz_stream_submit(clz_stream *s)
 {
+    if (!s) return -EINVAL;
     pthread_mutex_lock(&s->mutex);
     submit(s);
     pthread_mutex_unlock(&s->mutex);
@@ -308,11 +331,21 @@ int clz_stream_submit(clz_stream *s)
 
 int clz_stream_drain(clz_stream *s)
 {
+    if (!s) return -EINVAL;
     pthread_mutex_lock(&s->mutex);
     submit(s);
     s->draining = true;
     pthread_mutex_unlock(&s->mutex);
     return 0;
+}
+
+void clz_stream_cancel(clz_stream *s)
+{
+    if (!s) return;
+    pthread_mutex_lock(&s->mutex);
+    s->cancelled = true;
+    pthread_cond_broadcast(&s->finished);
+    pthread_mutex_unlock(&s->mutex);
 }
 
 // ---- frames out ----
@@ -321,9 +354,13 @@ int clz_stream_receive(clz_stream *s, struct clz_frame *frame, int wait)
 {
     int ret = -EAGAIN;
 
+    if (!s) return -EINVAL;
+    if (!frame) return clzi_fail(&s->params.log, -EINVAL, "no frame (NULL) to receive into");
     pthread_mutex_lock(&s->mutex);
-    while (wait && s->head == s->done && s->done < s->submitted) pthread_cond_wait(&s->finished, &s->mutex);
-    if (s->head < s->done) {
+    while (wait && !s->cancelled && s->head == s->done && s->done < s->submitted) pthread_cond_wait(&s->finished, &s->mutex);
+    if (s->cancelled) {
+        ret = -ECANCELED;
+    } else if (s->head < s->done) {
         *frame = slot_of(s, s->head)->out;
         ret = slot_of(s, s->head)->error;
         s->head++;
@@ -338,8 +375,11 @@ void clz_stream_flush(clz_stream *s, void (*on_frame)(void *priv, const struct c
 {
     uint64_t first, end;
 
+    if (!s) return;
     pthread_mutex_lock(&s->mutex);
+    s->cancelled = true;                    // what is not running yet is not coloured any more
     while (s->done < s->submitted) pthread_cond_wait(&s->finished, &s->mutex);
+    s->cancelled = false;
     first = s->head;
     end = s->tail;
     s->head = s->done = s->submitted = s->tail;     // nothing runs, so the incomplete batch can be forgotten too
@@ -351,13 +391,14 @@ void clz_stream_flush(clz_stream *s, void (*on_frame)(void *priv, const struct c
 
 // ---- questions ----
 
-int clz_stream_lookahead(const clz_stream *s) { return s->batch; }
-int clz_stream_max_in_flight(const clz_stream *s) { return s->capacity; }
+int clz_stream_lookahead(const clz_stream *s) { return s ? s->batch : -EINVAL; }
+int clz_stream_max_in_flight(const clz_stream *s) { return s ? s->capacity : -EINVAL; }
 
 const char *clz_stream_describe(const clz_stream *stream)
 {
     clz_stream *s = (clz_stream *)stream;   // the text is a copy made for the caller
 
+    if (!s) return "";
     pthread_mutex_lock(&s->mutex);
     memcpy(s->describe, s->now, sizeof s->describe);
     pthread_mutex_unlock(&s->mutex);

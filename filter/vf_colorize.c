@@ -268,6 +268,7 @@ static int send(AVFilterContext *ctx, AVFrame *in)
     AVFilterLink *inlink = ctx->inputs[0], *outlink = ctx->outputs[0];
     const struct clz_pixfmt *in_format = s->in_format, *out_format = s->out_format;
     struct clz_frame from, to;
+    struct clz_controls controls = CLZ_CONTROLS_DEFAULT;
     AVFrame *out = NULL;
     Job *job;
     int ret;
@@ -295,11 +296,11 @@ static int send(AVFilterContext *ctx, AVFrame *in)
     }
     from = describe_frame(s, in, in_format);
     to   = describe_frame(s, out, out_format);
-    from.strength   = s->strength;
-    from.saturation = isnan(s->saturation) ? 1 : s->saturation;
-    from.skip       = ctx->is_disabled;
+    controls.strength   = s->strength;
+    controls.saturation = isnan(s->saturation) ? 1 : s->saturation;
+    controls.skip       = ctx->is_disabled;
 
-    while (s->count == MAX_JOBS || (ret = s->engine.stream_send(s->stream, &from, &to)) == AVERROR(EAGAIN)) {
+    while (s->count == MAX_JOBS || (ret = s->engine.stream_send(s->stream, &from, &to, &controls)) == AVERROR(EAGAIN)) {
         ret = receive(ctx, 1);
         if (ret == AVERROR(EAGAIN)) ret = AVERROR_BUG;      // full, yet nothing runs
         if (ret < 0) goto fail;
@@ -308,7 +309,7 @@ static int send(AVFilterContext *ctx, AVFrame *in)
     job = &s->jobs[(s->first + s->count++) % MAX_JOBS];
     job->in  = out == in ? NULL : in;
     job->out = out;
-    job->untouched = from.skip && !(in_format->flags & CLZ_PIXFMT_GRAY);
+    job->untouched = controls.skip && !(in_format->flags & CLZ_PIXFMT_GRAY);
     return 0;
 
 fail:

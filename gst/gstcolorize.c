@@ -637,6 +637,7 @@ unmapped:
 static GstFlowReturn send(GstColorize *self, GstBuffer *in)
 {
     struct job *j = &self->jobs[(self->first + self->count) % self->capacity];
+    struct clz_controls controls = CLZ_CONTROLS_DEFAULT;
     struct clz_frame from, to;
     GstFlowReturn flow = prepare(self, in, j);
     int ret;
@@ -645,10 +646,10 @@ static GstFlowReturn send(GstColorize *self, GstBuffer *in)
     to = describe(self, &j->to, self->out_format);
     from = j->in ? describe(self, &j->from, self->in_format) : to;
     GST_OBJECT_LOCK(self);
-    from.strength = (float)self->strength;
-    from.saturation = (float)self->saturation;
+    controls.strength = (float)self->strength;
+    controls.saturation = (float)self->saturation;
     GST_OBJECT_UNLOCK(self);
-    if ((ret = clz_stream_send(self->stream, &from, &to)) < 0) {
+    if ((ret = clz_stream_send(self->stream, &from, &to, &controls)) < 0) {
         engine_error(self, ret, "The frame cannot be coloured");
         gst_buffer_unref(finish(j));
         return self->flow = GST_FLOW_ERROR;

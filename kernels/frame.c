@@ -314,7 +314,7 @@ static void codes(struct clzk_frame_plan *p)
 int clzk_frame_plan_create(struct clzk_frame_plan **plan, const struct clz_frame *in, const struct clz_frame *out, int w, int h,
                            enum clz_luma luma)
 {
-    const struct clzk_luma_weights k = luma_weights(in->matrix);
+    const struct clzk_luma_weights k = luma_weights(out->matrix);
     const float kg = 1 - k.kr - k.kb;
     const size_t cells = (size_t)CLZK_CELLS * CLZK_CELLS * CLZK_LEVELS + 1;
     struct clzk_frame_plan *p = calloc(1, sizeof *p);
@@ -348,7 +348,7 @@ int clzk_frame_plan_create(struct clzk_frame_plan **plan, const struct clz_frame
         !p->workers)
         goto fail;
     if ((ret = axis_create(&p->x, in->width, w)) < 0 || (ret = axis_create(&p->y, in->height, h)) < 0 ||
-        (ret = grid_create(&p->chroma, in, out->format->log2_chroma_w, out->format->log2_chroma_h, w, h)) < 0 ||
+        (ret = grid_create(&p->chroma, out, out->format->log2_chroma_w, out->format->log2_chroma_h, w, h)) < 0 ||
         (ret = grid_create(&p->full, in, 0, 0, w, h)) < 0)
         goto fail;
     for (int i = 0; i < p->threads; i++)
@@ -545,7 +545,7 @@ static const float *coefficients(const struct clzk_frame_plan *p, struct worker 
 static void luma_at(const struct clzk_frame_plan *p, struct worker *k, const struct clz_frame *in, const struct grid *g, int log2_w,
                     int log2_h, int r)
 {
-    const bool below = log2_h && in->siting == CLZ_SITING_TOPLEFT;
+    const bool below = log2_h && p->out.siting == CLZ_SITING_TOPLEFT;
     const float up = below ? 0.25f : 0, here = !log2_h ? 1 : 0.5f, down = !log2_h ? 0 : below ? 0.25f : 0.5f;
     const int y = r << log2_h, last = in->height - 1;
     float *row = log2_w ? k->line + 1 : k->y;
@@ -558,7 +558,7 @@ static void luma_at(const struct clzk_frame_plan *p, struct worker *k, const str
     if (!log2_w) return;
     row[-1] = row[0];
     row[in->width] = row[in->width - 1];
-    if (in->siting == CLZ_SITING_CENTER) p->rows->half(k->y, row, 0, 0.5f, 0.5f, g->w);
+    if (p->out.siting == CLZ_SITING_CENTER) p->rows->half(k->y, row, 0, 0.5f, 0.5f, g->w);
     else p->rows->half(k->y, row, 0.25f, 0.5f, 0.25f, g->w);
 }
 

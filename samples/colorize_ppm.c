@@ -64,14 +64,14 @@ static int colour(struct picture *p, const char *model_path, int *said)
     const struct clz_log log = { print_message, said, CLZ_LOG_WARNING };
     const struct clz_frame frame = { .format = clz_pixfmt_find("yuv444p"), .width = p->width, .height = p->height,
                                      .data = { p->y, p->u, p->v }, .stride = { p->width, p->width, p->width },
-                                     .range = CLZ_RANGE_FULL, .matrix = CLZ_MATRIX_601, .strength = 1, .saturation = 1 };
+                                     .range = CLZ_RANGE_FULL, .matrix = CLZ_MATRIX_601 };
     struct clz_frame done;
     clz_model *model = NULL;
     clz_stream *stream = NULL;
     int ret = clz_model_open(&model, model_path, &log);
 
     if (ret >= 0) ret = clz_stream_open(&stream, model, &(struct clz_stream_params){ .batch = 1, .log = log });
-    if (ret >= 0) ret = clz_stream_send(stream, &frame, &frame);
+    if (ret >= 0) ret = clz_stream_send(stream, &frame, &frame, NULL);
     if (ret >= 0) ret = clz_stream_drain(stream);
     if (ret >= 0) ret = clz_stream_receive(stream, &done, 1);
     clz_stream_close(&stream);

@@ -36,7 +36,7 @@ static const struct clz_log stderr_log = { print_error, NULL, CLZ_LOG_WARNING };
 // yuv420p without colour: a ramp with noise, which differs from seed to seed.
 static inline struct clz_frame frame_create(int w, int h, int seed)
 {
-    struct clz_frame f = { .format = clz_pixfmt_find("yuv420p"), .width = w, .height = h, .strength = 1, .saturation = 1 };
+    struct clz_frame f = { .format = clz_pixfmt_find("yuv420p"), .width = w, .height = h };
 
     for (int p = 0; p < 3; p++) {
         const int pw = p ? (w + 1) / 2 : w, ph = p ? (h + 1) / 2 : h;

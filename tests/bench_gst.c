@@ -28,12 +28,12 @@ struct engine { clz_model *model; clz_stream *stream; guint8 *frames[FRAMES]; in
 static int engine_step(struct engine *e)
 {
     guint8 *d = e->frames[e->sent++ % FRAMES];
-    const struct clz_frame f = { .format = clz_pixfmt_find("yuv420p"), .width = W, .height = H, .strength = 1, .saturation = 1,
+    const struct clz_frame f = { .format = clz_pixfmt_find("yuv420p"), .width = W, .height = H,
                                  .data = { d, d + W * H, d + W * H * 5 / 4 }, .stride = { W, W / 2, W / 2 } };
     struct clz_frame done;
     int ret, taken = 0;
 
-    while ((ret = clz_stream_send(e->stream, &f, &f)) == -EAGAIN) taken += clz_stream_receive(e->stream, &done, 1) == 0;
+    while ((ret = clz_stream_send(e->stream, &f, &f, NULL)) == -EAGAIN) taken += clz_stream_receive(e->stream, &done, 1) == 0;
     if (ret < 0) exit(1);
     while (clz_stream_receive(e->stream, &done, 0) == 0) taken++;
     return taken;

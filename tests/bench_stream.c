@@ -67,7 +67,7 @@ static int step(struct player *p)
     struct clz_frame done;
     int ret, taken = 0;
 
-    while ((ret = clz_stream_send(p->stream, f, f)) == -EAGAIN) {
+    while ((ret = clz_stream_send(p->stream, f, f, NULL)) == -EAGAIN) {
         if (clz_stream_receive(p->stream, &done, 1) < 0) exit(1);
         taken++;
     }

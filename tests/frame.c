@@ -25,7 +25,7 @@ struct picture { struct clz_frame f; uint8_t *bytes[3]; int rows[3], row_bytes[3
 static struct picture picture_new(const char *format, int w, int h, bool upside_down)
 {
     struct picture p = { .f = { .format = clz_pixfmt_find(format), .width = w, .height = h, .range = CLZ_RANGE_LIMITED,
-                                .matrix = CLZ_MATRIX_709, .siting = CLZ_SITING_LEFT, .strength = 1, .saturation = 1 } };
+                                .matrix = CLZ_MATRIX_709, .siting = CLZ_SITING_LEFT } };
 
     for (int i = 0; i < p.f.format->planes; i++) {
         const int pw = i ? -(-w >> p.f.format->log2_chroma_w) : w;

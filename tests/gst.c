@@ -78,8 +78,7 @@ static void require_coloured_at(GstBuffer *got, const GstVideoInfo *in, const Gs
         for (const struct clz_pixfmt *f = clz_pixfmt_list(); f->name; f++)
             if (f->gst && !strcmp(f->gst, infos[k]->finfo->name)) formats[k] = f;
         gst_video_frame_map(&maps[k], (GstVideoInfo *)infos[k], buffers[k], GST_MAP_READWRITE);
-        frames[k] = (struct clz_frame){ .format = formats[k], .width = in->width, .height = in->height, .strength = (float)strength,
-                                        .saturation = 1 };
+        frames[k] = (struct clz_frame){ .format = formats[k], .width = in->width, .height = in->height };
         for (int p = 0; p < formats[k]->planes; p++) {
             frames[k].data[p] = GST_VIDEO_FRAME_PLANE_DATA(&maps[k], p);
             frames[k].stride[p] = GST_VIDEO_FRAME_PLANE_STRIDE(&maps[k], p);
@@ -90,7 +89,7 @@ static void require_coloured_at(GstBuffer *got, const GstVideoInfo *in, const Gs
     frames[0].range = out->colorimetry.range == GST_VIDEO_COLOR_RANGE_0_255 ? CLZ_RANGE_FULL : CLZ_RANGE_LIMITED;
     REQUIRE_INT(clz_model_open(&m, model, NULL), 0);
     REQUIRE_INT(clz_stream_open(&s, m, &(struct clz_stream_params){ .batch = 1, .threads = 1 }), 0);
-    REQUIRE_INT(clz_stream_send(s, &frames[0], &frames[1]), 0);
+    REQUIRE_INT(clz_stream_send(s, &frames[0], &frames[1], &(struct clz_controls){ (float)strength, 1, 0 }), 0);
     REQUIRE_INT(clz_stream_receive(s, &done, 1), 0);
     REQUIRE(gst_video_frame_map(&ours, (GstVideoInfo *)out, got, GST_MAP_READ));
     for (int p = 0; p < formats[1]->planes; p++) {

@@ -263,7 +263,7 @@ enum { LARGEST = 40 * 40 * 3 / 2 };
 
 static struct clz_frame frame(uint8_t *bytes, int w, int h)
 {
-    struct clz_frame f = { .format = clz_pixfmt_find("yuv420p"), .width = w, .height = h, .strength = 1, .saturation = 1 };
+    struct clz_frame f = { .format = clz_pixfmt_find("yuv420p"), .width = w, .height = h };
 
     f.stride[0] = w, f.stride[1] = f.stride[2] = w / 2;
     f.data[0] = bytes, f.data[1] = bytes + w * h, f.data[2] = f.data[1] + w * h / 4;
@@ -285,7 +285,7 @@ static int film(const char *device, uint8_t (*want)[LARGEST])
     for (int i = 0; i < 3 && !ret; i++) {
         f[i] = frame(bytes[i], sizes[i][0], sizes[i][1]);
         f[i].opaque = (void *)(intptr_t)i;
-        ret = clz_stream_send(s, &f[i], &f[i]);
+        ret = clz_stream_send(s, &f[i], &f[i], NULL);
     }
     first = ret;
     clz_stream_drain(s);

@@ -48,6 +48,12 @@ check picture/comments cmp -s out.ppm again.ppm
 check picture/one_pixel "$program" model.bin dot.pgm again.ppm
 if [ -e "$SRC/samples/model.bin" ]; then check picture/shipped_model "$program" "$SRC/samples/model.bin" grey.pgm again.ppm; fi
 
+# The header in C++98, in which a comma after the last of an enumeration is a mistake.
+if command -v g++ >/dev/null; then
+    echo '#include "colorize.h"' >header.cpp
+    check header/cpp98 g++ -std=c++98 -Wpedantic -Wall -Wextra -Werror -I"$SRC/engine" -c header.cpp -o header.o
+fi
+
 echo text >text.pgm
 printf 'P2\n1 1\n255\n7\n' >plain.pgm
 printf 'P5\n0 4\n255\n' >empty.pgm

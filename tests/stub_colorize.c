@@ -20,7 +20,7 @@ struct clz_model { int references, fail; };
 struct clz_stream {
     struct clz_model *model;
     struct clz_log log;
-    struct { struct clz_frame in, out; int status; } ring[MAX_INSIDE];
+    struct { struct clz_frame in, out; struct clz_controls controls; int status; } ring[MAX_INSIDE];
     int first, count;           // frames inside, oldest at ring[first]
     int done;                   // of these, how many are coloured
     int batch, draining;
@@ -152,25 +152,25 @@ static void set(const struct clz_frame *f, int plane, int x, int y, unsigned v)
     if (f->format->depth > 8) ((uint16_t *)row)[x] = (uint16_t)v; else row[x] = (uint8_t)v;
 }
 
-static void colour(const struct clz_frame *in, const struct clz_frame *out)
+static void colour(const struct clz_frame *in, const struct clz_frame *out, const struct clz_controls *controls)
 {
     const struct clz_pixfmt *f = out->format;
     int w = (out->width + (1 << f->log2_chroma_w) - 1) >> f->log2_chroma_w;
     int h = (out->height + (1 << f->log2_chroma_h) - 1) >> f->log2_chroma_h;
     int scale = 1 << (f->depth - 8), middle = 128 * scale;
-    float share = in->strength * in->saturation / 4;
+    float share = controls->strength * controls->saturation / 4;
 
     if (in->data[0] != out->data[0])
         for (int y = 0; y < out->height; y++)
             memcpy(out->data[0] + y * out->stride[0], in->data[0] + y * in->stride[0],
                    (size_t)out->width * (f->depth > 8 ? 2 : 1));
-    if (in->skip && !(in->format->flags & CLZ_PIXFMT_GRAY)) {       // untouched: what colour it had stays
+    if (controls->skip && !(in->format->flags & CLZ_PIXFMT_GRAY)) {       // untouched: what colour it had stays
         for (int p = 1; p < f->planes && in->data[0] != out->data[0]; p++)
             for (int y = 0; y < h; y++)
                 for (int x = 0; x < (f->planes == 2 ? 2 * w : w); x++) set(out, p, x, y, get(in, p, x, y));
         return;
     }
-    if (in->skip) share = 0;
+    if (controls->skip) share = 0;
     for (int y = 0; y < h; y++)
         for (int x = 0; x < w; x++) {
             int luma = (int)get(in, 0, x << f->log2_chroma_w, y << f->log2_chroma_h);
@@ -186,7 +186,7 @@ static void colour(const struct clz_frame *in, const struct clz_frame *out)
         }
 }
 
-int clz_stream_send(clz_stream *s, const struct clz_frame *in, const struct clz_frame *out)
+int clz_stream_send(clz_stream *s, const struct clz_frame *in, const struct clz_frame *out, const struct clz_controls *controls)
 {
     int at;
 
@@ -196,6 +196,7 @@ int clz_stream_send(clz_stream *s, const struct clz_frame *in, const struct clz_
     at = (s->first + s->count++) % MAX_INSIDE;
     s->ring[at].in = *in;
     s->ring[at].out = *out;
+    s->ring[at].controls = *controls;
     s->ring[at].out.opaque = in->opaque;
     s->ring[at].status = s->sent++ == s->model->fail ? -EIO : 0;
     return 0;
@@ -207,7 +208,7 @@ static void run(struct clz_stream *s, int until)
         int at = (s->first + s->done) % MAX_INSIDE;
         struct clz_frame *out = &s->ring[at].out;
         if (out->format == NULL || s->ring[at].status < 0) continue;
-        colour(&s->ring[at].in, out);
+        colour(&s->ring[at].in, out, &s->ring[at].controls);
         if (!out->range) out->range = s->ring[at].in.format->flags & (CLZ_PIXFMT_GRAY | CLZ_PIXFMT_FULL) ?
                                       CLZ_RANGE_FULL : CLZ_RANGE_LIMITED;
         if (!out->matrix) out->matrix = out->height > 576 ? CLZ_MATRIX_709 : CLZ_MATRIX_601;
