@@ -1,6 +1,7 @@
 // main.c - colorize-train: the commands.
 #include <errno.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,6 +9,7 @@
 
 #include "engine/log.h"
 #include "compare.h"
+#include "convert.h"
 #include "engine/model.h"
 #include "engine/model_json.h"
 #include "facts.h"
@@ -166,6 +168,42 @@ static int export_model(int argc, char **argv, const struct clz_log *log)
     return ret;
 }
 
+// Puts the value of "key=value" in place if that is the key.
+static bool option(const char *arg, const char *key, const char **value)
+{
+    const size_t n = strlen(key);
+
+    if (strncmp(arg, key, n) || arg[n] != '=') return false;
+    *value = arg + n + 1;
+    return true;
+}
+
+static int one_of(const char *key, const char *value, const char *no, const char *yes, int *choice, const struct clz_log *log)
+{
+    *choice = !strcmp(value, yes);
+    return *choice || !strcmp(value, no) ? 0 : clzi_fail(log, -EINVAL, "%s: \"%s\" is neither %s nor %s.", key, value, no, yes);
+}
+
+static int convert(int argc, char **argv, const struct clz_log *log)
+{
+    struct clzt_convert c = { .in = argv[0], .out = argv[1], .square = -1 };
+    const char *text;
+    char more;
+    int ret = 0, strict = 1, lstar;
+
+    for (int i = 2; i < argc && ret >= 0; i++) {
+        if (option(argv[i], "net", &c.net) || option(argv[i], "section", &c.section)) continue;
+        if (option(argv[i], "license", &c.license)) continue;
+        if (option(argv[i], "input", &c.input)) ret = one_of("input", c.input, "luma", "lstar", &lstar, log);
+        else if (option(argv[i], "working_shape", &text)) ret = one_of("working_shape", text, "frame", "square", &c.square, log);
+        else if (option(argv[i], "strict", &text)) ret = one_of("strict", text, "no", "yes", &strict, log);
+        else if (sscanf(argv[i], "working_size=%d%c", &c.size, &more) != 1)
+            ret = clzi_fail(log, -EINVAL, "convert: \"%s\" is none of its options.", argv[i]);
+    }
+    c.loose = !strict;
+    return ret < 0 ? ret : clzt_convert(&c, log);
+}
+
 // What pictures of any size are scaled to where nobody says it: else crops of large ones are patches that tell of nothing.
 static int scale_as_trained(const struct clz_model *m, int size, const struct clz_log *log)
 {
@@ -312,6 +350,8 @@ static const struct command commands[] = {
       compare },
     { "export", "RUN OUT.bin [f16|f32|bf16] [working_size=N] [working_shape=square] [saturation=X] [license=...] [notes=...]", 2,
       "newest checkpoint as a model file", export_model },
+    { "convert", "WEIGHTS.pth OUT.bin [net=NAME] [section=KEY] [strict=no] [license=...] [input=lstar] [working_size=N] "
+      "[working_shape=square]", 2, "a PyTorch checkpoint or safetensors file as a model file, for the init of a recipe", convert },
     { "info",   "MODEL.bin", 1, "what a model file says of itself", info },
     { "nets",   "", 0, "the networks a recipe can name", nets },
     { "keys",   "[--markdown]", 0, "all keys of recipes with defaults and ranges", keys },

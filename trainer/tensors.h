@@ -1,0 +1,80 @@
+// tensors.h - a file of named tensors, whatever program wrote it: safetensors, a PyTorch checkpoint. Opening reads and checks
+// names, types, shapes and places; numbers are read afterwards, tensor by tensor, as f32.
+//
+// The file is not trusted. Opening takes memory for what describes the tensors only (bounded by 16 MiB of description in the
+// file); each tensor is proven to lie within its storage, and each storage within the file, before the caller sees it.
+#ifndef CLZT_TENSORS_H
+#define CLZT_TENSORS_H
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include "engine/bytes.h"
+
+enum {
+    CLZT_MAX_TENSORS = 16384,
+    CLZT_MAX_RANK    = 8,
+    CLZT_TENSOR_NAME = 256,                 // bytes of a tensor's name with its NUL
+    CLZT_MAX_DESCRIPTION = 16 << 20,        // bytes of a file that describe its tensors
+};
+#define CLZT_MAX_ELEMENTS (INT64_C(1) << 29)    // of one tensor: 2 GiB as f32
+
+struct clzt_number {
+    const char *name;                       // as safetensors calls the type: "F32"
+    const char *storage;                    // as PyTorch calls a storage of it: "FloatStorage"
+    int size;                               // bytes
+    float (*decode)(const uint8_t *p);      // p: little endian
+};
+extern const struct clzt_number clzt_numbers[];     // ends with name NULL
+
+struct clzt_tensor {
+    char name[CLZT_TENSOR_NAME];
+    const struct clzt_number *number;
+    int rank;
+    int64_t dims[CLZT_MAX_RANK];
+    int64_t strides[CLZT_MAX_RANK], offset; // in elements of its storage
+    int storage;
+};
+
+// A run of bytes in the file that one or more tensors look at.
+struct clzt_storage {
+    uint64_t at, size;                      // bytes
+    bool has_crc, verified;
+    uint32_t crc;                           // CRC-32 of the bytes
+};
+
+struct clzt_tensors {
+    struct clzi_bytes bytes;
+    const char *format;                     // "PyTorch checkpoint (legacy form)"
+    char *section;                          // dictionary of the checkpoint that the tensors stand in: "state_dict"; "": the whole
+    struct clzt_tensor *tensors;            // in the file's order; names are unique
+    int count;
+    struct clzt_storage *storages;
+    int storage_count;
+};
+
+// section: which dictionary of a checkpoint to take, "a.b" for b within a; NULL: the checkpoint itself or, within it, one under a
+// name in common use. -EBADMSG and one logged sentence for a file that is not as its format says; other errors of open().
+int clzt_tensors_open(struct clzt_tensors **tensors, const char *path, const char *section, const struct clz_log *log);
+void clzt_tensors_close(struct clzt_tensors **tensors);
+
+// The same from memory, which must stay until it is closed (fuzzing, tests).
+int clzt_tensors_parse(struct clzt_tensors **tensors, const void *data, size_t size, const char *section, const char *name,
+                       const struct clz_log *log);
+
+const struct clzt_tensor *clzt_tensors_find(const struct clzt_tensors *tensors, const char *name);   // NULL: none of that name
+int64_t clzt_tensor_count(const struct clzt_tensor *tensor);                                         // product of dims
+
+// All numbers of a tensor in C order, whatever its strides; to: clzt_tensor_count() of them. The first read of a storage that has
+// a CRC-32 verifies it. Numbers that are not finite are an error. 0 or a negative errno, logged.
+int clzt_tensors_read(struct clzt_tensors *tensors, const struct clzt_tensor *tensor, float *to);
+
+// "64x3x7x7", "" for a rank of 0; for messages.
+struct clzt_shape_text { char text[CLZT_MAX_RANK * 21 + 1]; };
+struct clzt_shape_text clzt_tensor_shape(const struct clzt_tensor *tensor);
+
+// ---- for the formats (pth.c, and safetensors in tensors.c) ----
+
+// Append a zeroed one; the index or -ENOMEM. A tensor beyond CLZT_MAX_TENSORS is -EBADMSG, logged.
+int clzt_tensors_add(struct clzt_tensors *tensors);
+int clzt_tensors_add_storage(struct clzt_tensors *tensors);
+#endif
