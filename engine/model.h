@@ -51,7 +51,7 @@ void clzi_model_destroy(struct clz_model **model);
 int clzi_model_parse(struct clz_model **model, const void *data, size_t size, const char *name,
                      const struct clz_log *log);
 
-// Writes path.tmp.PID, fsyncs, renames over path, fsyncs the folder. values as in struct clz_model.
+// Writes a file as atomic_file.h describes. values as in struct clz_model.
 int clzi_model_write(const char *path, const struct clzi_graph *graph, float *const *values,
                      const struct clzi_model_facts *facts, enum clzi_dtype dtype, const struct clz_log *log);
 

@@ -1,17 +1,16 @@
-// model_write.c - writing model files, whole or not at all.
+// model_write.c - writing model files.
 //
 // Weights of convolutions take the type that was asked for; vectors (biases, batch norm, running statistics) stay f32: they
 // are few, and a running variance may exceed what half precision holds. Vectors come first in the data, so that everything
 // is aligned to its size; 8 + N is a multiple of 64.
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
+#include "atomic_file.h"
 #include "f16.h"
 #include "log.h"
 #include "model_file.h"
@@ -52,7 +51,7 @@ static int to_hash(void *priv, const void *data, size_t size)
 
 static int to_file(void *priv, const void *data, size_t size)
 {
-    return fwrite(data, 1, size, priv) == size ? 0 : -errno;
+    return clzi_atomic_write(priv, data, size);
 }
 
 static int put_param(const struct writer *w, int param, sink *put, void *priv)
@@ -193,33 +192,15 @@ static char *header(const struct writer *w, const struct clzi_model_facts *facts
 
 // ---- the file ----
 
-// The folder's entry must be on the disk too before the file counts as written.
-static void sync_folder(const char *path)
+static int write_file(const struct writer *w, const char *head, size_t head_size)
 {
-    const char *slash = strrchr(path, '/');
-    char *folder = slash ? strndup(path, slash == path ? 1 : (size_t)(slash - path)) : strdup(".");
-    const int fd = folder ? open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+    struct clzi_atomic_file file;
+    int ret = clzi_atomic_open(&file, w->path);
 
-    free(folder);
-    if (fd < 0) return;
-    fsync(fd);
-    close(fd);
-}
-
-static int write_file(const struct writer *w, const char *temporary, const char *head, size_t head_size)
-{
-    FILE *f = fopen(temporary, "wbe");
-    int ret;
-
-    if (!f) return -errno;
-    ret = to_file(f, head, head_size);
-    if (ret >= 0) ret = put_data(w, to_file, f);
-    if (ret >= 0 && (fflush(f) || fsync(fileno(f)) < 0)) ret = -errno;
-    if (fclose(f) && ret >= 0) ret = -errno;
-    if (ret >= 0 && rename(temporary, w->path) < 0) ret = -errno;
-    if (ret < 0) unlink(temporary);
-    else sync_folder(w->path);
-    return ret;
+    if (ret < 0) return ret;
+    ret = to_file(&file, head, head_size);
+    if (ret >= 0) ret = put_data(w, to_file, &file);
+    return clzi_atomic_close(&file, ret);
 }
 
 int clzi_model_write(const char *path, const struct clzi_graph *graph, float *const *values, const struct clzi_model_facts *facts,
@@ -228,7 +209,7 @@ int clzi_model_write(const char *path, const struct clzi_graph *graph, float *co
     const struct writer w = { graph, values, dtype, path, log };
     struct clzi_model_facts f = *facts;
     struct clzi_sha256 hash;
-    char *temporary = NULL, *head = NULL;
+    char *head = NULL;
     size_t head_size = 0;
     int ret;
 
@@ -241,12 +222,8 @@ int clzi_model_write(const char *path, const struct clzi_graph *graph, float *co
         free(head);
         return clzi_fail(log, -EINVAL, "%s: not written: a header of %zu bytes, at most %d", path, head_size - 8, CLZI_MAX_HEADER);
     }
-    if (!head || asprintf(&temporary, "%s.tmp.%ld", path, (long)getpid()) < 0) {
-        free(head);
-        return clzi_fail(log, -ENOMEM, "%s: not written: out of memory, or a text in its metadata is not UTF-8", path);
-    }
-    if ((ret = write_file(&w, temporary, head, head_size)) < 0) clzi_fail(log, ret, "%s: not written: %s", path, strerror(-ret));
+    if (!head) return clzi_fail(log, -ENOMEM, "%s: not written: out of memory, or a text in its metadata is not UTF-8", path);
+    if ((ret = write_file(&w, head, head_size)) < 0) clzi_fail(log, ret, "%s: not written: %s", path, strerror(-ret));
     free(head);
-    free(temporary);
     return ret;
 }

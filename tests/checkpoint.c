@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "check.h"
+#include "engine/atomic_file.h"
 #include "trainer/checkpoint.h"
 #include "trainer/metrics.h"
 #include "trainer/run.h"
@@ -277,25 +278,6 @@ static void full(const char *dir)
     remove_tree(dir);
 }
 
-static void replaces(const char *dir)
-{
-    char path[PATH], text[20] = "";
-    FILE *f;
-
-    CASE("file_replace/whole_or_old");
-    mkdir(dir, 0777);
-    snprintf(path, sizeof path, "%s/file", dir);
-    REQUIRE_INT(clzt_file_replace(path, "first", 5, NULL), 0);
-    REQUIRE_INT(clzt_file_replace(path, "second", 6, NULL), 0);
-    f = fopen(path, "rb");
-    REQUIRE(f && fread(text, 1, sizeof text - 1, f) == 6);
-    if (f) fclose(f);
-    REQUIRE_STR(text, "second");
-    REQUIRE_INT(count_temporaries(dir), 0);
-    REQUIRE_INT(clzt_file_replace("/nonexistent/file", "", 0, &listener), -ENOENT);
-    remove_tree(dir);
-}
-
 static void stopped(const char *dir)
 {
     static uint8_t rgb[32 * 32 * 3];
@@ -318,7 +300,7 @@ static void stopped(const char *dir)
             !clzt_recipe_set(r, "batch=1", NULL));
     REQUIRE_INT(clzt_recipe_check(r, NULL), 0);
     snprintf(path, sizeof path, "%s/model.bin", dir);
-    REQUIRE_INT(clzt_file_replace(path, "as it was", 9, NULL), 0);
+    REQUIRE_INT(clzi_file_replace(path, "as it was", 9, NULL), 0);
     said[0] = 0;
     REQUIRE_INT(clzt_run(r, &listener, NULL, &stop, &save_now), -ECANCELED);
     REQUIRE(strstr(said, "parameters"));                                        // all was set up
@@ -356,7 +338,6 @@ int main(void)
     strays(dir);
     killed(dir);
     full(dir);
-    replaces(dir);
     stopped(dir);
     columns();
     rmdir(folder);

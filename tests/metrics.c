@@ -1,5 +1,7 @@
 // metrics.c - the measures against published numbers and a pair of pictures that every reader can rebuild; progress and csv.
 #include <errno.h>
+#include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "check.h"
@@ -202,6 +204,18 @@ static void csv(const char *folder)
     REQUIRE_STR(contents(path), "step,l1\n");
     REQUIRE_STR(contents(old), "step,l1,psnr\n10,0.5,20\n20,0.25,\n30,1,2\n");
     REQUIRE_INT(clzt_csv_open(&c, "/nonexistent/metrics.csv", names, 0, NULL), -ENOENT);
+
+    CASE("csv/a_fifo_gets_the_rows");       // both ends open beforehand: nobody waits
+    unlink(old);
+    REQUIRE(!mkfifo(old, 0600));
+    const int fd = open(old, O_RDWR);
+    char text[100] = "";
+    REQUIRE_INT(clzt_csv_open(&c, old, names, 0, NULL), 0);
+    REQUIRE_INT(clzt_csv_add(c, 10, (const double[]){ 1, 2 }), 0);
+    clzt_csv_close(&c);
+    REQUIRE(read(fd, text, sizeof text - 1) > 0);
+    close(fd);
+    REQUIRE_STR(text, "step,l1,psnr\n10,1,2\n");
     REQUIRE(!c);
     unlink(path);
     unlink(old);

@@ -132,6 +132,12 @@ check info/license grep -q CC0-1.0 out
 check export/f16_has_the_weights_of_the_run [ "$(sha f16.bin)" = "$(sha straight/model.bin)" ]
 check export/f32_is_larger [ "$(wc -c <f32.bin)" -gt $(($(wc -c <f16.bin) * 3 / 2)) ]
 check export/bf16_is_not [ "$(wc -c <bf16.bin)" -lt $(($(wc -c <f16.bin) * 11 / 10)) ]
+"$train" export straight /dev/stdout f16 2>err | cat >piped.bin
+same export/dev_stdout piped.bin f16.bin
+ln -s linked/model.bin link.bin && mkdir linked && touch linked/model.bin
+ends export/through_a_link 0 "^link.bin written" "$train" export straight link.bin
+check export/the_link_stays [ -L link.bin ]
+same export/it_leads_to_the_model linked/model.bin f16.bin
 ends export/escapes 0 "written, step 80" "$train" export straight escapes.bin license="$(printf 'a\033[31mb\302\2331mc\303\251')"
 ends info/escapes 0 "^license *a?\[31mb?1mc$(printf '\303\251')\$" "$train" info escapes.bin
 ends export/other_type 2 "none of f16, f32, bf16" "$train" export straight x.bin f64

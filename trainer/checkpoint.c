@@ -136,49 +136,6 @@ static void remove_folder(int parent, const char *name)         // flat, as chec
     unlinkat(parent, name, AT_REMOVEDIR);
 }
 
-int clzt_file_replace(const char *path, const void *data, size_t size, const struct clz_log *log)
-{
-    const char *slash = strrchr(path, '/');
-    const size_t room = strlen(path) + 32;
-    char *temporary = malloc(room), *folder = slash ? strndup(path, slash - path + 1) : strdup(".");
-    int ret = -ENOMEM, fd;
-
-    if (!temporary || !folder) goto end;
-    snprintf(temporary, room, "%s.tmp.%ld", path, (long)getpid());
-    if (!(ret = write_file(AT_FDCWD, temporary, data, size)) && rename(temporary, path)) ret = -errno;
-    if (ret) {
-        unlink(temporary);
-        clzi_fail(log, ret, "%s: cannot be written: %s.", path, strerror(-ret));
-        goto end;
-    }
-    if ((fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC)) >= 0) {
-        fsync(fd);                          // some file systems cannot; the rename stands all the same
-        close(fd);
-    }
-end:
-    free(temporary);
-    free(folder);
-    return ret;
-}
-
-void clzt_file_sweep(const char *path)
-{
-    const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
-    const size_t n = strlen(name);
-    char *folder = slash ? strndup(path, slash - path + 1) : strdup(".");
-    DIR *dir = folder ? opendir(folder) : NULL;
-    struct dirent *entry;
-
-    while (dir && (entry = readdir(dir))) {
-        const char *rest = n ? entry->d_name + n : strstr(entry->d_name, ".tmp.");
-        if (strncmp(entry->d_name, name, n) || !rest || strncmp(rest, ".tmp.", 5) || !rest[5] || rest[5 + strspn(rest + 5, "0123456789")])
-            continue;
-        unlinkat(dirfd(dir), entry->d_name, 0);
-    }
-    if (dir) closedir(dir);
-    free(folder);
-}
-
 // ---- names ----
 
 static int64_t step_of(const char *name)    // "step-12000"; -1: another name

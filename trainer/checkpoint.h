@@ -43,11 +43,7 @@ const void *clzt_checkpoint_blob(const struct clzt_checkpoint *checkpoint, const
 // Steps of the checkpoints in dir, newest first, at most max; returns how many. Only looks at names.
 int clzt_checkpoint_list(const char *dir, int64_t *steps, int max);
 
-// A whole small file, atomically: path.tmp.PID, fsync, rename, fsync of its folder.
-int clzt_file_replace(const char *path, const void *data, size_t size, const struct clz_log *log);
-
-// Remove what was left half-written of checkpoints in dir, and of a file (FOLDER/: of all) as clzt_file_replace and clzi_model_write
-// make it, whoever has the number of the process that left it. For one who knows that nobody else writes there.
+// Removes what was left half-written of checkpoints in dir, whoever has the number of the process that left it. For a caller who
+// knows that nobody else writes there.
 void clzt_checkpoint_sweep(const char *dir);
-void clzt_file_sweep(const char *path);
 #endif

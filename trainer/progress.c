@@ -5,10 +5,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
-#include "checkpoint.h"
+#include "engine/atomic_file.h"
 #include "engine/log.h"
 #include "progress.h"
 
@@ -171,9 +172,11 @@ enum { MAX_CSV = 1 << 30 };
 
 struct clzt_csv { FILE *file; int columns; };
 
+// NULL: no regular file, or it cannot be read.
 static char *read_whole(const char *path, size_t *size)
 {
-    FILE *file = fopen(path, "rb");
+    struct stat st;
+    FILE *file = !stat(path, &st) && S_ISREG(st.st_mode) ? fopen(path, "rb") : NULL;
     char *text = NULL;
     long n;
 
@@ -208,6 +211,8 @@ int clzt_csv_open(struct clzt_csv **csv, const char *path, const char *const *na
     struct clzt_csv *c = *csv = calloc(1, sizeof *c);
     char *header = NULL, *text = NULL, *old = NULL;
     size_t header_size = 0, size, kept;
+    struct stat st;
+    const bool appends = stat(path, &st) || S_ISREG(st.st_mode);       // else a FIFO or a device, which is written to as it is
     FILE *memory;
     int ret = -ENOMEM;
 
@@ -228,14 +233,15 @@ int clzt_csv_open(struct clzt_csv **csv, const char *path, const char *const *na
         size = 0;
     }
     kept = text && size ? keep_rows(text, header_size, step) : 0;
-    if (!kept || kept != size) {
-        ret = kept ? clzt_file_replace(path, text, kept, log) : clzt_file_replace(path, header, header_size, log);
+    if (appends && (!kept || kept != size)) {
+        ret = kept ? clzi_file_replace(path, text, kept, log) : clzi_file_replace(path, header, header_size, log);
         if (ret < 0) goto fail;
     }
-    if (!(c->file = fopen(path, "ab"))) {
+    if (!(c->file = fopen(path, appends ? "ab" : "wb"))) {
         ret = clzi_fail(log, -errno, "%s: %s.", path, strerror(errno));
         goto fail;
     }
+    if (!appends) fputs(header, c->file);
     ret = 0;
 fail:
     if (ret < 0) clzt_csv_close(csv);

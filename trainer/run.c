@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "checkpoint.h"
+#include "engine/atomic_file.h"
 #include "engine/log.h"
 #include "facts.h"
 #include "nets.h"
@@ -376,7 +377,7 @@ static void sweep(const struct run *r)
     free(path);
     for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
         path = path_in(r, "%s", files[i]);
-        if (path) clzt_file_sweep(path);
+        if (path) clzi_file_sweep(path);
         free(path);
     }
 }
@@ -403,7 +404,7 @@ static int write_recipe(const struct run *r)
     copy.resume = CLZT_RESUME_AUTO;         // never and force are said of one start, not of those to come
     if (ret >= 0) ret = clzt_recipe_write(&copy, f);
     if (f && fclose(f) && ret >= 0) ret = -ENOMEM;
-    if (ret >= 0) ret = clzt_file_replace(path, text, size, r->log);
+    if (ret >= 0) ret = clzi_file_replace(path, text, size, r->log);
     free(text);
     free(path);
     return ret;

@@ -4,7 +4,7 @@
 #include <string.h>
 #include <libavcodec/avcodec.h>
 
-#include "checkpoint.h"
+#include "engine/atomic_file.h"
 #include "engine/log.h"
 #include "sheet.h"
 
@@ -39,7 +39,7 @@ int clzt_png_write(const char *path, const uint8_t *rgb, int width, int height, 
         ret = clzi_fail(log, -EIO, "%s: a picture of %dx%d cannot be encoded.", path, width, height);
         goto end;
     }
-    ret = clzt_file_replace(path, packet->data, packet->size, log);
+    ret = clzi_file_replace(path, packet->data, packet->size, log);
 end:
     av_frame_free(&frame);
     av_packet_free(&packet);

@@ -5,7 +5,7 @@
 #include <stdint.h>
 #include "engine/colorize.h"
 
-// Writes 8-bit RGB as PNG: path.tmp.PID, fsync, rename. stride in bytes. log may be NULL.
+// Writes 8-bit RGB as PNG, as engine/atomic_file.h describes. stride in bytes. log may be NULL.
 int clzt_png_write(const char *path, const uint8_t *rgb, int width, int height, ptrdiff_t stride,
                    const struct clz_log *log);
 
