@@ -6,8 +6,8 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
+#include "clock.h"
 #include "exec.h"
 #include "log.h"
 #include "op.h"
@@ -347,18 +347,11 @@ int clzi_exec_download(struct clzi_exec *e, float *y)
     return e->be->download(e->dev, clzi_exec_output(e), clzi_exec_output_shape(e), y);
 }
 
-static double now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return t.tv_sec + 1e-9 * t.tv_nsec;
-}
-
 int clzi_exec_forward(struct clzi_exec *e, uint64_t seed)
 {
     for (int i = 0; i < e->graph->node_count; i++) {
         struct bound *b = &e->nodes[i];
-        const double start = e->timing ? now() : 0;
+        const double start = e->timing ? clzi_now() : 0;
         int ret;
         if (!b->op) continue;
         b->call.version = e->weights->version;
@@ -366,7 +359,7 @@ int clzi_exec_forward(struct clzi_exec *e, uint64_t seed)
         if ((ret = b->op->forward(&b->call)) < 0)
             return clzi_fail(&clzi_device_base(e->dev)->log, ret, "%s: %s failed", e->graph->nodes[i].name,
                              clzi_ops[e->graph->nodes[i].op].name);
-        if (e->timing) b->seconds = now() - start;
+        if (e->timing) b->seconds = clzi_now() - start;
     }
     return 0;
 }

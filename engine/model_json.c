@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "decimal.h"
 #include "log.h"
 #include "model.h"
 #include "model_json.h"
@@ -75,16 +76,13 @@ char *clzi_json_text(const json_t *json, size_t flags)
     return NULL;
 }
 
-// The double whose shortest decimal form is also that of x: 1e-5, not 9.9999997473787516e-06.
+// The double that jansson, which prints doubles, writes with the fewest digits that read back as the float x.
 static double shortest(float x)
 {
-    char text[32];
+    char text[CLZI_DECIMAL_SIZE];
 
-    for (int digits = 6; digits < 9; digits++) {
-        snprintf(text, sizeof text, "%.*g", digits, (double)x);
-        if (strtof(text, NULL) == x) return strtod(text, NULL);
-    }
-    return x;
+    clzi_shortest_decimal(text, x, true);
+    return strtod(text, NULL);
 }
 
 char *clzi_number_to_text(float x)

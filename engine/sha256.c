@@ -1,4 +1,4 @@
-// sha256.c - SHA-256 (FIPS 180-4, section 6.2), for the data of model files.
+// sha256.c - SHA-256 (FIPS 180-4, section 6.2), for the data of model files and checkpoints.
 #include <string.h>
 
 #include "sha256.h"

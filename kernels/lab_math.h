@@ -1,7 +1,7 @@
-// lab_math.h - the colour of one pixel: sRGB, CIE L*a*b*, Y'. Compiled by C and CUDA compilers alike.
+// lab_math.h - conversions of one pixel between sRGB, CIE L*a*b* and Y'. Compiled by C and CUDA compilers alike.
 //
-// Lab constants are those of scikit-image's rgb2lab (D65, 2 degrees), which the reference trainings used. Ranges: R'G'B' and Y' 0..1,
-// L* 0..100, a* and b* about -110..110.
+// The Lab constants are those of scikit-image's rgb2lab (D65, 2 degrees), which the reference trainings used. Ranges: R'G'B' and
+// Y' 0..1, L* 0..100, a* and b* about -110..110.
 #ifndef CLZK_LAB_MATH_H
 #define CLZK_LAB_MATH_H
 #include <math.h>
@@ -12,7 +12,8 @@
 #define CLZK_FN static inline
 #endif
 
-// IEC 61966-2-1. Values outside 0..1 go through oddly (f(-x) = -f(x)), so that colours out of gamut stay finite and invertible.
+// IEC 61966-2-1, extended to negative values as an odd function (f(-x) = -f(x)), so that colours out of gamut stay finite and
+// invertible.
 CLZK_FN float clzk_srgb_to_linear(float c)
 {
     const float a = fabsf(c), l = a > 0.04045f ? powf((a + 0.055f) / 1.055f, 2.4f) : a / 12.92f;
@@ -29,12 +30,18 @@ CLZK_FN float clzk_linear_to_srgb(float l)
 CLZK_FN float clzk_lab_f(float t) { return t > 0.008856f ? cbrtf(t) : 7.787f * t + 16.f / 116; }
 CLZK_FN float clzk_lab_f_inverse(float f) { return f > 0.2068966f ? f * f * f : (f - 16.f / 116) / 7.787f; }
 
-// White of the conversion: 0.95047, 1, 1.08883.
+// Linear RGB to CIE XYZ of the same colour, and the XYZ of white (D65, 2 degrees; Y = 1).
+#define CLZK_WHITE_X 0.95047f
+#define CLZK_WHITE_Z 1.08883f
+CLZK_FN float clzk_linear_to_x(float r, float g, float b) { return 0.412453f * r + 0.357580f * g + 0.180423f * b; }
+CLZK_FN float clzk_linear_to_y(float r, float g, float b) { return 0.212671f * r + 0.715160f * g + 0.072169f * b; }
+CLZK_FN float clzk_linear_to_z(float r, float g, float b) { return 0.019334f * r + 0.119193f * g + 0.950227f * b; }
+
 CLZK_FN void clzk_linear_to_lab(const float rgb[3], float lab[3])
 {
-    const float x = (0.412453f * rgb[0] + 0.357580f * rgb[1] + 0.180423f * rgb[2]) / 0.95047f;
-    const float y = 0.212671f * rgb[0] + 0.715160f * rgb[1] + 0.072169f * rgb[2];
-    const float z = (0.019334f * rgb[0] + 0.119193f * rgb[1] + 0.950227f * rgb[2]) / 1.08883f;
+    const float x = clzk_linear_to_x(rgb[0], rgb[1], rgb[2]) / CLZK_WHITE_X;
+    const float y = clzk_linear_to_y(rgb[0], rgb[1], rgb[2]);
+    const float z = clzk_linear_to_z(rgb[0], rgb[1], rgb[2]) / CLZK_WHITE_Z;
     const float fx = clzk_lab_f(x), fy = clzk_lab_f(y), fz = clzk_lab_f(z);
     lab[0] = 116 * fy - 16;
     lab[1] = 500 * (fx - fy);
@@ -45,8 +52,8 @@ CLZK_FN void clzk_linear_to_lab(const float rgb[3], float lab[3])
 CLZK_FN void clzk_lab_to_linear(const float lab[3], float rgb[3])
 {
     const float fy = (lab[0] + 16) / 116, fx = fy + lab[1] / 500, fz = fy - lab[2] / 200;
-    const float x = 0.95047f * clzk_lab_f_inverse(fx), y = clzk_lab_f_inverse(fy);
-    const float z = 1.08883f * clzk_lab_f_inverse(fz > 0 ? fz : 0);
+    const float x = CLZK_WHITE_X * clzk_lab_f_inverse(fx), y = clzk_lab_f_inverse(fy);
+    const float z = CLZK_WHITE_Z * clzk_lab_f_inverse(fz > 0 ? fz : 0);
     rgb[0] = 3.24048134f * x - 1.53715152f * y - 0.49853633f * z;
     rgb[1] = -0.96925495f * x + 1.87599f * y + 0.04155593f * z;
     rgb[2] = 0.05564664f * x - 0.20404134f * y + 1.05731107f * z;
@@ -71,9 +78,15 @@ CLZK_FN float clzk_l_to_luma(float l) { return clzk_linear_to_srgb(clzk_lab_f_in
 
 // Y' = kr R' + (1 - kr - kb) G' + kb B'; U = (B' - Y') / (2 (1 - kb)), V = (R' - Y') / (2 (1 - kr)).
 struct clzk_luma_weights { float kr, kb; };
-#define CLZK_LUMA_601  { 0.299f, 0.114f }       // ITU-R BT.601
-#define CLZK_LUMA_709  { 0.2126f, 0.0722f }     // ITU-R BT.709
-#define CLZK_LUMA_2020 { 0.2627f, 0.0593f }     // ITU-R BT.2020, non-constant luminance
+#define CLZK_KR_601  0.299                      // ITU-R BT.601
+#define CLZK_KB_601  0.114
+#define CLZK_KR_709  0.2126                     // ITU-R BT.709
+#define CLZK_KB_709  0.0722
+#define CLZK_KR_2020 0.2627                     // ITU-R BT.2020, non-constant luminance
+#define CLZK_KB_2020 0.0593
+#define CLZK_LUMA_601  { (float)CLZK_KR_601, (float)CLZK_KB_601 }
+#define CLZK_LUMA_709  { (float)CLZK_KR_709, (float)CLZK_KB_709 }
+#define CLZK_LUMA_2020 { (float)CLZK_KR_2020, (float)CLZK_KB_2020 }
 
 // CIEDE2000 (Sharma, Wu, Dalal 2005), kL = kC = kH = 1. In double: its terms cancel.
 CLZK_FN double clzk_delta_e2000(const float lab1[3], const float lab2[3])

@@ -46,18 +46,18 @@ int main(int argc, char **argv)
     for (int r = 0; r < ROUNDS; r++) {
         const struct clz_frame *one = &f[r % FRAMES];
         char *const a = from + r % FRAMES * luma, *const b = to + r % FRAMES * luma;
-        double t = now();
+        double t = clzi_now();
         clzk_frame_to_l(plan, one, y, l, 50, 1);
-        times[0][r] = now() - t;
-        t = now();
+        times[0][r] = clzi_now() - t;
+        t = clzi_now();
         copy(b, a, bytes[0] / 2, threads);
-        copies[0][r] = now() - t;
-        t = now();
+        copies[0][r] = clzi_now() - t;
+        t = clzi_now();
         clzk_frame_merge(plan, one, one, y, ab, 40);
-        times[1][r] = now() - t;
-        t = now();
+        times[1][r] = clzi_now() - t;
+        t = clzi_now();
         copy(a, b, bytes[1] / 2, threads);
-        copies[1][r] = now() - t;
+        copies[1][r] = clzi_now() - t;
     }
     for (int i = 0; i < 2; i++) {
         const double t = median(times[i], ROUNDS), c = median(copies[i], ROUNDS);

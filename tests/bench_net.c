@@ -45,12 +45,12 @@ int main(int argc, char **argv)
         clzi_exec_forward(exec, 0);
         clzi_exec_download(exec, y);
     }
-    for (start = now(); now() - start < atof(argv[5]) && count < 100000; count++) {
-        const double t = now();
+    for (start = clzi_now(); clzi_now() - start < atof(argv[5]) && count < 100000; count++) {
+        const double t = clzi_now();
         clzi_exec_upload(exec, x);
         clzi_exec_forward(exec, 0);
         clzi_exec_download(exec, y);
-        times[count] = now() - t;
+        times[count] = clzi_now() - t;
     }
     middle = median(times, count);
     getrusage(RUSAGE_SELF, &usage);

@@ -96,8 +96,8 @@ static int speed(const char *path, double seconds, int size, int threads)
 
     open_player(&p, path, 1920, 1080, size, threads, FRAMES);
     for (int i = 0; i < 2 * FRAMES; i++) step(&p);
-    for (start = now(); now() - start < seconds;) count += step(&p);
-    printf("%.2f %s\n", count / (now() - start), clz_stream_describe(p.stream));
+    for (start = clzi_now(); clzi_now() - start < seconds;) count += step(&p);
+    printf("%.2f %s\n", count / (clzi_now() - start), clz_stream_describe(p.stream));
     close_player(&p);
     return 0;
 }
@@ -116,7 +116,7 @@ static int first_frame(const char *path, int size)  // in the child
 
 static int first(const char *path, const char *size)
 {
-    const double start = now();
+    const double start = clzi_now();
     int ends[2], status;
     char byte;
     pid_t child;
@@ -131,7 +131,7 @@ static int first(const char *path, const char *size)
     }
     close(ends[1]);
     if (read(ends[0], &byte, 1) != 1) return 1;
-    printf("%.3f\n", now() - start);
+    printf("%.3f\n", clzi_now() - start);
     return waitpid(child, &status, 0) < 0;
 }
 

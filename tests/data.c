@@ -4,12 +4,12 @@
 //     data bench WORKERS CACHE FILM PATH...    pictures a second (CACHE, FILM: 0 or 1)
 #include <errno.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 #include <libavcodec/avcodec.h>
 #include <libavformat/avformat.h>
 
 #include "check.h"
+#include "engine/clock.h"
 #include "kernels/lab_math.h"
 #include "kernels/philox.h"
 #include "trainer/crop.h"
@@ -865,27 +865,20 @@ static void plain(void)
 
 // ---- bench ----
 
-static double now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return t.tv_sec + 1e-9 * t.tv_nsec;
-}
-
 static int bench(int argc, char **argv)
 {
     struct clzt_loader_params p = training;
     struct clzt_dataset *d = NULL;
     struct clzt_loader *l = NULL;
     struct clzt_batch *b;
-    double begin = now(), took;
+    double begin = clzi_now(), took;
     int64_t n = 0;
 
     if (argc < 4) return 1;
     if (clzt_dataset_open(&d, &(struct clzt_dataset_params){ .paths = (const char *const *)argv + 3, .path_count =
         argc - 3,
                               .min_side = 128, .cache = atoi(argv[1]), .threads = atoi(argv[0]) }) < 0) return 1;
-    took = now() - begin;
+    took = clzi_now() - begin;
     printf("open: %.2f s, %lld pictures, %lld in memory, %.0f a second\n", took, (long long)clzt_dataset_count(d),
            (long long)clzt_dataset_cached(d), clzt_dataset_count(d) / took);
     p.size = 128;
@@ -894,11 +887,11 @@ static int bench(int argc, char **argv)
     p.want_true_l = false;
     if (!atoi(argv[2])) p.film = (struct clzt_film){0};
     if (clzt_loader_create(&l, d, &p) < 0) return 1;
-    for (begin = now(); now() - begin < 3; n += p.batch) {
+    for (begin = clzi_now(); clzi_now() - begin < 3; n += p.batch) {
         if (clzt_loader_next(l, &b) < 0) return 1;
         clzt_loader_release(l, &b);
     }
-    took = now() - begin;
+    took = clzi_now() - begin;
     const struct clzt_loader_stats s = clzt_loader_stats(l);
     printf("loader: %.0f crops of 128x128 a second with %d workers, %.0f us of a worker each\n", n / took, p.workers,
            1e6 * s.worked / s.pictures);

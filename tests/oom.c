@@ -10,10 +10,11 @@
 #include <stdatomic.h>
 #include <dirent.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "check.h"
+#include "engine/clock.h"
+#include "kernels/fnv.h"
 #include "tiny_model.h"
 #include "trainer/checkpoint.h"
 #include "trainer/data.h"
@@ -190,13 +191,6 @@ static char *in_folder(char path[PATH], const char *name)
 
 enum { WRONG = 1 };                                 // a round that claims success and is not
 
-static double now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
 // One round with the n-th allocation failing; true when there was one.
 static bool round_of(int (*run)(void), long n)
 {
@@ -227,7 +221,7 @@ static void mark_old(void)                          // what is alive now is not 
 
 static void sweep(const char *name, int (*run)(void))
 {
-    const double begin = now();
+    const double begin = clzi_now();
     long n = 1;
 
     CASE(name);
@@ -239,7 +233,7 @@ static void sweep(const char *name, int (*run)(void))
     }
     mark_old();
     while (round_of(run, n) && check_state.failed_here < 20) n++;
-    printf("  %ld allocations, %.1f s\n", n - 1, now() - begin);
+    printf("  %ld allocations, %.1f s\n", n - 1, clzi_now() - begin);
     REQUIRE(n > 3);
 }
 
@@ -346,12 +340,7 @@ static int write_facts(void)                        // notes that fit: every fai
     return ret < 0 && (ret != -ENOMEM || errors) ? WRONG : ret;
 }
 
-static uint64_t hash(const void *data, size_t size)
-{
-    uint64_t h = 1469598103934665603u;
-    for (size_t i = 0; i < size; i++) h = (h ^ ((const uint8_t *)data)[i]) * 1099511628211u;
-    return h;
-}
+static uint64_t hash(const void *data, size_t size) { return clzk_fnv1a(CLZK_FNV1A_BASIS, data, size); }
 
 static int load_batches(struct clzt_dataset *data)
 {

@@ -10,10 +10,10 @@
 // must still be in the sum; parameters are changed once and `version` with them; subsets of gradients are asked for.
 #include <errno.h>
 #include <stdarg.h>
-#include <time.h>
 
 #include "backend.h"
 #include "check.h"
+#include "clock.h"
 #include "kernels/philox.h"
 #include "op.h"
 
@@ -886,23 +886,16 @@ static void check_device(struct clzi_device *dev)
 
 // ---- speed ----
 
-static double now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return t.tv_sec + 1e-9 * t.tv_nsec;
-}
-
 // Best time of a run, from at least three and 0.2 seconds of them.
 static double best_time(struct session *s, int (*run_op)(struct clzi_call *))
 {
-    const double start = now();
+    const double start = clzi_now();
     double best = 1e30, t = start;
 
     for (int i = 0; i < 3 || t - start < 0.2; i++) {
         const double before = t;
         REQUIRE(run_op(&s->c) == 0);
-        t = now();
+        t = clzi_now();
         if (t - before < best) best = t - before;
     }
     return best;

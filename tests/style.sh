@@ -153,7 +153,6 @@ gst/gstcolorize.c
 kernels/frame.c
 kernels/frame.h
 kernels/frame_rows.h
-kernels/lab_math.h
 samples/colorize_ppm.c
 samples/demo.sh
 tests/bench.sh

@@ -17,11 +17,10 @@
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
-#include <libavutil/mem.h>
-#include <libavutil/sha.h>
 
 #include "checkpoint.h"
 #include "engine/log.h"
+#include "engine/sha256.h"
 
 enum { MAX_BLOBS = 1 << 16, MAX_MANIFEST = 16 << 20, HEX = 65, CHUNK = 1 << 20 };
 
@@ -29,23 +28,13 @@ static const char heading[] = "colorize checkpoint 1\n";
 
 // ---- hashes ----
 
-static void to_hex(const uint8_t digest[32], char hex[HEX])
+static void hash(const void *data, size_t size, char hex[HEX])
 {
-    for (int i = 0; i < 32; i++) snprintf(hex + 2 * i, 3, "%02x", digest[i]);
-}
+    struct clzi_sha256 sha;
 
-static int hash(const void *data, size_t size, char hex[HEX])
-{
-    struct AVSHA *sha = av_sha_alloc();
-    uint8_t digest[32];
-
-    if (!sha) return -ENOMEM;
-    av_sha_init(sha, 256);
-    av_sha_update(sha, data, size);
-    av_sha_final(sha, digest);
-    av_free(sha);
-    to_hex(digest, hex);
-    return 0;
+    clzi_sha256_init(&sha);
+    clzi_sha256_update(&sha, data, size);
+    clzi_sha256_hex(&sha, hex);
 }
 
 // ---- files of a folder ----
@@ -75,9 +64,8 @@ static int write_file(int folder, const char *name, const void *data, size_t siz
 static int read_file(int folder, const char *name, size_t size, const char *hex, char **data, size_t *got)
 {
     const int fd = openat(folder, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-    struct AVSHA *sha = NULL;
+    struct clzi_sha256 sha;
     char *buffer = NULL, found[HEX];
-    uint8_t digest[32];
     struct stat st;
     size_t at = 0;
     int ret = -EBADMSG;
@@ -87,8 +75,8 @@ static int read_file(int folder, const char *name, size_t size, const char *hex,
     if (size == SIZE_MAX ? st.st_size > MAX_MANIFEST : (uint64_t)st.st_size != size) goto end;
     size = st.st_size;
     ret = -ENOMEM;
-    if (!(sha = av_sha_alloc()) || !(buffer = malloc(data ? size + 1 : CHUNK))) goto end;
-    av_sha_init(sha, 256);
+    if (!(buffer = malloc(data ? size + 1 : CHUNK))) goto end;
+    clzi_sha256_init(&sha);
     while (at < size) {
         char *to = data ? buffer + at : buffer;
         const ssize_t n = read(fd, to, size - at > CHUNK ? CHUNK : size - at);
@@ -97,11 +85,10 @@ static int read_file(int folder, const char *name, size_t size, const char *hex,
             ret = n < 0 ? -errno : -EBADMSG;
             goto end;
         }
-        av_sha_update(sha, (const uint8_t *)to, n);
+        clzi_sha256_update(&sha, to, n);
         at += n;
     }
-    av_sha_final(sha, digest);
-    to_hex(digest, found);
+    clzi_sha256_hex(&sha, found);
     ret = hex && strcmp(hex, found) ? -EBADMSG : 0;
 end:
     if (!ret && data) {
@@ -111,7 +98,6 @@ end:
         if (got) *got = size;
     }
     free(buffer);
-    av_free(sha);
     close(fd);
     return ret;
 }
@@ -236,17 +222,17 @@ static int make_manifest(char **text, size_t *size, int64_t step, const struct c
 {
     FILE *file = open_memstream(text, size);
     char hex[HEX];
-    int ret;
+    int ret = 0;
 
     if (!file) return -ENOMEM;
-    ret = hash(state, strlen(state), hex);
+    hash(state, strlen(state), hex);
     fprintf(file, "%sstep %" PRId64 "\nstate %zu %s\n", heading, step, strlen(state), hex);
-    for (int i = 0; i < count && !ret; i++) {
-        ret = hash(blobs[i].data, blobs[i].size, hex);
+    for (int i = 0; i < count; i++) {
+        hash(blobs[i].data, blobs[i].size, hex);
         fprintf(file, "blob %s %zu %s\n", blobs[i].name, blobs[i].size, hex);
     }
-    if (!ret && fflush(file)) ret = -ENOMEM;
-    if (!ret) ret = hash(*text, *size, hex);
+    if (fflush(file)) ret = -ENOMEM;
+    else hash(*text, *size, hex);
     fprintf(file, "end %s\n", hex);
     if (fclose(file) && !ret) ret = -ENOMEM;
     if (ret) {
@@ -291,7 +277,7 @@ static int read_checkpoint(struct clzt_checkpoint **checkpoint, int folder, cons
     ret = -EBADMSG;
     if (strlen(manifest) != got || strncmp(manifest, heading, strlen(heading))) goto fail;
     if (!(at = strstr(manifest, "\nend "))) goto fail;
-    if (hash(manifest, at + 1 - manifest, sum)) goto fail;
+    hash(manifest, at + 1 - manifest, sum);
     for (const char *p = manifest; *p; p++) lines += *p == '\n';
     if (lines > MAX_BLOBS) goto fail;
     if (load && !(c->blobs = calloc(lines, sizeof *c->blobs))) {

@@ -13,6 +13,7 @@
 #include "crop.h"
 #include "data.h"
 #include "engine/log.h"
+#include "kernels/fnv.h"
 #include "loss.h"
 #include "scaler.h"
 #include "source.h"
@@ -61,12 +62,6 @@ struct clzt_dataset {
 
 // ---- finding ----
 
-static uint64_t hash_bytes(uint64_t h, const void *data, size_t size)
-{
-    for (size_t i = 0; i < size; i++) h = (h ^ ((const unsigned char *)data)[i]) * 1099511628211u;
-    return h;
-}
-
 static int add_file(struct clzt_dataset *d, const char *path, const char *name, const struct stat *st)
 {
     struct clzt_source source;
@@ -89,7 +84,7 @@ static int add_file(struct clzt_dataset *d, const char *path, const char *name, 
     d->count += source.count;
     facts[0] = source.count;
     facts[1] = st->st_size;
-    d->hash = hash_bytes(hash_bytes(d->hash, name, strlen(name) + 1), facts, sizeof facts);
+    d->hash = clzk_fnv1a(clzk_fnv1a(d->hash, name, strlen(name) + 1), facts, sizeof facts);
     return 0;
 }
 
@@ -435,7 +430,7 @@ int clzt_dataset_open(struct clzt_dataset **dataset, const struct clzt_dataset_p
     d->progress = params->progress;
     d->priv = params->priv;
     d->stop = params->stop;
-    d->hash = 1469598103934665603u;
+    d->hash = CLZK_FNV1A_TRAINER;
     av_log_set_level(AV_LOG_QUIET);         // what is wrong with a file is said once, here
     for (int i = 0; i < params->path_count && !ret; i++) ret = add_path(d, params->paths[i]);
     if (!ret && !d->count) ret = clzi_fail(&d->log, -EINVAL, "%s: no picture and no video in it.", params->path_count ? params->paths[0] : "data");

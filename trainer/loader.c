@@ -4,11 +4,11 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "crop.h"
 #include "data.h"
+#include "engine/clock.h"
 #include "engine/log.h"
 #include "kernels/philox.h"
 
@@ -40,13 +40,6 @@ struct clzt_loader {
     int error;
     struct clzt_loader_stats stats;
 };
-
-static double now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return t.tv_sec + 1e-9 * t.tv_nsec;
-}
 
 // Place i of the order of an epoch: a Feistel network over the next even number of bits, walked until it falls inside
 // (Black and Rogaway 2002). Six rounds of Philox; count up to 2^62.
@@ -128,9 +121,9 @@ static void *worker(void *arg)
         }
         pthread_mutex_unlock(&l->lock);
 
-        const double begin = now();
+        const double begin = clzi_now();
         ret = make(l, step, item, &slot->batch, reader, scratch);
-        const double took = now() - begin;
+        const double took = clzi_now() - begin;
 
         pthread_mutex_lock(&l->lock);
         l->stats.worked += took;
@@ -249,7 +242,7 @@ int clzt_loader_next(struct clzt_loader *l, struct clzt_batch **batch)
 
     *batch = NULL;
     if (l->give_next >= l->batches) return -ENODATA;
-    begin = now();
+    begin = clzi_now();
     pthread_mutex_lock(&l->lock);
     slot = &l->slots[l->give_next % l->params.ahead];
     while (!l->error && !(slot->state == READY && slot->batch.step == l->give_next)) pthread_cond_wait(&l->ready, &l->lock);
@@ -258,7 +251,7 @@ int clzt_loader_next(struct clzt_loader *l, struct clzt_batch **batch)
         l->give_next++;
         *batch = &slot->batch;
     } else ret = l->error;
-    l->stats.waited += now() - begin;
+    l->stats.waited += clzi_now() - begin;
     pthread_mutex_unlock(&l->lock);
     return ret;
 }

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "kernels/fnv.h"
 #include "kernels/philox.h"
 #include "nets.h"
 
@@ -35,13 +36,6 @@ static float normal(uint64_t seed, uint64_t param, uint64_t index)
     return (float)(sqrt(-2 * log((r[0] + 1.0) / 4294967296.0)) * cos(two_pi * r[1] / 4294967296.0));
 }
 
-static uint64_t hash(const char *s)         // FNV-1a: the same net gets the same start, whatever the order of its nodes
-{
-    uint64_t h = 1469598103934665603u;
-    while (*s) h = (h ^ (unsigned char)*s++) * 1099511628211u;
-    return h;
-}
-
 // Pixel shuffle without checkerboards (ICNR, Aitken 2017): the factor^2 channels of one output start equal. 1: none follows.
 static int icnr_group(const struct clzi_graph *g, int node)
 {
@@ -61,7 +55,8 @@ void clzt_net_init(const struct clzi_graph *g, enum clzt_init init, uint64_t see
             const struct clzi_param *p = &g->params[node->w[k]];
             const int64_t count = clzi_param_count(p), per_channel = count / p->dims[0];
             const int64_t group = icnr_group(g, n);
-            const uint64_t name = hash(p->name);
+            // by name, so that the initial weights of a net do not depend on the order of its nodes
+            const uint64_t name = clzk_fnv1a(CLZK_FNV1A_TRAINER, p->name, strlen(p->name));
             const bool norm = node->op == CLZI_OP_BATCHNORM, weight = k == 0;
             const bool head = node->attr.channels == 2 && init == CLZT_INIT_HE;    // starts near grey
             const float fan_in = (float)(node->op == CLZI_OP_CONVT ? p->dims[0] : p->rank == 4 ? p->dims[1] : 1) *

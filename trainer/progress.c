@@ -6,19 +6,12 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "engine/atomic_file.h"
+#include "engine/clock.h"
 #include "engine/log.h"
 #include "progress.h"
-
-static double now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return t.tv_sec + 1e-9 * t.tv_nsec;
-}
 
 // ---- smoothing ----
 
@@ -75,7 +68,7 @@ void clzt_progress_begin(struct clzt_progress *p, const char *phase, int64_t fir
     p->total = total;
     p->per_unit = per_unit;
     p->rate = (struct clzt_smooth){0};
-    p->drawn = now();
+    p->drawn = clzi_now();
     p->running = true;
 }
 
@@ -132,7 +125,7 @@ static void draw(struct clzt_progress *p)
 
 void clzt_progress_update(struct clzt_progress *p, int64_t done, const char *note)
 {
-    const double t = now(), passed = t - p->drawn;
+    const double t = clzi_now(), passed = t - p->drawn;
 
     p->done = done;
     if (note) snprintf(p->note, sizeof p->note, "%s", note);
@@ -155,7 +148,7 @@ void clzt_progress_clear(struct clzt_progress *p)
 
 void clzt_progress_end(struct clzt_progress *p)
 {
-    const double passed = p ? now() - p->drawn : 0;
+    const double passed = p ? clzi_now() - p->drawn : 0;
 
     if (!p || !p->running) return;
     if (p->done > p->counted && passed > 0) smooth(&p->rate, (p->done - p->counted) / passed, exp(-passed / 10));

@@ -7,7 +7,9 @@
 #include <unistd.h>
 #include <yaml.h>
 
+#include "engine/decimal.h"
 #include "engine/log.h"
+#include "kernels/fnv.h"
 #include "recipe.h"
 
 enum {
@@ -680,14 +682,11 @@ static void write_text(FILE *file, const char *text)
     fputc('"', file);
 }
 
-static void write_real(FILE *file, double number)       // with as few digits as give the same number again
+static void write_real(FILE *file, double number)
 {
-    char text[40];
+    char text[CLZI_DECIMAL_SIZE];
 
-    for (int digits = 6; digits <= 17; digits++) {
-        snprintf(text, sizeof text, "%.*g", digits, number);
-        if (strtod(text, NULL) == number) break;
-    }
+    clzi_shortest_decimal(text, number, false);
     fputs(text, file);
 }
 
@@ -768,7 +767,7 @@ static bool equal(const struct clzt_recipe *a, const struct clzt_recipe *b, cons
 // Keys at their default are left out: one that is added later leaves the hashes of earlier runs as they are.
 uint64_t clzt_recipe_hash(const struct clzt_recipe *recipe)
 {
-    uint64_t hash = 1469598103934665603u;
+    uint64_t hash = CLZK_FNV1A_TRAINER;
     struct clzt_recipe *fresh = NULL;
     struct keys keys;
     char *text = NULL;
@@ -787,7 +786,7 @@ uint64_t clzt_recipe_hash(const struct clzt_recipe *recipe)
             fputc('\n', file);
         }
     if (fclose(file)) size = 0;
-    for (size_t i = 0; i < size; i++) hash = (hash ^ (unsigned char)text[i]) * 1099511628211u;
+    hash = clzk_fnv1a(hash, text, size);
     free(text);
     clzt_recipe_destroy(&fresh);
     return hash;

@@ -13,6 +13,7 @@
 
 #include "checkpoint.h"
 #include "engine/atomic_file.h"
+#include "engine/clock.h"
 #include "engine/log.h"
 #include "facts.h"
 #include "nets.h"
@@ -62,13 +63,6 @@ static char *path_in(const struct run *r, const char *format, ...)
     if (!name || asprintf(&path, "%s/%s", r->recipe->run, name) < 0) path = NULL;
     free(name);
     return path;
-}
-
-static double now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return t.tv_sec + 1e-9 * t.tv_nsec;
 }
 
 static int64_t parameter_count(const struct clzi_graph *g)
@@ -572,7 +566,7 @@ static int validate_if_due(struct run *r)
 static int loop(struct run *r)
 {
     const struct clzt_recipe *c = r->recipe;
-    double loss[CLZT_MAX_LOSSES] = {0}, lr = 0, start = now();
+    double loss[CLZT_MAX_LOSSES] = {0}, lr = 0, start = clzi_now();
     const double before = r->seconds;
     char note[256];
     int ret = 0;
@@ -582,7 +576,7 @@ static int loop(struct run *r)
     while (r->number < c->steps && !*r->stop && !r->given_up && ret >= 0) {
         int at = 0;
         if ((ret = one_step(r, loss, &lr)) < 0) break;
-        r->seconds = before + now() - start;
+        r->seconds = before + clzi_now() - start;
         for (int i = 0; clzt_losses[i].name; i++)
             if (c->loss[i]) at += snprintf(note + at, sizeof note - at, "%s%s %.4f", at ? " " : "", clzt_losses[i].name,
                                            clzt_smooth_value(&r->smooth[i]));

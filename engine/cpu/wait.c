@@ -18,8 +18,8 @@
 //     1,250 of them                                   -; 6 to 10 s; 7 to 12 s
 //     the 1080p film into x264, one run each          56 s; 45 s; 48 s
 #include <stdatomic.h>
-#include <time.h>
 
+#include "clock.h"
 #include "cpu.h"
 
 // ---- the helper thread ----
@@ -154,19 +154,11 @@ bool clzi_cpu_wait_policy_update(struct clzi_cpu_wait_policy *l, double now, dou
     return l->sleep;
 }
 
-static double seconds(clockid_t clock)
-{
-    struct timespec t;
-
-    clock_gettime(clock, &t);
-    return t.tv_sec + t.tv_nsec * 1e-9;
-}
-
 void clzi_cpu_wait_begin(struct clzi_cpu_wait *w)
 {
     if (!w->ready) return;
-    w->wall = seconds(CLOCK_MONOTONIC);
-    w->cpu = seconds(CLOCK_THREAD_CPUTIME_ID);
+    w->wall = clzi_now();
+    w->cpu = clzi_cpu_time();
     w->in_pass = true;
 }
 
@@ -181,8 +173,8 @@ void clzi_cpu_wait_end(struct clzi_cpu_wait *w)
         start_helper(w);
         stop_helper(w);
     }
-    now = seconds(CLOCK_MONOTONIC);
-    sleep = clzi_cpu_wait_policy_update(&w->policy, now, now - w->wall, seconds(CLOCK_THREAD_CPUTIME_ID) - w->cpu);
+    now = clzi_now();
+    sleep = clzi_cpu_wait_policy_update(&w->policy, now, now - w->wall, clzi_cpu_time() - w->cpu);
     if (sleep && !w->has_helper) start_helper(w);
     if (!sleep) stop_helper(w);
 }
