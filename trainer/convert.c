@@ -220,8 +220,8 @@ static int choose(struct plan *best, const struct clzt_convert *c, const struct 
         }
     if (ret < 0) return ret;
     if (!best->net)
-        return clzi_fail(log, -EBADMSG, "%s: its %d tensors, beginning with %s, are not named as weights that %s can take.", c->in,
-                         t->count, clzi_printable(t->tensors[0].name).text, c->net ? c->net : "a net of ours");
+        return clzi_fail(log, -EBADMSG, "%s: its %d tensors, beginning with %s, are not named as weights that %s can take.",
+                         c->in, t->count, clzi_printable(t->tensors[0].name).text, c->net ? c->net : "a net of ours");
     if (*same) return clzi_fail(log, -EINVAL, "%s: fits %s%s; say which is meant, with net=NAME.", c->in, best->net->name, same);
     return 0;
 }
