@@ -138,10 +138,10 @@ static int plan_op(struct clzi_exec *e, int i, struct clzi_shape *shapes, const 
         return clzi_fail(log, -ENOTSUP, "%s: the %s device has no %s%s", node->name, e->be->name, clzi_ops[node->op].name,
                          b->op ? " backward" : "");
     ret = b->op->plan ? b->op->plan(c) : 0;
-    if (ret < 0)
+    if (ret < 0 && ret != -ENOMEM)
         return clzi_fail(log, ret, "%s: %s cannot be planned for %dx%dx%dx%d", node->name, clzi_ops[node->op].name,
                          c->xs[0].n, c->xs[0].c, c->xs[0].h, c->xs[0].w);
-    return 0;
+    return ret < 0 ? ret : 0;
 }
 
 // When each tensor is written and read.
@@ -301,8 +301,9 @@ int clzi_exec_create(struct clzi_exec **out, const struct clzi_graph *graph, str
     if ((ret = place(e)) < 0) goto fail;
     e->memory = e->be->alloc(e->dev, e->memory_size);
     if (!e->memory) {
-        ret = clzi_fail(&clzi_device_base(e->dev)->log, -ENOMEM, "no memory for %zu MiB of activations (%dx%d, batch %d)",
-                        e->memory_size >> 20, params->in.w, params->in.h, params->in.n);
+        clzi_log(&clzi_device_base(e->dev)->log, CLZ_LOG_VERBOSE, "no memory for %zu MiB of activations (%dx%d, batch %d)",
+                 e->memory_size >> 20, params->in.w, params->in.h, params->in.n);
+        ret = -ENOMEM;
         goto fail;
     }
     bind(e);

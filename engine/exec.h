@@ -27,6 +27,7 @@ struct clzi_exec_params {
 
 struct clzi_exec;
 
+// -ENOMEM is not logged as an error: the caller may try again with a smaller batch, and logs when it gives up.
 int clzi_exec_create(struct clzi_exec **exec, const struct clzi_graph *graph, struct clzi_weights *weights,
                      const struct clzi_exec_params *params);
 void clzi_exec_destroy(struct clzi_exec **exec);

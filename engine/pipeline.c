@@ -115,20 +115,22 @@ static bool same_geometry(const struct clz_frame *a, const struct clz_frame *b)
            a->matrix == b->matrix && a->siting == b->siting && a->memory == b->memory;
 }
 
-// When memory does not suffice for a run of several frames, fewer are tried: the result is the same, only slower.
-static int plan_network(struct clzi_pipeline *p)
+// All that depends on the geometry and on how many frames go through the network at once (p->run).
+static int plan_run(struct clzi_pipeline *p, const struct clz_frame *in, const struct clz_frame *out)
 {
+    const struct clzi_exec_params params = { .in = { p->run, 1, p->h, p->w } };
+    const size_t pixels = (size_t)p->run * p->h * p->w;
     int ret;
 
-    p->run = clzi_device_base(p->dev)->backend->frames_per_run(p->dev, p->params.batch);
-    for (;; p->run /= 2) {
-        const struct clzi_exec_params params = { .in = { p->run, 1, p->h, p->w } };
-        ret = clzi_exec_create(&p->exec, p->graph, p->weights, &params);
-        if (ret != -ENOMEM || p->run == 1) return ret;
-        clzi_log(p->log, CLZ_LOG_WARNING, "not enough memory for %d frames at once, trying %d", p->run, p->run / 2);
-    }
+    if ((ret = clzi_exec_create(&p->exec, p->graph, p->weights, &params)) < 0) return ret;
+    p->y = malloc(pixels * sizeof *p->y);
+    p->l = malloc(pixels * sizeof *p->l);
+    p->ab = malloc(pixels * sizeof *p->ab * 2);
+    if (!p->y || !p->l || !p->ab) return -ENOMEM;
+    return clzk_frame_plan_create(&p->frames, in, out, p->w, p->h, p->params.luma);
 }
 
+// Where memory does not suffice for a network run of several frames, fewer are tried: the result is the same, only slower.
 static int plan(struct clzi_pipeline *p, const struct clz_frame *in, const struct clz_frame *out)
 {
     int ret;
@@ -136,22 +138,22 @@ static int plan(struct clzi_pipeline *p, const struct clz_frame *in, const struc
     forget_geometry(p);
     clzi_working_size(in->width, in->height, p->params.size, p->model->facts.stride, !strcmp(p->model->facts.shape, "square"),
                       &p->w, &p->h);
-    if ((ret = check_graph(p, p->w, p->h)) < 0 || (ret = plan_network(p)) < 0) goto fail;
-    p->y = malloc(sizeof *p->y * p->run * p->h * p->w);
-    p->l = malloc(sizeof *p->l * p->run * p->h * p->w);
-    p->ab = malloc(sizeof *p->ab * p->run * p->h * p->w * 2);
-    if (!p->y || !p->l || !p->ab) {
-        ret = -ENOMEM;
-        goto fail;
+    if ((ret = check_graph(p, p->w, p->h)) < 0) return ret;
+    p->run = clzi_device_base(p->dev)->backend->frames_per_run(p->dev, p->params.batch);
+    while ((ret = plan_run(p, in, out)) == -ENOMEM && p->run > 1) {
+        forget_geometry(p);
+        clzi_log(p->log, CLZ_LOG_WARNING, "not enough memory for %d frames at once, trying %d", p->run, p->run / 2);
+        p->run /= 2;
     }
-    if ((ret = clzk_frame_plan_create(&p->frames, in, out, p->w, p->h, p->params.luma)) < 0) goto fail;
+    if (ret < 0) {
+        forget_geometry(p);
+        if (ret == -ENOMEM) clzi_log(p->log, CLZ_LOG_ERROR, "not enough memory to colour frames of %dx%d", in->width, in->height);
+        return ret;
+    }
     p->in = *in;
     p->out = *out;
     snprintf(p->describe, sizeof p->describe, "%dx%d, %d frame%s a run", p->w, p->h, p->run, p->run > 1 ? "s" : "");
     return 0;
-fail:
-    forget_geometry(p);
-    return ret;
 }
 
 // Weights that are numbers can still make an answer that is none, or far from any colour.

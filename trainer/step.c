@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "engine/log.h"
 #include "step.h"
 
 const char *const clzt_kept_names[CLZT_KEPT_COUNT] = { "w", "m", "v", "ema" };
@@ -50,6 +51,9 @@ int clzt_step_create(struct clzt_step **out, struct clzi_device *dev, const stru
     ret = clzi_exec_create(&s->exec, graph, s->weights,
                            &(struct clzi_exec_params){ .in = { params->batch, 1, params->size, params->size },
                                                        .training = true, .backward = true });
+    if (ret == -ENOMEM)
+        clzi_log(&clzi_device_base(dev)->log, CLZ_LOG_ERROR, "not enough memory to train with batch=%d of %dx%d pixels", params->batch,
+                 params->size, params->size);
     if (ret < 0) goto fail;
     s->kept[CLZT_WEIGHTS] = s->weights->w;
     if ((ret = keep(s, CLZT_ADAM_M)) < 0 || (ret = keep(s, CLZT_ADAM_V)) < 0) goto fail;

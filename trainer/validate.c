@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "engine/exec.h"
+#include "engine/log.h"
 #include "sheet.h"
 #include "validate.h"
 
@@ -52,6 +53,9 @@ static int create(struct validation *v, struct clzi_device *dev, const struct cl
     if ((ret = clzi_weights_create(&v->weights, dev, v->graph, v->values, false)) < 0) return ret;
     ret = clzi_exec_create(&v->exec, v->graph, v->weights,
                            &(struct clzi_exec_params){ .in = { p->batch, 1, p->size, p->size } });
+    if (ret == -ENOMEM)
+        return clzi_fail(&clzi_device_base(dev)->log, ret, "not enough memory to score %d pictures of %dx%d pixels at once",
+                         p->batch, p->size, p->size);
     if (ret < 0) return ret;
     ret = clzt_loader_create(&v->loader, dataset,
                              &(struct clzt_loader_params){ .size = p->size, .batch = p->batch, .zoom_out = p->zoom_out, .luma = p->luma,
