@@ -1,5 +1,5 @@
-// f16.h - IEEE half precision and bfloat16 <-> float by integer arithmetic: the same bits on every machine. Rounding is to
-// nearest, ties to even.
+// f16.h - conversion of IEEE half precision and bfloat16 from and to float in integer arithmetic, so that every machine gives
+// the same bits. Rounds to nearest, ties to even.
 #ifndef CLZI_F16_H
 #define CLZI_F16_H
 #include <stdint.h>
@@ -34,7 +34,7 @@ static inline uint16_t clzi_f16_from_float(float x)
     if (a > 0x7f800000) return sign | 0x7e00;                       // NaN
     if (a >= 0x477ff000) return sign | 0x7c00;                      // 65520 and more round to infinity
     if (a >= 0x38800000) return sign | (uint16_t)((a - 0x38000000 + 0xfff + (a >> 13 & 1)) >> 13);
-    // Subnormal: adding 0.5 puts the last kept bit (2^-24) at the last place of the float, which rounds.
+    // Subnormal: in a float between 0.5 and 1 the last bit is 2^-24, as in a subnormal half, so adding 0.5 rounds to it.
     return sign | (uint16_t)(clzi_float_bits(clzi_bits_float(a) + 0.5f) - 0x3f000000);
 }
 

@@ -4,7 +4,7 @@
 
 #include "log.h"
 
-enum { MESSAGE_SIZE = 1024 };               // longer messages are cut
+enum { MESSAGE_SIZE = 1024 };               // bytes; longer messages are truncated
 
 static void send(const struct clz_log *log, enum clz_log_level level, const char *format, va_list args)
 {

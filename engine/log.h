@@ -3,10 +3,10 @@
 #define CLZI_LOG_H
 #include "colorize.h"
 
-// Formats and sends one message; log NULL or log->cb NULL: silence. Messages are complete sentences without a newline.
+// Formats a message and passes it to log->cb. Does nothing if log or log->cb is NULL. A message is one sentence without newline.
 void clzi_log(const struct clz_log *log, enum clz_log_level level, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
-// Logs an error and gives `code` back: return clzi_fail(log, -EBADMSG, "%s: header length %" PRIu64 ...);
+// Logs an error and returns `code`: return clzi_fail(log, -EBADMSG, "%s: header length %" PRIu64 ...);
 int clzi_fail(const struct clz_log *log, int code, const char *format, ...) __attribute__((format(printf, 3, 4)));
 #endif

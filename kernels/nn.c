@@ -1,4 +1,4 @@
-// nn.c - which kernels this machine can run, and those of plain C.
+// nn.c - which instruction sets this machine has, the list of kernels, and the kernels in plain C.
 #define ISA plain
 #include "nn_isa.h"
 

@@ -1,7 +1,6 @@
-// nn.h - arithmetic of networks on the CPU: everything but convolutions. Tensors are channels last, of float or bf16 (the
-// upper half of a float, rounded to nearest even); arithmetic is in float. The functions run on the calling thread alone:
-// callers split the work, in pieces that do not depend on the number of threads. One template (nn_template.h) is compiled for
-// each instruction set.
+// nn.h - the arithmetic of the CPU device's ops, except convolutions. Tensors are channels last, of float or bf16 (the upper half
+// of a float, rounded to nearest even); arithmetic is in float. The functions run on the calling thread: callers split the work,
+// into pieces that do not depend on the number of threads. One template (nn_template.h) is compiled for each instruction set.
 #ifndef CLZK_NN_H
 #define CLZK_NN_H
 #include <stdbool.h>
@@ -10,12 +9,12 @@
 
 enum clzk_act { CLZK_ACT_NONE, CLZK_ACT_RELU, CLZK_ACT_LEAKY, CLZK_ACT_TANH, CLZK_ACT_SIGMOID };
 
-// Derivatives of activations are taken from the result y: leaky keeps the sign, tanh' = 1 - y^2, sigmoid' = y (1 - y).
+// Derivatives of activations are computed from the result y: relu and leaky from its sign, tanh' = 1 - y^2, sigmoid' = y (1 - y).
 struct clzk_activation { enum clzk_act act; float slope; };
 
 struct clzk_pool { int channels, h, w, oh, ow, k, stride, pad; };
 
-// Share of input i (of `size`) in output o of a bilinear enlargement with half-pixel centres and repeated edges.
+// Weight of input i (of `size`) in output o of a bilinear enlargement with half-pixel centres and repeated edges.
 static inline float clzk_resize_weight(int o, int i, int size, int factor)
 {
     const float at = (o + 0.5f) / factor - 0.5f, clamped = at < 0 ? 0 : at > size - 1 ? size - 1 : at;
@@ -28,7 +27,7 @@ struct clzk_nn {
 
     void (*from_f32)(void *y, const float *x, int64_t count);
     void (*to_f32)(float *y, const void *x, int64_t count);
-    // planes of a picture <-> pixels of all channels; plane: floats between planes
+    // planar (one plane per channel) <-> channels last; plane: floats between planes
     void (*interleave)(void *y, const float *x, int64_t plane, int channels, int64_t pixels);
     void (*deinterleave)(float *y, const void *x, int64_t plane, int channels, int64_t pixels);
 
@@ -47,22 +46,23 @@ struct clzk_nn {
     // With z = x scale + shift, y = act(z), g = dy act'(y): sum[c] = sum of g, dot[c] = sum of g (x - mean[c])
     void (*norm_back_sums)(float *sum, float *dot, const void *x, const void *dy, int64_t rows, int channels,
                            const float *scale, const float *shift, const float *mean, struct clzk_activation act);
-    // dx = a[c] g + b[c] x + k[c], the same g
+    // dx = a[c] g + b[c] x + k[c], with g as above
     void (*norm_back)(void *dx, const void *x, const void *dy, int64_t rows, int channels, const float *scale,
                       const float *shift, const float *a, const float *b, const float *k, struct clzk_activation act);
 
-    // rows of `size` elements from one stride (elements) to another
     void (*gather)(void *y, const float *x, const int32_t *index, int count);   // y[i] = x[index[i]]
+    // copies rows of `size` elements; strides in elements
     void (*copy)(void *y, int64_t y_stride, const void *x, int64_t x_stride, int size, int64_t rows);
     // one row of `pixels` pixels of c*f*f channels <-> f rows of pixels*f pixels of c channels; stride: elements between rows
     void (*shuffle)(void *y, int64_t stride, const void *x, int pixels, int channels, int factor);
     void (*unshuffle)(void *x, const void *y, int64_t stride, int pixels, int channels, int factor);
 
-    // Output row `row` of one image; index: place of the maximum in its window, k * row + column. Backward: input row `row`.
+    // Output row `row` of one image; index: of the maximum in its window, k * row + column, or NULL. Backward: input row `row`.
     void (*maxpool)(void *y, uint8_t *index, const void *x, const struct clzk_pool *p, int row);
     void (*maxpool_back)(void *dx, const uint8_t *index, const void *dy, const struct clzk_pool *p, int row);
 
-    // Bilinear enlargement of rows: enlarge_row: from floats with a repeated pixel before and after; reduce_row: its transpose.
+    // Bilinear enlargement. blend: y = wa a + wb b. enlarge_row: a row of `pixels` pixels, preceded by its first and followed by its
+    // last pixel once more, becomes one of pixels * factor. The transposes: y += weight x, and a row of pixels * factor to `pixels`.
     void (*blend)(float *y, const void *a, const void *b, float wa, float wb, int64_t count);
     void (*enlarge_row)(void *y, const float *x, int pixels, int channels, int factor);
     void (*accumulate)(float *y, const void *x, float weight, int64_t count);
@@ -77,7 +77,7 @@ struct clzk_nn {
 
 struct clzk_adam { float rate, beta1, beta2, eps, root, decay; };
 
-// On vectors of floats: what a training step does to parameters.
+// Functions on vectors of floats: the update of parameters in a training step.
 struct clzk_vectors {
     void (*add)(float *sum, const float *x, int64_t count);
     // sum[i] += x[index[i]]
@@ -92,7 +92,7 @@ enum clzk_isa clzk_isa_best(void);          // of this machine
 const struct clzk_nn *clzk_nn_find(enum clzk_isa isa, bool bf16);
 const struct clzk_vectors *clzk_vectors_find(enum clzk_isa isa);
 
-// One entry for each type of element (float, bf16); compiled for one instruction set each.
+// The kernels of each instruction set: [0] for float, [1] for bf16.
 extern const struct clzk_nn *const clzk_nn_plain[2], *const clzk_nn_avx2[2], *const clzk_nn_avx512[2];
 extern const struct clzk_vectors clzk_vectors_plain, clzk_vectors_avx2, clzk_vectors_avx512;
 #endif

@@ -1,6 +1,6 @@
-// nn_isa.h - everything of nn.h for the instruction set of the including file, which defines ISA as the suffix of its tables.
-// gcc's own optimisation level matters here and only here, hence the pragma: loops unrolled and vectorised at -O3's cost
-// model, sqrtf as an instruction.
+// nn_isa.h - the functions of nn.h for the instruction set of the including file, which defines ISA as the suffix of its tables.
+// The pragma sets gcc's optimisation whatever CFLAGS say: -O3's cost model for unrolling and vectorising, and sqrtf as an
+// instruction. No other file depends on the optimisation level.
 #if defined(__GNUC__) && !defined(__clang__)
 #pragma GCC optimize("O3,no-math-errno,no-trapping-math,no-tree-loop-distribute-patterns")
 #endif
@@ -28,7 +28,7 @@ enum { BLOCK = 64 };
     BY_ACT_CASE(CLZK_ACT_SIGMOID, call)              \
     }
 
-// e^x, relative error below 2e-7: 2^n times a polynomial of the rest (Cephes' expf, S. Moshier).
+// e^x, relative error below 2e-7: 2^n times a polynomial of the remainder (expf of Cephes, S. Moshier).
 INLINE float exponential(float x)
 {
     const float clamped = x < -87.f ? -87.f : x > 88.f ? 88.f : x;
@@ -47,7 +47,7 @@ INLINE float exponential(float x)
     return p * scale;
 }
 
-// Rational approximation of tanh, odd over even polynomial, clamped where a float's tanh is 1 (the one Eigen uses).
+// tanh as an odd polynomial over an even one, with x clamped to where tanh rounds to 1 in float (the approximation of Eigen).
 INLINE float hyperbolic_tangent(float v)
 {
     const float x = v < -7.90531110763549805f ? -7.90531110763549805f : v > 7.90531110763549805f ? 7.90531110763549805f : v;

@@ -1,6 +1,6 @@
-// nn_template.h - the bodies of struct clzk_nn for one type of element: included by nn_isa.h once with BF16 0 and once with
-// BF16 1. Loops are plain C that the compiler vectorises; the order of every sum is fixed by the loops, not by the compiler
-// (no -ffast-math), so that results depend on the instruction set alone.
+// nn_template.h - the functions of struct clzk_nn for one type of element: included by nn_isa.h once with BF16 0 and once with
+// BF16 1. Loops are plain C that the compiler vectorises. The loops fix the order of every sum, not the compiler (no
+// -ffast-math), so that results depend on the instruction set only.
 
 #if BF16
 #define T uint16_t
@@ -14,8 +14,8 @@ static inline float F(get)(T v)
     return f;
 }
 
-// To nearest even. The NaN that x86 makes (0x7fc00000, either sign) stays one; one with all its lower bits set would not, and
-// watching for it costs a third of the speed of the simple kernels.
+// Rounds to nearest even. The NaN that x86 computes (0x7fc00000, either sign) stays a NaN. A NaN whose low bits are all set does
+// not, but a test for it would cost a third of the speed of the simple kernels.
 static inline T F(put)(float f)
 {
     uint32_t bits;
@@ -75,7 +75,7 @@ static void F(deinterleave)(float *y, const void *xv, int64_t plane, int channel
     }
 }
 
-// ---- elementwise; BY_ACT gives each activation its own loop, with A constant in it ----
+// ---- elementwise; BY_ACT compiles a loop for each activation, in which A is a constant ----
 
 INLINE void F(act_loop)(T *y, const T *x, int64_t count, enum clzk_act act, float slope)
 {
@@ -153,7 +153,7 @@ static void F(affine)(void *y, const void *x, int64_t rows, int channels, const 
     BY_ACT(act.act, F(affine_loop)(y, x, rows, channels, scale, shift, A, act.slope))
 }
 
-// Sums over rows take 8 rows at a time, so that the running sums are loaded and stored once in 8.
+// Sums over rows add 8 rows at a time, so that the sums are loaded and stored once per 8 rows.
 #define EIGHT_ROWS(term, ...)                                                       \
     for (int64_t r = 0; r < rows;) {                                                \
         if (rows - r >= 8) {                                                        \
@@ -234,7 +234,7 @@ static void F(norm_back)(void *dx, const void *x, const void *dy, int64_t rows, 
     BY_ACT(act.act, F(norm_back_loop)(dx, x, dy, rows, channels, scale, shift, a, b, k, A, act.slope))
 }
 
-// ---- moving elements ----
+// ---- copying elements ----
 
 static void F(gather)(void *yv, const float *x, const int32_t *index, int count)
 {
@@ -292,7 +292,7 @@ static void F(unshuffle)(void *xv, const void *yv, int64_t stride, int pixels, i
     }
 }
 
-// ---- pooling: BLOCK channels at a time, so that a window's state stays in registers and cache ----
+// ---- max pooling: BLOCK channels at a time, so that the maxima and their indices stay in registers and the L1 cache ----
 
 static void F(maxpool)(void *yv, uint8_t *index, const void *xv, const struct clzk_pool *p, int row)
 {
@@ -326,7 +326,7 @@ static void F(maxpool)(void *yv, uint8_t *index, const void *xv, const struct cl
     }
 }
 
-// Gathers instead of scattering: every input pixel asks the windows it lies in whether it was their maximum.
+// Each input pixel sums dy over the windows whose maximum it was.
 static void F(maxpool_back)(void *dxv, const uint8_t *index, const void *dyv, const struct clzk_pool *p, int row)
 {
     const int high = (row + p->pad) / p->stride, low = row + p->pad - p->k + 1;
@@ -369,7 +369,6 @@ INLINE void F(twice)(T *y, const float *x, int pixels, int channels)
         }
 }
 
-// x: pixels + 2 pixels, the first and the last repeated.
 static void F(enlarge_row)(void *yv, const float *x, int pixels, int channels, int factor)
 {
     T *y = yv;
@@ -407,7 +406,7 @@ static void F(reduce_row)(void *yv, const float *x, int pixels, int channels, in
     T *y = yv;
     if (narrow && channels == 1) F(halve)(y, x, 1, pixels - 1, 1);
     if (narrow && channels == 2) F(halve)(y, x, 1, pixels - 1, 2);
-    for (int i = 0; i < pixels; i += narrow ? pixels - 1 : 1) {         // narrow: the ends alone are left
+    for (int i = 0; i < pixels; i += narrow ? pixels - 1 : 1) {         // narrow: only both ends are left
         const int first = (i - 1) * factor < 0 ? 0 : (i - 1) * factor;
         const int last = (i + 2) * factor < pixels * factor ? (i + 2) * factor : pixels * factor;
         for (int from = 0; from < channels; from += BLOCK) {

@@ -1,6 +1,6 @@
-// philox.h - counter-based random numbers: Philox4x32-10 (Salmon, Moraes, Dror, Shaw 2011, "Parallel random numbers:
-// as easy as 1, 2, 3"). The same key and counter give the same numbers, so nothing depends on threads or on what was
-// drawn before. Compiled by C and CUDA compilers alike.
+// philox.h - counter-based random numbers: Philox4x32-10 (Salmon, Moraes, Dror, Shaw 2011, "Parallel random numbers: as easy as
+// 1, 2, 3"). A key and a counter determine the numbers, so that they depend neither on the number of threads nor on numbers drawn
+// before. Compiled by C and CUDA compilers alike.
 #ifndef CLZK_PHILOX_H
 #define CLZK_PHILOX_H
 #include <stdint.h>
@@ -11,7 +11,7 @@
 #define CLZK_PHILOX_FN static inline
 #endif
 
-// The function itself, as published: counter of four words, key of two.
+// The function as published: a counter of four words and a key of two give four words.
 CLZK_PHILOX_FN void clzk_philox4x32(const uint32_t counter[4], const uint32_t key[2], uint32_t out[4])
 {
     uint32_t c0 = counter[0], c1 = counter[1], c2 = counter[2], c3 = counter[3], k0 = key[0], k1 = key[1];
@@ -31,7 +31,7 @@ CLZK_PHILOX_FN void clzk_philox4x32(const uint32_t counter[4], const uint32_t ke
     out[3] = c3;
 }
 
-// Four words of 32 bits for a key (a seed) and a counter of two halves.
+// The same with 64-bit arguments: the key is a seed, (high, low) the counter.
 CLZK_PHILOX_FN void clzk_philox(uint64_t key, uint64_t high, uint64_t low, uint32_t out[4])
 {
     const uint32_t counter[4] = { (uint32_t)low, (uint32_t)(low >> 32), (uint32_t)high, (uint32_t)(high >> 32) };

@@ -1,5 +1,5 @@
-// threads.h - how many threads the calling thread's kernels use; OpenMP's setting is per thread, so streams do not disturb
-// one another. Without OpenMP kernels run on the calling thread alone.
+// threads.h - the number of threads that kernels use when called from this thread. OpenMP keeps it for each calling thread, so
+// streams on different threads are independent. Without OpenMP, kernels run on the calling thread only.
 #ifndef CLZK_THREADS_H
 #define CLZK_THREADS_H
 #ifdef _OPENMP
