@@ -2,6 +2,7 @@
 // "in" holds indices of earlier nodes. The other keys are the op's attributes as listed in op.c; optional ones are left out
 // where they have the value that absence means. The last node is the output.
 #include <errno.h>
+#include <float.h>
 #include <inttypes.h>
 #include <math.h>
 #include <stdlib.h>
@@ -196,13 +197,11 @@ static int read_attr(const struct reader *r, struct clzi_node *n, const struct c
     if (a->type == CLZI_ATTR_INT ? !json_is_integer(json) : !json_is_number(json))
         return bad_node(r, n, a->type == CLZI_ATTR_INT ? "should be an integer" : "should be a number", a->name);
     value = json_number_value(json);
-    if (value >= a->min && value <= a->max) {
-        clzi_attr_set(&n->attr, a, value);
-        value = clzi_attr_get(&n->attr, a);                         // as a float it may have left the range
-    }
+    if (a->type == CLZI_ATTR_FLOAT && fabs(value) <= FLT_MAX) value = (float)value;     // limits are floats too
     if (!(value >= a->min && value <= a->max))
         return clzi_fail(r->log, -EBADMSG, "%s: graph: node %d %s: \"%s\" is %.9g, expected %.9g to %.9g", r->name,
                          r->graph->node_count, n->name, a->name, value, a->min, a->max);
+    clzi_attr_set(&n->attr, a, value);
     return 0;
 }
 

@@ -48,7 +48,8 @@ void clzi_attr_set(struct clzi_attr *attr, const struct clzi_attr_info *info, do
 // ---- attributes ----
 
 #define INT(field, low, high)    { #field, CLZI_ATTR_INT, offsetof(struct clzi_attr, field), low, high, false, 0 }
-#define FLOAT(field, low, high)  { #field, CLZI_ATTR_FLOAT, offsetof(struct clzi_attr, field), low, high, false, 0 }
+#define FLOAT(field, low, high) /* limits as the floats that attributes are kept in */ \
+    { #field, CLZI_ATTR_FLOAT, offsetof(struct clzi_attr, field), (float)(low), (float)(high), false, 0 }
 #define FUSED                                                                                              \
     { "act", CLZI_ATTR_ACT, offsetof(struct clzi_attr, act), 0, CLZI_ACT_COUNT - 1, true, CLZI_ACT_NONE }, \
     { "slope", CLZI_ATTR_FLOAT, offsetof(struct clzi_attr, slope), 0, 1, true, 0 }

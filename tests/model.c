@@ -381,7 +381,9 @@ static const struct bad graphs[] = {
     TEXT("slope_1e999", GRAPH, "0.5", "1e999", "graph: byte"),
     TEXT("eps_0", GRAPH, "1e-05", "0", "\"eps\" is 0"),
     TEXT("eps_1e-300", GRAPH, "1e-05", "1e-300", "\"eps\" is 1e-300"),
+    TEXT("eps_9e-13", GRAPH, "1e-05", "9e-13", "\"eps\" is 9"),
     TEXT("momentum_2", GRAPH, "0.1", "2", "\"momentum\" is 2"),
+    TEXT("momentum_1e300", GRAPH, "0.1", "1e300", "\"momentum\" is 1e+300"),
     TEXT("factor_1", GRAPH, "'factor':2", "'factor':1", "\"factor\" is 1"),
     TEXT("factor_9", GRAPH, "'factor':2", "'factor':9", "\"factor\" is 9"),
     TEXT("inputs_missing", GRAPH, "'in':[2],", "", "\"in\" should be an array"),
@@ -511,6 +513,9 @@ static void odd_but_good(void)
         { "most_nodes", GRAPH, "'factor':2}", "'factor':2}~,{'op':'act','name':'x#','in':[5],'act':'relu'}~", "", 0, 0, 1018 },
         { "adds_of_adds", GRAPH, "'factor':2}", "'factor':2},{'op':'add','name':'s0','in':[5,5]},{'op':'add','name':'s1','in':[6,6]},"
           "{'op':'add','name':'s2','in':[7,7]},{'op':'add','name':'s3','in':[8,8]},{'op':'add','name':'s4','in':[9,9]}", "", 0, 0, 0 },
+        TEXT("eps_at_its_limit", GRAPH, "1e-05", "1e-12", ""),          // as floats these are a little beyond the limits
+        TEXT("dropout_at_its_limit", GRAPH, "'factor':2}", "'factor':2},{'op':'dropout','name':'d','in':[5],'p':0.99}", ""),
+        TEXT("scale_at_its_limit", GRAPH, "'factor':2}", "'factor':2},{'op':'clamp','name':'d','in':[5],'scale':1e-6}", ""),
     };
     struct clz_model *m;
 
