@@ -61,8 +61,8 @@ struct clzk_nn {
     void (*maxpool)(void *y, uint8_t *index, const void *x, const struct clzk_pool *p, int row);
     void (*maxpool_back)(void *dx, const uint8_t *index, const void *dy, const struct clzk_pool *p, int row);
 
-    // Bilinear enlargement. blend: y = wa a + wb b. enlarge_row: a row of `pixels` pixels, preceded by its first and followed by its
-    // last pixel once more, becomes one of pixels * factor. The transposes: y += weight x, and a row of pixels * factor to `pixels`.
+    // Bilinear enlargement. blend: y = wa a + wb b. enlarge_row: a row of `pixels` pixels, preceded by its first and followed by
+    // its last pixel once more, becomes one of pixels * factor. Transposes: y += weight x; a row of pixels * factor to `pixels`.
     void (*blend)(float *y, const void *a, const void *b, float wa, float wb, int64_t count);
     void (*enlarge_row)(void *y, const float *x, int pixels, int channels, int factor);
     void (*accumulate)(float *y, const void *x, float weight, int64_t count);
