@@ -177,7 +177,7 @@ static int bad_node(const struct reader *r, const struct clzi_node *n, const cha
 
 static int read_attr(const struct reader *r, struct clzi_node *n, const struct clzi_attr_info *a, const json_t *json)
 {
-    double value;
+    double value, kept;
 
     if (!json) {
         if (!a->optional)
@@ -197,11 +197,11 @@ static int read_attr(const struct reader *r, struct clzi_node *n, const struct c
     if (a->type == CLZI_ATTR_INT ? !json_is_integer(json) : !json_is_number(json))
         return bad_node(r, n, a->type == CLZI_ATTR_INT ? "should be an integer" : "should be a number", a->name);
     value = json_number_value(json);
-    if (a->type == CLZI_ATTR_FLOAT && fabs(value) <= FLT_MAX) value = (float)value;     // limits are floats too
-    if (!(value >= a->min && value <= a->max))
-        return clzi_fail(r->log, -EBADMSG, "%s: graph: node %d %s: \"%s\" is %.9g, expected %.9g to %.9g", r->name,
+    kept = a->type == CLZI_ATTR_FLOAT && fabs(value) <= FLT_MAX ? (float)value : value;    // as the limits are: a float
+    if (!(kept >= a->min && kept <= a->max))
+        return clzi_fail(r->log, -EBADMSG, "%s: graph: node %d %s: \"%s\" is %.9g, expected %.7g to %.7g", r->name,
                          r->graph->node_count, n->name, a->name, value, a->min, a->max);
-    clzi_attr_set(&n->attr, a, value);
+    clzi_attr_set(&n->attr, a, kept);
     return 0;
 }
 
