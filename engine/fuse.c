@@ -2,7 +2,7 @@
 // removed. The model file keeps the graph as it was trained; this is done when a stream plans it.
 //
 // A chain starts at one node and swallows the nodes behind it as long as each is read by nothing else:
-//     conv | convt   -> [batchnorm] -> [add, conv only] -> [act]
+//     conv | convt   -> [batchnorm] -> [add, conv only] -> [act]      (a batchnorm with an activation of its own ends it)
 //     batchnorm | add                                   -> [act]
 // The whole chain becomes one node at the place of its last member, where all its inputs exist.
 #include <errno.h>
@@ -32,7 +32,7 @@ static int swallow(struct fuser *f, struct chain *c, int *member, enum clzi_op_i
 
     if (next < 0 || f->g->nodes[next].op != op || f->swallowed[next]) return 0;
     if (op == CLZI_OP_ADD && f->source[f->g->nodes[next].in[0]] == f->source[f->g->nodes[next].in[1]]) return 0;
-    if (f->g->nodes[next].attr.act && op != CLZI_OP_ACT) return 0;      // already fused: leave it
+    if (f->g->nodes[next].attr.act && op == CLZI_OP_ADD) return 0;      // already fused: leave it
     *member = next;
     f->swallowed[next] = 1;
     c->last = next;
@@ -46,7 +46,7 @@ static struct chain follow(struct fuser *f, int i)
 
     if (node->attr.act) return c;
     if ((node->op == CLZI_OP_CONV || node->op == CLZI_OP_CONVT) && node->in_count == 1) {
-        swallow(f, &c, &c.norm, CLZI_OP_BATCHNORM);
+        if (swallow(f, &c, &c.norm, CLZI_OP_BATCHNORM) && f->g->nodes[c.norm].attr.act) return c;
         if (node->op == CLZI_OP_CONV) swallow(f, &c, &c.add, CLZI_OP_ADD);
     } else if (node->op != CLZI_OP_BATCHNORM && node->op != CLZI_OP_ADD) {
         return c;
@@ -91,7 +91,11 @@ static int emit(struct fuser *f, int i, const struct chain *c)
     int ret, before = f->out->param_count;
 
     for (int k = 0; k < n.in_count; k++) n.in[k] = f->place[f->source[n.in[k]]];
-    if (norm) n.attr.bias = 1;
+    if (norm) {
+        n.attr.bias = 1;
+        n.attr.act = norm->attr.act;
+        n.attr.slope = norm->attr.slope;
+    }
     if (c->add >= 0) {
         const struct clzi_node *add = &f->g->nodes[c->add];
         const int before_add = c->norm >= 0 ? c->norm : i;

@@ -134,84 +134,19 @@ int clzi_graph_add_node(struct clzi_graph *g, const struct clzi_node *node)
     return g->node_count++;
 }
 
-// ---- builders ----
-
-static int append(struct clzi_graph *g, const char *name, enum clzi_op_id op, int a, int b, struct clzi_attr attr)
+int clzi_graph_append(struct clzi_graph *g, const char *name, enum clzi_op_id op, const int *in, int in_count,
+                      const struct clzi_attr *attr)
 {
-    struct clzi_node node = { .op = op, .in = { a, b }, .in_count = clzi_ops[op].in_min, .attr = attr };
+    struct clzi_node node = { .op = op, .in_count = in_count, .attr = *attr };
 
-    if (a < 0) return a;
-    if (b < 0) return b;
-    if (strlen(name) >= sizeof node.name) return -EINVAL;
+    if (in_count > CLZI_MAX_IN || strlen(name) >= sizeof node.name) return -EINVAL;
+    for (int i = 0; i < in_count; i++) {
+        if (in[i] < 0) return in[i];
+        node.in[i] = in[i];
+    }
     strcpy(node.name, name);
+    clzi_attr_default(&clzi_ops[op], &node.attr);
     return clzi_graph_add_node(g, &node);
-}
-
-int clzi_graph_input(struct clzi_graph *g, const char *name, int channels)
-{
-    return append(g, name, CLZI_OP_INPUT, 0, 0, (struct clzi_attr){ .channels = channels });
-}
-
-int clzi_graph_conv(struct clzi_graph *g, const char *name, int x, int channels, int k, int stride, int pad, bool bias)
-{
-    return append(g, name, CLZI_OP_CONV, x, 0,
-                  (struct clzi_attr){ .channels = channels, .k = k, .stride = stride, .pad = pad, .bias = bias });
-}
-
-int clzi_graph_convt(struct clzi_graph *g, const char *name, int x, int channels, int k, int stride, int pad, bool bias)
-{
-    return append(g, name, CLZI_OP_CONVT, x, 0,
-                  (struct clzi_attr){ .channels = channels, .k = k, .stride = stride, .pad = pad, .bias = bias });
-}
-
-int clzi_graph_batchnorm(struct clzi_graph *g, const char *name, int x)
-{
-    return append(g, name, CLZI_OP_BATCHNORM, x, 0, (struct clzi_attr){ .eps = 1e-5f, .momentum = 0.1f });
-}
-
-int clzi_graph_act(struct clzi_graph *g, const char *name, int x, enum clzi_act act, float slope)
-{
-    return append(g, name, CLZI_OP_ACT, x, 0, (struct clzi_attr){ .act = act, .slope = slope });
-}
-
-int clzi_graph_add(struct clzi_graph *g, const char *name, int a, int b)
-{
-    return append(g, name, CLZI_OP_ADD, a, b, (struct clzi_attr){0});
-}
-
-int clzi_graph_concat(struct clzi_graph *g, const char *name, int a, int b)
-{
-    return append(g, name, CLZI_OP_CONCAT, a, b, (struct clzi_attr){0});
-}
-
-int clzi_graph_shuffle(struct clzi_graph *g, const char *name, int x, int factor)
-{
-    return append(g, name, CLZI_OP_SHUFFLE, x, 0, (struct clzi_attr){ .factor = factor });
-}
-
-int clzi_graph_maxpool(struct clzi_graph *g, const char *name, int x, int k, int stride, int pad)
-{
-    return append(g, name, CLZI_OP_MAXPOOL, x, 0, (struct clzi_attr){ .k = k, .stride = stride, .pad = pad });
-}
-
-int clzi_graph_resize(struct clzi_graph *g, const char *name, int x, int factor)
-{
-    return append(g, name, CLZI_OP_RESIZE, x, 0, (struct clzi_attr){ .factor = factor });
-}
-
-int clzi_graph_dropout(struct clzi_graph *g, const char *name, int x, float p)
-{
-    return append(g, name, CLZI_OP_DROPOUT, x, 0, (struct clzi_attr){ .p = p });
-}
-
-int clzi_graph_softmax(struct clzi_graph *g, const char *name, int x, float scale)
-{
-    return append(g, name, CLZI_OP_SOFTMAX, x, 0, (struct clzi_attr){ .scale = scale });
-}
-
-int clzi_graph_clamp(struct clzi_graph *g, const char *name, int x, float limit)
-{
-    return append(g, name, CLZI_OP_CLAMP, x, 0, (struct clzi_attr){ .scale = limit });
 }
 
 // ---- shapes ----

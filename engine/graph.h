@@ -26,7 +26,9 @@ enum clzi_op_id {
     CLZI_OP_COUNT
 };
 
-enum clzi_act { CLZI_ACT_NONE, CLZI_ACT_RELU, CLZI_ACT_LEAKY, CLZI_ACT_TANH, CLZI_ACT_SIGMOID, CLZI_ACT_COUNT };
+enum clzi_act {
+    CLZI_ACT_NONE, CLZI_ACT_RELU, CLZI_ACT_LEAKY, CLZI_ACT_TANH, CLZI_ACT_SIGMOID, CLZI_ACT_RELU6, CLZI_ACT_COUNT
+};
 
 struct clzi_shape { int n, c, h, w; };
 static inline int64_t clzi_shape_count(struct clzi_shape s) { return (int64_t)s.n * s.c * s.h * s.w; }
@@ -35,8 +37,10 @@ static inline int64_t clzi_shape_count(struct clzi_shape s) { return (int64_t)s.
 struct clzi_attr {
     int channels;                           // conv, convt, input: channels of the output
     int k, stride, pad;                     // conv, convt, maxpool: square window; convt: output = (h-1)*stride - 2 pad + k
+    int pad_extra;                          // conv: rows and columns of zeros after the end, beyond `pad` (TensorFlow's "same")
+    int groups;                             // conv: channels are split into groups; = channels: depthwise (PyTorch's meaning)
     int bias;                               // conv, convt: 1 = has a bias
-    enum clzi_act act;                      // act; also fused into conv, convt, batchnorm, add by clzi_graph_fuse()
+    enum clzi_act act;                      // act; batchnorm; also fused into conv, convt, batchnorm, add by clzi_graph_fuse()
     float slope;                            // act leaky: factor below 0
     int factor;                             // shuffle, resize: 2 = twice the height and width
     float eps, momentum;                    // batchnorm (PyTorch's meaning: running = (1-m) running + m batch)
@@ -53,7 +57,7 @@ struct clzi_node {
     int out_channels;                       // of its output; set when it is added
 };
 
-// A named tensor of numbers that belongs to a node. Dense, C order: conv [out,in,k,k], convt [in,out,k,k], vectors [c].
+// A named tensor of numbers that belongs to a node. Dense, C order: conv [out,in/groups,k,k], convt [in,out,k,k], vectors [c].
 struct clzi_param {
     char name[CLZI_NAME_SIZE];              // PyTorch's: "layer1.0.conv1.weight", "...running_mean"
     int rank, dims[4];
@@ -77,20 +81,30 @@ int clzi_graph_copy(struct clzi_graph **copy, const struct clzi_graph *g);
 
 // Builders: append a node and return its index, or a negative errno (-ENOMEM, -EINVAL: inputs that do not fit, full).
 // A negative x is passed through, so that a net can be written without a check on each line: look at the last result.
-int clzi_graph_input(struct clzi_graph *g, const char *name, int channels);
-int clzi_graph_conv(struct clzi_graph *g, const char *name, int x, int channels, int k, int stride, int pad, bool bias);
-int clzi_graph_convt(struct clzi_graph *g, const char *name, int x, int channels, int k, int stride, int pad, bool bias);
-int clzi_graph_batchnorm(struct clzi_graph *g, const char *name, int x);               // eps 1e-5, momentum 0.1
-int clzi_graph_act(struct clzi_graph *g, const char *name, int x, enum clzi_act act, float slope);
-int clzi_graph_add(struct clzi_graph *g, const char *name, int a, int b);
-int clzi_graph_concat(struct clzi_graph *g, const char *name, int a, int b);           // along channels
-int clzi_graph_shuffle(struct clzi_graph *g, const char *name, int x, int factor);     // PixelShuffle: C*f*f -> C
-int clzi_graph_maxpool(struct clzi_graph *g, const char *name, int x, int k, int stride, int pad);
-int clzi_graph_resize(struct clzi_graph *g, const char *name, int x, int factor);      // bilinear, half-pixel centres
-int clzi_graph_dropout(struct clzi_graph *g, const char *name, int x, float p);
-int clzi_graph_softmax(struct clzi_graph *g, const char *name, int x, float scale);    // over channels
-int clzi_graph_clamp(struct clzi_graph *g, const char *name, int x, float limit);
-int clzi_graph_add_node(struct clzi_graph *g, const struct clzi_node *node);           // any op; the loader's way in
+// Attributes are named: clzi_graph_conv(g, "conv1", x, .channels = 64, .k = 3, .pad = 1). One that is left out or 0 takes its
+// default: stride and groups 1, eps 1e-5, momentum 0.1, the others 0. The comments list what each op reads.
+#define CLZI_GRAPH_1(g, name, op, x, ...) \
+    clzi_graph_append(g, name, CLZI_OP_##op, (const int[]){ x }, 1, &(const struct clzi_attr){ __VA_ARGS__ })
+#define CLZI_GRAPH_2(g, name, op, a, b) \
+    clzi_graph_append(g, name, CLZI_OP_##op, (const int[]){ a, b }, 2, &(const struct clzi_attr){ 0 })
+#define clzi_graph_input(g, name, count) \
+    clzi_graph_append(g, name, CLZI_OP_INPUT, NULL, 0, &(const struct clzi_attr){ .channels = count })
+#define clzi_graph_conv(g, name, x, ...)      CLZI_GRAPH_1(g, name, CONV, x, __VA_ARGS__)     // channels k stride pad bias ...
+#define clzi_graph_convt(g, name, x, ...)     CLZI_GRAPH_1(g, name, CONVT, x, __VA_ARGS__)    // channels k stride pad bias
+#define clzi_graph_batchnorm(g, name, x, ...) CLZI_GRAPH_1(g, name, BATCHNORM, x, __VA_ARGS__)    // eps momentum act slope
+#define clzi_graph_act(g, name, x, ...)       CLZI_GRAPH_1(g, name, ACT, x, __VA_ARGS__)      // act slope
+#define clzi_graph_add(g, name, a, b)         CLZI_GRAPH_2(g, name, ADD, a, b)
+#define clzi_graph_concat(g, name, a, b)      CLZI_GRAPH_2(g, name, CONCAT, a, b)             // along channels
+#define clzi_graph_shuffle(g, name, x, ...)   CLZI_GRAPH_1(g, name, SHUFFLE, x, __VA_ARGS__)  // factor; PixelShuffle: C*f*f -> C
+#define clzi_graph_maxpool(g, name, x, ...)   CLZI_GRAPH_1(g, name, MAXPOOL, x, __VA_ARGS__)  // k stride pad
+#define clzi_graph_resize(g, name, x, ...)    CLZI_GRAPH_1(g, name, RESIZE, x, __VA_ARGS__)   // factor; half-pixel centres
+#define clzi_graph_dropout(g, name, x, ...)   CLZI_GRAPH_1(g, name, DROPOUT, x, __VA_ARGS__)  // p
+#define clzi_graph_softmax(g, name, x, ...)   CLZI_GRAPH_1(g, name, SOFTMAX, x, __VA_ARGS__)  // scale; over channels
+#define clzi_graph_clamp(g, name, x, ...)     CLZI_GRAPH_1(g, name, CLAMP, x, __VA_ARGS__)    // scale: the limit
+int clzi_graph_append(struct clzi_graph *g, const char *name, enum clzi_op_id op, const int *in, int in_count,
+                      const struct clzi_attr *attr);
+// As the loader does it: every attribute is as given.
+int clzi_graph_add_node(struct clzi_graph *g, const struct clzi_node *node);
 
 // Channels of a node's output (known without H and W).
 int clzi_graph_channels(const struct clzi_graph *g, int node);
@@ -106,6 +120,6 @@ int clzi_graph_stride(const struct clzi_graph *g);
 // For inference: a new graph with batch norm folded into the convolution before it, activations and residual additions
 // fused into convolutions (in[1] of a conv is then the residual, added before the activation), dropout removed.
 // values[i]: the numbers of g's parameter i; *out_values: those of the new graph's parameters, to be freed with each entry
-// (one allocation per entry). Source of the folding: w' = w gamma / sqrt(var + eps), b' = beta + (b - mean) gamma / sqrt(var + eps).
+// (one allocation per entry). Folding: w' = w gamma / sqrt(var + eps), b' = beta + (b - mean) gamma / sqrt(var + eps).
 int clzi_graph_fuse(const struct clzi_graph *g, float *const *values, struct clzi_graph **out, float ***out_values);
 #endif

@@ -175,6 +175,17 @@ static int bad_node(const struct reader *r, const struct clzi_node *n, const cha
                      n->name, what, *value ? ": " : "", clzi_printable(value).text);
 }
 
+static int bad_act(const struct reader *r, const struct clzi_node *n, const char *value)
+{
+    char what[128] = "\"act\" is none of ";
+
+    for (int i = 0; i < CLZI_ACT_COUNT; i++) {
+        const size_t used = strlen(what);
+        snprintf(what + used, sizeof what - used, "%s%s", i ? ", " : "", clzi_act_name((enum clzi_act)i));
+    }
+    return bad_node(r, n, what, value);
+}
+
 static int read_attr(const struct reader *r, struct clzi_node *n, const struct clzi_attr_info *a, const json_t *json)
 {
     double value, kept;
@@ -189,8 +200,7 @@ static int read_attr(const struct reader *r, struct clzi_node *n, const struct c
     if (a->type == CLZI_ATTR_ACT) {
         const int act = json_is_string(json) ? clzi_act_find(json_string_value(json)) : -EINVAL;
         if (act < 0)
-            return bad_node(r, n, "\"act\" is none of none, relu, leaky, tanh, sigmoid",
-                            json_is_string(json) ? json_string_value(json) : "");
+            return bad_act(r, n, json_is_string(json) ? json_string_value(json) : "");
         clzi_attr_set(&n->attr, a, act);
         return 0;
     }

@@ -6,7 +6,7 @@
 
 static const char *const act_names[CLZI_ACT_COUNT] = {
     [CLZI_ACT_NONE] = "none", [CLZI_ACT_RELU] = "relu", [CLZI_ACT_LEAKY] = "leaky",
-    [CLZI_ACT_TANH] = "tanh", [CLZI_ACT_SIGMOID] = "sigmoid",
+    [CLZI_ACT_TANH] = "tanh", [CLZI_ACT_SIGMOID] = "sigmoid", [CLZI_ACT_RELU6] = "relu6",
 };
 
 const char *clzi_act_name(enum clzi_act act)
@@ -45,20 +45,34 @@ void clzi_attr_set(struct clzi_attr *attr, const struct clzi_attr_info *info, do
     }
 }
 
+void clzi_attr_default(const struct clzi_op_info *op, struct clzi_attr *attr)
+{
+    for (const struct clzi_attr_info *a = op->attrs; a->name; a++)
+        if (a->absent != 0 && clzi_attr_get(attr, a) == 0) clzi_attr_set(attr, a, a->absent);
+}
+
 // ---- attributes ----
 
-#define INT(field, low, high)    { #field, CLZI_ATTR_INT, offsetof(struct clzi_attr, field), low, high, false, 0 }
-#define FLOAT(field, low, high) /* limits as the floats that attributes are kept in */ \
-    { #field, CLZI_ATTR_FLOAT, offsetof(struct clzi_attr, field), (float)(low), (float)(high), false, 0 }
+#define INT_OR(field, low, high, value)   { #field, CLZI_ATTR_INT, offsetof(struct clzi_attr, field), low, high, false, value }
+#define FLOAT_OR(field, low, high, value) /* limits as the floats that attributes are kept in */ \
+    { #field, CLZI_ATTR_FLOAT, offsetof(struct clzi_attr, field), (float)(low), (float)(high), false, value }
+#define INT(field, low, high)             INT_OR(field, low, high, 0)
+#define FLOAT(field, low, high)           FLOAT_OR(field, low, high, 0)
+#define OPTIONAL(field, low, high, value) \
+    { #field, CLZI_ATTR_INT, offsetof(struct clzi_attr, field), low, high, true, value }
 #define FUSED                                                                                              \
     { "act", CLZI_ATTR_ACT, offsetof(struct clzi_attr, act), 0, CLZI_ACT_COUNT - 1, true, CLZI_ACT_NONE }, \
     { "slope", CLZI_ATTR_FLOAT, offsetof(struct clzi_attr, slope), 0, 1, true, 0 }
 #define END { NULL, CLZI_ATTR_INT, 0, 0, 0, false, 0 }
-#define WINDOW INT(k, 1, 15), INT(stride, 1, 8), INT(pad, 0, 14)
+#define WINDOW INT(k, 1, 15), INT_OR(stride, 1, 8, 1), INT(pad, 0, 14)
 
 static const struct clzi_attr_info input_attrs[] = { INT(channels, 1, CLZI_MAX_CHANNELS), END };
-static const struct clzi_attr_info conv_attrs[] = { INT(channels, 1, CLZI_MAX_CHANNELS), WINDOW, INT(bias, 0, 1), FUSED, END };
-static const struct clzi_attr_info norm_attrs[] = { FLOAT(eps, 1e-12, 1), FLOAT(momentum, 0, 1), FUSED, END };
+static const struct clzi_attr_info conv_attrs[] = {
+    INT(channels, 1, CLZI_MAX_CHANNELS), WINDOW, INT(bias, 0, 1), OPTIONAL(pad_extra, 0, 14, 0),
+    OPTIONAL(groups, 1, CLZI_MAX_CHANNELS, 1), FUSED, END
+};
+static const struct clzi_attr_info convt_attrs[] = { INT(channels, 1, CLZI_MAX_CHANNELS), WINDOW, INT(bias, 0, 1), FUSED, END };
+static const struct clzi_attr_info norm_attrs[] = { FLOAT_OR(eps, 1e-12, 1, 1e-5), FLOAT_OR(momentum, 0, 1, 0.1), FUSED, END };
 static const struct clzi_attr_info act_attrs[] = { FUSED, END };
 static const struct clzi_attr_info pool_attrs[] = { WINDOW, END };
 static const struct clzi_attr_info factor_attrs[] = { INT(factor, 2, 8), END };
@@ -90,21 +104,23 @@ static bool equal_shapes(struct clzi_shape a, struct clzi_shape b)
 // Length after a window of k, stride, pad; 0 stays 0 (unknown).
 static int window(int length, const struct clzi_attr *a)
 {
+    const int padded = length + 2 * a->pad + a->pad_extra;
     if (!length) return 0;
-    return length + 2 * a->pad < a->k ? -EINVAL : (length + 2 * a->pad - a->k) / a->stride + 1;
+    return padded < a->k ? -EINVAL : (padded - a->k) / a->stride + 1;
 }
 
 static int windowed(const struct clzi_node *node, struct clzi_shape in, int channels, struct clzi_shape *out)
 {
     const int h = window(in.h, &node->attr), w = window(in.w, &node->attr);
-    if (node->attr.pad >= node->attr.k || h < 0 || w < 0) return -EINVAL;
+    if (node->attr.pad + node->attr.pad_extra >= node->attr.k || h < 0 || w < 0) return -EINVAL;
     *out = (struct clzi_shape){ in.n, channels, h, w };
     return 0;
 }
 
 static int conv_shape(const struct clzi_node *node, const struct clzi_shape *in, struct clzi_shape *out)
 {
-    int ret = windowed(node, in[0], node->attr.channels, out);
+    const int groups = node->attr.groups;
+    int ret = in[0].c % groups || node->attr.channels % groups ? -EINVAL : windowed(node, in[0], node->attr.channels, out);
     if (ret >= 0 && node->in_count == 2 && !equal_shapes(in[1], *out)) ret = -EINVAL;
     return ret;
 }
@@ -178,7 +194,7 @@ static int weight_and_bias(const struct clzi_attr *a, int d0, int d1, struct clz
 
 static int conv_params(const struct clzi_node *node, int in_channels, struct clzi_param *p)
 {
-    return weight_and_bias(&node->attr, node->attr.channels, in_channels, p);
+    return weight_and_bias(&node->attr, node->attr.channels, in_channels / node->attr.groups, p);
 }
 
 static int convt_params(const struct clzi_node *node, int in_channels, struct clzi_param *p)
@@ -200,7 +216,7 @@ static int norm_params(const struct clzi_node *node, int in_channels, struct clz
 const struct clzi_op_info clzi_ops[CLZI_OP_COUNT] = {
     [CLZI_OP_INPUT]     = { "input",     0, 0, input_attrs,   input_shape,   no_params },
     [CLZI_OP_CONV]      = { "conv",      1, 2, conv_attrs,    conv_shape,    conv_params },
-    [CLZI_OP_CONVT]     = { "convt",     1, 1, conv_attrs,    convt_shape,   convt_params },
+    [CLZI_OP_CONVT]     = { "convt",     1, 1, convt_attrs,   convt_shape,   convt_params },
     [CLZI_OP_BATCHNORM] = { "batchnorm", 1, 1, norm_attrs,    same_shape,    norm_params },
     [CLZI_OP_ACT]       = { "act",       1, 1, act_attrs,     same_shape,    no_params },
     [CLZI_OP_ADD]       = { "add",       2, 2, act_attrs,     add_shape,     no_params },

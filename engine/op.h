@@ -12,8 +12,8 @@ struct clzi_attr_info {
     enum clzi_attr_type type;
     size_t offset;                          // in struct clzi_attr
     double min, max;                        // inclusive
-    bool optional;                          // absent means `absent`
-    double absent;
+    bool optional;                          // in model files: absent means `absent`
+    double absent;                          // also what a builder takes where none is given
 };
 
 struct clzi_op_info {
@@ -32,6 +32,8 @@ const char *clzi_act_name(enum clzi_act act);                  // "relu"; "none"
 int clzi_act_find(const char *name);                           // enum clzi_act or -EINVAL
 int clzi_op_find(const char *name);                            // enum clzi_op_id or -EINVAL
 
+// Attributes that are 0 take the value that absence means: groups 1. For builders, not for files, where 0 is a value.
+void clzi_attr_default(const struct clzi_op_info *op, struct clzi_attr *attr);
 double clzi_attr_get(const struct clzi_attr *attr, const struct clzi_attr_info *info);
 void clzi_attr_set(struct clzi_attr *attr, const struct clzi_attr_info *info, double value);
 #endif

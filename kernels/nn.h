@@ -7,12 +7,16 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum clzk_act { CLZK_ACT_NONE, CLZK_ACT_RELU, CLZK_ACT_LEAKY, CLZK_ACT_TANH, CLZK_ACT_SIGMOID };
+enum clzk_act { CLZK_ACT_NONE, CLZK_ACT_RELU, CLZK_ACT_LEAKY, CLZK_ACT_TANH, CLZK_ACT_SIGMOID, CLZK_ACT_RELU6 };
 
-// Derivatives of activations are computed from the result y: relu and leaky from its sign, tanh' = 1 - y^2, sigmoid' = y (1 - y).
+// Derivatives of activations are computed from the result y: relu and leaky from its sign, tanh' = 1 - y^2, sigmoid' = y (1 - y),
+// relu6' = 1 for 0 < y < 6.
 struct clzk_activation { enum clzk_act act; float slope; };
 
 struct clzk_pool { int channels, h, w, oh, ow, k, stride, pad; };
+
+// A depthwise convolution: each channel with a window of its own. h, w: of x; oh, ow: of y; channels of both.
+struct clzk_depthwise { int channels, h, w, oh, ow, k, stride, pad; };
 
 // Weight of input i (of `size`) in output o of a bilinear enlargement with half-pixel centres and repeated edges.
 static inline float clzk_resize_weight(int o, int i, int size, int factor)
@@ -60,6 +64,15 @@ struct clzk_nn {
     // Output row `row` of one image; index: of the maximum in its window, k * row + column, or NULL. Backward: input row `row`.
     void (*maxpool)(void *y, uint8_t *index, const void *x, const struct clzk_pool *p, int row);
     void (*maxpool_back)(void *dx, const uint8_t *index, const void *dy, const struct clzk_pool *p, int row);
+
+    // Depthwise convolution of one image; w [k * k][channels].
+    // Output row `row`: y = act(sum of x w + bias[c]); bias NULL: 0
+    void (*depthwise)(void *y, const void *x, const float *w, const float *bias, const struct clzk_depthwise *p, int row,
+                      struct clzk_activation act);
+    // Input row `row` of dx, the transpose of it
+    void (*depthwise_back)(void *dx, const void *dy, const float *w, const struct clzk_depthwise *p, int row);
+    // dw += the share of output row `row` in the gradient of w
+    void (*depthwise_weights)(float *dw, const void *x, const void *dy, const struct clzk_depthwise *p, int row);
 
     // Bilinear enlargement. blend: y = wa a + wb b. enlarge_row: a row of `pixels` pixels, preceded by its first and followed by
     // its last pixel once more, becomes one of pixels * factor. Transposes: y += weight x; a row of pixels * factor to `pixels`.

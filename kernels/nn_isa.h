@@ -18,6 +18,33 @@
 
 enum { BLOCK = 64 };
 
+// A register of floats, for loops that the compiler does not keep in registers by itself (depthwise convolution).
+#if defined(__AVX512F__)
+enum { VEC = 16 };
+#elif defined(__AVX2__)
+enum { VEC = 8 };
+#else
+enum { VEC = 4 };
+#endif
+typedef float vec __attribute__((vector_size(4 * VEC), aligned(4), may_alias));
+typedef uint32_t vec_bits __attribute__((vector_size(4 * VEC), aligned(4), may_alias));
+typedef uint16_t vec_half __attribute__((vector_size(2 * VEC), aligned(2), may_alias));
+
+INLINE vec vec_all(float v)
+{
+    vec r;
+    for (int i = 0; i < VEC; i++) r[i] = v;
+    return r;
+}
+
+INLINE vec vec_load(const float *x) { return *(const vec *)x; }
+
+// a where mask, else b
+INLINE vec vec_select(vec_bits mask, vec a, vec b)
+{
+    return (vec)(((vec_bits)a & mask) | ((vec_bits)b & ~mask));
+}
+
 #define BY_ACT_CASE(act, call) case act: { const enum clzk_act A = act; call; break; }
 #define BY_ACT(which, call)                          \
     switch (which) {                                 \
@@ -26,6 +53,7 @@ enum { BLOCK = 64 };
     BY_ACT_CASE(CLZK_ACT_LEAKY, call)                \
     BY_ACT_CASE(CLZK_ACT_TANH, call)                 \
     BY_ACT_CASE(CLZK_ACT_SIGMOID, call)              \
+    BY_ACT_CASE(CLZK_ACT_RELU6, call)                \
     }
 
 // e^x, relative error below 2e-7: 2^n times a polynomial of the remainder (expf of Cephes, S. Moshier).
@@ -69,13 +97,15 @@ INLINE float activate(float v, enum clzk_act act, float slope)
 {
     return act == CLZK_ACT_RELU ? (v > 0 ? v : 0) : act == CLZK_ACT_LEAKY ? (v > 0 ? v : v * slope) :
            act == CLZK_ACT_TANH ? hyperbolic_tangent(v) :
-           act == CLZK_ACT_SIGMOID ? 0.5f + 0.5f * hyperbolic_tangent(0.5f * v) : v;
+           act == CLZK_ACT_SIGMOID ? 0.5f + 0.5f * hyperbolic_tangent(0.5f * v) :
+           act == CLZK_ACT_RELU6 ? (v > 0 ? (v < 6 ? v : 6) : 0) : v;
 }
 
 INLINE float derivative(float y, enum clzk_act act, float slope)
 {
     return act == CLZK_ACT_RELU ? (y > 0 ? 1.f : 0.f) : act == CLZK_ACT_LEAKY ? (y > 0 ? 1.f : slope) :
-           act == CLZK_ACT_TANH ? 1 - y * y : act == CLZK_ACT_SIGMOID ? y * (1 - y) : 1.f;
+           act == CLZK_ACT_TANH ? 1 - y * y : act == CLZK_ACT_SIGMOID ? y * (1 - y) :
+           act == CLZK_ACT_RELU6 ? (y > 0 && y < 6 ? 1.f : 0.f) : 1.f;
 }
 
 #define BF16 0

@@ -28,6 +28,17 @@ static inline T F(put)(float f)
 static inline float F(get)(T v) { return v; }
 static inline T F(put)(float f) { return f; }
 #endif
+#if BF16
+INLINE vec F(vec_get)(const T *x) { return (vec)(__builtin_convertvector(*(const vec_half *)x, vec_bits) << 16); }
+INLINE void F(vec_put)(T *y, vec v)
+{
+    const vec_bits bits = (vec_bits)v;
+    *(vec_half *)y = __builtin_convertvector((bits + 0x7fff + (bits >> 16 & 1)) >> 16, vec_half);
+}
+#else
+INLINE vec F(vec_get)(const T *x) { return *(const vec *)x; }
+INLINE void F(vec_put)(T *y, vec v) { *(vec *)y = v; }
+#endif
 #define GET F(get)
 #define PUT F(put)
 
@@ -351,6 +362,157 @@ static void F(maxpool_back)(void *dxv, const uint8_t *index, const void *dyv, co
     }
 }
 
+// ---- depthwise convolution ----
+
+// What relu and relu6 leave of v; other activations are a pass of their own.
+INLINE vec F(bounded)(vec v, enum clzk_act act)
+{
+    if (act == CLZK_ACT_RELU || act == CLZK_ACT_RELU6) v = vec_select((vec_bits)(v > vec_all(0)), v, vec_all(0));
+    if (act == CLZK_ACT_RELU6) v = vec_select((vec_bits)(v < vec_all(6)), v, vec_all(6));
+    return v;
+}
+
+// `count` (a constant) neighbouring outputs of VEC channels: rows x cols taps from x and w on. Eight outputs share a load of
+// weights and keep eight sums in registers: on Zen 3, f32, 144 channels, 64x64, 3x3: 18 GFLOP/s a core.
+INLINE void F(depthwise_tile)(T *y, const T *x, const float *w, vec bias, const struct clzk_depthwise *p, int rows, int cols,
+                              enum clzk_act act, const int count)
+{
+    const int64_t row = (int64_t)p->w * p->channels, step = (int64_t)p->stride * p->channels;
+    vec sum[8];
+
+#pragma GCC unroll 8
+    for (int n = 0; n < count; n++) sum[n] = bias;
+    for (int i = 0; i < rows; i++)
+        for (int j = 0; j < cols; j++) {
+            const vec weight = vec_load(w + (i * p->k + j) * p->channels);
+            const T *from = x + i * row + j * p->channels;
+#pragma GCC unroll 8
+            for (int n = 0; n < count; n++) sum[n] += weight * F(vec_get)(from + n * step);
+        }
+#pragma GCC unroll 8
+    for (int n = 0; n < count; n++) F(vec_put)(y + (int64_t)n * p->channels, F(bounded)(sum[n], act));
+}
+
+static void F(depthwise)(void *yv, const void *xv, const float *w, const float *bias, const struct clzk_depthwise *p, int row,
+                         struct clzk_activation act)
+{
+    const int top = row * p->stride - p->pad, k = p->k, channels = p->channels;
+    const int i0 = top < 0 ? -top : 0, rows = (top + k > p->h ? p->h - top : k) - i0;
+    const int first = (p->pad + p->stride - 1) / p->stride;
+    const int last = p->w + p->pad < k ? 0 : (p->w + p->pad - k) / p->stride + 1;
+    const bool bounds = act.act == CLZK_ACT_RELU || act.act == CLZK_ACT_RELU6;
+    T *const y = yv;
+
+    for (int o = 0; o < p->ow;) {           // from `first` to `last` the window lies within the picture's width
+        const int count = o >= first && o + 8 <= last ? 8 : 1, left = o * p->stride - p->pad;
+        const int j0 = left < 0 ? -left : 0, cols = (left + k > p->w ? p->w - left : k) - j0;
+        const T *from = (const T *)xv + ((int64_t)(top + i0) * p->w + left + j0) * channels;
+        const float *weights = w + (i0 * k + j0) * channels;
+        T *to = y + (int64_t)o * channels;
+        int c = 0;
+        for (; c + VEC <= channels; c += VEC) {
+            const vec start = bias ? vec_load(bias + c) : vec_all(0);
+            if (count == 8) F(depthwise_tile)(to + c, from + c, weights + c, start, p, rows, cols, act.act, 8);
+            else F(depthwise_tile)(to + c, from + c, weights + c, start, p, rows, cols, act.act, 1);
+        }
+        for (int n = 0; n < count; n++)
+            for (int d = c; d < channels; d++) {
+                const T *x = from + (int64_t)n * p->stride * channels + d;
+                float sum = bias ? bias[d] : 0;
+                for (int i = 0; i < rows; i++)
+                    for (int j = 0; j < cols; j++)
+                        sum += weights[(i * k + j) * channels + d] * GET(x[((int64_t)i * p->w + j) * channels]);
+                to[(int64_t)n * channels + d] = PUT(bounds ? activate(sum, act.act, 0) : sum);
+            }
+        o += count;
+    }
+    if (act.act && !bounds) F(act)(y, y, (int64_t)p->ow * channels, act);
+}
+
+// Every input pixel gathers from the outputs whose window holds it: their taps are listed once for all channels.
+static void F(depthwise_back)(void *dxv, const void *dyv, const float *w, const struct clzk_depthwise *p, int row)
+{
+    const int k = p->k, s = p->stride, channels = p->channels;
+    struct { const T *dy; const float *w; } taps[15 * 15];
+    T *dx = dxv;
+
+    for (int col = 0; col < p->w; col++, dx += channels) {
+        int count = 0, c = 0;
+        for (int i = (row + p->pad) % s; i < k && i <= row + p->pad; i += s) {
+            const int oy = (row + p->pad - i) / s;
+            if (oy >= p->oh) continue;
+            for (int j = (col + p->pad) % s; j < k && j <= col + p->pad; j += s) {
+                const int ox = (col + p->pad - j) / s;
+                if (ox >= p->ow) continue;
+                taps[count].dy = (const T *)dyv + ((int64_t)oy * p->ow + ox) * channels;
+                taps[count++].w = w + (i * k + j) * channels;
+            }
+        }
+        for (; c + VEC <= channels; c += VEC) {
+            vec sum = vec_all(0);
+            for (int t = 0; t < count; t++) sum += vec_load(taps[t].w + c) * F(vec_get)(taps[t].dy + c);
+            F(vec_put)(dx + c, sum);
+        }
+        for (; c < channels; c++) {
+            float sum = 0;
+            for (int t = 0; t < count; t++) sum += taps[t].w[c] * GET(taps[t].dy[c]);
+            dx[c] = PUT(sum);
+        }
+    }
+}
+
+// One row i of the window: dw[j][c] += sum over the row's outputs of dy x. Where k is a constant, the sums stay in registers.
+INLINE void F(depthwise_weights_row)(float *dw, const T *x, const T *dy, const struct clzk_depthwise *p, const int k)
+{
+    const int channels = p->channels, s = p->stride;
+    const int first = (p->pad + s - 1) / s < p->ow ? (p->pad + s - 1) / s : p->ow;
+    const int whole = p->w + p->pad < k ? 0 : (p->w + p->pad - k) / s + 1;
+    const int last = whole < first ? first : whole < p->ow ? whole : p->ow;
+    int c = 0;
+
+    for (; c + VEC <= channels; c += VEC) {
+        vec sum[15] = { { 0 } };
+        for (int o = first; o < last; o++) {
+            const vec g = F(vec_get)(dy + (int64_t)o * channels + c);
+            const T *from = x + (int64_t)(o * s - p->pad) * channels + c;
+#pragma GCC unroll 15
+            for (int j = 0; j < k; j++) sum[j] += g * F(vec_get)(from + (int64_t)j * channels);
+        }
+#pragma GCC unroll 15
+        for (int j = 0; j < k; j++) *(vec *)(dw + j * channels + c) += sum[j];
+    }
+    for (int o = first; o < last; o++)      // channels that do not fill a register
+        for (int j = 0; j < k; j++)
+            for (int d = c; d < channels; d++)
+                dw[j * channels + d] += GET(dy[(int64_t)o * channels + d]) *
+                                        GET(x[(int64_t)(o * s - p->pad + j) * channels + d]);
+    for (int o = 0; o < p->ow; o++) {       // windows that reach over the sides
+        if (o == first) o = last;
+        if (o >= p->ow) break;
+        for (int j = 0; j < k; j++) {
+            const int col = o * s - p->pad + j;
+            if (col < 0 || col >= p->w) continue;
+            SIMD for (int d = 0; d < channels; d++)
+                dw[j * channels + d] += GET(dy[(int64_t)o * channels + d]) * GET(x[(int64_t)col * channels + d]);
+        }
+    }
+}
+
+static void F(depthwise_weights)(float *dw, const void *xv, const void *dyv, const struct clzk_depthwise *p, int row)
+{
+    const T *dy = (const T *)dyv + (int64_t)row * p->ow * p->channels;
+
+    for (int i = 0; i < p->k; i++) {
+        const int y = row * p->stride - p->pad + i;
+        const T *x = (const T *)xv + (int64_t)y * p->w * p->channels;
+        float *to = dw + i * p->k * p->channels;
+        if (y < 0 || y >= p->h) continue;
+        if (p->k == 3) F(depthwise_weights_row)(to, x, dy, p, 3);
+        else if (p->k == 5) F(depthwise_weights_row)(to, x, dy, p, 5);
+        else F(depthwise_weights_row)(to, x, dy, p, p->k);
+    }
+}
+
 // ---- bilinear enlargement ----
 
 static void F(blend)(float *y, const void *av, const void *bv, float wa, float wb, int64_t count)
@@ -454,7 +616,8 @@ static const struct clzk_nn F(nn) = {
     .from_f32 = F(from_f32), .to_f32 = F(to_f32), .interleave = F(interleave), .deinterleave = F(deinterleave),
     .act = F(act), .act_back = F(act_back), .add = F(add), .affine = F(affine), .sum = F(sum), .moments = F(moments),
     .norm_back_sums = F(norm_back_sums), .norm_back = F(norm_back), .copy = F(copy), .gather = F(gather), .shuffle = F(shuffle),
-    .unshuffle = F(unshuffle), .maxpool = F(maxpool), .maxpool_back = F(maxpool_back), .blend = F(blend),
+    .unshuffle = F(unshuffle), .maxpool = F(maxpool), .maxpool_back = F(maxpool_back),
+    .depthwise = F(depthwise), .depthwise_back = F(depthwise_back), .depthwise_weights = F(depthwise_weights), .blend = F(blend),
     .enlarge_row = F(enlarge_row), .accumulate = F(accumulate), .reduce_row = F(reduce_row), .dropout = F(dropout),
     .softmax = F(softmax), .softmax_back = F(softmax_back), .clamp = F(clamp), .clamp_back = F(clamp_back),
 };

@@ -66,12 +66,9 @@ enum { SIZE = 64, BATCH = 2 };
 
 static int residual(struct clzi_graph *g, int x)
 {
-    struct clzi_node node = { .name = "residual", .op = CLZI_OP_CONV, .in_count = 2 };
-    node.in[0] = x;
-    node.in[1] = x;
-    node.attr = (struct clzi_attr){ .channels = clzi_graph_channels(g, x), .k = 3, .stride = 1, .pad = 1, .bias = 1,
-                                    .act = CLZI_ACT_RELU };
-    return clzi_graph_add_node(g, &node);
+    const struct clzi_attr attr = { .channels = clzi_graph_channels(g, x), .k = 3, .pad = 1, .bias = 1, .act = CLZI_ACT_RELU };
+
+    return clzi_graph_append(g, "residual", CLZI_OP_CONV, (int[]){ x, x }, 2, &attr);
 }
 
 static struct clzi_graph *net(void)
@@ -81,23 +78,24 @@ static struct clzi_graph *net(void)
 
     if (clzi_graph_create(&g) < 0) exit(1);
     x = clzi_graph_input(g, "in", 1);
-    x = clzi_graph_conv(g, "stem", x, 32, 5, 2, 2, false);
+    x = clzi_graph_conv(g, "stem", x, .channels = 32, .k = 5, .stride = 2, .pad = 2);
     x = clzi_graph_batchnorm(g, "norm", x);
-    x = skip = clzi_graph_act(g, "act", x, CLZI_ACT_LEAKY, 0.2f);
-    x = clzi_graph_maxpool(g, "pool", x, 3, 2, 1);
+    x = skip = clzi_graph_act(g, "act", x, .act = CLZI_ACT_LEAKY, .slope = 0.2f);
+    x = clzi_graph_maxpool(g, "pool", x, .k = 3, .stride = 2, .pad = 1);
     x = residual(g, x);
-    x = clzi_graph_conv(g, "down", x, 97, 3, 2, 1, true);
-    x = clzi_graph_dropout(g, "dropout", x, 0.25f);
-    x = clzi_graph_convt(g, "up4", x, 32, 4, 2, 1, true);
-    x = clzi_graph_convt(g, "up2", x, 32, 2, 2, 0, true);
+    x = clzi_graph_conv(g, "depthwise", x, .channels = 32, .k = 3, .pad = 1, .groups = 32, .bias = 1);
+    x = clzi_graph_conv(g, "down", x, .channels = 97, .k = 3, .stride = 2, .pad = 1, .bias = 1);
+    x = clzi_graph_dropout(g, "dropout", x, .p = 0.25f);
+    x = clzi_graph_convt(g, "up4", x, .channels = 32, .k = 4, .stride = 2, .pad = 1, .bias = 1);
+    x = clzi_graph_convt(g, "up2", x, .channels = 32, .k = 2, .stride = 2, .bias = 1);
     x = clzi_graph_add(g, "add", x, skip);
     x = clzi_graph_concat(g, "concat", x, skip);
-    x = clzi_graph_conv(g, "wide", x, 64, 1, 1, 0, true);
-    x = clzi_graph_shuffle(g, "shuffle", x, 2);
-    x = clzi_graph_softmax(g, "softmax", x, 2);
-    x = clzi_graph_conv(g, "head", x, 2, 3, 1, 1, true);
-    x = clzi_graph_clamp(g, "clamp", x, 0.9f);
-    x = clzi_graph_resize(g, "resize", x, 2);
+    x = clzi_graph_conv(g, "wide", x, .channels = 64, .k = 1, .bias = 1);
+    x = clzi_graph_shuffle(g, "shuffle", x, .factor = 2);
+    x = clzi_graph_softmax(g, "softmax", x, .scale = 2);
+    x = clzi_graph_conv(g, "head", x, .channels = 2, .k = 3, .pad = 1, .bias = 1);
+    x = clzi_graph_clamp(g, "clamp", x, .scale = 0.9f);
+    x = clzi_graph_resize(g, "resize", x, .factor = 2);
     g->output = x;
     if (x < 0) exit(1);
     return g;

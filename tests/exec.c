@@ -101,19 +101,19 @@ static void fusion(const struct clzt_net *net)
 static int tangled(struct clzi_graph *g)
 {
     int x = clzi_graph_input(g, "x", 1), a, b, c;
-    a = clzi_graph_conv(g, "a", x, 4, 3, 1, 1, true);
-    b = clzi_graph_act(g, "b", a, CLZI_ACT_TANH, 0);
-    c = clzi_graph_conv(g, "c", b, 4, 3, 2, 1, true);
-    c = clzi_graph_act(g, "c2", c, CLZI_ACT_SIGMOID, 0);
-    c = clzi_graph_resize(g, "c3", c, 2);
+    a = clzi_graph_conv(g, "a", x, .channels = 4, .k = 3, .pad = 1, .bias = 1);
+    b = clzi_graph_act(g, "b", a, .act = CLZI_ACT_TANH);
+    c = clzi_graph_conv(g, "c", b, .channels = 4, .k = 3, .stride = 2, .pad = 1, .bias = 1);
+    c = clzi_graph_act(g, "c2", c, .act = CLZI_ACT_SIGMOID);
+    c = clzi_graph_resize(g, "c3", c, .factor = 2);
     c = clzi_graph_add(g, "d", c, b);
     c = clzi_graph_concat(g, "e", c, b);
     c = clzi_graph_batchnorm(g, "f", c);
     c = clzi_graph_concat(g, "f2", c, c);
-    c = clzi_graph_conv(g, "g", c, 8, 1, 1, 0, true);
-    c = clzi_graph_shuffle(g, "h", c, 2);
-    c = clzi_graph_conv(g, "i", c, 2, 4, 2, 1, true);
-    return clzi_graph_act(g, "j", c, CLZI_ACT_TANH, 0);
+    c = clzi_graph_conv(g, "g", c, .channels = 8, .k = 1, .bias = 1);
+    c = clzi_graph_shuffle(g, "h", c, .factor = 2);
+    c = clzi_graph_conv(g, "i", c, .channels = 2, .k = 4, .stride = 2, .pad = 1, .bias = 1);
+    return clzi_graph_act(g, "j", c, .act = CLZI_ACT_TANH);
 }
 
 // L = sum r y with a fixed r; its gradients by backward() against central differences.
@@ -215,13 +215,13 @@ static void unread_branches(void)
         int a, b, out;
 
         REQUIRE_INT(clzi_graph_create(&g), 0);
-        a = clzi_graph_conv(g, "a", clzi_graph_input(g, "x", 1), 4, 3, 1, 1, true);
-        out = clzi_graph_conv(g, "out", a, 2, 3, 1, 1, true);
+        a = clzi_graph_conv(g, "a", clzi_graph_input(g, "x", 1), .channels = 4, .k = 3, .pad = 1, .bias = 1);
+        out = clzi_graph_conv(g, "out", a, .channels = 2, .k = 3, .pad = 1, .bias = 1);
         if (!unread) params = g->param_count;
         if (unread) {                                                   // with parameters and a reader; and without
-            b = clzi_graph_conv(g, "b", a, 4, 3, 1, 1, true);
+            b = clzi_graph_conv(g, "b", a, .channels = 4, .k = 3, .pad = 1, .bias = 1);
             clzi_graph_add(g, "c", b, a);
-            clzi_graph_act(g, "d", a, CLZI_ACT_TANH, 0);
+            clzi_graph_act(g, "d", a, .act = CLZI_ACT_TANH);
         }
         g->output = out;
         values = values_new(g, 5);
@@ -264,12 +264,13 @@ static void refusals(void)
     REQUIRE_INT(clzi_graph_create(&g), 0);
     x = clzi_graph_input(g, "x", 3);
     REQUIRE_INT(clzi_graph_input(g, "x2", 3), -EINVAL);                 // one input
-    REQUIRE_INT(clzi_graph_conv(g, "x", x, 4, 3, 1, 1, true), -EINVAL); // name taken
-    REQUIRE_INT(clzi_graph_conv(g, "c", x, 4, 3, 1, 3, true), -EINVAL); // pad not below k
-    REQUIRE_INT(clzi_graph_conv(g, "c", x, 0, 3, 1, 1, true), -EINVAL); // no channels
-    REQUIRE_INT(clzi_graph_shuffle(g, "s", x, 2), -EINVAL);             // 3 channels are not a multiple of 4
-    REQUIRE_INT(clzi_graph_conv(g, "c", -ENOMEM, 4, 3, 1, 1, true), -ENOMEM);   // an earlier error is passed on
-    REQUIRE_INT(clzi_graph_conv(g, "c", x, 4, 7, 1, 0, true), 1);
+    REQUIRE_INT(clzi_graph_conv(g, "x", x, .channels = 4, .k = 3, .pad = 1, .bias = 1), -EINVAL); // name taken
+    REQUIRE_INT(clzi_graph_conv(g, "c", x, .channels = 4, .k = 3, .pad = 3, .bias = 1), -EINVAL); // pad not below k
+    REQUIRE_INT(clzi_graph_conv(g, "c", x, .channels = 0, .k = 3, .pad = 1, .bias = 1), -EINVAL); // no channels
+    REQUIRE_INT(clzi_graph_shuffle(g, "s", x, .factor = 2), -EINVAL);             // 3 channels are not a multiple of 4
+    // an earlier error is passed on
+    REQUIRE_INT(clzi_graph_conv(g, "c", -ENOMEM, .channels = 4, .k = 3, .pad = 1, .bias = 1), -ENOMEM);
+    REQUIRE_INT(clzi_graph_conv(g, "c", x, .channels = 4, .k = 7, .bias = 1), 1);
     REQUIRE_INT(clzi_graph_shapes(g, (struct clzi_shape){ 1, 3, 6, 9 }, shapes, NULL), -EINVAL);    // window 7 on 6
     REQUIRE_INT(clzi_graph_shapes(g, (struct clzi_shape){ 1, 3, 7, 9 }, shapes, NULL), 0);
     REQUIRE(shapes[1].h == 1 && shapes[1].w == 3);

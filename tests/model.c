@@ -373,6 +373,10 @@ static const struct bad graphs[] = {
     TEXT("k_0", GRAPH, "'k':3", "'k':0", "\"k\" is 0"),
     TEXT("stride_9", GRAPH, "'stride':2", "'stride':9", "\"stride\" is 9"),
     TEXT("pad_15", GRAPH, "'pad':1", "'pad':15", "\"pad\" is 15"),
+    TEXT("groups_0", GRAPH, "'bias':1", "'bias':1,'groups':0", "\"groups\" is 0"),
+    TEXT("groups_no_divisor", GRAPH, "'bias':1", "'bias':1,'groups':3", "do not fit"),
+    TEXT("pad_extra_15", GRAPH, "'bias':1", "'bias':1,'pad_extra':15", "\"pad_extra\" is 15"),
+    TEXT("pad_extra_reaches_k", GRAPH, "'bias':1", "'bias':1,'pad_extra':2", "do not fit"),
     TEXT("bias_2", GRAPH, "'bias':1", "'bias':2", "\"bias\" is 2"),
     TEXT("bias_true", GRAPH, "'bias':1", "'bias':true", "should be an integer: bias"),
     TEXT("act_unknown", GRAPH, "'leaky'", "'gelu'", "gelu"),
@@ -638,20 +642,20 @@ static float **every_op(struct clzi_graph **graph)
 
     if (clzi_graph_create(&g) < 0) return NULL;
     x = clzi_graph_input(g, "L", 1);
-    x = clzi_graph_conv(g, "layers.0.conv-1", x, 8, 3, 2, 1, true);
+    x = clzi_graph_conv(g, "layers.0.conv-1", x, .channels = 8, .k = 3, .stride = 2, .pad = 1, .bias = 1);
     y = x = clzi_graph_batchnorm(g, "bn", x);
-    x = clzi_graph_act(g, "leaky", x, CLZI_ACT_LEAKY, 0.2f);
+    x = clzi_graph_act(g, "leaky", x, .act = CLZI_ACT_LEAKY, .slope = 0.2f);
     x = clzi_graph_add(g, "add", x, y);
-    x = clzi_graph_maxpool(g, "pool", x, 3, 2, 1);
-    x = clzi_graph_dropout(g, "drop", x, 1.f / 3);
-    x = clzi_graph_convt(g, "up", x, 6, 4, 2, 1, false);
+    x = clzi_graph_maxpool(g, "pool", x, .k = 3, .stride = 2, .pad = 1);
+    x = clzi_graph_dropout(g, "drop", x, .p = 1.f / 3);
+    x = clzi_graph_convt(g, "up", x, .channels = 6, .k = 4, .stride = 2, .pad = 1);
     x = clzi_graph_concat(g, "cat", x, y);
-    x = clzi_graph_conv(g, "shuf", x, 16, 1, 1, 0, false);
-    x = clzi_graph_shuffle(g, "pixels", x, 2);
-    x = clzi_graph_softmax(g, "soft", x, 2.5f);
-    x = clzi_graph_conv(g, "two", x, 2, 5, 2, 2, true);
-    x = clzi_graph_clamp(g, "clamp", x, 0.5f);
-    x = clzi_graph_resize(g, "ab", x, 2);
+    x = clzi_graph_conv(g, "shuf", x, .channels = 16, .k = 1);
+    x = clzi_graph_shuffle(g, "pixels", x, .factor = 2);
+    x = clzi_graph_softmax(g, "soft", x, .scale = 2.5f);
+    x = clzi_graph_conv(g, "two", x, .channels = 2, .k = 5, .stride = 2, .pad = 1, .pad_extra = 1, .groups = 2, .bias = 1);
+    x = clzi_graph_clamp(g, "clamp", x, .scale = 0.5f);
+    x = clzi_graph_resize(g, "ab", x, .factor = 2);
     REQUIRE_INT(x, COUNT_OPS - 1);
     *graph = g;
     values = calloc(g->param_count, sizeof *values);
@@ -978,38 +982,38 @@ static void not_regular(void)
 static int three_in(struct clzi_graph *g)
 {
     int x = clzi_graph_input(g, "rgb", 3);
-    return clzi_graph_conv(g, "c", x, 2, 3, 1, 1, true);
+    return clzi_graph_conv(g, "c", x, .channels = 2, .k = 3, .pad = 1, .bias = 1);
 }
 
 static int five_out(struct clzi_graph *g)
 {
     int x = clzi_graph_input(g, "L", 1);
-    return clzi_graph_conv(g, "c", x, 5, 3, 1, 1, true);
+    return clzi_graph_conv(g, "c", x, .channels = 5, .k = 3, .pad = 1, .bias = 1);
 }
 
 static int half_size(struct clzi_graph *g)
 {
     int x = clzi_graph_input(g, "L", 1);
-    return clzi_graph_conv(g, "c", x, 2, 3, 2, 1, true);
+    return clzi_graph_conv(g, "c", x, .channels = 2, .k = 3, .stride = 2, .pad = 1, .bias = 1);
 }
 
 static int shrinks(struct clzi_graph *g)
 {
     int x = clzi_graph_input(g, "L", 1);
-    return clzi_graph_conv(g, "c", x, 2, 3, 1, 0, true);
+    return clzi_graph_conv(g, "c", x, .channels = 2, .k = 3, .bias = 1);
 }
 
 static int vanishes(struct clzi_graph *g)
 {
     int x = clzi_graph_input(g, "L", 1);
-    for (int i = 0; i < 7; i++) x = clzi_graph_conv(g, (char[]){ 'a' + i, 0 }, x, 2, 15, 1, 0, true);
+    for (int i = 0; i < 7; i++) x = clzi_graph_conv(g, ((char[]){ 'a' + i, 0 }), x, .channels = 2, .k = 15, .bias = 1);
     return x;
 }
 
 static int grows(struct clzi_graph *g)
 {
     int x = clzi_graph_input(g, "L", 1);
-    for (int i = 0; i < 4; i++) x = clzi_graph_convt(g, (char[]){ 'a' + i, 0 }, x, 2, 8, 8, 0, true);
+    for (int i = 0; i < 4; i++) x = clzi_graph_convt(g, ((char[]){ 'a' + i, 0 }), x, .channels = 2, .k = 8, .stride = 8, .bias = 1);
     return x;
 }
 
@@ -1017,7 +1021,7 @@ static int grows(struct clzi_graph *g)
 static int outgrows_an_int(struct clzi_graph *g)
 {
     int x = clzi_graph_input(g, "L", 1);
-    for (int i = 0; i < 7; i++) x = clzi_graph_convt(g, (char[]){ 'a' + i, 0 }, x, 1, 1, 7, 0, false);
+    for (int i = 0; i < 7; i++) x = clzi_graph_convt(g, ((char[]){ 'a' + i, 0 }), x, .channels = 1, .k = 1, .stride = 7);
     return x;
 }
 

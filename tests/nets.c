@@ -20,7 +20,7 @@ static double gmac(const struct clzi_graph *g, int size)
     for (int i = 0; i < g->node_count; i++) {
         const struct clzi_node *n = &g->nodes[i];
         const struct clzi_shape x = n->in_count ? shapes[n->in[0]] : shapes[i], y = shapes[i];
-        if (n->op == CLZI_OP_CONV) sum += 1e-9 * y.h * y.w * y.c * x.c * n->attr.k * n->attr.k;
+        if (n->op == CLZI_OP_CONV) sum += 1e-9 * y.h * y.w * y.c * x.c / n->attr.groups * n->attr.k * n->attr.k;
         if (n->op == CLZI_OP_CONVT) sum += 1e-9 * x.h * x.w * y.c * x.c * n->attr.k * n->attr.k;
     }
     return sum;

@@ -24,16 +24,16 @@ static struct clzi_graph *net(void)
 
     if (clzi_graph_create(&g) < 0) exit(1);
     x = clzi_graph_input(g, "L", 1);
-    x = clzi_graph_conv(g, "a", x, 8, 3, 2, 1, false);
+    x = clzi_graph_conv(g, "a", x, .channels = 8, .k = 3, .stride = 2, .pad = 1);
     x = clzi_graph_batchnorm(g, "n", x);
-    x = clzi_graph_act(g, "r", x, CLZI_ACT_RELU, 0);
-    x = clzi_graph_dropout(g, "d", x, 0.25f);
-    x = clzi_graph_conv(g, "b", x, 8, 3, 1, 1, false);
+    x = clzi_graph_act(g, "r", x, .act = CLZI_ACT_RELU);
+    x = clzi_graph_dropout(g, "d", x, .p = 0.25f);
+    x = clzi_graph_conv(g, "b", x, .channels = 8, .k = 3, .pad = 1);
     x = clzi_graph_batchnorm(g, "m", x);
-    x = clzi_graph_act(g, "q", x, CLZI_ACT_RELU, 0);
-    x = clzi_graph_conv(g, "c", x, 2, 3, 1, 1, true);
-    x = clzi_graph_act(g, "h", x, CLZI_ACT_TANH, 0);
-    if (clzi_graph_resize(g, "up", x, 2) < 0) exit(1);
+    x = clzi_graph_act(g, "q", x, .act = CLZI_ACT_RELU);
+    x = clzi_graph_conv(g, "c", x, .channels = 2, .k = 3, .pad = 1, .bias = 1);
+    x = clzi_graph_act(g, "h", x, .act = CLZI_ACT_TANH);
+    if (clzi_graph_resize(g, "up", x, .factor = 2) < 0) exit(1);
     for (int i = 0; i < g->param_count; i++) {
         const bool norm = strchr("nm", g->params[i].name[0]);
         values[i] = start[i];

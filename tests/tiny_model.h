@@ -20,12 +20,12 @@ static inline int tiny_model_write_as(const char *path, bool large)
 
     if ((ret = clzi_graph_create(&g)) < 0) return ret;
     x = clzi_graph_input(g, "L", 1);
-    x = clzi_graph_conv(g, "a", x, 8, 3, 2, 1, false);
+    x = clzi_graph_conv(g, "a", x, .channels = 8, .k = 3, .stride = 2, .pad = 1);
     x = clzi_graph_batchnorm(g, "bn", x);
-    x = clzi_graph_act(g, "relu", x, CLZI_ACT_RELU, 0);
-    x = clzi_graph_conv(g, "b", x, 2, 3, 1, 1, true);
-    if (!large) x = clzi_graph_act(g, "tanh", x, CLZI_ACT_TANH, 0);
-    x = clzi_graph_resize(g, "ab", x, 2);
+    x = clzi_graph_act(g, "relu", x, .act = CLZI_ACT_RELU);
+    x = clzi_graph_conv(g, "b", x, .channels = 2, .k = 3, .pad = 1, .bias = 1);
+    if (!large) x = clzi_graph_act(g, "tanh", x, .act = CLZI_ACT_TANH);
+    x = clzi_graph_resize(g, "ab", x, .factor = 2);
     values = calloc(g->param_count, sizeof *values);
     for (int i = 0; i < g->param_count; i++) {
         const int64_t count = clzi_param_count(&g->params[i]);

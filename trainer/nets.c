@@ -9,7 +9,8 @@
 #include "nets.h"
 
 const struct clzt_net *const clzt_nets[] = {
-    &clzt_net_light, &clzt_net_resnet18_light, &clzt_net_resnet18_unet, &clzt_net_unet, NULL
+    &clzt_net_light, &clzt_net_lite0, &clzt_net_lite1, &clzt_net_lite2, &clzt_net_resnet18_light, &clzt_net_resnet18_lite,
+    &clzt_net_resnet18_unet, &clzt_net_unet, NULL
 };
 
 const struct clzt_net *clzt_net_find(const char *name)
@@ -76,9 +77,9 @@ void clzt_net_init(const struct clzi_graph *g, enum clzt_init init, uint64_t see
 
 int clzt_conv_bn_relu(struct clzi_graph *g, const char *prefix, int x, int channels, int k, int stride)
 {
-    x = clzi_graph_conv(g, NAME(prefix, "conv"), x, channels, k, stride, k / 2, false);
+    x = clzi_graph_conv(g, NAME(prefix, "conv"), x, .channels = channels, .k = k, .stride = stride, .pad = k / 2);
     x = clzi_graph_batchnorm(g, NAME(prefix, "bn"), x);
-    return clzi_graph_act(g, NAME(prefix, "relu"), x, CLZI_ACT_RELU, 0);
+    return clzi_graph_act(g, NAME(prefix, "relu"), x, .act = CLZI_ACT_RELU);
 }
 
 // stride 2 or other channels: the identity goes through a 1x1 convolution, as in torchvision's BasicBlock.
@@ -87,17 +88,17 @@ static int basic_block(struct clzi_graph *g, const char *prefix, int x, int chan
     const bool same = x >= 0 && stride == 1 && clzi_graph_channels(g, x) == channels;
     int identity = x;
 
-    x = clzi_graph_conv(g, NAME(prefix, "conv1"), x, channels, 3, stride, 1, false);
+    x = clzi_graph_conv(g, NAME(prefix, "conv1"), x, .channels = channels, .k = 3, .stride = stride, .pad = 1);
     x = clzi_graph_batchnorm(g, NAME(prefix, "bn1"), x);
-    x = clzi_graph_act(g, NAME(prefix, "relu1"), x, CLZI_ACT_RELU, 0);
-    x = clzi_graph_conv(g, NAME(prefix, "conv2"), x, channels, 3, 1, 1, false);
+    x = clzi_graph_act(g, NAME(prefix, "relu1"), x, .act = CLZI_ACT_RELU);
+    x = clzi_graph_conv(g, NAME(prefix, "conv2"), x, .channels = channels, .k = 3, .pad = 1);
     x = clzi_graph_batchnorm(g, NAME(prefix, "bn2"), x);
     if (!same) {
-        identity = clzi_graph_conv(g, NAME(prefix, "downsample.0"), identity, channels, 1, stride, 0, false);
+        identity = clzi_graph_conv(g, NAME(prefix, "downsample.0"), identity, .channels = channels, .k = 1, .stride = stride);
         identity = clzi_graph_batchnorm(g, NAME(prefix, "downsample.1"), identity);
     }
     x = clzi_graph_add(g, NAME(prefix, "add"), x, identity);
-    return clzi_graph_act(g, NAME(prefix, "relu2"), x, CLZI_ACT_RELU, 0);
+    return clzi_graph_act(g, NAME(prefix, "relu2"), x, .act = CLZI_ACT_RELU);
 }
 
 int clzt_residual(struct clzi_graph *g, const char *prefix, int x)
@@ -109,10 +110,10 @@ int clzt_resnet18(struct clzi_graph *g, const char *prefix, int x, int taps[5])
 {
     static const int channels[4] = { 64, 128, 256, 512 };
 
-    x = clzi_graph_conv(g, NAME(prefix, "0"), x, 64, 7, 2, 3, false);
+    x = clzi_graph_conv(g, NAME(prefix, "0"), x, .channels = 64, .k = 7, .stride = 2, .pad = 3);
     x = clzi_graph_batchnorm(g, NAME(prefix, "1"), x);
-    x = taps[0] = clzi_graph_act(g, NAME(prefix, "2"), x, CLZI_ACT_RELU, 0);
-    x = clzi_graph_maxpool(g, NAME(prefix, "3"), x, 3, 2, 1);
+    x = taps[0] = clzi_graph_act(g, NAME(prefix, "2"), x, .act = CLZI_ACT_RELU);
+    x = clzi_graph_maxpool(g, NAME(prefix, "3"), x, .k = 3, .stride = 2, .pad = 1);
     for (int layer = 0; layer < 4; layer++) {
         char block[CLZI_NAME_SIZE];
         for (int b = 0; b < 2; b++) {

@@ -26,7 +26,8 @@ int clzt_patchgan_build(struct clzi_graph *g);
 // Fills values[i] (already allocated) of each parameter. Counter-based random numbers: depends on seed and names only.
 void clzt_net_init(const struct clzi_graph *g, enum clzt_init init, uint64_t seed, float *const *values);
 
-extern const struct clzt_net clzt_net_light, clzt_net_unet, clzt_net_resnet18_unet, clzt_net_resnet18_light;
+extern const struct clzt_net clzt_net_light, clzt_net_lite0, clzt_net_lite1, clzt_net_lite2, clzt_net_unet, clzt_net_resnet18_unet,
+    clzt_net_resnet18_light, clzt_net_resnet18_lite;
 
 // ---- blocks that several nets share ----
 

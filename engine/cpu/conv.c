@@ -23,6 +23,7 @@ struct packed {                             // one primitive and its packed weig
 };
 
 struct conv {
+    struct clzi_cpu_conv_base base;
     bool transposed;
     bool fused_act;                         // the primitive applies the activation
     bool shared;                            // back uses forth's packed weights
@@ -30,6 +31,8 @@ struct conv {
     struct packed grad;                     // makes dw; its packed weights are the gradients
     size_t dz_size, bias_size;              // in the scratch of backward()
 };
+
+static const struct clzi_op conv_dnnl;
 
 static size_t aligned(size_t size)
 {
@@ -64,7 +67,7 @@ static size_t packed_scratch(const struct packed *p)
     return aligned(larger(p->conv.scratch_size, p->pack.dnnl.scratch_size));
 }
 
-static void conv_destroy(struct clzi_call *c)
+static void destroy(struct clzi_call *c)
 {
     struct conv *s = c->priv;
     c->priv = NULL;
@@ -81,7 +84,8 @@ static int plan_primitives(struct clzi_call *c, struct conv *s)
     const struct clzi_attr *a = &c->node->attr;
     struct clzi_dnnl *dnnl = &c->dev->dnnl;
     struct clzi_dnnl_conv_params p = {
-        .bf16 = c->dev->bf16, .k = a->k, .stride = a->stride, .pad = a->pad, .direction = CLZI_DNNL_FORWARD,
+        .bf16 = c->dev->bf16, .k = a->k, .stride = a->stride, .pad = a->pad,
+        .groups = s->transposed ? 1 : a->groups, .direction = CLZI_DNNL_FORWARD,
         .src = s->transposed ? c->ys : c->xs[0], .dst = s->transposed ? c->xs[0] : c->ys,
         .keep = c->want_dx[0] || c->want_dw || s->transposed, .bias = a->bias && !s->transposed,
         .act = s->fused_act ? a->act : CLZI_ACT_NONE, .slope = a->slope,
@@ -111,9 +115,11 @@ static int plan(struct clzi_call *c, bool transposed)
     int ret;
 
     if (!s) return -ENOMEM;
+    s->base.op = transposed ? &clzi_cpu_convt : &conv_dnnl;
     clzi_cpu_enter(c->dev);
     s->transposed = transposed;
-    s->fused_act = !transposed && c->node->in_count == 1 && (a->act == CLZI_ACT_RELU || a->act == CLZI_ACT_LEAKY);
+    s->fused_act = !transposed && c->node->in_count == 1 &&
+                   (a->act == CLZI_ACT_RELU || a->act == CLZI_ACT_LEAKY || a->act == CLZI_ACT_RELU6);
     if ((ret = plan_primitives(c, s)) < 0) return ret;
     c->backward_reads_x = c->want_dw;
     c->backward_reads_y = a->act != CLZI_ACT_NONE;
@@ -126,7 +132,7 @@ static int plan(struct clzi_call *c, bool transposed)
     return 0;
 }
 
-static int conv_plan(struct clzi_call *c) { return plan(c, false); }
+static int dnnl_plan(struct clzi_call *c) { return plan(c, false); }
 static int convt_plan(struct clzi_call *c) { return plan(c, true); }
 
 // Packs again when the parameters have changed.
@@ -212,5 +218,32 @@ static int backward(struct clzi_call *c)
     return ret;
 }
 
-const struct clzi_op clzi_cpu_conv = { conv_plan, forward, backward, conv_destroy };
-const struct clzi_op clzi_cpu_convt = { convt_plan, forward, backward, conv_destroy };
+static const struct clzi_op conv_dnnl = { dnnl_plan, forward, backward, destroy };
+const struct clzi_op clzi_cpu_convt = { convt_plan, forward, backward, destroy };
+
+// ---- conv: the first implementation that takes it ----
+
+static bool takes_all(const struct clzi_call *c)
+{
+    (void)c;
+    return true;
+}
+
+static const struct { bool (*takes)(const struct clzi_call *c); const struct clzi_op *op; } implementations[] = {
+    { clzi_cpu_is_depthwise, &clzi_cpu_conv_depthwise },
+    { takes_all, &conv_dnnl },
+};
+
+static int conv_plan(struct clzi_call *c)
+{
+    int i = 0;
+    while (!implementations[i].takes(c)) i++;
+    return implementations[i].op->plan(c);
+}
+
+static const struct clzi_op *chosen(const struct clzi_call *c) { return ((const struct clzi_cpu_conv_base *)c->priv)->op; }
+static int conv_forward(struct clzi_call *c) { return chosen(c)->forward(c); }
+static int conv_backward(struct clzi_call *c) { return chosen(c)->backward(c); }
+static void conv_destroy(struct clzi_call *c) { if (c->priv) chosen(c)->destroy(c); }
+
+const struct clzi_op clzi_cpu_conv = { conv_plan, conv_forward, conv_backward, conv_destroy };

@@ -11,7 +11,8 @@
 #include "log.h"
 
 _Static_assert((int)CLZK_ACT_RELU == CLZI_ACT_RELU && (int)CLZK_ACT_LEAKY == CLZI_ACT_LEAKY &&
-               (int)CLZK_ACT_TANH == CLZI_ACT_TANH && (int)CLZK_ACT_SIGMOID == CLZI_ACT_SIGMOID,
+               (int)CLZK_ACT_TANH == CLZI_ACT_TANH && (int)CLZK_ACT_SIGMOID == CLZI_ACT_SIGMOID &&
+               (int)CLZK_ACT_RELU6 == CLZI_ACT_RELU6,
                "kernels/nn.h and graph.h must number the activations alike");
 
 void clzi_cpu_enter(const struct clzi_device *dev)

@@ -117,6 +117,11 @@ int clzi_cpu_pack_create(struct clzi_cpu_pack *p, struct clzi_device *dev, const
 void clzi_cpu_pack_destroy(struct clzi_cpu_pack *p);
 int clzi_cpu_pack_run(struct clzi_cpu_pack *p, struct clzi_device *dev, float *dense, void *packed, void *scratch);
 
+// conv has several implementations; the private data of each begins with the one that made it.
+struct clzi_cpu_conv_base { const struct clzi_op *op; };
+extern const struct clzi_op clzi_cpu_conv_depthwise;                    // depthwise.c
+bool clzi_cpu_is_depthwise(const struct clzi_call *c);
+
 extern const struct clzi_op clzi_cpu_conv, clzi_cpu_convt, clzi_cpu_batchnorm, clzi_cpu_act_op, clzi_cpu_add_op,
                             clzi_cpu_concat, clzi_cpu_shuffle, clzi_cpu_maxpool, clzi_cpu_resize, clzi_cpu_dropout,
                             clzi_cpu_softmax, clzi_cpu_clamp;

@@ -56,9 +56,9 @@ static dnnl_status_t conv_desc_create(dnnl_primitive_desc_t *pd, dnnl_engine_t e
                                                                    d->stride, dilation, d->pad_l, d->pad_r, forward, attr);
 }
 
-static dnnl_status_t append_eltwise(dnnl_post_ops_t ops, dnnl_alg_kind_t kind, float alpha)
+static dnnl_status_t append_eltwise(dnnl_post_ops_t ops, dnnl_alg_kind_t kind, float alpha, float beta)
 {
-    return dnnl_post_ops_append_eltwise(ops, kind, alpha, 0);
+    return dnnl_post_ops_append_eltwise(ops, kind, alpha, beta);
 }
 
 static dnnl_status_t append_sum(dnnl_post_ops_t ops)
@@ -125,9 +125,9 @@ static dnnl_status_t conv_desc_create(dnnl_primitive_desc_t *pd, dnnl_engine_t e
     return ret ? ret : dnnl_primitive_desc_create(pd, &op, attr, engine, forward);
 }
 
-static dnnl_status_t append_eltwise(dnnl_post_ops_t ops, dnnl_alg_kind_t kind, float alpha)
+static dnnl_status_t append_eltwise(dnnl_post_ops_t ops, dnnl_alg_kind_t kind, float alpha, float beta)
 {
-    return dnnl_post_ops_append_eltwise(ops, 1, kind, alpha, 0);
+    return dnnl_post_ops_append_eltwise(ops, 1, kind, alpha, beta);
 }
 
 static dnnl_status_t append_sum(dnnl_post_ops_t ops)
@@ -202,7 +202,8 @@ static dnnl_status_t attr_create(dnnl_primitive_attr_t *attr, const struct clzi_
     if (!ret) ret = dnnl_primitive_attr_set_scratchpad_mode(*attr, dnnl_scratchpad_mode_user);
     if (ret || !p->act) return ret;
     ret = dnnl_post_ops_create(&ops);
-    if (!ret) ret = append_eltwise(ops, dnnl_eltwise_relu, p->act == CLZI_ACT_LEAKY ? p->slope : 0);
+    if (!ret && p->act == CLZI_ACT_RELU6) ret = append_eltwise(ops, dnnl_eltwise_clip, 0, 6);
+    else if (!ret) ret = append_eltwise(ops, dnnl_eltwise_relu, p->act == CLZI_ACT_LEAKY ? p->slope : 0, 0);
     if (!ret) ret = dnnl_primitive_attr_set_post_ops(*attr, ops);
     if (ops) dnnl_post_ops_destroy(ops);
     return ret;
@@ -220,10 +221,20 @@ static const struct { int arg; dnnl_query_t query; } args[3][4] = {
                                      { DNNL_ARG_DIFF_DST, dnnl_query_diff_dst_md } },
 };
 
+// [O][I][k][k], or [groups][O / groups][I / groups][k][k].
+struct weights_dims { int rank; dnnl_dims_t d; };
+static struct weights_dims weights_dims(const struct clzi_dnnl_conv_params *p)
+{
+    const int g = p->groups, o = p->dst.c / g, i = p->src.c / g;
+
+    return g == 1 ? (struct weights_dims){ 4, { o, i, p->k, p->k } } : (struct weights_dims){ 5, { g, o, i, p->k, p->k } };
+}
+
 static dnnl_status_t descs_create(struct conv_descs *s, const struct clzi_dnnl_conv_params *p)
 {
     const struct clzi_shape x = p->src, y = p->dst;
-    const dnnl_dims_t src = { x.n, x.c, x.h, x.w }, dst = { y.n, y.c, y.h, y.w }, weights = { y.c, x.c, p->k, p->k };
+    const dnnl_dims_t src = { x.n, x.c, x.h, x.w }, dst = { y.n, y.c, y.h, y.w };
+    struct weights_dims weights = weights_dims(p);
     const dnnl_dims_t bias = { y.c };
     const dnnl_data_type_t type = p->bf16 ? dnnl_bf16 : dnnl_f32;
     dnnl_status_t ret;
@@ -236,7 +247,7 @@ static dnnl_status_t descs_create(struct conv_descs *s, const struct clzi_dnnl_c
     }
     // nhwc also for one channel, although nchw is the same order in memory: for nchw oneDNN takes its slow reference kernel.
     (void)((ret = desc_create(&s->src, 4, src, type, dnnl_nhwc)) || (ret = desc_create(&s->dst, 4, dst, type, dnnl_nhwc)) ||
-           (ret = desc_create(&s->weights, 4, weights, p->direction == CLZI_DNNL_BACKWARD_WEIGHTS ? dnnl_f32 : type,
+           (ret = desc_create(&s->weights, weights.rank, weights.d, p->direction == CLZI_DNNL_BACKWARD_WEIGHTS ? dnnl_f32 : type,
                               dnnl_format_tag_any)) ||
            (ret = desc_create(&s->bias, 1, bias, dnnl_f32, dnnl_x)));
     return ret;
@@ -249,7 +260,7 @@ int clzi_dnnl_conv_create(struct clzi_dnnl_conv *c, struct clzi_dnnl *d, const s
     dnnl_primitive_attr_t attr = NULL;
     dnnl_status_t ret;
 
-    *c = (struct clzi_dnnl_conv){ 0 };
+    *c = (struct clzi_dnnl_conv){ .groups = p->groups };
     if ((ret = descs_create(&s, p)) || (ret = attr_create(&attr, p)) ||
         (ret = conv_desc_create(&c->pd, d->engine, p->direction, p->keep, &s, attr, forward ? forward->pd : NULL)) ||
         (ret = dnnl_primitive_create(&c->primitive, c->pd)))
@@ -301,7 +312,7 @@ int clzi_dnnl_conv_run(struct clzi_dnnl_conv *c, struct clzi_dnnl *d, const stru
 int clzi_dnnl_pack_create(struct clzi_dnnl_pack *p, struct clzi_dnnl *d, const struct clzi_dnnl_conv *conv,
                           const struct clzi_dnnl_conv_params *params)
 {
-    const dnnl_dims_t dims = { params->dst.c, params->src.c, params->k, params->k };
+    const struct weights_dims dims = weights_dims(params);
     dnnl_primitive_attr_t attr = NULL;
     dnnl_post_ops_t ops = NULL;
     dnnl_memory_desc_t dense = { 0 };
@@ -310,7 +321,7 @@ int clzi_dnnl_pack_create(struct clzi_dnnl_pack *p, struct clzi_dnnl *d, const s
 
     *p = (struct clzi_dnnl_pack){ .unpacks = params->direction == CLZI_DNNL_BACKWARD_WEIGHTS };
     packed = dnnl_primitive_desc_query_md(conv->pd, args[params->direction][WEIGHTS].query, 0);
-    if ((ret = desc_create(&dense, 4, dims, dnnl_f32, dnnl_oihw)) || (ret = dnnl_primitive_attr_create(&attr)) ||
+    if ((ret = desc_create(&dense, dims.rank, dims.d, dnnl_f32, dims.rank == 5 ? dnnl_goihw : dnnl_oihw)) || (ret = dnnl_primitive_attr_create(&attr)) ||
         (ret = dnnl_primitive_attr_set_scratchpad_mode(attr, dnnl_scratchpad_mode_user)) || (ret = dnnl_post_ops_create(&ops)))
         goto end;
     if (p->unpacks && ((ret = append_sum(ops)) || (ret = dnnl_primitive_attr_set_post_ops(attr, ops)))) goto end;
@@ -362,7 +373,8 @@ bool clzi_dnnl_weights_layout(const struct clzi_dnnl_conv *conv, enum clzi_dnnl_
 {
     struct blocking b;
 
-    if (!blocking_of(dnnl_primitive_desc_query_md(conv->pd, args[direction][WEIGHTS].query, 0), &b) || b.count > 6) return false;
+    if (conv->groups != 1 || !blocking_of(dnnl_primitive_desc_query_md(conv->pd, args[direction][WEIGHTS].query, 0), &b) ||
+        b.count > 6) return false;
     *layout = (struct clzi_dnnl_layout){ .block = { 1, 1 }, .inner = b.count };
     for (int i = 0; i < 4; i++) {
         if (b.dims[i] != b.padded_dims[i]) return false;

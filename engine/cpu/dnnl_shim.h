@@ -31,8 +31,8 @@ struct clzi_dnnl_conv_params {
     bool bias;
     bool keep;                              // FORWARD: it will be passed as `forward` when backward convolutions are created
     struct clzi_shape src, dst;             // of the forward convolution, for all directions
-    int k, stride, pad;
-    enum clzi_act act;                      // FORWARD: none, relu or leaky
+    int k, stride, pad, groups;
+    enum clzi_act act;                      // FORWARD: none, relu, leaky or relu6
     float slope;
 };
 
@@ -43,6 +43,7 @@ struct clzi_dnnl_conv {
     dnnl_exec_arg_t arg[5];
     int arg_count;
     size_t weights_size, scratch_size;      // bytes
+    int groups;
     const char *implementation;             // oneDNN's name of its kernel: "brgconv:avx512_core"
 };
 
@@ -60,7 +61,7 @@ struct clzi_dnnl_conv_data {
 };
 int clzi_dnnl_conv_run(struct clzi_dnnl_conv *c, struct clzi_dnnl *d, const struct clzi_dnnl_conv_data *data);
 
-// Converts between dense f32 weights [dst channels][src channels][k][k] and the packed ones of a convolution: packs for FORWARD
+// Converts between dense f32 weights [dst channels][src channels / groups][k][k] and the packed ones of a convolution: packs for FORWARD
 // and BACKWARD_DATA; for BACKWARD_WEIGHTS unpacks and adds: dense += packed.
 struct clzi_dnnl_pack {
     dnnl_primitive_desc_t pd;
@@ -83,7 +84,7 @@ struct clzi_dnnl_layout {
     int block[2];
     int inner, inner_size[6], inner_dim[6];
 };
-// False: the layout cannot be described like that, or is padded.
+// False: the layout cannot be described like that, is padded, or has groups.
 bool clzi_dnnl_weights_layout(const struct clzi_dnnl_conv *conv, enum clzi_dnnl_direction direction,
                               struct clzi_dnnl_layout *layout);
 

@@ -64,10 +64,13 @@ void clzi_cpu_pack_destroy(struct clzi_cpu_pack *p)
 int clzi_cpu_pack_run(struct clzi_cpu_pack *p, struct clzi_device *dev, float *dense, void *packed, void *scratch)
 {
     const struct clzi_dnnl_layout *l = &p->layout;
-    const int block_out = l->block[0], block_in = l->block[1];
-    const int columns = p->in / block_in, blocks = p->out / block_out * columns;
+    int block_out, block_in, columns, blocks;
 
     if (!p->index) return clzi_dnnl_pack_run(&p->dnnl, &dev->dnnl, dense, packed, scratch);
+    block_out = l->block[0];
+    block_in = l->block[1];
+    columns = p->in / block_in;
+    blocks = p->out / block_out * columns;
 #pragma omp parallel for schedule(static) if ((int64_t)p->out * p->in * p->area > CLZI_CPU_PIECE)
     for (int block = 0; block < blocks; block++) {
         const int64_t at = block / columns * l->stride[0] + block % columns * l->stride[1];

@@ -10,6 +10,7 @@ double clzi_ref_act_value(const struct clzi_attr *attr, double z)
     case CLZI_ACT_LEAKY:   return z > 0 ? z : attr->slope * z;
     case CLZI_ACT_TANH:    return tanh(z);
     case CLZI_ACT_SIGMOID: return 1 / (1 + exp(-z));
+    case CLZI_ACT_RELU6:   return z > 0 ? (z < 6 ? z : 6) : 0;
     default:               return z;
     }
 }
@@ -21,6 +22,7 @@ double clzi_ref_act_slope(const struct clzi_attr *attr, double y)
     case CLZI_ACT_LEAKY:   return y > 0 ? 1 : attr->slope;
     case CLZI_ACT_TANH:    return 1 - y * y;
     case CLZI_ACT_SIGMOID: return y * (1 - y);
+    case CLZI_ACT_RELU6:   return y > 0 && y < 6;
     default:               return 1;
     }
 }

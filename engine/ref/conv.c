@@ -7,7 +7,7 @@
 static struct clzi_ref_window window(const struct clzi_call *c)
 {
     const struct clzi_attr *a = &c->node->attr;
-    return (struct clzi_ref_window){ c->xs[0], c->ys, a->k, a->stride, a->pad, clzi_ref_threads(c) };
+    return (struct clzi_ref_window){ c->xs[0], c->ys, a->k, a->stride, a->pad, a->groups, clzi_ref_threads(c) };
 }
 
 static int plan(struct clzi_call *c)

@@ -40,10 +40,11 @@ const float *clzi_ref_act_backward(const struct clzi_call *c);
 // Two pictures joined by a sliding window: pixel (y, x) of `small` meets the pixels (y stride - pad + ky,
 // x stride - pad + kx) of `big`, 0 <= ky, kx < k; what lies outside big is zero. conv goes from big to small, convt
 // from small to big.
-// Weights are w[channel of small][channel of big][ky][kx], as PyTorch keeps them for both.
+// Weights are w[channel of small][channel of big][ky][kx], as PyTorch keeps them for both. With groups, the channels of both are
+// split into as many equal parts, and those of part i of small meet those of part i of big alone: w[small.c][big.c / groups].
 struct clzi_ref_window {
     struct clzi_shape big, small;
-    int k, stride, pad, threads;
+    int k, stride, pad, groups, threads;
 };
 
 // small = sum over big's channels and the window of w big

@@ -37,11 +37,14 @@ def act(y, a):
         "LEAKY": lambda: F.leaky_relu(y, 0.2),
         "TANH": lambda: torch.tanh(y),
         "SIGMOID": lambda: torch.sigmoid(y),
+        "RELU6": lambda: F.relu6(y),
     }[a.get("act")]()
 
 
 def conv(a, x, w, training):
-    y = F.conv2d(x[0], w[0], w[1] if a.get("bias") else None, a["stride"], a["pad"])
+    extra = a.get("pad_extra", 0)
+    padded = F.pad(x[0], (a["pad"], a["pad"] + extra) * 2)
+    y = F.conv2d(padded, w[0], w[1] if a.get("bias") else None, a["stride"], groups=a.get("groups", 1))
     return act(y + x[1] if len(x) > 1 else y, a)
 
 
@@ -82,6 +85,10 @@ CASES = [
     ("CONV", (1, 3, 4, 5), window(4, 1, 1, 0, bias=1), 0, False),
     ("CONV", (1, 3, 5, 5), window(2, 1, 2, 0, act="SIGMOID"), 0, False),
     ("CONV", (2, 2, 4, 3), window(3, 3, 1, 1, bias=1, act="RELU"), -1, False),
+    ("CONV", (1, 4, 6, 5), window(6, 3, 1, 1, groups=2, bias=1, act="RELU6"), 0, False),
+    ("CONV", (1, 3, 6, 8), window(2, 3, 2, 0, pad_extra=1), 0, False),
+    ("CONV", (2, 3, 6, 5), window(3, 5, 2, 1, pad_extra=1, groups=3, bias=1), 0, False),
+    ("CONV", (1, 4, 4, 5), window(4, 3, 1, 1, groups=4, act="RELU6"), -1, False),
     ("CONVT", (2, 3, 3, 2), window(2, 4, 2, 1, bias=1, act="TANH"), 0, False),
     ("CONVT", (1, 2, 3, 4), window(3, 2, 2, 0, bias=1), 0, False),
     ("CONVT", (1, 2, 4, 3), window(2, 3, 1, 1), 0, False),
@@ -92,6 +99,7 @@ CASES = [
     ("ACT", (1, 2, 4, 5), dict(act="LEAKY"), 0, False),
     ("ACT", (1, 2, 4, 5), dict(act="TANH"), 0, False),
     ("ACT", (1, 2, 4, 5), dict(act="SIGMOID"), 0, False),
+    ("ACT", (1, 2, 4, 5), dict(act="RELU6", ), 0, False),
     ("ADD", (1, 2, 3, 4), dict(act="RELU"), -1, False),
     ("CONCAT", (2, 2, 2, 3), {}, 3, False),
     ("SHUFFLE", (1, 8, 2, 3), dict(factor=2), 0, False),
@@ -106,7 +114,7 @@ CASES = [
 def parameters(op, shape, a):
     c = shape[1]
     if op in ("CONV", "CONVT"):
-        ends = (a["channels"], c) if op == "CONV" else (c, a["channels"])
+        ends = (a["channels"], c // a.get("groups", 1)) if op == "CONV" else (c, a["channels"])
         shapes = [ends + (a["k"], a["k"])] + ([(a["channels"],)] if a.get("bias") else [])
     else:
         shapes = [(c,)] * 4 if op == "BATCHNORM" else []

@@ -23,14 +23,14 @@ static int build(struct clzi_graph *g)
     }
     for (int i = 3; i >= 0; i--) {          // 1/16, 1/8, 1/4, 1/2
         snprintf(prefix, sizeof prefix, "decoder.%d", i);
-        x = clzi_graph_conv(g, NAME(prefix, "narrow"), x, levels[i].channels, 1, 1, 0, true);
-        x = clzi_graph_resize(g, NAME(prefix, "up"), x, 2);
+        x = clzi_graph_conv(g, NAME(prefix, "narrow"), x, .channels = levels[i].channels, .k = 1, .bias = 1);
+        x = clzi_graph_resize(g, NAME(prefix, "up"), x, .factor = 2);
         x = clzi_graph_add(g, NAME(prefix, "add"), x, tap[i]);
         x = clzt_conv_bn_relu(g, prefix, x, levels[i].channels, 3, 1);
     }
-    x = clzi_graph_conv(g, "head", x, 2, 3, 1, 1, true);
-    x = clzi_graph_act(g, "head.tanh", x, CLZI_ACT_TANH, 0);
-    x = clzi_graph_resize(g, "ab", x, 2);
+    x = clzi_graph_conv(g, "head", x, .channels = 2, .k = 3, .pad = 1, .bias = 1);
+    x = clzi_graph_act(g, "head.tanh", x, .act = CLZI_ACT_TANH);
+    x = clzi_graph_resize(g, "ab", x, .factor = 2);
     return x < 0 ? x : 0;
 }
 

@@ -14,10 +14,11 @@ int clzt_patchgan_build(struct clzi_graph *g)
 
     for (int i = 0; i < 4; i++) {           // named as the tutorial's nn.Sequential of nn.Sequential
         snprintf(prefix, sizeof prefix, "model.%d", i);
-        x = clzi_graph_conv(g, NAME(prefix, "0"), x, layers[i].channels, 4, layers[i].stride, 1, !layers[i].norm);
+        x = clzi_graph_conv(g, NAME(prefix, "0"), x, .channels = layers[i].channels, .k = 4, .stride = layers[i].stride, .pad = 1,
+                            .bias = !layers[i].norm);
         if (layers[i].norm) x = clzi_graph_batchnorm(g, NAME(prefix, "1"), x);
-        x = clzi_graph_act(g, NAME(prefix, layers[i].norm ? "2" : "1"), x, CLZI_ACT_LEAKY, 0.2f);
+        x = clzi_graph_act(g, NAME(prefix, layers[i].norm ? "2" : "1"), x, .act = CLZI_ACT_LEAKY, .slope = 0.2f);
     }
-    x = clzi_graph_conv(g, "model.4.0", x, 1, 4, 1, 1, true);
+    x = clzi_graph_conv(g, "model.4.0", x, .channels = 1, .k = 4, .pad = 1, .bias = 1);
     return x < 0 ? x : 0;
 }

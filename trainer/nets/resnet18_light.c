@@ -12,15 +12,15 @@ static int build(struct clzi_graph *g)
 
     for (int i = 0; i < 4; i++) {
         snprintf(prefix, sizeof prefix, "decoder.%d", i);
-        x = clzi_graph_convt(g, NAME(prefix, "up"), x, channels[i], 2, 2, 0, true);
+        x = clzi_graph_convt(g, NAME(prefix, "up"), x, .channels = channels[i], .k = 2, .stride = 2, .bias = 1);
         x = clzi_graph_concat(g, NAME(prefix, "cat"), x, taps[3 - i]);
         x = clzt_conv_bn_relu(g, NAME(prefix, "0"), x, channels[i], 3, 1);
         x = clzt_conv_bn_relu(g, NAME(prefix, "1"), x, channels[i], 3, 1);
     }
-    x = clzi_graph_convt(g, "decoder.4.up", x, 16, 2, 2, 0, true);
+    x = clzi_graph_convt(g, "decoder.4.up", x, .channels = 16, .k = 2, .stride = 2, .bias = 1);
     x = clzt_conv_bn_relu(g, "decoder.4.0", x, 16, 3, 1);
-    x = clzi_graph_conv(g, "head", x, 2, 3, 1, 1, true);
-    x = clzi_graph_act(g, "ab", x, CLZI_ACT_TANH, 0);
+    x = clzi_graph_conv(g, "head", x, .channels = 2, .k = 3, .pad = 1, .bias = 1);
+    x = clzi_graph_act(g, "ab", x, .act = CLZI_ACT_TANH);
     return x < 0 ? x : 0;
 }
 

@@ -11,15 +11,15 @@
 // conv1x1 to 4 x channels, relu, pixel shuffle: PixelShuffle_ICNR
 static int enlarge(struct clzi_graph *g, const char *prefix, int x, int channels)
 {
-    x = clzi_graph_conv(g, NAME(prefix, "0.0"), x, channels * 4, 1, 1, 0, true);
-    x = clzi_graph_act(g, NAME(prefix, "0.1"), x, CLZI_ACT_RELU, 0);
-    return clzi_graph_shuffle(g, NAME(prefix, "1"), x, 2);
+    x = clzi_graph_conv(g, NAME(prefix, "0.0"), x, .channels = channels * 4, .k = 1, .bias = 1);
+    x = clzi_graph_act(g, NAME(prefix, "0.1"), x, .act = CLZI_ACT_RELU);
+    return clzi_graph_shuffle(g, NAME(prefix, "1"), x, .factor = 2);
 }
 
 static int conv_relu(struct clzi_graph *g, const char *prefix, int x, int channels)
 {
-    x = clzi_graph_conv(g, NAME(prefix, "0"), x, channels, 3, 1, 1, true);
-    return clzi_graph_act(g, NAME(prefix, "1"), x, CLZI_ACT_RELU, 0);
+    x = clzi_graph_conv(g, NAME(prefix, "0"), x, .channels = channels, .k = 3, .pad = 1, .bias = 1);
+    return clzi_graph_act(g, NAME(prefix, "1"), x, .act = CLZI_ACT_RELU);
 }
 
 static int unet_block(struct clzi_graph *g, const char *prefix, int x, int skip, bool last)
@@ -29,7 +29,7 @@ static int unet_block(struct clzi_graph *g, const char *prefix, int x, int skip,
     if (x < 0) return x;
     x = enlarge(g, NAME(prefix, "shuf"), x, clzi_graph_channels(g, x) / 2);
     skip = clzi_graph_batchnorm(g, NAME(prefix, "bn"), skip);
-    skip = clzi_graph_act(g, NAME(prefix, "relu"), skip, CLZI_ACT_RELU, 0);
+    skip = clzi_graph_act(g, NAME(prefix, "relu"), skip, .act = CLZI_ACT_RELU);
     x = clzi_graph_concat(g, NAME(prefix, "cat"), x, skip);
     if (x < 0) return x;
     channels = clzi_graph_channels(g, x);
@@ -44,7 +44,7 @@ static int build(struct clzi_graph *g)
     int taps[5], x = clzt_resnet18(g, "layers.0", input, taps), identity;
 
     x = clzi_graph_batchnorm(g, "layers.1", x);
-    x = clzi_graph_act(g, "layers.2", x, CLZI_ACT_RELU, 0);
+    x = clzi_graph_act(g, "layers.2", x, .act = CLZI_ACT_RELU);
     x = conv_relu(g, "layers.3.0", x, 1024);
     x = conv_relu(g, "layers.3.1", x, 512);
     x = unet_block(g, "layers.4", x, taps[3], false);
@@ -55,11 +55,11 @@ static int build(struct clzi_graph *g)
     x = enlarge(g, "layers.8", x, clzi_graph_channels(g, x));
     identity = x = clzi_graph_concat(g, "layers.10", x, input);
     x = conv_relu(g, "layers.11.convpath.0", x, 97);
-    x = clzi_graph_conv(g, "layers.11.convpath.1.0", x, 97, 3, 1, 1, true);
+    x = clzi_graph_conv(g, "layers.11.convpath.1.0", x, .channels = 97, .k = 3, .pad = 1, .bias = 1);
     x = clzi_graph_add(g, "layers.11.add", x, identity);
-    x = clzi_graph_act(g, "layers.11.act", x, CLZI_ACT_RELU, 0);
-    x = clzi_graph_conv(g, "layers.12.0", x, 2, 1, 1, 0, true);
-    x = clzi_graph_clamp(g, "ab", x, 1);
+    x = clzi_graph_act(g, "layers.11.act", x, .act = CLZI_ACT_RELU);
+    x = clzi_graph_conv(g, "layers.12.0", x, .channels = 2, .k = 1, .bias = 1);
+    x = clzi_graph_clamp(g, "ab", x, .scale = 1);
     return x < 0 ? x : 0;
 }
 

@@ -17,18 +17,18 @@ static int block(struct clzi_graph *g, const char *prefix, int level, int x)
     int at = 0;                             // index within pix2pix's nn.Sequential
 
 #define NEXT (snprintf(name, sizeof name, "%s.model.%d", prefix, at++), name)
-    if (!outer) x = clzi_graph_act(g, NEXT, x, CLZI_ACT_LEAKY, 0.2f);
-    x = clzi_graph_conv(g, NEXT, x, channels[level], 4, 2, 1, false);
+    if (!outer) x = clzi_graph_act(g, NEXT, x, .act = CLZI_ACT_LEAKY, .slope = 0.2f);
+    x = clzi_graph_conv(g, NEXT, x, .channels = channels[level], .k = 4, .stride = 2, .pad = 1);
     if (!outer && !inner) x = clzi_graph_batchnorm(g, NEXT, x);
     if (!inner) {
         snprintf(below, sizeof below, "%s.model.%d", prefix, at++);
         x = block(g, below, level + 1, x);
     }
-    x = clzi_graph_act(g, NEXT, x, CLZI_ACT_RELU, 0);
-    x = clzi_graph_convt(g, NEXT, x, out, 4, 2, 1, outer);
-    if (outer) return clzi_graph_act(g, NEXT, x, CLZI_ACT_TANH, 0);
+    x = clzi_graph_act(g, NEXT, x, .act = CLZI_ACT_RELU);
+    x = clzi_graph_convt(g, NEXT, x, .channels = out, .k = 4, .stride = 2, .pad = 1, .bias = outer);
+    if (outer) return clzi_graph_act(g, NEXT, x, .act = CLZI_ACT_TANH);
     x = clzi_graph_batchnorm(g, NEXT, x);
-    if (level >= 4 && !inner) x = clzi_graph_dropout(g, NEXT, x, 0.5f);
+    if (level >= 4 && !inner) x = clzi_graph_dropout(g, NEXT, x, .p = 0.5f);
 #undef NEXT
     return clzi_graph_concat(g, NAME(prefix, "cat"), skip, x);
 }
