@@ -1,10 +1,10 @@
-// model.c - reading model files. A model.bin is a safetensors file (doc/model.md): u64 N, little endian; N bytes of JSON; data. The
-// JSON names each tensor's type, shape and place in the data and holds the metadata, strings only: here the graph and the facts.
+// model.c - reads model files. A model.bin is a safetensors file (doc/model.md): u64 N, little endian; N bytes of JSON; data. The
+// JSON gives the type, shape and offsets of each tensor, and metadata, which are strings: the graph and the model's facts.
 //
-// The file is not trusted. Everything is checked, and its tensors compared with what the graph asks for, before memory is
-// taken that depends on what the file says; the data must fill the file to its last byte (no holes, no overlaps, nothing
-// behind it), match the SHA-256 in the metadata, and hold no NaN or infinity. Reads go through pread into own memory: a
-// mapped file that shrinks would kill the host with SIGBUS.
+// The file is not trusted. The header is checked, and the tensors are compared with the parameters of the graph, before memory is
+// allocated whose size depends on the file. The tensors must fill the data to the last byte (no holes, no overlaps, nothing after
+// them), match the SHA-256 in the metadata, and contain no NaN or infinity. The file is read with pread into own memory: if a
+// mapped file is truncated, the host program gets a SIGBUS.
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -22,18 +22,19 @@
 enum {
     MAX_INFO     = 64 << 10,                // bytes of a metadata value other than the graph
     MAX_INFOS    = 256,
-    CHUNK        = 64 << 10,                // data is read in pieces of this size
+    CHUNK        = 64 << 10,                // bytes of data that are read at a time
 };
 #define MAX_DATA (UINT64_C(2) << 30)
 
-// ---- the facts in the metadata: reader and writer walk this table ----
+// ---- the facts in the metadata: the table for reader and writer ----
 
 #define TEXT(field)           { #field, CLZI_FACT_TEXT, offsetof(struct clzi_model_facts, field), \
                                 sizeof ((struct clzi_model_facts *)0)->field, 0, 0, NULL }
 #define TEXT_OR(field, text)  { #field, CLZI_FACT_TEXT, offsetof(struct clzi_model_facts, field), \
                                 sizeof ((struct clzi_model_facts *)0)->field, 0, 0, text }
 #define INT(field, low, high) { #field, CLZI_FACT_INT, offsetof(struct clzi_model_facts, field), sizeof(int), low, high, NULL }
-#define FLOAT(field, low, high) { #field, CLZI_FACT_FLOAT, offsetof(struct clzi_model_facts, field), sizeof(float), low, high, NULL }
+#define FLOAT(field, low, high) { #field, CLZI_FACT_FLOAT, offsetof(struct clzi_model_facts, field), sizeof(float), low, high, \
+                                  NULL }
 
 const struct clzi_fact clzi_facts[] = {
     TEXT(arch), INT(size, 32, 2048), TEXT_OR(shape, "frame"), INT(stride, 1, 1024), TEXT(input),
@@ -46,10 +47,10 @@ const struct clzi_dtype_info clzi_dtypes[] = {
 };
 enum { DTYPES = sizeof clzi_dtypes / sizeof *clzi_dtypes };
 
-// ---- where the bytes come from ----
+// ---- the bytes of a file, or of memory ----
 
 struct source {
-    int fd;                                 // -1: memory
+    int fd;                                 // -1: the bytes are in memory
     const uint8_t *memory;
     uint64_t size;
     const char *name;                       // for messages
@@ -68,8 +69,8 @@ static int fetch(const struct source *s, uint64_t offset, void *to, size_t size)
         const ssize_t n = pread(s->fd, p, size, (off_t)offset);
         if (n < 0 && errno == EINTR) continue;
         if (n < 0) return clzi_fail(s->log, -errno, "%s: byte %" PRIu64 ": %s", s->name, offset, strerror(errno));
-        if (!n) return clzi_fail(s->log, -EBADMSG, "%s: ends at byte %" PRIu64 ", was %" PRIu64 " bytes when opened", s->name,
-                                 offset, s->size);
+        if (!n) return clzi_fail(s->log, -EBADMSG, "%s: ends at byte %" PRIu64 ", had %" PRIu64 " bytes when it was opened",
+                                 s->name, offset, s->size);
         p += n, offset += (uint64_t)n, size -= (size_t)n;
     }
     return 0;
@@ -77,11 +78,12 @@ static int fetch(const struct source *s, uint64_t offset, void *to, size_t size)
 
 // ---- header ----
 
-// A file of another kind is named as what it is.
-static int not_a_model(const struct source *s, const uint8_t *head)
+// Recognises files of other kinds by their first bytes, to name them in the message.
+static int check_kind(const struct source *s, const uint8_t *head)
 {
     static const struct { const char *magic; int at, size; const char *what; } kinds[] = {
-        { "PK\3\4", 0, 4, "a ZIP file, perhaps a PyTorch .pth" }, { "\x80\2", 0, 2, "a Python pickle, perhaps an old PyTorch .pth" },
+        { "PK\3\4", 0, 4, "a ZIP file, perhaps a PyTorch .pth" },
+        { "\x80\2", 0, 2, "a Python pickle, perhaps an old PyTorch .pth" },
         { "GGUF", 0, 4, "a GGUF file" }, { "\x89HDF", 0, 4, "an HDF5 file" }, { "\x1f\x8b", 0, 2, "a gzip file" },
         { "\x89PNG", 0, 4, "a PNG picture" }, { "\xff\xd8\xff", 0, 3, "a JPEG picture" }, { "ftyp", 4, 4, "an MP4 film" },
         { "\x1a\x45\xdf\xa3", 0, 4, "a Matroska film" },
@@ -110,15 +112,17 @@ static int read_header(const struct source *s, json_t **root, uint64_t *data)
 
     *root = NULL;
     if (s->size < sizeof head)
-        return clzi_fail(s->log, -EBADMSG, "%s: %" PRIu64 " bytes, too short for a model", s->name, s->size);
-    if ((ret = fetch(s, 0, head, sizeof head)) < 0 || (ret = not_a_model(s, head)) < 0) return ret;
+        return clzi_fail(s->log, -EBADMSG, "%s: has %" PRIu64 " bytes, too few for a model", s->name, s->size);
+    if ((ret = fetch(s, 0, head, sizeof head)) < 0 || (ret = check_kind(s, head)) < 0) return ret;
     size = u64le(head);
     if (size > CLZI_MAX_HEADER)
-        return clzi_fail(s->log, -EBADMSG, "%s: header length %" PRIu64 ", at most %d: not a model?", s->name, size, CLZI_MAX_HEADER);
+        return clzi_fail(s->log, -EBADMSG, "%s: header length is %" PRIu64 ", expected at most %d: not a model?", s->name, size,
+                         CLZI_MAX_HEADER);
     if (size > s->size - 8)
-        return clzi_fail(s->log, -EBADMSG, "%s: header length %" PRIu64 ", but the file has %" PRIu64 " bytes: cut off?", s->name,
-                         size, s->size);
-    if (head[8] != '{') return clzi_fail(s->log, -EBADMSG, "%s: header does not begin with '{': not a safetensors file", s->name);
+        return clzi_fail(s->log, -EBADMSG, "%s: header length is %" PRIu64 ", but the file has %" PRIu64 " bytes: truncated?",
+                         s->name, size, s->size);
+    if (head[8] != '{')
+        return clzi_fail(s->log, -EBADMSG, "%s: the header does not begin with '{': not a safetensors file", s->name);
     if (!(text = malloc(size))) return -ENOMEM;
     if ((ret = fetch(s, 8, text, size)) >= 0 &&
         (ret = clzi_json_parse(root, text, size, 2 + 3 * CLZI_MAX_PARAMS, &why)) == -EBADMSG)
@@ -147,20 +151,22 @@ static int read_info(const struct source *s, struct clz_model *m, json_t *metada
     json_t *value;
     int ret = 0;
 
-    if (!json_is_object(metadata)) return clzi_fail(s->log, -EBADMSG, "%s: no \"__metadata__\": not a colorize model", s->name);
+    if (!json_is_object(metadata))
+        return clzi_fail(s->log, -EBADMSG, "%s: has no \"__metadata__\": not a colorize model", s->name);
     if (json_object_size(metadata) > MAX_INFOS)
-        return clzi_fail(s->log, -EBADMSG, "%s: %zu entries of metadata, at most %d", s->name, json_object_size(metadata), MAX_INFOS);
+        return clzi_fail(s->log, -EBADMSG, "%s: has %zu entries of metadata, expected at most %d", s->name,
+                         json_object_size(metadata), MAX_INFOS);
     if (!(m->info = calloc(json_object_size(metadata) + 1, sizeof *m->info))) return -ENOMEM;
     json_object_foreach(metadata, key, value) {
         if (!(text = json_string_value(value)))
             return clzi_fail(s->log, -EBADMSG, "%s: metadata %s should be a string", s->name, clzi_printable(key).text);
         if (json_string_length(value) > MAX_INFO && strcmp(key, "colorize.graph"))
-            return clzi_fail(s->log, -EBADMSG, "%s: metadata %s has %zu bytes, at most %d", s->name, clzi_printable(key).text,
-                             json_string_length(value), MAX_INFO);
+            return clzi_fail(s->log, -EBADMSG, "%s: metadata %s has %zu bytes, expected at most %d", s->name,
+                             clzi_printable(key).text, json_string_length(value), MAX_INFO);
         if (!strncmp(key, prefix, sizeof prefix - 1) && (ret = add_info(m, key + sizeof prefix - 1, text)) < 0) return ret;
     }
     if (!(text = clz_model_info(m, "format")))
-        return clzi_fail(s->log, -EBADMSG, "%s: no metadata colorize.format: not a colorize model", s->name);
+        return clzi_fail(s->log, -EBADMSG, "%s: has no metadata colorize.format: not a colorize model", s->name);
     if (strcmp(text, CLZI_MODEL_FORMAT))
         return clzi_fail(s->log, -EBADMSG, "%s: colorize.format is %s, this version reads " CLZI_MODEL_FORMAT, s->name,
                          clzi_printable(text).text);
@@ -173,17 +179,18 @@ static int read_fact(const struct source *s, struct clz_model *m, const struct c
     void *field = (char *)&m->facts + fact->offset;
     double x;
 
-    if (!text) return clzi_fail(s->log, -EBADMSG, "%s: no metadata colorize.%s", s->name, fact->key);
+    if (!text) return clzi_fail(s->log, -EBADMSG, "%s: has no metadata colorize.%s", s->name, fact->key);
     if (fact->type == CLZI_FACT_TEXT) {
         if (strlen(text) >= fact->size)
-            return clzi_fail(s->log, -EBADMSG, "%s: colorize.%s has %zu bytes, at most %zu", s->name, fact->key, strlen(text),
-                             fact->size - 1);
+            return clzi_fail(s->log, -EBADMSG, "%s: colorize.%s has %zu bytes, expected at most %zu", s->name, fact->key,
+                             strlen(text), fact->size - 1);
         strcpy(field, text);
         return 0;
     }
     if (clzi_number_from_text(text, fact->type == CLZI_FACT_INT, &x) < 0 || !(x >= fact->min && x <= fact->max))
         return clzi_fail(s->log, -EBADMSG, "%s: colorize.%s is %s, expected %s from %g to %g", s->name, fact->key,
-                         clzi_printable(text).text, fact->type == CLZI_FACT_INT ? "an integer" : "a number", fact->min, fact->max);
+                         clzi_printable(text).text, fact->type == CLZI_FACT_INT ? "an integer" : "a number", fact->min,
+                         fact->max);
     if (fact->type == CLZI_FACT_INT) *(int *)field = (int)x;
     else *(float *)field = (float)x;
     return 0;
@@ -202,14 +209,14 @@ int clzi_facts_check(const struct clzi_model_facts *f, const struct clzi_graph *
 
     for (const struct clzi_fact *fact = clzi_facts; fact->key; fact++)
         if (fact->type != CLZI_FACT_TEXT && !(number_of(f, fact) >= fact->min && number_of(f, fact) <= fact->max))
-            return clzi_fail(log, code, "%s: colorize.%s is %g, expected %g to %g", name, fact->key, number_of(f, fact), fact->min,
-                             fact->max);
+            return clzi_fail(log, code, "%s: colorize.%s is %g, expected %g to %g", name, fact->key, number_of(f, fact),
+                             fact->min, fact->max);
     if (strcmp(f->input, "luma") && strcmp(f->input, "lstar"))
         return clzi_fail(log, code, "%s: colorize.input is %s, expected luma or lstar", name, clzi_printable(f->input).text);
     if (*f->shape && strcmp(f->shape, "frame") && strcmp(f->shape, "square"))
         return clzi_fail(log, code, "%s: colorize.shape is %s, expected frame or square", name, clzi_printable(f->shape).text);
     if (stride == -ENOMEM) return stride;
-    if (stride < 0) return clzi_fail(log, code, "%s: the graph makes a picture more than 4096 times smaller or larger", name);
+    if (stride < 0) return clzi_fail(log, code, "%s: the graph changes the size of a picture more than 4096 times", name);
     if (f->stride % stride)
         return clzi_fail(log, code, "%s: colorize.stride is %d, the graph needs a multiple of %d", name, f->stride, stride);
     return 0;
@@ -232,16 +239,16 @@ struct tensor {
     const struct clzi_param *param;         // NULL: not in the file
     float *values;
     enum clzi_dtype dtype;
-    uint64_t begin, end;                    // in the data
+    uint64_t begin, end;                    // bytes of the data
 };
 
-static int read_place(const struct source *s, const char *name, const json_t *offsets, struct tensor *t)
+static int read_offsets(const struct source *s, const char *name, const json_t *offsets, struct tensor *t)
 {
     const json_t *begin = json_array_get(offsets, 0), *end = json_array_get(offsets, 1);
 
     if (json_array_size(offsets) != 2 || !json_is_integer(begin) || !json_is_integer(end) || json_integer_value(begin) < 0 ||
         json_integer_value(end) < 0)
-        return clzi_fail(s->log, -EBADMSG, "%s: tensor %s: \"data_offsets\" should be two integers from 0", s->name, name);
+        return clzi_fail(s->log, -EBADMSG, "%s: tensor %s: \"data_offsets\" should be two integers, 0 or greater", s->name, name);
     t->begin = (uint64_t)json_integer_value(begin);
     t->end = (uint64_t)json_integer_value(end);
     return 0;
@@ -261,7 +268,8 @@ static int read_shape(const struct source *s, const json_t *shape, const struct 
     for (size_t i = 0; i < json_array_size(shape) && i < 8; i++)
         snprintf(have + strlen(have), sizeof have - strlen(have), "%s%" JSON_INTEGER_FORMAT, i ? "x" : "",
                  json_integer_value(json_array_get(shape, i)));
-    return clzi_fail(s->log, -EBADMSG, "%s: tensor %s: file has %s, the graph %s", s->name, p->name, *have ? have : "no shape", want);
+    return clzi_fail(s->log, -EBADMSG, "%s: tensor %s: the file has %s, the graph needs %s", s->name, p->name,
+                     *have ? have : "no shape", want);
 }
 
 static int read_tensor(const struct source *s, const json_t *json, const struct clzi_param *p, struct tensor *t)
@@ -271,29 +279,30 @@ static int read_tensor(const struct source *s, const json_t *json, const struct 
     int ret, type = 0;
 
     if (!json_is_object(json) || json_object_size(json) != 3)
-        return clzi_fail(s->log, -EBADMSG, "%s: tensor %s should have dtype, shape and data_offsets and nothing else", s->name, p->name);
+        return clzi_fail(s->log, -EBADMSG, "%s: tensor %s should have dtype, shape and data_offsets and nothing else", s->name,
+                         p->name);
     while (dtype && type < DTYPES && strcmp(clzi_dtypes[type].name, dtype)) type++;
     if (!dtype || type == DTYPES)
-        return clzi_fail(s->log, -EBADMSG, "%s: tensor %s: dtype %s, expected F32, F16 or BF16", s->name, p->name,
+        return clzi_fail(s->log, -EBADMSG, "%s: tensor %s: dtype is %s, expected F32, F16 or BF16", s->name, p->name,
                          clzi_printable(dtype ? dtype : "missing").text);
     t->param = p;
     t->dtype = (enum clzi_dtype)type;
     if ((ret = read_shape(s, json_object_get(json, "shape"), p)) < 0 ||
-        (ret = read_place(s, p->name, json_object_get(json, "data_offsets"), t)) < 0)
+        (ret = read_offsets(s, p->name, json_object_get(json, "data_offsets"), t)) < 0)
         return ret;
     if (t->end < t->begin || t->end - t->begin != count * clzi_dtypes[type].size)
-        return clzi_fail(s->log, -EBADMSG, "%s: tensor %s: bytes %" PRIu64 " to %" PRIu64 ", its shape and %s need %" PRIu64 " bytes",
-                         s->name, p->name, t->begin, t->end, dtype, count * clzi_dtypes[type].size);
+        return clzi_fail(s->log, -EBADMSG, "%s: tensor %s: has bytes %" PRIu64 " to %" PRIu64 ", its shape and %s need %" PRIu64
+                         " bytes", s->name, p->name, t->begin, t->end, dtype, count * clzi_dtypes[type].size);
     return 0;
 }
 
-static int by_place(const void *a, const void *b)
+static int by_offset(const void *a, const void *b)
 {
     const struct tensor *x = a, *y = b;
     return (x->begin > y->begin) - (x->begin < y->begin);
 }
 
-// The tensors of the file against the parameters of the graph: the same names, no others, one behind the other.
+// Checks the tensors of the file against the parameters of the graph: the same names and no others, with contiguous data.
 static int read_tensors(const struct source *s, const json_t *root, const struct clzi_graph *g, uint64_t data_size,
                         struct tensor *tensors)
 {
@@ -305,7 +314,7 @@ static int read_tensors(const struct source *s, const json_t *root, const struct
     for (int i = 0; i < g->param_count; i++) {
         const struct clzi_param *p = &g->params[i];
         const json_t *json = json_object_get(root, p->name);
-        if (!json) return clzi_fail(s->log, -EBADMSG, "%s: no tensor %s, which the graph needs", s->name, p->name);
+        if (!json) return clzi_fail(s->log, -EBADMSG, "%s: has no tensor %s, which the graph needs", s->name, p->name);
         if ((ret = read_tensor(s, json, p, &tensors[i])) < 0) return ret;
         need += (uint64_t)clzi_param_count(p) * sizeof(float);
         if (need > MAX_DATA)
@@ -316,22 +325,23 @@ static int read_tensors(const struct source *s, const json_t *root, const struct
             int i = 0;
             while (i < g->param_count && strcmp(g->params[i].name, name)) i++;
             if (i == g->param_count && strcmp(name, "__metadata__"))
-                return clzi_fail(s->log, -EBADMSG, "%s: tensor %s is none of the graph's", s->name, clzi_printable(name).text);
+                return clzi_fail(s->log, -EBADMSG, "%s: tensor %s is no parameter of the graph", s->name,
+                                 clzi_printable(name).text);
         }
-    qsort(tensors, (size_t)g->param_count, sizeof *tensors, by_place);
+    qsort(tensors, (size_t)g->param_count, sizeof *tensors, by_offset);
     for (int i = 0; i < g->param_count; i++) {
         if (tensors[i].begin != at)
-            return clzi_fail(s->log, -EBADMSG, "%s: tensor %s begins at %" PRIu64 ", expected %" PRIu64 ": a hole or an overlap",
+            return clzi_fail(s->log, -EBADMSG, "%s: tensor %s begins at %" PRIu64 ", expected %" PRIu64 ": a gap or an overlap",
                              s->name, tensors[i].param->name, tensors[i].begin, at);
         at = tensors[i].end;
     }
     if (at != data_size)
-        return clzi_fail(s->log, -EBADMSG, "%s: %" PRIu64 " bytes of data, the tensors take %" PRIu64 ": %s", s->name, data_size, at,
-                         data_size < at ? "cut off?" : "something behind them");
+        return clzi_fail(s->log, -EBADMSG, "%s: has %" PRIu64 " bytes of data, the tensors need %" PRIu64 ": %s", s->name,
+                         data_size, at, data_size < at ? "truncated?" : "data after the last tensor");
     return 0;
 }
 
-// ---- numbers ----
+// ---- data ----
 
 static float decode(const uint8_t *p, enum clzi_dtype dtype)
 {
@@ -367,7 +377,8 @@ static int read_values(const struct source *s, uint64_t data, const struct tenso
         for (size_t i = 0; i < n; i += size, to++) {
             *to = decode(chunk + i, t->dtype);
             if (!isfinite(*to) || (variance && *to < 0))
-                return clzi_fail(s->log, -EBADMSG, "%s: tensor %s: element %td is %g", s->name, t->param->name, to - t->values, *to);
+                return clzi_fail(s->log, -EBADMSG, "%s: tensor %s: element %td is %g, expected %s", s->name, t->param->name,
+                                 to - t->values, *to, variance ? "0 or greater" : "a finite number");
         }
         at += n;
     }
@@ -394,11 +405,12 @@ static int read_data(const struct source *s, struct clz_model *m, uint64_t data,
     if (ret < 0) return ret;
     clzi_sha256_hex(&hash, hex);
     if (strcmp(hex, m->facts.sha256))
-        return clzi_fail(s->log, -EBADMSG, "%s: SHA-256 of the data is %s, the header says %s: damaged", s->name, hex, m->facts.sha256);
+        return clzi_fail(s->log, -EBADMSG, "%s: the data is damaged: its SHA-256 is %s, the header has %s", s->name, hex,
+                         m->facts.sha256);
     return 0;
 }
 
-// ---- the whole ----
+// ---- model ----
 
 static int read_model(struct clz_model **out, const struct source *s)
 {
@@ -414,15 +426,16 @@ static int read_model(struct clz_model **out, const struct source *s)
     atomic_init(&m->references, 1);
     if ((ret = read_header(s, &root, &data)) < 0) goto fail;
     if (!json_is_object(root)) {
-        ret = clzi_fail(s->log, -EBADMSG, "%s: header: should be an object", s->name);
+        ret = clzi_fail(s->log, -EBADMSG, "%s: the header should be an object", s->name);
         goto fail;
     }
     if ((ret = read_info(s, m, json_object_get(root, "__metadata__"))) < 0) goto fail;
     if (!(text = clz_model_info(m, "graph"))) {
-        ret = clzi_fail(s->log, -EBADMSG, "%s: no metadata colorize.graph", s->name);
+        ret = clzi_fail(s->log, -EBADMSG, "%s: has no metadata colorize.graph", s->name);
         goto fail;
     }
-    if ((ret = clzi_graph_from_json(&m->graph, text, strlen(text), s->name, s->log)) < 0 || (ret = read_facts(s, m)) < 0) goto fail;
+    if ((ret = clzi_graph_from_json(&m->graph, text, strlen(text), s->name, s->log)) < 0 || (ret = read_facts(s, m)) < 0)
+        goto fail;
     ret = -ENOMEM;
     if (!(tensors = calloc((size_t)m->graph->param_count + 1, sizeof *tensors))) goto fail;
     if ((ret = read_tensors(s, root, m->graph, s->size - data, tensors)) < 0) goto fail;
@@ -455,13 +468,13 @@ void clzi_model_destroy(struct clz_model **model)
 
 int clzi_model_open_file(const char *path, struct stat *file, const struct clz_log *log)
 {
-    const int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);   // a FIFO must not make us wait
+    const int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);   // without it, open() of a FIFO waits for a writer
     int ret = 0;
 
     if (fd < 0) return clzi_fail(log, -errno, "%s: %s", path, strerror(errno));
     if (fstat(fd, file) < 0) ret = clzi_fail(log, -errno, "%s: %s", path, strerror(errno));
     else if (S_ISDIR(file->st_mode)) ret = clzi_fail(log, -EISDIR, "%s: is a folder, expected a model file", path);
-    else if (!S_ISREG(file->st_mode)) ret = clzi_fail(log, -EINVAL, "%s: is not a regular file", path);
+    else if (!S_ISREG(file->st_mode)) ret = clzi_fail(log, -EINVAL, "%s: is not a regular file, expected a model file", path);
     if (ret >= 0) return fd;
     close(fd);
     return ret;

@@ -1,7 +1,8 @@
-// model_cache.c - open models of this process: opening the same unchanged file again gives the same object. FFmpeg rebuilds its
-// filter graph when a stream changes size; that must not read 124 MB again.
+// model_cache.c - the list of open models of this process: opening the same unchanged file again returns the same object. FFmpeg
+// rebuilds its filter graph when a stream changes size, and should not read 124 MB again for that.
 //
-// A model leaves the list under the mutex at the moment its last reference goes, so nobody can find a dying one.
+// When the last reference to a model is released, the model is removed from the list under the same lock, so that no thread can
+// find a model that is being freed.
 #include <errno.h>
 #include <pthread.h>
 #include <string.h>
@@ -10,7 +11,7 @@
 #include "log.h"
 #include "model.h"
 
-static pthread_mutex_t list_mutex = PTHREAD_MUTEX_INITIALIZER;      // the list, and references on their way to 0
+static pthread_mutex_t list_mutex = PTHREAD_MUTEX_INITIALIZER;      // guards the list, and releases of references
 static pthread_mutex_t load_mutex = PTHREAD_MUTEX_INITIALIZER;      // one load at a time; taken before list_mutex
 static struct clz_model *list;
 
@@ -20,7 +21,7 @@ static bool same_file(const struct stat *a, const struct stat *b)
            a->st_mtim.tv_sec == b->st_mtim.tv_sec && a->st_mtim.tv_nsec == b->st_mtim.tv_nsec;
 }
 
-// The open model of that file with one more reference, or NULL.
+// The open model of that file, with a reference added, or NULL.
 static struct clz_model *find(const struct stat *file)
 {
     struct clz_model *m;
@@ -38,7 +39,7 @@ static int load(struct clz_model **model, int fd, const struct stat *file, const
     int ret = 0;
 
     pthread_mutex_lock(&load_mutex);
-    *model = find(file);                                            // another thread may have loaded it meanwhile
+    *model = find(file);                                            // another thread may have loaded it since
     if (!*model && (ret = clzi_model_read_fd(model, fd, file, path, log)) >= 0) {
         pthread_mutex_lock(&list_mutex);
         (*model)->file = *file;

@@ -1,6 +1,6 @@
 // model_json.c - a graph as JSON text: [{"op":"conv","name":"layer1.0.conv1","in":[3],"channels":64,"k":3,...}, ...].
-// "in" holds indices of earlier nodes. The other keys are the op's attributes as listed in op.c; optional ones are left out
-// where they have the value that absence means. The last node is the output.
+// "in" contains indices of earlier nodes. The other keys are the op's attributes as listed in op.c; an optional one is omitted if
+// it has its default value. The last node is the output.
 #include <errno.h>
 #include <float.h>
 #include <inttypes.h>
@@ -24,7 +24,7 @@ struct clzi_printable clzi_printable(const char *s)
     return p;
 }
 
-// Levels and number of objects and arrays, without parsing: true if within bounds.
+// Counts objects and arrays and their depth without parsing. True if there are at most `containers`, at most three deep.
 static bool brackets_bounded(const char *text, size_t size, int containers)
 {
     bool in_string = false;
@@ -54,7 +54,7 @@ int clzi_json_parse(json_t **root, const char *text, size_t size, int containers
         *why = clzi_printable("too many or too deep objects and arrays");
         return -EBADMSG;
     }
-    if (memchr(text, 0, size)) {                    // jansson skips it behind a number
+    if (memchr(text, 0, size)) {                    // jansson ignores it after a number
         *why = clzi_printable("a NUL byte");
         return -EBADMSG;
     }
@@ -143,7 +143,7 @@ int clzi_graph_to_json(const struct clzi_graph *g, char **json)
     int ret = nodes ? 0 : -ENOMEM;
 
     *json = NULL;
-    if (g->output != g->node_count - 1) ret = -EINVAL;              // the text has no other way to say which is the output
+    if (g->output != g->node_count - 1) ret = -EINVAL;              // the format cannot express another output
     for (int i = 0; i < g->node_count && ret >= 0; i++)
         if (json_array_append_new(nodes, node_to_json(&g->nodes[i])) < 0) ret = -ENOMEM;
     if (ret >= 0 && !(*json = clzi_json_text(nodes, JSON_COMPACT | JSON_REAL_PRECISION(9)))) ret = -ENOMEM;
@@ -153,10 +153,9 @@ int clzi_graph_to_json(const struct clzi_graph *g, char **json)
 
 // ---- reading ----
 
-// What the messages of one graph have in common.
 struct reader {
     struct clzi_graph *graph;
-    const char *name;                       // of the file
+    const char *name;                       // of the file, for messages
     const struct clz_log *log;
 };
 
@@ -168,7 +167,7 @@ static const struct clzi_attr_info *find_attr(const struct clzi_op_info *op, con
     return a->name ? a : NULL;
 }
 
-// The name in a message is the node's own once it is checked, else empty.
+// Logs "FILE: graph: node 3 NAME: WHAT: VALUE". The node's name is omitted until it has been checked.
 static int bad_node(const struct reader *r, const struct clzi_node *n, const char *what, const char *value)
 {
     return clzi_fail(r->log, -EBADMSG, "%s: graph: node %d%s%s: %s%s%s", r->name, r->graph->node_count, *n->name ? " " : "",
@@ -177,7 +176,7 @@ static int bad_node(const struct reader *r, const struct clzi_node *n, const cha
 
 static int bad_act(const struct reader *r, const struct clzi_node *n, const char *value)
 {
-    char what[128] = "\"act\" is none of ";
+    char what[128] = "\"act\" should be one of ";
 
     for (int i = 0; i < CLZI_ACT_COUNT; i++) {
         const size_t used = strlen(what);
@@ -188,11 +187,11 @@ static int bad_act(const struct reader *r, const struct clzi_node *n, const char
 
 static int read_attr(const struct reader *r, struct clzi_node *n, const struct clzi_attr_info *a, const json_t *json)
 {
-    double value, kept;
+    double value, rounded;
 
     if (!json) {
         if (!a->optional)
-            return clzi_fail(r->log, -EBADMSG, "%s: graph: node %d %s: no \"%s\", which %s needs", r->name,
+            return clzi_fail(r->log, -EBADMSG, "%s: graph: node %d %s: has no \"%s\", which %s needs", r->name,
                              r->graph->node_count, n->name, a->name, clzi_ops[n->op].name);
         clzi_attr_set(&n->attr, a, a->absent);
         return 0;
@@ -205,13 +204,14 @@ static int read_attr(const struct reader *r, struct clzi_node *n, const struct c
         return 0;
     }
     if (a->type == CLZI_ATTR_INT ? !json_is_integer(json) : !json_is_number(json))
-        return bad_node(r, n, a->type == CLZI_ATTR_INT ? "should be an integer" : "should be a number", a->name);
+        return clzi_fail(r->log, -EBADMSG, "%s: graph: node %d %s: \"%s\" should be %s", r->name, r->graph->node_count, n->name,
+                         a->name, a->type == CLZI_ATTR_INT ? "an integer" : "a number");
     value = json_number_value(json);
-    kept = a->type == CLZI_ATTR_FLOAT && fabs(value) <= FLT_MAX ? (float)value : value;    // as the limits are: a float
-    if (!(kept >= a->min && kept <= a->max))
+    rounded = a->type == CLZI_ATTR_FLOAT && fabs(value) <= FLT_MAX ? (float)value : value;     // the limits are floats
+    if (!(rounded >= a->min && rounded <= a->max))
         return clzi_fail(r->log, -EBADMSG, "%s: graph: node %d %s: \"%s\" is %.9g, expected %.7g to %.7g", r->name,
                          r->graph->node_count, n->name, a->name, value, a->min, a->max);
-    clzi_attr_set(&n->attr, a, kept);
+    clzi_attr_set(&n->attr, a, rounded);
     return 0;
 }
 
@@ -219,11 +219,11 @@ static int read_name(const struct reader *r, struct clzi_node *n, const char *na
 {
     static const char allowed[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.-";
 
-    if (!name) return bad_node(r, n, "no \"name\"", "");
+    if (!name) return bad_node(r, n, "has no \"name\"", "");
     if (!*name || strlen(name) > CLZI_NAME_SIZE - 16) return bad_node(r, n, "name should be 1 to 80 bytes", name);
-    if (name[strspn(name, allowed)]) return bad_node(r, n, "name has characters other than A-Za-z0-9_.-", name);
+    if (name[strspn(name, allowed)]) return bad_node(r, n, "name should have no characters but A-Za-z0-9_.-", name);
     for (int i = 0; i < r->graph->node_count; i++)
-        if (!strcmp(r->graph->nodes[i].name, name)) return bad_node(r, n, "a node before it has the same name", name);
+        if (!strcmp(r->graph->nodes[i].name, name)) return bad_node(r, n, "an earlier node has the same name", name);
     strcpy(n->name, name);
     return 0;
 }
@@ -234,12 +234,12 @@ static int read_inputs(const struct reader *r, struct clzi_node *n, const json_t
 
     if (!json_is_array(in)) return bad_node(r, n, "\"in\" should be an array of node indices", "");
     if (json_array_size(in) < (size_t)op->in_min || json_array_size(in) > (size_t)op->in_max)
-        return clzi_fail(r->log, -EBADMSG, "%s: graph: node %d %s: %zu inputs, %s has %d to %d", r->name,
+        return clzi_fail(r->log, -EBADMSG, "%s: graph: node %d %s: has %zu inputs, %s takes %d to %d", r->name,
                          r->graph->node_count, n->name, json_array_size(in), op->name, op->in_min, op->in_max);
     n->in_count = (int)json_array_size(in);
     for (int i = 0; i < n->in_count; i++) {
         const json_t *index = json_array_get(in, i);
-        if (!json_is_integer(index)) return bad_node(r, n, "\"in\" should hold integers", "");
+        if (!json_is_integer(index)) return bad_node(r, n, "\"in\" should contain integers", "");
         if (json_integer_value(index) < 0 || json_integer_value(index) >= r->graph->node_count)
             return clzi_fail(r->log, -EBADMSG, "%s: graph: node %d %s: input %" JSON_INTEGER_FORMAT " is not an earlier node",
                              r->name, r->graph->node_count, n->name, json_integer_value(index));
@@ -257,10 +257,10 @@ static int read_node(const struct reader *r, json_t *json)
 
     if (!json_is_object(json)) return bad_node(r, &n, "should be an object", "");
     if ((ret = read_name(r, &n, json_string_value(json_object_get(json, "name")))) < 0) return ret;
-    if (!(op = json_string_value(json_object_get(json, "op")))) return bad_node(r, &n, "no \"op\"", "");
+    if (!(op = json_string_value(json_object_get(json, "op")))) return bad_node(r, &n, "has no \"op\"", "");
     if ((ret = clzi_op_find(op)) < 0) return bad_node(r, &n, "unknown op", op);
     n.op = (enum clzi_op_id)ret;
-    if (n.op == CLZI_OP_INPUT && r->graph->input >= 0) return bad_node(r, &n, "a second input, expected one", "");
+    if (n.op == CLZI_OP_INPUT && r->graph->input >= 0) return bad_node(r, &n, "is a second input, expected one", "");
     if ((ret = read_inputs(r, &n, json_object_get(json, "in"))) < 0) return ret;
     json_object_foreach(json, key, value)
         if (strcmp(key, "op") && strcmp(key, "name") && strcmp(key, "in") && !find_attr(&clzi_ops[n.op], key))
@@ -269,7 +269,7 @@ static int read_node(const struct reader *r, json_t *json)
         if ((ret = read_attr(r, &n, a, json_object_get(json, a->name))) < 0) return ret;
     ret = clzi_graph_add_node(r->graph, &n);
     if (ret == -ENOMEM) return ret;
-    if (ret < 0) return bad_node(r, &n, "its inputs and attributes do not fit each other", op);
+    if (ret < 0) return bad_node(r, &n, "its inputs and attributes do not fit together", op);
     return 0;
 }
 
@@ -289,13 +289,14 @@ int clzi_graph_from_json(struct clzi_graph **out, const char *json, size_t size,
         goto fail;
     }
     if (json_array_size(nodes) > CLZI_MAX_NODES) {
-        ret = clzi_fail(log, -EBADMSG, "%s: graph: %zu nodes, at most %d", name, json_array_size(nodes), CLZI_MAX_NODES);
+        ret = clzi_fail(log, -EBADMSG, "%s: graph: has %zu nodes, expected at most %d", name, json_array_size(nodes),
+                        CLZI_MAX_NODES);
         goto fail;
     }
     for (size_t i = 0; i < json_array_size(nodes); i++)
         if ((ret = read_node(&r, json_array_get(nodes, i))) < 0) goto fail;
     if (r.graph->input < 0) {
-        ret = clzi_fail(log, -EBADMSG, "%s: graph: no input node, expected one", name);
+        ret = clzi_fail(log, -EBADMSG, "%s: graph: has no input node, expected one", name);
         goto fail;
     }
     json_decref(nodes);

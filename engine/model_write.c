@@ -1,8 +1,8 @@
-// model_write.c - writing model files.
+// model_write.c - writes model files.
 //
-// Weights of convolutions take the type that was asked for; vectors (biases, batch norm, running statistics) stay f32: they
-// are few, and a running variance may exceed what half precision holds. Vectors come first in the data, so that everything
-// is aligned to its size; 8 + N is a multiple of 64.
+// Weights of convolutions have the requested type. Vectors (biases, batch norm, running statistics) are f32: they are small, and
+// a running variance may exceed the range of half precision. Vectors come first in the data, so that every element is aligned to
+// its size; 8 + N is a multiple of 64.
 #include <errno.h>
 #include <inttypes.h>
 #include <math.h>
@@ -17,7 +17,7 @@
 #include "model_json.h"
 #include "sha256.h"
 
-enum { PIECE = 4096 };                      // elements that are encoded at a time
+enum { PIECE = 4096 };                      // elements encoded at a time
 
 struct writer {
     const struct clzi_graph *graph;
@@ -39,7 +39,7 @@ static void encode(uint8_t *to, float x, enum clzi_dtype dtype)
     for (size_t i = 0; i < clzi_dtypes[dtype].size; i++) to[i] = (uint8_t)(bits >> 8 * i);
 }
 
-// ---- the data, in order, to a hash or a file ----
+// ---- the data in file order, into a hash or a file ----
 
 typedef int sink(void *priv, const void *data, size_t size);
 
@@ -80,13 +80,13 @@ static int put_data(const struct writer *w, sink *put, void *priv)
     return ret;
 }
 
-// What a reader would refuse must not be written.
+// Why the reader would refuse this value (text for a message), or NULL.
 static const char *refused(float x, enum clzi_dtype dtype, bool variance)
 {
     if (!isfinite(x)) return "";
     if (variance && x < 0) return ", a negative variance";
-    if (dtype == CLZI_F16 && !isfinite(clzi_f16_to_float(clzi_f16_from_float(x)))) return ", more than f16 holds";
-    if (dtype == CLZI_BF16 && !isfinite(clzi_bf16_to_float(clzi_bf16_from_float(x)))) return ", more than bf16 holds";
+    if (dtype == CLZI_F16 && !isfinite(clzi_f16_to_float(clzi_f16_from_float(x)))) return ", beyond the range of f16";
+    if (dtype == CLZI_BF16 && !isfinite(clzi_bf16_to_float(clzi_bf16_from_float(x)))) return ", beyond the range of bf16";
     return NULL;
 }
 
@@ -163,7 +163,7 @@ static json_t *tensor(const struct writer *w, const struct clzi_param *p, int64_
     return t;
 }
 
-// The header with its padding and the length before it. NULL: no memory, or text in the facts that is not UTF-8.
+// The header with the length before it and its padding. NULL: out of memory, or a text in the facts is not UTF-8.
 static char *header(const struct writer *w, const struct clzi_model_facts *facts, size_t *size)
 {
     json_t *root = json_object();
@@ -203,8 +203,8 @@ static int write_file(const struct writer *w, const char *head, size_t head_size
     return clzi_atomic_close(&file, ret);
 }
 
-int clzi_model_write(const char *path, const struct clzi_graph *graph, float *const *values, const struct clzi_model_facts *facts,
-                     enum clzi_dtype dtype, const struct clz_log *log)
+int clzi_model_write(const char *path, const struct clzi_graph *graph, float *const *values,
+                     const struct clzi_model_facts *facts, enum clzi_dtype dtype, const struct clz_log *log)
 {
     const struct writer w = { graph, values, dtype, path, log };
     struct clzi_model_facts f = *facts;
@@ -220,7 +220,8 @@ int clzi_model_write(const char *path, const struct clzi_graph *graph, float *co
     head = header(&w, &f, &head_size);
     if (head_size > 8 + CLZI_MAX_HEADER) {
         free(head);
-        return clzi_fail(log, -EINVAL, "%s: not written: a header of %zu bytes, at most %d", path, head_size - 8, CLZI_MAX_HEADER);
+        return clzi_fail(log, -EINVAL, "%s: not written: the header has %zu bytes, expected at most %d", path, head_size - 8,
+                         CLZI_MAX_HEADER);
     }
     if (!head) return clzi_fail(log, -ENOMEM, "%s: not written: out of memory, or a text in its metadata is not UTF-8", path);
     if ((ret = write_file(&w, head, head_size)) < 0) clzi_fail(log, ret, "%s: not written: %s", path, strerror(-ret));

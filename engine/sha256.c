@@ -23,7 +23,7 @@ static uint32_t load_be32(const uint8_t *p)
     return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
 }
 
-// One round; the caller renames the eight working variables instead of moving them.
+// One round. The caller rotates the roles of the eight working variables instead of copying them.
 static inline void round_of(uint32_t a, uint32_t b, uint32_t c, uint32_t *d, uint32_t e, uint32_t f, uint32_t g, uint32_t *h,
                             uint32_t wk)
 {

@@ -13,6 +13,6 @@ struct clzi_sha256 {
 void clzi_sha256_init(struct clzi_sha256 *s);
 void clzi_sha256_update(struct clzi_sha256 *s, const void *data, size_t size);
 
-// Ends the message and writes 64 lower-case hex digits and a NUL.
+// Finishes the hash and writes 64 lower-case hex digits and a NUL.
 void clzi_sha256_hex(struct clzi_sha256 *s, char hex[65]);
 #endif

@@ -1,6 +1,7 @@
-// model.c - model files: what is written comes back, what is wrong is refused with one sentence, nobody is made to wait.
+// model.c - model files: a file that is written reads back the same, a wrong file is refused with one sentence, no file makes the
+// reader hang.
 //
-// The bad files come from one good file that is written by hand below: every row of the tables changes one thing in it.
+// The wrong files are made from the correct one below: each row of the tables changes one thing in it.
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -30,24 +31,24 @@ static char *in_folder(char path[PATH], const char *name)
 
 // ---- messages ----
 
-static char said[2000];
+static char logged[2000];
 static int errors;
 
-static void hear(void *priv, enum clz_log_level level, const char *msg)
+static void log_message(void *priv, enum clz_log_level level, const char *msg)
 {
     (void)priv;
     if (level == CLZ_LOG_ERROR) errors++;
-    snprintf(said, sizeof said, "%s", msg);
+    snprintf(logged, sizeof logged, "%s", msg);
 }
-static const struct clz_log listener = { hear, NULL, CLZ_LOG_WARNING };
+static const struct clz_log listener = { log_message, NULL, CLZ_LOG_WARNING };
 
-static void silence(void)
+static void clear_log(void)
 {
-    said[0] = 0;
+    logged[0] = 0;
     errors = 0;
 }
 
-// ---- the hand-made file; ' stands for " ----
+// ---- the correct file; ' stands for " ----
 
 static const char good_graph[] =
     "[{'op':'input','name':'L','in':[],'channels':1},"
@@ -78,7 +79,7 @@ static void good_data(uint8_t data[DATA_SIZE])
     }
 }
 
-// What stands between two ~ is written `repeat` times; a # in it becomes the number of the repetition.
+// Writes the text between two ~ `repeat` times; in it, # is replaced by the number of the repetition.
 static char *expanded(const char *put, int repeat)
 {
     const char *first = strchr(put, '~'), *second = first ? strchr(first + 1, '~') : NULL;
@@ -111,22 +112,22 @@ static char *replaced(const char *text, const char *find, const char *put)
 }
 
 enum part {
-    HEADER, GRAPH,                          // text: find becomes put
-    DATA,                                   // size bytes of put at `at`; the hash is made afterwards
-    DAMAGE,                                 // the same, but the hash is of the data before
-    BYTES,                                  // the same, in the finished file; at < 0: from the header's end
+    HEADER, GRAPH,                          // in the text, `find` is replaced by `put`
+    DATA,                                   // `size` bytes of `put` replace those at `at`; the hash is that of the new data
+    DAMAGE,                                 // the same, but the hash is that of the old data
+    BYTES,                                  // the same, at an offset in the file; at < 0: before the end of the header
     LENGTH,                                 // put: the header's length as a decimal number
-    SIZE                                    // of the file: `at` bytes more or, below 0, fewer
+    SIZE                                    // the file is `at` bytes longer or, if negative, shorter
 };
 
 struct bad {
     const char *name;
     enum part part;
-    const char *find, *put, *want;          // want: what the message must say
+    const char *find, *put, *want;          // want: text that the message must contain
     int at, size, repeat;
 };
 
-struct file { uint8_t *bytes; size_t size, header; };   // header: its size with the 8 bytes before it
+struct file { uint8_t *bytes; size_t size, header; };   // header: its size, including the 8 bytes before it
 
 static void write_u64(uint8_t *to, uint64_t x)
 {
@@ -171,7 +172,7 @@ static char *changed(const char *text, const struct bad *b, enum part part)
     return out;
 }
 
-// The good file with one change, or as it is (NULL).
+// The correct file with one change, or unchanged (NULL).
 static struct file make(const struct bad *bad)
 {
     static const struct bad none = { .part = SIZE };
@@ -227,14 +228,14 @@ static struct file load(const char *path)
     return file;
 }
 
-// Parses from memory that ends where the file ends, so that a sanitizer sees a byte read too far.
+// Parses from an allocation of exactly the file's size, so that a sanitizer finds a read beyond the end.
 static int parse(struct clz_model **m, const void *bytes, size_t size, const char *name)
 {
     uint8_t *exact = malloc(size ? size : 1);
     int ret;
 
     memcpy(exact, bytes, size);
-    silence();
+    clear_log();
     ret = clzi_model_parse(m, exact, size, name, &listener);
     free(exact);
     return ret;
@@ -249,21 +250,21 @@ static const struct bad containers[] = {
     WHOLE("PK\3\4", "ZIP"), WHOLE("\x80\2", "pickle"), WHOLE("GGUF", "GGUF"), WHOLE("\x89HDF", "HDF5"), WHOLE("\x1f\x8b", "gzip"),
     WHOLE("\x89PNG", "PNG"), WHOLE("\xff\xd8\xff", "JPEG"), WHOLE("\x1a\x45\xdf\xa3", "Matroska"),
     { "is_mp4", BYTES, NULL, "ftyp", "MP4", 4, 4, 0 },
-    { "empty", SIZE, NULL, NULL, "0 bytes, too short", -100000, 0, 0 },
+    { "empty", SIZE, NULL, NULL, "has 0 bytes, too few", -100000, 0, 0 },
     { "not_brace", BYTES, NULL, "[", "'{'", 8, 1, 0 },
     { "leading_space", BYTES, NULL, " ", "'{'", 8, 1, 0 },
     TEXT("length_0", LENGTH, NULL, "0", "header: byte"),
     TEXT("length_1", LENGTH, NULL, "1", "header: byte"),
-    TEXT("length_beyond_the_file", LENGTH, NULL, "5000", "cut off"),
-    TEXT("length_1MiB", LENGTH, NULL, "1048576", "cut off"),
+    TEXT("length_beyond_the_file", LENGTH, NULL, "5000", "truncated?"),
+    TEXT("length_1MiB", LENGTH, NULL, "1048576", "truncated?"),
     TEXT("length_over_1MiB", LENGTH, NULL, "1048577", "at most 1048576"),
     TEXT("length_2^31", LENGTH, NULL, "2147483648", "at most"),
     TEXT("length_2^32", LENGTH, NULL, "4294967296", "at most"),
-    TEXT("length_2^63", LENGTH, NULL, "9223372036854775808", "header length 9223372036854775808"),
+    TEXT("length_2^63", LENGTH, NULL, "9223372036854775808", "header length is 9223372036854775808"),
     TEXT("length_2^64-8", LENGTH, NULL, "18446744073709551608", "at most"),
-    TEXT("length_2^64-1", LENGTH, NULL, "18446744073709551615", "header length 18446744073709551615"),
+    TEXT("length_2^64-1", LENGTH, NULL, "18446744073709551615", "header length is 18446744073709551615"),
     { "data_one_byte_short", SIZE, NULL, NULL, "119 bytes of data", -1, 0, 0 },
-    { "data_one_byte_long", SIZE, NULL, NULL, "something behind", 1, 0, 0 },
+    { "data_one_byte_long", SIZE, NULL, NULL, "data after the last tensor", 1, 0, 0 },
     { "data_gone", SIZE, NULL, NULL, "0 bytes of data", -DATA_SIZE, 0, 0 },
     { "nul_in_header", BYTES, NULL, "", "header: a NUL byte", 30, 1, 0 },
     { "nul_behind_a_number", BYTES, NULL, "2\0]}}", "header: a NUL byte", -5, 5, 0 },
@@ -316,7 +317,8 @@ static const struct bad facts[] = {
     TEXT("size_large", HEADER, "'colorize.size':'64'", "'colorize.size':'2049'", "colorize.size is 2049"),
     TEXT("size_negative", HEADER, "'colorize.size':'64'", "'colorize.size':'-64'", "colorize.size is -64"),
     TEXT("size_2^32", HEADER, "'colorize.size':'64'", "'colorize.size':'4294967360'", "colorize.size is 4294967360"),
-    TEXT("size_2^64", HEADER, "'colorize.size':'64'", "'colorize.size':'18446744073709551680'", "colorize.size is 18446744073709551680"),
+    TEXT("size_2^64", HEADER, "'colorize.size':'64'", "'colorize.size':'18446744073709551680'",
+         "colorize.size is 18446744073709551680"),
     TEXT("size_with_a_point", HEADER, "'colorize.size':'64'", "'colorize.size':'64.0'", "expected an integer"),
     TEXT("size_a_word", HEADER, "'colorize.size':'64'", "'colorize.size':'big'", "colorize.size is big"),
     TEXT("size_empty", HEADER, "'colorize.size':'64'", "'colorize.size':''", "expected an integer"),
@@ -325,7 +327,8 @@ static const struct bad facts[] = {
     TEXT("stride_0", HEADER, "'colorize.stride':'2'", "'colorize.stride':'0'", "colorize.stride is 0"),
     TEXT("stride_large", HEADER, "'colorize.stride':'2'", "'colorize.stride':'1026'", "colorize.stride is 1026"),
     TEXT("stride_no_multiple", HEADER, "'colorize.stride':'2'", "'colorize.stride':'3'", "a multiple of 2"),
-    TEXT("shape_unknown", HEADER, "'colorize.size':'64'", "'colorize.size':'64','colorize.shape':'round'", "colorize.shape is round"),
+    TEXT("shape_unknown", HEADER, "'colorize.size':'64'", "'colorize.size':'64','colorize.shape':'round'",
+         "colorize.shape is round"),
     TEXT("input_unknown", HEADER, "'luma'", "'rgb'", "colorize.input is rgb"),
     TEXT("l_scale_0", HEADER, "'50.0'", "'0'", "colorize.l_scale is 0"),
     TEXT("l_scale_1e999", HEADER, "'50.0'", "'1e999'", "colorize.l_scale is 1e999"),
@@ -346,13 +349,14 @@ static const struct bad graphs[] = {
     TEXT("empty_array", GRAPH, good_graph, "[]", "no input node"),
     TEXT("number", GRAPH, good_graph, "7", "graph: byte"),
     TEXT("node_a_number", GRAPH, good_graph, "[7]", "node 0: should be an object"),
-    { "too_many_nodes", GRAPH, good_graph, "[7~,{}~]", "1025 nodes, at most 1024", 0, 0, 1024 },
-    { "many_nodes_with_inputs", GRAPH, "'factor':2}", "'factor':2}~,{'op':'act','name':'x#','in':[0],'act':'relu'}~", "too many", 0, 0, 1100 },
+    { "too_many_nodes", GRAPH, good_graph, "[7~,{}~]", "has 1025 nodes, expected at most 1024", 0, 0, 1024 },
+    { "many_nodes_with_inputs", GRAPH, "'factor':2}", "'factor':2}~,{'op':'act','name':'x#','in':[0],'act':'relu'}~", "too many",
+      0, 0, 1100 },
     TEXT("no_name", GRAPH, "'name':'r',", "", "no \"name\""),
     TEXT("name_a_number", GRAPH, "'name':'r'", "'name':7", "no \"name\""),
     TEXT("name_empty", GRAPH, "'name':'r'", "'name':''", "1 to 80 bytes"),
     { "name_too_long", GRAPH, "'name':'r'", "'name':'~x~'", "1 to 80 bytes", 0, 0, 81 },
-    TEXT("name_with_a_slash", GRAPH, "'name':'r'", "'name':'../r'", "other than"),
+    TEXT("name_with_a_slash", GRAPH, "'name':'r'", "'name':'../r'", "no characters but A-Za-z0-9_.-"),
     TEXT("name_with_a_control_character", GRAPH, "'name':'r'", "'name':'r\\\\n'", "r?"),
     TEXT("name_twice", GRAPH, "'name':'r'", "'name':'n'", "same name"),
     TEXT("no_op", GRAPH, "'op':'act',", "", "no \"op\""),
@@ -367,8 +371,8 @@ static const struct bad graphs[] = {
     TEXT("channels_2^31", GRAPH, "'channels':2", "'channels':2147483648", "\"channels\" is 2.147"),
     TEXT("channels_2^63-1", GRAPH, "'channels':2", "'channels':9223372036854775807", "\"channels\" is 9.22"),
     TEXT("channels_2^64", GRAPH, "'channels':2", "'channels':18446744073709551616", "too big"),
-    TEXT("channels_with_a_point", GRAPH, "'channels':2", "'channels':2.0", "should be an integer: channels"),
-    TEXT("channels_a_string", GRAPH, "'channels':2", "'channels':'2'", "should be an integer: channels"),
+    TEXT("channels_with_a_point", GRAPH, "'channels':2", "'channels':2.0", "\"channels\" should be an integer"),
+    TEXT("channels_a_string", GRAPH, "'channels':2", "'channels':'2'", "\"channels\" should be an integer"),
     TEXT("k_16", GRAPH, "'k':3", "'k':16", "\"k\" is 16"),
     TEXT("k_0", GRAPH, "'k':3", "'k':0", "\"k\" is 0"),
     TEXT("stride_9", GRAPH, "'stride':2", "'stride':9", "\"stride\" is 9"),
@@ -378,9 +382,9 @@ static const struct bad graphs[] = {
     TEXT("pad_extra_15", GRAPH, "'bias':1", "'bias':1,'pad_extra':15", "\"pad_extra\" is 15"),
     TEXT("pad_extra_reaches_k", GRAPH, "'bias':1", "'bias':1,'pad_extra':2", "do not fit"),
     TEXT("bias_2", GRAPH, "'bias':1", "'bias':2", "\"bias\" is 2"),
-    TEXT("bias_true", GRAPH, "'bias':1", "'bias':true", "should be an integer: bias"),
+    TEXT("bias_true", GRAPH, "'bias':1", "'bias':true", "\"bias\" should be an integer"),
     TEXT("act_unknown", GRAPH, "'leaky'", "'gelu'", "gelu"),
-    TEXT("act_a_number", GRAPH, "'leaky'", "2", "\"act\" is none of"),
+    TEXT("act_a_number", GRAPH, "'leaky'", "2", "\"act\" should be one of none, relu"),
     TEXT("slope_negative", GRAPH, "0.5", "-0.5", "\"slope\" is -0.5"),
     TEXT("slope_1e999", GRAPH, "0.5", "1e999", "graph: byte"),
     TEXT("eps_0", GRAPH, "1e-05", "0", "\"eps\" is 0"),
@@ -396,47 +400,50 @@ static const struct bad graphs[] = {
     TEXT("input_later", GRAPH, "'in':[2]", "'in':[4]", "input 4 is not an earlier node"),
     TEXT("input_negative", GRAPH, "'in':[2]", "'in':[-1]", "input -1 is not"),
     TEXT("input_2^32", GRAPH, "'in':[2]", "'in':[4294967296]", "input 4294967296 is not"),
-    TEXT("input_fractional", GRAPH, "'in':[2]", "'in':[1.5]", "should hold integers"),
+    TEXT("input_fractional", GRAPH, "'in':[2]", "'in':[1.5]", "should contain integers"),
     TEXT("too_few_inputs", GRAPH, "'in':[2]", "'in':[]", "0 inputs"),
     TEXT("too_many_inputs", GRAPH, "'in':[2]", "'in':[2,2]", "2 inputs"),
     TEXT("five_inputs", GRAPH, "'in':[2]", "'in':[2,2,2,2,2]", "5 inputs"),
-    TEXT("two_input_nodes", GRAPH, "{'op':'resize'", "{'op':'input','name':'L2','in':[],'channels':1},{'op':'resize'", "second input"),
+    TEXT("two_input_nodes", GRAPH, "{'op':'resize'", "{'op':'input','name':'L2','in':[],'channels':1},{'op':'resize'",
+         "second input"),
     TEXT("no_input_node", GRAPH, "{'op':'input','name':'L','in':[],'channels':1},", "", "not an earlier node"),
-    TEXT("residual_does_not_fit", GRAPH, "'in':[3]", "'in':[3,0]", "do not fit"),
-    TEXT("add_does_not_fit", GRAPH, "'op':'resize','name':'up','in':[4],'factor':2", "'op':'add','name':'up','in':[0,1]", "do not fit"),
-    TEXT("shuffle_does_not_fit", GRAPH, "'op':'resize'", "'op':'shuffle'", "do not fit"),
-    TEXT("pad_as_large_as_the_window", GRAPH, "'pad':1", "'pad':3", "do not fit"),
+    TEXT("residual_does_not_fit", GRAPH, "'in':[3]", "'in':[3,0]", "do not fit together"),
+    TEXT("add_does_not_fit", GRAPH, "'op':'resize','name':'up','in':[4],'factor':2", "'op':'add','name':'up','in':[0,1]",
+         "do not fit together"),
+    TEXT("shuffle_does_not_fit", GRAPH, "'op':'resize'", "'op':'shuffle'", "do not fit together"),
+    TEXT("pad_as_large_as_the_window", GRAPH, "'pad':1", "'pad':3", "do not fit together"),
     { "concat_too_many_channels", GRAPH, "'factor':2}", "'factor':2}~,{'op':'concat','name':'c#','in':[5,5]}~"
       ",{'op':'conv','name':'big','in':[4],'channels':16384,'k':1,'stride':1,'pad':0,'bias':0},"
-      "{'op':'concat','name':'c','in':[8,0]}", "do not fit", 0, 0, 2 },
+      "{'op':'concat','name':'c','in':[8,0]}", "do not fit together", 0, 0, 2 },
     TEXT("stride_larger_than_said", GRAPH, "'stride':2", "'stride':8", "a multiple of 8"),
 };
 
 static const struct bad tensors[] = {
     TEXT("missing", HEADER, "'n.bias':{'dtype':'F32','shape':[2],'data_offsets':[80,88]},", "", "no tensor n.bias"),
-    TEXT("extra", HEADER, "'n.bias'", "'x':{'dtype':'F32','shape':[0],'data_offsets':[80,80]},'n.bias'", "tensor x is none"),
-    TEXT("extra_with_odd_name", HEADER, "'n.bias'", "'\\u001b[31m':1,'n.bias'", "tensor ?[31m is none"),
+    TEXT("extra", HEADER, "'n.bias'", "'x':{'dtype':'F32','shape':[0],'data_offsets':[80,80]},'n.bias'",
+         "tensor x is no parameter"),
+    TEXT("extra_with_odd_name", HEADER, "'n.bias'", "'\\u001b[31m':1,'n.bias'", "tensor ?[31m is no parameter"),
     TEXT("renamed", HEADER, "'n.bias'", "'n.Bias'", "no tensor n.bias"),
     TEXT("a_number", HEADER, "{'dtype':'F32','shape':[2,1,3,3],'data_offsets':[0,72]}", "7", "a.weight should have"),
     TEXT("key_missing", HEADER, "'shape':[2,1,3,3],", "", "a.weight should have"),
     TEXT("key_unknown", HEADER, "'shape':[2,1,3,3],", "'shape':[2,1,3,3],'strides':[9,9,3,1],", "nothing else"),
-    TEXT("dtype_F64", HEADER, "'F32'", "'F64'", "dtype F64"),
-    TEXT("dtype_lower_case", HEADER, "'F32'", "'f32'", "dtype f32"),
-    TEXT("dtype_a_number", HEADER, "'dtype':'F32'", "'dtype':32", "dtype missing"),
+    TEXT("dtype_F64", HEADER, "'F32'", "'F64'", "dtype is F64"),
+    TEXT("dtype_lower_case", HEADER, "'F32'", "'f32'", "dtype is f32"),
+    TEXT("dtype_a_number", HEADER, "'dtype':'F32'", "'dtype':32", "dtype is missing"),
     TEXT("dtype_shorter", HEADER, "'F32'", "'F16'", "F16 need 36 bytes"),
-    TEXT("rank_3", HEADER, "[2,1,3,3]", "[2,1,9]", "file has 2x1x9, the graph 2x1x3x3"),
-    TEXT("rank_5", HEADER, "[2,1,3,3]", "[2,1,3,3,1]", "the graph 2x1x3x3"),
-    { "rank_1000", HEADER, "[2,1,3,3]", "[2~,1~]", "the graph 2x1x3x3", 0, 0, 1000 },
+    TEXT("rank_3", HEADER, "[2,1,3,3]", "[2,1,9]", "the file has 2x1x9, the graph needs 2x1x3x3"),
+    TEXT("rank_5", HEADER, "[2,1,3,3]", "[2,1,3,3,1]", "the graph needs 2x1x3x3"),
+    { "rank_1000", HEADER, "[2,1,3,3]", "[2~,1~]", "the graph needs 2x1x3x3", 0, 0, 1000 },
     TEXT("rank_0", HEADER, "[2,1,3,3]", "[]", "no shape"),
     TEXT("shape_a_number", HEADER, "[2,1,3,3]", "18", "no shape"),
     TEXT("dims_swapped", HEADER, "[2,1,3,3]", "[1,2,3,3]", "file has 1x2x3x3"),
     TEXT("dims_negative", HEADER, "[2,1,3,3]", "[-2,-1,3,3]", "file has -2x-1x3x3"),
     TEXT("dims_overflow", HEADER, "[2,1,3,3]", "[4294967296,4294967296,3,3]", "4294967296x4294967296"),
-    TEXT("dims_fractional", HEADER, "[2,1,3,3]", "[2.0,1,3,3]", "the graph 2x1x3x3"),
+    TEXT("dims_fractional", HEADER, "[2,1,3,3]", "[2.0,1,3,3]", "the graph needs 2x1x3x3"),
     TEXT("offsets_missing", HEADER, "'data_offsets':[0,72]", "'offsets':[0,72]", "data_offsets"),
     TEXT("offsets_one", HEADER, "[0,72]", "[72]", "two integers"),
     TEXT("offsets_three", HEADER, "[0,72]", "[0,72,72]", "two integers"),
-    TEXT("offsets_negative", HEADER, "[0,72]", "[-72,0]", "two integers from 0"),
+    TEXT("offsets_negative", HEADER, "[0,72]", "[-72,0]", "two integers, 0 or greater"),
     TEXT("offsets_fractional", HEADER, "[0,72]", "[0,72.0]", "two integers"),
     TEXT("offsets_strings", HEADER, "[0,72]", "['0','72']", "two integers"),
     TEXT("offsets_2^63-1", HEADER, "[112,120]", "[9223372036854775799,9223372036854775807]", "begins at 9223372036854775799"),
@@ -448,7 +455,7 @@ static const struct bad tensors[] = {
     TEXT("half_overlap", HEADER, "[112,120]", "[108,116]", "begins at 108, expected 112"),
     TEXT("hole", HEADER, "[112,120]", "[116,124]", "begins at 116, expected 112"),
     TEXT("beyond_the_file", HEADER, "[112,120]", "[120,128]", "begins at 120, expected 112"),
-    TEXT("swapped_with_another_size", HEADER, "[104,112]", "[112,120]", "a hole or an overlap"),
+    TEXT("swapped_with_another_size", HEADER, "[104,112]", "[112,120]", "a gap or an overlap"),
     { "infinity", DATA, NULL, "\0\0\x80\x7f", "element 1 is inf", 4, 4, 0 },
     { "minus_infinity", DATA, NULL, "\0\0\x80\xff", "element 1 is -inf", 4, 4, 0 },
     { "nan", DATA, NULL, "\1\0\x80\x7f", "element 0 is nan", 0, 4, 0 },
@@ -467,15 +474,15 @@ static void refuse(const struct bad *bad)
     const int ret = parse(&m, file.bytes, file.size, name);
     char path[PATH];
 
-    if (ret != -EBADMSG || errors != 1 || m || !strstr(said, name) || !strstr(said, bad->want)) {
-        printf("  %s: returned %d with %d errors: \"%s\", should say \"%s\"\n", bad->name, ret, errors, said, bad->want);
+    if (ret != -EBADMSG || errors != 1 || m || !strstr(logged, name) || !strstr(logged, bad->want)) {
+        printf("  %s: returned %d with %d errors: \"%s\", expected \"%s\"\n", bad->name, ret, errors, logged, bad->want);
         REQUIRE(!"refused");
     }
-    REQUIRE(strlen(said) < 400);
-    save(in_folder(path, "bad.bin"), file.bytes, file.size);            // and from a file, through the public function
-    silence();
+    REQUIRE(strlen(logged) < 400);
+    save(in_folder(path, "bad.bin"), file.bytes, file.size);            // also from a file, through the public function
+    clear_log();
     REQUIRE_INT(clz_model_open(&m, path, &listener), -EBADMSG);
-    REQUIRE(errors == 1 && !m && strstr(said, path) && strstr(said, bad->want));
+    REQUIRE(errors == 1 && !m && strstr(logged, path) && strstr(logged, bad->want));
     if (m) clz_model_close(&m);
     free(file.bytes);
 }
@@ -502,8 +509,8 @@ static void bad_files(void)
     }
 }
 
-// What looks unusual and is allowed.
-static void odd_but_good(void)
+// Files that are unusual and correct.
+static void unusual_files(void)
 {
     static const struct bad rows[] = {
         { .name = "as_it_is", .part = SIZE },
@@ -515,9 +522,11 @@ static void odd_but_good(void)
         TEXT("license_with_an_escape", HEADER, "'CC0'", "'\\u00a9 \\ud83c\\udfa8 \\t'", ""),
         { "longest_name", GRAPH, "'name':'r'", "'name':'~x~'", "", 0, 0, 80 },
         { "most_nodes", GRAPH, "'factor':2}", "'factor':2}~,{'op':'act','name':'x#','in':[5],'act':'relu'}~", "", 0, 0, 1018 },
-        { "adds_of_adds", GRAPH, "'factor':2}", "'factor':2},{'op':'add','name':'s0','in':[5,5]},{'op':'add','name':'s1','in':[6,6]},"
-          "{'op':'add','name':'s2','in':[7,7]},{'op':'add','name':'s3','in':[8,8]},{'op':'add','name':'s4','in':[9,9]}", "", 0, 0, 0 },
-        TEXT("eps_at_its_limit", GRAPH, "1e-05", "1e-12", ""),          // as floats these are a little beyond the limits
+        { "adds_of_adds", GRAPH, "'factor':2}",
+          "'factor':2},{'op':'add','name':'s0','in':[5,5]},{'op':'add','name':'s1','in':[6,6]},"
+          "{'op':'add','name':'s2','in':[7,7]},{'op':'add','name':'s3','in':[8,8]},{'op':'add','name':'s4','in':[9,9]}",
+          "", 0, 0, 0 },
+        TEXT("eps_at_its_limit", GRAPH, "1e-05", "1e-12", ""),          // rounded to float these exceed the limits
         TEXT("dropout_at_its_limit", GRAPH, "'factor':2}", "'factor':2},{'op':'dropout','name':'d','in':[5],'p':0.99}", ""),
         TEXT("scale_at_its_limit", GRAPH, "'factor':2}", "'factor':2},{'op':'clamp','name':'d','in':[5],'scale':1e-6}", ""),
     };
@@ -527,15 +536,15 @@ static void odd_but_good(void)
     for (size_t i = 0; i < COUNT(rows); i++) {
         struct file file = make(&rows[i]);
         int ret = parse(&m, file.bytes, file.size, "odd.bin");
-        if (ret || errors) printf("  %s: %d %s\n", rows[i].name, ret, said);
+        if (ret || errors) printf("  %s: %d %s\n", rows[i].name, ret, logged);
         REQUIRE_INT(ret, 0);
         if (m) clz_model_close(&m);
         free(file.bytes);
     }
 }
 
-// 400 additions, each of the one before to itself: asking every path through them would take 2^400 steps.
-static void no_waiting(void)
+// 400 additions, each of the previous result to itself: following every path through them would take 2^400 steps.
+static void many_paths(void)
 {
     struct clz_model *m = NULL;
     struct file file;
@@ -564,20 +573,21 @@ static bool same_values(const struct clz_model *a, const struct clz_model *b)
     if (a->graph->param_count != b->graph->param_count) return false;
     for (int i = 0; i < a->graph->param_count; i++) {
         const int64_t count = clzi_param_count(&a->graph->params[i]);
-        if (count != clzi_param_count(&b->graph->params[i]) || memcmp(a->values[i], b->values[i], count * sizeof(float))) return false;
+        if (count != clzi_param_count(&b->graph->params[i]) || memcmp(a->values[i], b->values[i], count * sizeof(float)))
+            return false;
     }
     return true;
 }
 
-static void cuts(const struct file *file)
+static void truncations(const struct file *file)
 {
     struct clz_model *m;
     char path[PATH];
 
-    CASE("model/cut_off_at_every_byte");
+    CASE("model/truncated_at_every_byte");
     for (size_t size = 0; size < file->size; size += size < file->header || file->size - size <= 64 ? 1 : 64) {
         REQUIRE_INT(parse(&m, file->bytes, size, "cut.bin"), -EBADMSG);
-        REQUIRE(errors == 1 && !m && strstr(said, "cut.bin"));
+        REQUIRE(errors == 1 && !m && strstr(logged, "cut.bin"));
     }
     for (size_t size = 0; size < file->size; size += 509) {
         save(in_folder(path, "cut.bin"), file->bytes, size);
@@ -596,7 +606,7 @@ static void header_flips(struct file *file)
         file->bytes[bit / 8] ^= 1 << bit % 8;
         const int ret = parse(&m, file->bytes, file->size, "flip.bin");
         file->bytes[bit / 8] ^= 1 << bit % 8;
-        if (ret == 0) {                                                 // in a free text, a fact, a number that still fits
+        if (ret == 0) {             // in a free text, a fact, or a number that stays in its range
             harmless++;
             REQUIRE(bit >= 64 && !errors && same_values(good, m));
             clz_model_close(&m);
@@ -604,7 +614,7 @@ static void header_flips(struct file *file)
             REQUIRE(ret == -EBADMSG && errors == 1 && !m);
         }
     }
-    printf("  %zu flips, %d read all the same\n", 8 * file->header, harmless);
+    printf("  %zu flips, %d are read without an error\n", 8 * file->header, harmless);
     REQUIRE(harmless < (int)file->header);
     clz_model_close(&good);
 }
@@ -632,7 +642,7 @@ static const struct clzi_model_facts some_facts = {
     .train = "{\"steps\": 7, \"pfad\": \"C:\\\\x\"}", .license = "\xc2\xa9 CC BY \xe2\x80\x9c" "4.0\xe2\x80\x9d\n"
 };
 
-// A graph with every op and attribute, and numbers for it.
+// A graph with every op and attribute, and random parameters.
 static float **every_op(struct clzi_graph **graph)
 {
     struct clzi_graph *g;
@@ -665,13 +675,13 @@ static float **every_op(struct clzi_graph **graph)
         for (int64_t k = 0; k < count; k++) {
             seed = seed * 1664525u + 1013904223u;
             values[i][k] = (float)(seed >> 8) / 16777216.f - (clzi_param_is_variance(&g->params[i]) ? 0 : 0.5f);
-            if (g->params[i].rank == 1) values[i][k] *= 1e6f;           // more than half precision holds
+            if (g->params[i].rank == 1) values[i][k] *= 1e6f;           // beyond the range of half precision
         }
     }
     return values;
 }
 
-static void forget(struct clzi_graph **g, float **values)
+static void destroy_graph(struct clzi_graph **g, float **values)
 {
     for (int i = 0; i < (*g)->param_count; i++) free(values[i]);
     free(values);
@@ -734,11 +744,11 @@ static void round_trip(enum clzi_dtype dtype)
     snprintf(name, sizeof name, "model/round_trip_%s", clzi_dtypes[dtype].name);
     CASE(name);
     empty_folder();
-    silence();
+    clear_log();
     REQUIRE_INT(clzi_model_write(in_folder(path, "m.bin"), g, values, &some_facts, dtype, &listener), 0);
-    REQUIRE_INT(files_in_folder(), 1);                                  // nothing temporary is left
+    REQUIRE_INT(files_in_folder(), 1);                                  // no temporary file is left
     REQUIRE_INT(clz_model_open(&m, path, &listener), 0);
-    REQUIRE_STR(said, "");
+    REQUIRE_STR(logged, "");
     same_graph(m->graph, g);
     for (int i = 0; i < g->param_count; i++)
         for (int64_t k = 0; k < clzi_param_count(&g->params[i]); k++)
@@ -761,10 +771,10 @@ static void round_trip(enum clzi_dtype dtype)
     snprintf(start, sizeof start, "{\"__metadata__\":{\"format\":\"pt\"");
     REQUIRE(!memcmp(file.bytes + 8, start, strlen(start)));
     free(file.bytes);
-    forget(&g, values);
+    destroy_graph(&g, values);
 }
 
-// A write that fails leaves the file that was there, and nothing beside it.
+// A write that fails leaves the old file unchanged, and no other file.
 static void failed_write(const char *name, const char *path, const struct clzi_graph *g, float *const *values,
                          const struct clzi_model_facts *f, enum clzi_dtype dtype, int want)
 {
@@ -774,12 +784,12 @@ static void failed_write(const char *name, const char *path, const struct clzi_g
     const int count = files_in_folder();
     int ret;
 
-    silence();
+    clear_log();
     ret = clzi_model_write(path, g, values, f, dtype, &listener);
     after = load(old);
-    if (ret != want || errors != 1 || !strstr(said, path)) printf("  %s: %d with %d errors: %s\n", name, ret, errors, said);
+    if (ret != want || errors != 1 || !strstr(logged, path)) printf("  %s: %d with %d errors: %s\n", name, ret, errors, logged);
     REQUIRE_INT(ret, want);
-    REQUIRE(errors == 1 && strstr(said, path));
+    REQUIRE(errors == 1 && strstr(logged, path));
     REQUIRE(before.size && before.size == after.size && !memcmp(before.bytes, after.bytes, before.size));
     REQUIRE_INT(files_in_folder(), count);
     free(before.bytes);
@@ -789,7 +799,8 @@ static void failed_write(const char *name, const char *path, const struct clzi_g
 static void refused_values(const char *path, const struct clzi_graph *g, float *const *values)
 {
     static const struct { const char *name; int rank; enum clzi_dtype dtype; float x; int want; } rows[] = {
-        { "nan", 4, CLZI_F32, NAN, -EDOM }, { "inf", 4, CLZI_F32, INFINITY, -EDOM }, { "nan in a vector", 1, CLZI_BF16, NAN, -EDOM },
+        { "nan", 4, CLZI_F32, NAN, -EDOM }, { "inf", 4, CLZI_F32, INFINITY, -EDOM },
+        { "nan in a vector", 1, CLZI_BF16, NAN, -EDOM },
         { "f16 100000", 4, CLZI_F16, 1e5f, -EDOM }, { "f16 -65520", 4, CLZI_F16, -65520, -EDOM },
         { "bf16 overflow", 4, CLZI_BF16, 3.4e38f, -EDOM }, { "f16 65504", 4, CLZI_F16, 65504, 0 },
         { "f32 largest", 4, CLZI_F32, 3.4e38f, 0 }, { "vector beyond f16", 1, CLZI_F16, 1e30f, 0 },
@@ -805,7 +816,7 @@ static void refused_values(const char *path, const struct clzi_graph *g, float *
             failed_write(rows[i].name, path, g, values, &some_facts, rows[i].dtype, rows[i].want);
         } else {
             REQUIRE_INT(clzi_model_write(path, g, values, &some_facts, rows[i].dtype, NULL), 0);
-            REQUIRE_INT(clz_model_open(&m, path, NULL), 0);             // what is written can be read
+            REQUIRE_INT(clz_model_open(&m, path, NULL), 0);             // a file that is written can be read
             REQUIRE(m && m->values[k][1] == rows[i].x);
             clz_model_close(&m);
         }
@@ -840,18 +851,18 @@ static void failing_writes(void)
     f = some_facts, strcpy(f.input, "rgb");
     failed_write("input", path, g, values, &f, CLZI_F32, -EINVAL);
     f = some_facts, strcpy(f.license, "\xff");
-    failed_write("license", path, g, values, &f, CLZI_F32, -ENOMEM);     // or not UTF-8: the message names both
+    failed_write("license", path, g, values, &f, CLZI_F32, -ENOMEM);     // the message names both causes
     failed_write("no folder", in_folder(other, "none/m.bin"), g, values, &some_facts, CLZI_F32, -ENOENT);
     mkdir(in_folder(other, "folder"), 0755);
     failed_write("a folder", other, g, values, &some_facts, CLZI_F32, -EISDIR);
 
-    signal(SIGXFSZ, SIG_IGN);                                           // a disk that is full after 1000 bytes
+    signal(SIGXFSZ, SIG_IGN);                                           // as if the disk were full after 1000 bytes
     getrlimit(RLIMIT_FSIZE, &limit);
     small = (struct rlimit){ 1000, limit.rlim_max };
     setrlimit(RLIMIT_FSIZE, &small);
     failed_write("full disk", path, g, values, &some_facts, CLZI_F32, -EFBIG);
     setrlimit(RLIMIT_FSIZE, &limit);
-    forget(&g, values);
+    destroy_graph(&g, values);
 }
 
 // ---- cache ----
@@ -880,16 +891,16 @@ static void cache(void)
     REQUIRE_INT(a->references, 1);
     unlink(other);
 
-    REQUIRE_INT(tiny_model_write(path), 0);                             // replaced: another inode
+    REQUIRE_INT(tiny_model_write(path), 0);                             // replaces the file: another inode
     REQUIRE(utimensat(AT_FDCWD, path, times, 0) == 0);
     REQUIRE_INT(clz_model_open(&b, path, NULL), 0);
     REQUIRE(b != a && same_values(a, b));
-    times[1].tv_nsec++;                                                 // the same inode, another time
+    times[1].tv_nsec++;                                                 // the same inode with another time
     REQUIRE(utimensat(AT_FDCWD, path, times, 0) == 0);
     REQUIRE_INT(clz_model_open(&c, path, NULL), 0);
     REQUIRE(c != a && c != b);
     clz_model_close(&a), clz_model_close(&b), clz_model_close(&c);
-    clz_model_close(&a);                                                // the address of NULL
+    clz_model_close(&a);                                                // a pointer to NULL is allowed
 
     file = load(path);
     file.bytes[file.size - 1] ^= 1;
@@ -940,15 +951,15 @@ static void threads(bool held)
     clz_model_close(&m);
 }
 
-// ---- what is no regular file ----
+// ---- paths that are no regular file ----
 
 static void open_fails(const char *path, int want)
 {
     clz_model *m = (void *)-1;
 
-    silence();
+    clear_log();
     REQUIRE_INT(clz_model_open(&m, path, &listener), want);
-    REQUIRE(!m && errors == 1 && strstr(said, path));
+    REQUIRE(!m && errors == 1 && strstr(logged, path));
 }
 
 static void not_regular(void)
@@ -1017,7 +1028,7 @@ static int grows(struct clzi_graph *g)
     return x;
 }
 
-// 16383 * 7^7 + 1, which in 32 bits is 607203082 and looks like a side.
+// The side becomes 16383 * 7^7 + 1, which in 32 bits wraps to 607203082.
 static int outgrows_an_int(struct clzi_graph *g)
 {
     int x = clzi_graph_input(g, "L", 1);
@@ -1030,18 +1041,20 @@ static void refused_stream(const char *path, const char *want)
     struct clz_stream *s = (void *)-1;
     struct clz_model *m = NULL;
 
-    silence();
-    REQUIRE_INT(clz_model_open(&m, path, &listener), 0);                // a model all the same, for another program
-    REQUIRE_INT(clz_stream_open(&s, m, &(struct clz_stream_params){ .device = "ref", .threads = 1, .log = listener }), -EBADMSG);
-    if (errors != 1 || !strstr(said, path) || !strstr(said, want)) printf("  said \"%s\", wanted \"%s\"\n", said, want);
-    REQUIRE(!s && errors == 1 && strstr(said, path) && strstr(said, want));
+    clear_log();
+    REQUIRE_INT(clz_model_open(&m, path, &listener), 0);                // the file is correct, for another program
+    REQUIRE_INT(clz_stream_open(&s, m, &(struct clz_stream_params){ .device = "ref", .threads = 1, .log = listener }),
+                -EBADMSG);
+    if (errors != 1 || !strstr(logged, path) || !strstr(logged, want)) printf("  logged \"%s\", expected \"%s\"\n", logged, want);
+    REQUIRE(!s && errors == 1 && strstr(logged, path) && strstr(logged, want));
     clz_model_close(&m);
 }
 
 static void streams(void)
 {
     static const struct { int (*build)(struct clzi_graph *g); int stride; const char *want; } rows[] = {
-        { three_in, 1, "takes 3 channels, should take 1" }, { five_out, 1, "answers 5x96x96" }, { half_size, 2, "answers 2x48x48" },
+        { three_in, 1, "takes 3 channels, should take 1" }, { five_out, 1, "answers 5x96x96" },
+        { half_size, 2, "answers 2x48x48" },
         { shrinks, 1, "answers 2x94x94" }, { vanishes, 1, "96x96 does not pass" }, { grows, 1, "96x96 does not pass" },
     };
     struct clzi_shape shapes[32];
@@ -1062,14 +1075,14 @@ static void streams(void)
         for (int k = 0; k < g->param_count; k++) free(values[k]);
         clzi_graph_destroy(&g);
     }
-    CASE("model/sides_do_not_overflow");                                // the other side stays 1, so the product stays small
+    CASE("model/sides_do_not_overflow");                                // the other side is 1, so that the product stays small
     REQUIRE_INT(clzi_graph_create(&g), 0);
     REQUIRE(outgrows_an_int(g) > 0);
     REQUIRE_INT(clzi_graph_shapes(g, (struct clzi_shape){ 1, 1, 16384, 1 }, shapes, NULL), -EINVAL);
     clzi_graph_destroy(&g);
 }
 
-// ---- another reader ----
+// ---- the safetensors library of Python reads our files ----
 
 static void python(void)
 {
@@ -1114,9 +1127,10 @@ static void python(void)
     n = f ? fread(got, 1, sizeof got - 1, f) : 0;
     got[n] = 0;
     status = f ? pclose(f) : -1;
-    if (WEXITSTATUS(status) == 77 || WEXITSTATUS(status) == 127) printf("  skip: python3 with numpy and safetensors is not here\n");
+    if (WEXITSTATUS(status) == 77 || WEXITSTATUS(status) == 127)
+        printf("  skip: python3 with numpy and safetensors is not installed\n");
     else REQUIRE_STR(got, want);
-    forget(&g, values);
+    destroy_graph(&g, values);
 }
 
 int main(void)
@@ -1133,11 +1147,11 @@ int main(void)
     threads(true);
     threads(false);
     bad_files();
-    odd_but_good();
-    no_waiting();
+    unusual_files();
+    many_paths();
     tiny_model_write(in_folder(path, "tiny.bin"));
     tiny = load(path);
-    cuts(&tiny);
+    truncations(&tiny);
     header_flips(&hand);
     header_flips(&tiny);
     data_flips(&tiny);

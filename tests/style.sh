@@ -140,9 +140,6 @@ Makefile
 configure
 engine/colorize.h
 engine/graph.h
-engine/model.c
-engine/model_json.h
-engine/model_write.c
 engine/ops.def
 engine/pipeline.c
 engine/pipeline.h
@@ -172,7 +169,6 @@ tests/gst.c
 tests/gst_launch.sh
 tests/install.sh
 tests/make_model.sh
-tests/model.c
 tests/oom.c
 tests/recipe.c
 tests/sample.sh
