@@ -1024,7 +1024,8 @@ static int vanishes(struct clzi_graph *g)
 static int grows(struct clzi_graph *g)
 {
     int x = clzi_graph_input(g, "L", 1);
-    for (int i = 0; i < 4; i++) x = clzi_graph_convt(g, ((char[]){ 'a' + i, 0 }), x, .channels = 2, .k = 8, .stride = 8, .bias = 1);
+    for (int i = 0; i < 4; i++)
+        x = clzi_graph_convt(g, ((char[]){ 'a' + i, 0 }), x, .channels = 2, .k = 8, .stride = 8, .bias = 1);
     return x;
 }
 
