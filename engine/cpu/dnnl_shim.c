@@ -321,7 +321,8 @@ int clzi_dnnl_pack_create(struct clzi_dnnl_pack *p, struct clzi_dnnl *d, const s
 
     *p = (struct clzi_dnnl_pack){ .unpacks = params->direction == CLZI_DNNL_BACKWARD_WEIGHTS };
     packed = dnnl_primitive_desc_query_md(conv->pd, args[params->direction][WEIGHTS].query, 0);
-    if ((ret = desc_create(&dense, dims.rank, dims.d, dnnl_f32, dims.rank == 5 ? dnnl_goihw : dnnl_oihw)) || (ret = dnnl_primitive_attr_create(&attr)) ||
+    if ((ret = desc_create(&dense, dims.rank, dims.d, dnnl_f32, dims.rank == 5 ? dnnl_goihw : dnnl_oihw)) ||
+        (ret = dnnl_primitive_attr_create(&attr)) ||
         (ret = dnnl_primitive_attr_set_scratchpad_mode(attr, dnnl_scratchpad_mode_user)) || (ret = dnnl_post_ops_create(&ops)))
         goto end;
     if (p->unpacks && ((ret = append_sum(ops)) || (ret = dnnl_primitive_attr_set_post_ops(attr, ops)))) goto end;

@@ -61,8 +61,8 @@ struct clzi_dnnl_conv_data {
 };
 int clzi_dnnl_conv_run(struct clzi_dnnl_conv *c, struct clzi_dnnl *d, const struct clzi_dnnl_conv_data *data);
 
-// Converts between dense f32 weights [dst channels][src channels / groups][k][k] and the packed ones of a convolution: packs for FORWARD
-// and BACKWARD_DATA; for BACKWARD_WEIGHTS unpacks and adds: dense += packed.
+// Converts between dense f32 weights [dst channels][src channels / groups][k][k] and the packed ones of a convolution: packs for
+// FORWARD and BACKWARD_DATA; for BACKWARD_WEIGHTS unpacks and adds: dense += packed.
 struct clzi_dnnl_pack {
     dnnl_primitive_desc_t pd;
     dnnl_primitive_t primitive;
