@@ -281,7 +281,7 @@ static void full(const char *dir)
 static void stopped(const char *dir)
 {
     static uint8_t rgb[32 * 32 * 3];
-    const int stop = 1;
+    const int stop = 1, go = 0;
     volatile int save_now = 0;
     struct clzt_recipe *r = NULL;
     char path[PATH], text[PATH + 10];
@@ -299,14 +299,20 @@ static void stopped(const char *dir)
     REQUIRE(!clzt_recipe_set(r, "cache=none", NULL) && !clzt_recipe_set(r, "threads=1", NULL) && !clzt_recipe_set(r, "size=32", NULL) &&
             !clzt_recipe_set(r, "batch=1", NULL));
     REQUIRE_INT(clzt_recipe_check(r, NULL), 0);
-    snprintf(path, sizeof path, "%s/model.bin", dir);
-    REQUIRE_INT(clzi_file_replace(path, "as it was", 9, NULL), 0);
     said[0] = 0;
     REQUIRE_INT(clzt_run(r, &listener, NULL, &stop, &save_now), -ECANCELED);
     REQUIRE(strstr(said, "parameters"));                                        // all was set up
-    REQUIRE(!stat(path, &st) && st.st_size == 9);
+    snprintf(path, sizeof path, "%s/model.bin", dir);
+    REQUIRE(stat(path, &st));
     snprintf(path, sizeof path, "%s/ckpt", dir);
     REQUIRE_INT(load(path), -ENOENT);
+
+    CASE("run/a_model_without_checkpoints_is_not_replaced");
+    snprintf(path, sizeof path, "%s/model.bin", dir);
+    REQUIRE_INT(clzi_file_replace(path, "as it was", 9, NULL), 0);
+    REQUIRE_INT(clzt_run(r, &listener, NULL, &go, &save_now), -EEXIST);
+    REQUIRE(strstr(said, path) && strstr(said, "step 0"));
+    REQUIRE(!stat(path, &st) && st.st_size == 9);
     clzt_recipe_destroy(&r);
     remove_tree(dir);
 }

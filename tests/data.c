@@ -181,6 +181,7 @@ static struct clzt_dataset *open_paths(int count, const char *const *names, stru
     said[0] = 0;
     messages = 0;
     REQUIRE_INT(clzt_dataset_open(&d, &params), 0);
+    REQUIRE_INT(clzt_dataset_fill(d), 0);
     return d;
 }
 
@@ -330,6 +331,28 @@ static void pictures(void)
     REQUIRE(!d);
     in_folder(path, "set/notes.txt");
     REQUIRE_INT(clzt_dataset_open(&d, &(struct clzt_dataset_params){ .paths = list, .path_count = 1 }), -EINVAL);
+    alarm(20);                              // a FIFO that is opened waits for a writer
+    const char *const fifos[] = { "fifo.png", "fifo.mkv", "fifo" };
+    for (int i = 0; i < 3; i++) {
+        in_folder(path, fifos[i]);
+        REQUIRE(!mkfifo(path, 0600));
+        said[0] = 0;
+        REQUIRE_INT(clzt_dataset_open(&d, &(struct clzt_dataset_params){ .paths = list, .path_count = 1, .log = { hear, NULL, CLZ_LOG_INFO } }),
+                    -EINVAL);
+        REQUIRE(strstr(said, path) && strstr(said, "a FIFO"));
+        REQUIRE_INT(clzt_paths_check(list, 1, "val", &(struct clz_log){ hear, NULL, CLZ_LOG_INFO }), -EINVAL);
+        REQUIRE(strstr(said, "val: "));
+        unlink(path);
+    }
+    make_png("later.png", 20, 20, 1, 2, 3);                     // one that takes a picture's place after the folder was read
+    d = open_one("later.png", (struct clzt_dataset_params){ .min_side = 16 });
+    in_folder(path, "later.png");
+    REQUIRE(!unlink(path) && !mkfifo(path, 0600));
+    REQUIRE_INT(clzt_reader_create(&r, d), 0);
+    REQUIRE_INT(clzt_reader_read(r, 0, &p), -EBADMSG);
+    clzt_reader_destroy(&r);
+    clzt_dataset_close(&d);
+    alarm(0);
     in_folder(path, "empty");
     mkdir(path, 0777);
     REQUIRE_INT(clzt_dataset_open(&d, &(struct clzt_dataset_params){ .paths = list, .path_count = 1 }), -EINVAL);
@@ -806,7 +829,8 @@ static void plain(void)
     struct clzt_batch *b;
     struct clzt_loader_params p = { .size = SIZE, .batch = 4, .luma = CLZT_LUMA_RANDOM, .want_true_l = true };
     float lab[3];
-    double mean[2], counts[CLZT_AB_CELLS * CLZT_AB_CELLS], total = 0;
+    double counts[CLZT_AB_CELLS * CLZT_AB_CELLS], total = 0;
+    struct clzt_colours colours;
     char path[PATH];
     int n = 0;
 
@@ -854,13 +878,54 @@ static void plain(void)
     clzt_loader_destroy(&l);
 
     CASE("data/mean_colour_and_cells");
-    REQUIRE_INT(clzt_dataset_colours(d, 3, mean, counts), 0);
-    REQUIRE_NEAR(mean[0] * 110, 12.758895, 1e-3);
-    REQUIRE_NEAR(mean[1] * 110, 33.564737, 1e-3);
+    REQUIRE_INT(clzt_dataset_colours(d, 3, &colours, counts), 0);
+    REQUIRE_NEAR(colours.mean[0] * 110, 12.758895, 1e-3);
+    REQUIRE_NEAR(colours.mean[1] * 110, 33.564737, 1e-3);
+    REQUIRE(colours.pictures == 3 && colours.grey == 3);        // one colour each: no more than a tint
     for (int i = 0; i < CLZT_AB_CELLS * CLZT_AB_CELLS; i++) total += counts[i];
     REQUIRE_NEAR(total, 3 * 50 * 40, 0);
     REQUIRE_NEAR(counts[12 * CLZT_AB_CELLS + 14], total, 0);                    // a* in 5..15, b* in 25..35
     clzt_dataset_close(&d);
+}
+
+// Which pictures count as grey: by a*, b* of blocks of 8 x 8.
+static void greys(void)
+{
+    struct clzt_dataset *d;
+    struct clzt_colours colours;
+    uint8_t rgb[3 * 64 * 64];
+    char name[40], path[PATH];
+    // grey: a ramp; noise: the same, and noise in every channel; sepia: a ramp in brown; coloured: a wheel of hues
+    enum kind { GREY, NOISE, SEPIA, COLOURED, KINDS };
+    static const char *const folders[KINDS] = { "grey", "noise", "sepia", "coloured" };
+    static const struct { int grey; const char *words; } want[KINDS] = { { 10, "10 of 10 pictures are nearly grey" },
+        { 10, "10 of 10 pictures are nearly grey" }, { 0, "10 pictures are all of one hue" }, { 0, "" } };
+
+    CASE("data/grey_and_tinted_material_is_warned_about");
+    for (int kind = 0; kind < KINDS; kind++) {
+        in_folder(path, folders[kind]);
+        mkdir(path, 0777);
+        for (int i = 0; i < 10; i++) {
+            for (int at = 0; at < 64 * 64; at++) {
+                const int x = at % 64, v = 30 + 3 * x + i;
+                for (int c = 0; c < 3; c++) {
+                    const double hue = (at + 400 * i) / 652. + c * 2.1, tint[3] = { 1.1, 0.95, 0.75 };
+                    rgb[3 * at + c] = (uint8_t)(kind == COLOURED ? 128 + 60 * sin(hue) : kind == SEPIA ? v * tint[c] * 0.9 :
+                                                kind == NOISE ? v * 0.9 + (at * 7919u * (c + 3) + i * 31u) / 7 % 25 : v);
+                }
+            }
+            snprintf(name, sizeof name, "%s/%d.png", folders[kind], i);
+            in_folder(path, name);
+            REQUIRE_INT(clzt_png_write(path, rgb, 64, 64, 3 * 64, NULL), 0);
+        }
+        d = open_one(folders[kind], (struct clzt_dataset_params){ .min_side = 64 });
+        REQUIRE_INT(clzt_dataset_colours(d, 0, &colours, NULL), 0);
+        printf("  %s: spread %.2f, across %.2f\n", folders[kind], colours.spread, colours.across);
+        REQUIRE_INT(colours.grey, want[kind].grey);
+        clzt_colours_warn(&colours, "train", clzt_dataset_log(d));
+        REQUIRE(want[kind].words[0] ? strstr(said, want[kind].words) != NULL : !messages);
+        clzt_dataset_close(&d);
+    }
 }
 
 // ---- bench ----
@@ -877,7 +942,8 @@ static int bench(int argc, char **argv)
     if (argc < 4) return 1;
     if (clzt_dataset_open(&d, &(struct clzt_dataset_params){ .paths = (const char *const *)argv + 3, .path_count =
         argc - 3,
-                              .min_side = 128, .cache = atoi(argv[1]), .threads = atoi(argv[0]) }) < 0) return 1;
+                              .min_side = 128, .cache = atoi(argv[1]), .threads = atoi(argv[0]) }) < 0 ||
+        clzt_dataset_fill(d) < 0) return 1;
     took = clzi_now() - begin;
     printf("open: %.2f s, %lld pictures, %lld in memory, %.0f a second\n", took, (long long)clzt_dataset_count(d),
            (long long)clzt_dataset_cached(d), clzt_dataset_count(d) / took);
@@ -926,6 +992,7 @@ int main(int argc, char **argv)
     zoom();
     pixels();
     plain();
+    greys();
     snprintf(command, sizeof command, "rm -rf '%s'", folder);
     if (system(command)) printf("  %s: not removed\n", folder);
     return check_end();

@@ -368,15 +368,16 @@ static int load_batches(struct clzt_dataset *data)
 static int read_pictures(enum clzt_cache cache)
 {
     const char *const paths[] = { folder };
+    struct clzt_colours colours;
     struct clzt_dataset *data;
-    double mean[2];
     int ret = clzt_dataset_open(&data, &(struct clzt_dataset_params){ .paths = paths, .path_count = 1, .min_side = 16, .cache = cache,
                                                                       .threads = 1, .log = listener });
 
     if (ret < 0) return data ? WRONG : ret;
     if (clzt_dataset_count(data) != 3) ret = WRONG;
+    if (!ret) ret = clzt_dataset_fill(data);
     if (!ret) ret = load_batches(data);
-    if (!ret) ret = clzt_dataset_colours(data, 2, mean, NULL);
+    if (!ret) ret = clzt_dataset_colours(data, 2, &colours, NULL);
     clzt_dataset_close(&data);
     return ret;
 }

@@ -1,5 +1,6 @@
 // recipe.c - recipes: what is read, what is refused and with what words, what is written back.
 #include <errno.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "check.h"
@@ -137,6 +138,24 @@ static void refuses(void)
     refused("train: [[a]]\n", "train", "list");
     refused("loss: 3\n", "loss", "map");
 
+    CASE("recipe/numbers_are_decimal");
+    static const struct { const char *text, *word; } numbers[] = {
+        { "batch: 010\n", "begins with 0, which some YAML readers take for octal; write 10." }, { "seed: 007\n", "write 7." },
+        { "workers: 00\n", "write 0." }, { "lr: 010\n", "write 10." }, { "lr: 00.5\n", "write 0.5." }, { "batch: -08\n", "write -8." },
+        { "batch: 0x10\n", "\"0x10\" is not a whole number" }, { "lr: 0x1p-3\n", "\"0x1p-3\" is not a number" },
+        { "batch: \" 5\"\n", "\" 5\" is not" }, { "lr: inf\n", "\"inf\" is not" }, { "batch: 1e3\n", "\"1e3\" is not" },
+    };
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) refused(numbers[i].text, "r.yaml:1:", numbers[i].word);
+    static const struct { const char *text; double lr; } reals[] = {
+        { "lr: 0\n", 0 }, { "lr: 0.5\n", 0.5 }, { "lr: +1\n", 1 }, { "lr: .25\n", 0.25 }, { "lr: 0e0\n", 0 }, { "lr: 1e-04\n", 1e-4 },
+    };
+    for (size_t i = 0; i < sizeof reals / sizeof *reals; i++) {
+        struct clzt_recipe *r = fresh();
+        REQUIRE_INT(parse(r, reals[i].text), 0);
+        REQUIRE_NEAR(r->lr, reals[i].lr, 0);
+        clzt_recipe_destroy(&r);
+    }
+
     CASE("recipe/structure");
     refused("batch: 1\nbatch: 2\n", "r.yaml:2:", "twice");
     refused("loss: {l1: 1}\nloss: {chroma: 1}\n", "r.yaml:2:", "twice");
@@ -263,6 +282,35 @@ static void checks(void)
     clzt_recipe_destroy(&r);
 }
 
+static void brackets(void)
+{
+    struct clzt_recipe *r = fresh();
+    char folder[] = "/tmp/colorize-recipe-XXXXXX", old[4000];
+
+    CASE("recipe/path_that_looks_like_a_list");
+    if (!getcwd(old, sizeof old) || !mkdtemp(folder) || chdir(folder)) {
+        printf("  skip: no folder for temporary files\n");
+        clzt_recipe_destroy(&r);
+        return;
+    }
+    REQUIRE(!mkdir("[1920x1080] reel", 0777) && !mkdir("[a, b]", 0777));
+    REQUIRE_INT(clzt_recipe_set(r, "train=[1920x1080] reel", &listener), 0);
+    REQUIRE(r->train.count == 1 && !strcmp(r->train.items[0], "[1920x1080] reel"));
+    REQUIRE_INT(clzt_recipe_set(r, "train=[a, b]", &listener), 0);              // a folder that is there
+    REQUIRE(r->train.count == 1 && !strcmp(r->train.items[0], "[a, b]"));
+    REQUIRE_INT(clzt_recipe_set(r, "train=[a, c]", &listener), 0);              // one that is not: a list
+    REQUIRE(r->train.count == 2 && !strcmp(r->train.items[1], "c"));
+    REQUIRE_INT(clzt_recipe_set(r, "val=[\"[1920x1080] reel\", more]", &listener), 0);
+    REQUIRE(r->val.count == 2 && !strcmp(r->val.items[0], "[1920x1080] reel"));
+    REQUIRE_INT(clzt_recipe_set(r, "train=[1920x1080] rel", &listener), -EINVAL);
+    REQUIRE(strstr(said, "train: \"[1920x1080] rel\" is neither a list, which ends with ], nor a file or folder that is there"));
+    clzt_recipe_destroy(&r);
+    rmdir("[1920x1080] reel");
+    rmdir("[a, b]");
+    REQUIRE(!chdir(old));
+    rmdir(folder);
+}
+
 static char *written(const struct clzt_recipe *r)
 {
     char *text = NULL;
@@ -350,6 +398,7 @@ int main(void)
     reads();
     refuses();
     checks();
+    brackets();
     writes();
     writes_text();
     return check_end();

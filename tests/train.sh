@@ -270,8 +270,19 @@ check resume/force_is_not_stored grep -q '^resume: auto' straight/recipe.yaml
 mkdir fewer && cp photos/0*.png fewer
 ends resume/changed_pictures 2 "another training pictures" "$train" train straight/recipe.yaml train=fewer
 
+# ---- checkpoints that are gone ----
+
+cp -r straight gone && rm -r gone/ckpt
+find gone -type f -exec cksum {} + | sort >before
+ends gone/resume 1 "gone/ckpt: no checkpoint (step-N) is there to go on from; colorize-train train gone/recipe.yaml" "$train" resume gone
+ends gone/train 1 "gone/model.bin is there, but no checkpoint in .*gone/ckpt: training would begin at step 0" "$train" train r.yaml run=gone
+find gone -type f -exec cksum {} + | sort >after
+same gone/nothing_was_overwritten after before
+ends gone/resume_of_a_recipe 2 "r.yaml is not the folder of a run; colorize-train train takes a recipe" "$train" resume r.yaml
+
 # ---- what is refused ----
 
+mkdir empty
 bad() { printf "$3" >bad.yaml; ends "refused/$1" 2 "$2" "$train" train bad.yaml; }
 bad unknown_key 'bad.yaml:2: there is no key "btach"; the nearest is "batch"' 'train: photos\nbtach: 4\n'
 bad value 'bad.yaml:3: lr: "fast" is not a number from 0 to 10' 'train: photos\nbatch: 4\nlr: fast\n'
@@ -287,8 +298,33 @@ ends refused/license_not_utf8 2 "license: byte 4, 0xe9, is not UTF-8" "$train" t
 ends refused/folder_not_utf8 2 "train: byte [0-9]*, 0xe9, is not UTF-8" "$train" train r.yaml run=x train="$latin1"
 check refused/not_utf8_leaves_no_run [ ! -e x/recipe.yaml ]
 ends refused/missing_recipe 1 "nothere.yaml: No such file" "$train" train nothere.yaml
-ends refused/missing_data 1 "nothere: No such file" "$train" train r.yaml run=x train=nothere
-mkdir empty
+ends refused/missing_data 1 "train: .*nothere: No such file" "$train" train r.yaml run=x train=nothere
+# before anything is decoded: a picture that does not decode is not yet known to be bad
+mkdir undecoded && cp photos/01.png undecoded && echo text >undecoded/text.png
+for key in val init; do
+    ends refused/missing_$key 1 "$key: .*nothere: No such file" "$train" train r.yaml run=x train=undecoded $key=nothere
+    check refused/missing_${key}_before_decoding sh -c '! grep -q text.png err'
+done
+echo text >text.bin
+ends refused/init_is_no_model 65 "text.bin" "$train" train r.yaml run=x train=undecoded init=text.bin
+check refused/init_before_decoding sh -c '! grep -q text.png err'
+ends refused/empty_val 2 "empty: no picture" "$train" train r.yaml run=x train=undecoded val=empty
+check refused/empty_val_before_decoding sh -c '! grep -q text.png err'
+mkfifo fifo.png
+ends refused/fifo 2 "train: .*fifo.png: a FIFO; a folder, a picture or a video is wanted" timeout 20 "$train" train r.yaml run=x train=fifo.png
+ends refused/val_fifo 2 "val: fifo.png: a FIFO" timeout 20 "$train" val f16.bin val=fifo.png
+ends refused/folder_for_a_recipe 2 "photos is a folder, not a recipe: .* RECIPE.yaml train=photos" "$train" train photos
+ends refused/film_for_a_recipe 2 "film.mkv is a picture or a video, not a recipe" "$train" train film.mkv
+ends refused/run_for_a_recipe 2 "straight is the folder of a run, not a recipe: colorize-train resume straight" "$train" train straight
+ends refused/key_twice 2 "steps is given twice: steps=5 and steps=6" "$train" train r.yaml run=x steps=5 lr=1 steps=6
+ends refused/sheet_twice 2 "sheet is given twice" "$train" val f16.bin val=photos sheet=a.png sheet=b.png
+ends refused/pictures_twice 2 "pictures is given twice" "$train" compare red.mkv red.mkv pictures=1 pictures=2
+ends refused/octal 2 'batch: "010" begins with 0' "$train" train r.yaml run=x batch=010
+mkdir '[1920x1080] reel' && cp photos/0*.png '[1920x1080] reel'
+ends brackets/folder 0 "^9 pictures" "$train" val f16.bin val='[1920x1080] reel' size=32 scale=32 threads=1
+mkdir greys && ffmpeg -nostdin -v error -i photos/%02d.png -vf format=gray greys/%02d.png
+ends grey/train_is_warned 0 "warning: train: 24 of 24 pictures are nearly grey" "$train" train r.yaml run=grey.run train=greys val='[]' steps=5 save_every=0
+ends grey/val_is_warned 0 "warning: val: 24 of 24 pictures are nearly grey" "$train" val f16.bin val=greys size=32 scale=32 threads=1
 ends refused/no_pictures 2 "empty: no picture" "$train" train r.yaml run=x train=empty
 ends refused/val_without_pictures 2 "val: no folder" "$train" val f16.bin
 touch file

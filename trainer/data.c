@@ -1,6 +1,7 @@
 // data.c - datasets: finding files, numbering their pictures, decoding, and keeping decoded ones in memory.
 #include <dirent.h>
 #include <errno.h>
+#include <math.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -22,7 +23,8 @@ enum {
     MAX_DEPTH = 32,                         // of folders in folders
     MAX_OPEN = 8,                           // decoders a reader keeps open
     CHUNK = 256,                            // pictures a filling thread takes at once; a video is decoded on from there
-    BLOCK = 64 << 20,                       // the cache grows by this
+    CACHE_BLOCK = 64 << 20,                 // the cache grows by this
+    BLOCK = 8,                              // pixels a side, of the colours' spread
     MAX_REPORTS = 10,                       // bad pictures named one by one; beyond it is counted
 };
 
@@ -68,8 +70,7 @@ static int add_file(struct clzt_dataset *d, const char *path, const char *name, 
     int64_t facts[2];
     int ret;
 
-    if ((ret = clzt_source_open(&source, path, &d->log)) < 0)
-        return ret == -EINVAL ? clzi_fail(&d->log, ret, "%s: neither a picture nor a video that can be read.", path) : ret;
+    if ((ret = clzt_source_open(&source, path, &d->log)) < 0) return ret;
     if (d->source_count == d->source_room) {
         const int room = d->source_room * 2 + 64;
         struct clzt_source *more = realloc(d->sources, room * sizeof *more);
@@ -133,12 +134,40 @@ static int add_folder(struct clzt_dataset *d, const char *path, size_t root, con
     return ret;
 }
 
+static const char *kind_of(mode_t mode)
+{
+    return S_ISFIFO(mode) ? "a FIFO" : S_ISSOCK(mode) ? "a socket" : "a device";
+}
+
+// stat, and that the path is a folder or a regular file: opening a FIFO would wait for a writer.
+static int check_path(const char *path, struct stat *st, const char *what, const struct clz_log *log)
+{
+    if (stat(path, st)) return clzi_fail(log, -errno, "%s%s: %s.", what, path, strerror(errno));
+    if (!S_ISDIR(st->st_mode) && !S_ISREG(st->st_mode))
+        return clzi_fail(log, -EINVAL, "%s%s: %s; a folder, a picture or a video is wanted.", what, path, kind_of(st->st_mode));
+    if (access(path, S_ISDIR(st->st_mode) ? R_OK | X_OK : R_OK))
+        return clzi_fail(log, -errno, "%s%s: %s.", what, path, strerror(errno));
+    return 0;
+}
+
+int clzt_paths_check(const char *const *paths, int count, const char *what, const struct clz_log *log)
+{
+    char prefix[40];
+    struct stat st;
+    int ret = 0;
+
+    snprintf(prefix, sizeof prefix, "%s: ", what);
+    for (int i = 0; i < count && !ret; i++) ret = check_path(paths[i], &st, prefix, log);
+    return ret;
+}
+
 static int add_path(struct clzt_dataset *d, const char *path)
 {
     const char *slash = strrchr(path, '/');
     struct stat st;
+    int ret;
 
-    if (stat(path, &st)) return clzi_fail(&d->log, -errno, "%s: %s.", path, strerror(errno));
+    if ((ret = check_path(path, &st, "", &d->log)) < 0) return ret;
     if (S_ISDIR(st.st_mode)) return add_folder(d, path, strlen(path), &st, NULL);
     return add_file(d, path, slash ? slash + 1 : path, &st);
 }
@@ -316,7 +345,7 @@ static uint8_t *keep(struct clzt_dataset *d, size_t size)
 
     if (d->kept_size + (int64_t)size > d->cache_limit) return NULL;
     if (!b || b->size - b->used < size) {
-        const size_t room = size > BLOCK ? size : BLOCK;
+        const size_t room = size > CACHE_BLOCK ? size : CACHE_BLOCK;
         if (!(b = malloc(sizeof *b + room))) return NULL;
         *b = (struct block){ d->blocks, 0, room };
         d->blocks = b;
@@ -370,11 +399,12 @@ static void *fill(void *arg)
     return NULL;
 }
 
-static int fill_cache(struct clzt_dataset *d)
+int clzt_dataset_fill(struct clzt_dataset *d)
 {
     pthread_t threads[256];
     int started = 0;
 
+    if (d->cache != CLZT_CACHE_RAM) return 0;
     if (!(d->kept = calloc(d->count, sizeof *d->kept))) return -ENOMEM;
     pthread_mutex_lock(&d->lock);
     for (; started < d->threads && started * (int64_t)CHUNK < d->count; started++) {
@@ -442,7 +472,6 @@ int clzt_dataset_open(struct clzt_dataset **dataset, const struct clzt_dataset_p
     if (!ret) {
         d->first[0] = 0;
         for (int i = 0; i < d->source_count; i++) d->first[i + 1] = d->first[i] + d->sources[i].count;
-        if (d->cache == CLZT_CACHE_RAM) ret = fill_cache(d);
     }
     if (ret < 0) clzt_dataset_close(dataset);
     return ret;
@@ -481,38 +510,117 @@ static int cell(float ab)                   // of a* or b*, in units of 110
     return i < 0 ? 0 : i >= CLZT_AB_CELLS ? CLZT_AB_CELLS - 1 : i;
 }
 
-int clzt_dataset_colours(struct clzt_dataset *dataset, int64_t pictures, double mean[2], double *counts)
+// Moments of a*, b*, in units of 110. They are taken of means of BLOCK x BLOCK pixels, which film grain and sensor noise in the
+// chroma of a grey picture do not raise much.
+struct moments { double n, a, b, aa, bb, ab; };
+
+static void moments_add(struct moments *m, double a, double b)
+{
+    m->n++;
+    m->a += a;
+    m->b += b;
+    m->aa += a * a;
+    m->bb += b * b;
+    m->ab += a * b;
+}
+
+// The ellipse of the covariance: deviation in all, and across its longer axis. Lab units. A tinted grey lies along one line: its
+// colours differ in strength but not in hue.
+static void moments_spread(const struct moments *m, double *all, double *across)
+{
+    const double a = m->a / m->n, b = m->b / m->n, aa = m->aa / m->n - a * a, bb = m->bb / m->n - b * b, ab = m->ab / m->n - a * b;
+
+    *all = 110 * sqrt(fmax(aa + bb, 0));
+    *across = 110 * sqrt(fmax((aa + bb) / 2 - sqrt((aa - bb) * (aa - bb) / 4 + ab * ab), 0));
+}
+
+struct colour_scan {
+    struct clzt_crop_tables tables;
+    double *counts;                         // or NULL
+    float *row;                             // [3, room] L, a, b
+    double *block;                          // [2, room / BLOCK] sums of the blocks that the rows go through
+    int room;
+};
+
+static int scan_room(struct colour_scan *s, int width)
+{
+    if (width <= s->room) return 0;
+    free(s->row);
+    free(s->block);
+    s->room = 0;
+    s->row = malloc((size_t)width * 3 * sizeof *s->row);
+    s->block = malloc((size_t)(width / BLOCK + 1) * 2 * sizeof *s->block);
+    if (!s->row || !s->block) return -ENOMEM;
+    s->room = width;
+    return 0;
+}
+
+// Adds a picture's colours to sum and counts, and its blocks to m.
+static void scan(struct colour_scan *s, const struct clzt_picture *p, double sum[2], struct moments *m)
+{
+    const float *a = s->row + s->room, *b = a + s->room;
+    const int side_x = p->width < BLOCK ? p->width : BLOCK, side_y = p->height < BLOCK ? p->height : BLOCK;
+    const int blocks = p->width / side_x;
+
+    for (int y = 0; y < p->height; y++) {
+        const size_t at = (size_t)y * p->width;
+        clzt_lab_row(&s->tables, p->r + at, p->g + at, p->b + at, p->width, s->row, s->row + s->room, s->row + 2 * s->room);
+        if (y % side_y == 0) memset(s->block, 0, 2 * blocks * sizeof *s->block);
+        for (int x = 0; x < p->width; x++) {
+            sum[0] += a[x];
+            sum[1] += b[x];
+            if (s->counts) s->counts[cell(a[x]) * CLZT_AB_CELLS + cell(b[x])]++;
+        }
+        for (int x = 0; x < blocks * side_x; x++) {
+            s->block[2 * (x / side_x)] += a[x];
+            s->block[2 * (x / side_x) + 1] += b[x];
+        }
+        for (int i = 0; y % side_y == side_y - 1 && i < blocks; i++)
+            moments_add(m, s->block[2 * i] / (side_x * side_y), s->block[2 * i + 1] / (side_x * side_y));
+    }
+}
+
+int clzt_dataset_colours(struct clzt_dataset *dataset, int64_t pictures, struct clzt_colours *colours, double *counts)
 {
     const int64_t n = pictures > 0 && pictures < dataset->count ? pictures : dataset->count;
-    struct clzt_crop_tables tables;
+    struct colour_scan s = { .counts = counts };
     struct clzt_reader *reader = NULL;
     struct clzt_picture p;
-    float *lab = NULL;
-    int room = 0, ret = clzt_reader_create(&reader, dataset);
-    double sum[2] = { 0, 0 }, pixels = 0;
+    struct moments all = {0};
+    double sum[2] = { 0, 0 }, pixels = 0, spread, across;
+    int ret = clzt_reader_create(&reader, dataset);
 
-    clzt_crop_tables_make(&tables);
+    *colours = (struct clzt_colours){ .pictures = n };
+    clzt_crop_tables_make(&s.tables);
     if (counts) memset(counts, 0, CLZT_AB_CELLS * CLZT_AB_CELLS * sizeof *counts);
     for (int64_t i = 0; i < n && !ret; i++) {
-        if ((ret = clzt_reader_read(reader, i * dataset->count / n, &p)) < 0) break;
-        if (p.width > room) {
-            free(lab);
-            if (!(lab = malloc((size_t)(room = p.width) * 3 * sizeof *lab))) ret = -ENOMEM;
-        }
-        for (int y = 0; y < p.height && !ret; y++) {
-            const float *a = lab + room, *b = a + room;
-            const size_t at = (size_t)y * p.width;
-            clzt_lab_row(&tables, p.r + at, p.g + at, p.b + at, p.width, lab, lab + room, lab + 2 * room);
-            for (int x = 0; x < p.width; x++) {
-                sum[0] += a[x];
-                sum[1] += b[x];
-                if (counts) counts[cell(a[x]) * CLZT_AB_CELLS + cell(b[x])]++;
-            }
-        }
+        if ((ret = clzt_reader_read(reader, i * dataset->count / n, &p)) < 0 || (ret = scan_room(&s, p.width)) < 0) break;
+        struct moments own = {0};
+        scan(&s, &p, sum, &own);
+        moments_spread(&own, &spread, &across);
+        colours->grey += spread < CLZT_GREY;
+        all = (struct moments){ all.n + own.n, all.a + own.a, all.b + own.b, all.aa + own.aa, all.bb + own.bb, all.ab + own.ab };
+        colours->spread += spread / n;
         pixels += (double)p.width * p.height;
     }
-    for (int c = 0; c < 2; c++) mean[c] = pixels > 0 ? sum[c] / pixels : 0;
-    free(lab);
+    if (!ret) moments_spread(&all, &spread, &colours->across);
+    for (int c = 0; c < 2; c++) colours->mean[c] = pixels > 0 ? sum[c] / pixels : 0;
+    free(s.row);
+    free(s.block);
     clzt_reader_destroy(&reader);
     return ret;
+}
+
+void clzt_colours_warn(const struct clzt_colours *c, const char *what, const struct clz_log *log)
+{
+    const bool grey = 5 * c->grey >= c->pictures;               // some films fade, some folders hold a few grey pictures
+    const bool tinted = c->pictures >= 8 && c->across < CLZT_TINT;     // a few pictures may well be of one hue
+
+    if (grey)
+        clzi_log(log, CLZ_LOG_WARNING, "%s: %lld of %lld pictures are nearly grey (a*, b* deviate by less than %d from their mean; mean of "
+                 "all pictures %.1f). Such pictures teach a model to leave things grey, and scores on them say little.", what,
+                 (long long)c->grey, (long long)c->pictures, CLZT_GREY, c->spread);
+    else if (tinted)
+        clzi_log(log, CLZ_LOG_WARNING, "%s: the colours of %lld pictures are all of one hue, as in tinted or sepia material (they deviate "
+                 "by %.1f across it; below %d is suspicious).", what, (long long)c->pictures, c->across, CLZT_TINT);
 }

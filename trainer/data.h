@@ -21,7 +21,7 @@ struct clzt_dataset_params {
     int path_count;
     int scale;                              // short side that pictures are scaled to, 0: as they are
     int min_side;                           // smaller pictures are enlarged to this short side (the crop)
-    enum clzt_cache cache;                  // RAM: decode everything once, now, and keep it as 8-bit RGB
+    enum clzt_cache cache;                  // RAM: clzt_dataset_fill decodes everything and keeps it as 8-bit RGB
     int64_t cache_limit;                    // bytes; what goes beyond is decoded anew each time. 0: half the memory
     int threads;                            // for filling the cache, 0: one a core
     struct clz_log log;
@@ -32,10 +32,18 @@ struct clzt_dataset_params {
 
 struct clzt_dataset;
 
-// -ENOENT and others for a path that cannot be read, -EINVAL when there is no picture at all. A picture that cannot be
-// decoded is reported once and stands for the next good one; a video that is broken gives the frames before and those from
-// the next key frame on, with a warning.
+// Finds the files and counts their pictures; decodes none. -ENOENT and others for a path that cannot be read, -EINVAL for one
+// that is neither a folder nor a regular file, or when there is no picture at all. A picture that cannot be decoded is reported
+// once and replaced by the next readable one; a video that is broken gives the frames before the damage and those from the next
+// key frame on, with a warning.
 int clzt_dataset_open(struct clzt_dataset **dataset, const struct clzt_dataset_params *params);
+
+// With params.cache RAM: decodes every picture and keeps what the limit allows. Once, before the first reader.
+int clzt_dataset_fill(struct clzt_dataset *dataset);
+
+// -ENOENT and others, logged, for the first path of a list that cannot be read or is no folder and no regular file; what: the
+// recipe's key. Quick, for callers who do much before they open the dataset.
+int clzt_paths_check(const char *const *paths, int count, const char *what, const struct clz_log *log);
 void clzt_dataset_close(struct clzt_dataset **dataset);
 
 int64_t clzt_dataset_count(const struct clzt_dataset *dataset);     // pictures
@@ -128,8 +136,21 @@ struct clzt_loader_stats {
 };
 struct clzt_loader_stats clzt_loader_stats(struct clzt_loader *loader);
 
-// Mean a*/110 and b*/110 over up to `pictures` pictures spread evenly over the dataset (0: all), and if counts is not
-// NULL how often each cell of clzt_ab_weights occurs (CLZT_AB_CELLS^2 entries). For the mean-colour baseline and
-// rebalancing.
-int clzt_dataset_colours(struct clzt_dataset *dataset, int64_t pictures, double mean[2], double *counts);
+struct clzt_colours {
+    double mean[2];                         // a*/110 and b*/110
+    int64_t pictures, grey;                 // looked at; of these with a spread below CLZT_GREY
+    double spread;                          // mean over pictures: deviation of a*, b* from the picture's own mean, Lab units
+    double across;                          // of all pictures together: deviation across the line that their colours lie along
+};
+enum {
+    CLZT_GREY = 3,                          // spread of a grey picture at most; photographs have 5 to 50
+    CLZT_TINT = 2,                          // across of tinted (sepia) material at most; a set of photographs has 6 and more
+};
+
+// The colours of up to `pictures` pictures spread evenly over the dataset (0: all), and if counts is not NULL how often each cell
+// of clzt_ab_weights occurs (CLZT_AB_CELLS^2 entries). For the mean-colour baseline, rebalancing, and clzt_colours_warn.
+int clzt_dataset_colours(struct clzt_dataset *dataset, int64_t pictures, struct clzt_colours *colours, double *counts);
+
+// Warns where a fifth of the pictures are nearly grey, or all are tinted. what: the recipe's key, "train".
+void clzt_colours_warn(const struct clzt_colours *colours, const char *what, const struct clz_log *log);
 #endif

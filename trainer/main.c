@@ -5,9 +5,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "engine/log.h"
+#include "checkpoint.h"
 #include "compare.h"
 #include "convert.h"
 #include "engine/model.h"
@@ -16,6 +19,7 @@
 #include "nets.h"
 #include "progress.h"
 #include "run.h"
+#include "source.h"
 #include "validate.h"
 
 enum { EXIT_USAGE = 2, EXIT_DATA = 65, EXIT_IO = 74 };
@@ -95,6 +99,28 @@ static int set_all(struct clzt_recipe *r, int argc, char **argv, const struct cl
     return ret;
 }
 
+static bool is_folder(const char *path)
+{
+    struct stat st;
+    return !stat(path, &st) && S_ISDIR(st.st_mode);
+}
+
+static int load_recipe(struct clzt_recipe *r, const char *path, const struct clz_log *log)
+{
+    char *inside = NULL;
+    int ret;
+
+    if (!is_folder(path) && !clzt_source_probe(path)) return clzt_recipe_load(r, path, log);
+    if (asprintf(&inside, "%s/recipe.yaml", path) < 0) return -ENOMEM;
+    if (!access(inside, F_OK))
+        ret = clzi_fail(log, -EINVAL, "%s is the folder of a run, not a recipe: colorize-train resume %s goes on with it.", path, path);
+    else
+        ret = clzi_fail(log, -EINVAL, "%s is a %s, not a recipe: to learn from it, colorize-train train RECIPE.yaml train=%s; recipes to "
+                        "begin with are in samples/recipes.", path, is_folder(path) ? "folder" : "picture or a video", path);
+    free(inside);
+    return ret;
+}
+
 // The recipe of a run's folder. It names that folder, but a folder may have been moved since.
 static int load_run(struct clzt_recipe *r, const char *folder, const struct clz_log *log)
 {
@@ -109,6 +135,24 @@ static int load_run(struct clzt_recipe *r, const char *folder, const struct clz_
     }
     free(path);
     free(run);
+    return ret;
+}
+
+static int load_run_to_resume(struct clzt_recipe *r, const char *folder, const struct clz_log *log)
+{
+    char *ckpt = NULL;
+    int64_t step;
+    int ret;
+
+    if (!access(folder, F_OK) && !is_folder(folder))
+        return clzi_fail(log, -EINVAL, "%s is not the folder of a run; colorize-train train takes a recipe, and goes on where the run "
+                         "stopped.", folder);
+    if ((ret = load_run(r, folder, log)) < 0) return ret;
+    if (asprintf(&ckpt, "%s/ckpt", folder) < 0) return -ENOMEM;
+    if (clzt_checkpoint_list(ckpt, &step, 1) < 1)
+        ret = clzi_fail(log, -ENOENT, "%s: no checkpoint (step-N) is there to go on from; colorize-train train %s/recipe.yaml begins at "
+                        "step 0.", ckpt, folder);
+    free(ckpt);
     return ret;
 }
 
@@ -133,12 +177,12 @@ static int train_with(int (*load)(struct clzt_recipe *, const char *, const stru
 
 static int train(int argc, char **argv, const struct clz_log *log)
 {
-    return train_with(clzt_recipe_load, argc, argv, log);
+    return train_with(load_recipe, argc, argv, log);
 }
 
 static int resume(int argc, char **argv, const struct clz_log *log)
 {
-    return train_with(load_run, argc, argv, log);
+    return train_with(load_run_to_resume, argc, argv, log);
 }
 
 static int export_model(int argc, char **argv, const struct clz_log *log)
@@ -228,8 +272,8 @@ static int val(int argc, char **argv, const struct clz_log *log)
     struct clz_model *m = NULL;
     struct clzi_device *dev = NULL;
     struct clzt_dataset *data = NULL;
+    struct clzt_colours colours;
     struct clzt_validation v;
-    double mean[2];
     const char *sheet = NULL;
     int ret = clzt_recipe_create(&r);
 
@@ -243,6 +287,7 @@ static int val(int argc, char **argv, const struct clz_log *log)
         else ret = clzt_recipe_set(r, argv[i], log);
     }
     if (ret >= 0 && !r->val.count) ret = clzi_fail(log, -EINVAL, "val: no folder, video or picture to measure with is given.");
+    if (ret >= 0) ret = clzt_paths_check((const char *const *)r->val.items, r->val.count, "val", log);
     if (ret >= 0 && r->size % m->facts.stride)
         ret = clzi_fail(log, -EINVAL, "size: %d is no multiple of %d, the stride of %s.", r->size, m->facts.stride, argv[0]);
     if (ret >= 0 && r->scale < 0) r->scale = scale_as_trained(m, r->size, log);
@@ -254,12 +299,13 @@ static int val(int argc, char **argv, const struct clz_log *log)
         ret = clzt_dataset_open(&data, &(struct clzt_dataset_params){
             .paths = (const char *const *)r->val.items, .path_count = r->val.count, .scale = r->scale, .min_side = r->size,
             .threads = r->threads, .log = *log });
-    if (ret >= 0) ret = clzt_dataset_colours(data, 0, mean, NULL);
+    if (ret >= 0) ret = clzt_dataset_colours(data, 0, &colours, NULL);
+    if (ret >= 0) clzt_colours_warn(&colours, "val", log);
     if (ret >= 0)
         ret = clzt_validate(dev, m->graph, m->values, data,
                             &(struct clzt_validate_params){ .size = r->size, .batch = r->batch, .zoom_out = r->zoom_out, .pictures = r->val_pictures,
                                                             .luma = r->luma, .l_scale = m->facts.l_scale, .l_offset = m->facts.l_offset,
-                                                            .mean = { mean[0], mean[1] },
+                                                            .mean = { colours.mean[0], colours.mean[1] },
                                                             .saturation = (float)r->saturation * m->facts.ab_scale / 110, .sheet = sheet,
                                                             .sheet_pictures = r->sheet_pictures, .workers = r->workers }, &v);
     if (ret >= 0) clzt_scores_print(stdout, &v.model, &v.grey, &v.mean);
@@ -274,8 +320,8 @@ static int val(int argc, char **argv, const struct clz_log *log)
 static int compare(int argc, char **argv, const struct clz_log *log)
 {
     struct clzt_dataset *films[2] = { NULL, NULL };
+    struct clzt_colours colours;
     struct clzt_comparison c;
-    double mean[2];
     long long pictures = 64;
     int ret = 0;
     char more;
@@ -286,8 +332,8 @@ static int compare(int argc, char **argv, const struct clz_log *log)
     for (int i = 0; i < 2 && ret >= 0; i++)
         ret = clzt_dataset_open(&films[i], &(struct clzt_dataset_params){ .paths = (const char *const *)argv + i, .path_count = 1,
                                                                           .log = *log });
-    if (ret >= 0) ret = clzt_dataset_colours(films[0], pictures, mean, NULL);
-    if (ret >= 0) ret = clzt_compare(films[0], films[1], pictures, mean, &c);
+    if (ret >= 0) ret = clzt_dataset_colours(films[0], pictures, &colours, NULL);
+    if (ret >= 0) ret = clzt_compare(films[0], films[1], pictures, colours.mean, &c);
     if (ret >= 0) ret = clzt_scores_print(stdout, &c.film, &c.grey, &c.mean);
     for (int i = 0; i < 2; i++) clzt_dataset_close(&films[i]);
     return ret;
@@ -368,6 +414,24 @@ static int help(FILE *file)
     return file == stdout ? 0 : EXIT_USAGE;
 }
 
+// Of "steps=5 steps=6" the last would win, unseen.
+static int check_options(int count, char **options, const struct clz_log *log)
+{
+    for (int i = 0; i < count; i++)
+        for (int k = i + 1; k < count; k++) {
+            const size_t n = strcspn(options[i], "=");
+            if (!strncmp(options[i], options[k], n) && options[i][n] == options[k][n])
+                return clzi_fail(log, -EINVAL, "%.*s is given twice: %.200s and %.200s.", (int)n, options[i], options[i], options[k]);
+        }
+    return 0;
+}
+
+static int run_command(const struct command *command, int argc, char **argv, const struct clz_log *log)
+{
+    const int ret = check_options(argc - command->least, argv + command->least, log);
+    return ret < 0 ? ret : command->run(argc, argv, log);
+}
+
 int main(int argc, char **argv)
 {
     struct clzt_console console = { NULL };
@@ -381,7 +445,7 @@ int main(int argc, char **argv)
     }
     for (size_t i = 0; i < sizeof commands / sizeof *commands; i++) {
         if (strcmp(argv[1], commands[i].name)) continue;
-        if (argc - 2 >= commands[i].least) return finish(commands[i].run(argc - 2, argv + 2, &log));
+        if (argc - 2 >= commands[i].least) return finish(run_command(&commands[i], argc - 2, argv + 2, &log));
         fprintf(stderr, "usage: colorize-train %s %s\n", commands[i].name, commands[i].usage);
         return EXIT_USAGE;
     }

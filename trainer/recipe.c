@@ -1,4 +1,5 @@
 // recipe.c - the table of keys, and everything that walks it.
+#include <ctype.h>
 #include <errno.h>
 #include <math.h>
 #include <stddef.h>
@@ -285,6 +286,24 @@ static int parse_bool(const char *value)
     return -1;
 }
 
+// "010": eight for readers of YAML 1.1, ten for those of 1.2 and for strtol.
+static int leading_zero(const struct key *key, const char *value, const struct place *at)
+{
+    const char *digits = value + (*value == '-' || *value == '+'), *rest = digits + strspn(digits, "0");
+
+    if (rest > digits && !isdigit((unsigned char)*rest)) rest--;        // the 0 of "0" and "0.5" stays
+    if (rest == digits) return 0;
+    return clzi_fail(at->log, -EINVAL, "%s:%d: %s: \"%.200s\" begins with 0, which some YAML readers take for octal; "
+                     "write %.*s%.200s.", at->file, at->line, key->name, value, (int)(digits - value), value, rest);
+}
+
+// Decimal numbers only: strtod also takes white space, hexadecimal, infinity and NaN.
+static int check_number(const struct key *key, const char *value, const char *characters, const struct place *at)
+{
+    if (value[strspn(value, characters)]) return bad_value(key, value, at);
+    return leading_zero(key, value, at);
+}
+
 // One scalar into its field. A list gets one more item.
 static int set_value(struct clzt_recipe *recipe, const struct key *key, const char *value, const struct place *at)
 {
@@ -292,7 +311,7 @@ static int set_value(struct clzt_recipe *recipe, const struct key *key, const ch
     char *end, *copy;
     double number;
     long long whole;
-    int i;
+    int i, ret;
 
     switch (key->type) {
     case TYPE_TEXT:
@@ -313,13 +332,14 @@ static int set_value(struct clzt_recipe *recipe, const struct key *key, const ch
         *(int *)field = i;
         return 0;
     case TYPE_REAL:
-        errno = 0;
+        if ((ret = check_number(key, value, "0123456789+-.eE", at)) < 0) return ret;
         number = strtod(value, &end);
         if (end == value || *end || !(number >= key->min && number <= key->max)) return bad_value(key, value, at);
         *(double *)field = number;
         return 0;
     case TYPE_INT:
     case TYPE_COUNT:
+        if ((ret = check_number(key, value, "0123456789+-", at)) < 0) return ret;
         errno = 0;
         whole = strtoll(value, &end, 10);
         if (end == value || *end || errno || whole < key->min || whole > key->max) return bad_value(key, value, at);
@@ -502,6 +522,23 @@ static void length_given(struct clzt_recipe *recipe, const struct key *key)
     recipe->length_given = true;
 }
 
+// train=[photos, film.mkv]
+static int set_list(struct clzt_recipe *recipe, const char *name, const char *value, const struct clz_log *log)
+{
+    const size_t size = strlen(name) + strlen(value) + 3;
+    char *text;
+    int ret;
+
+    if (value[strlen(value) - 1] != ']')
+        return clzi_fail(log, -EINVAL, "argument: %s: \"%.200s\" is neither a list, which ends with ], nor a file or folder that "
+                         "is there.", name, value);
+    if (!(text = malloc(size))) return -ENOMEM;
+    snprintf(text, size, "%s: %s", name, value);
+    ret = clzt_recipe_parse(recipe, text, strlen(text), "argument", log);
+    free(text);
+    return ret;
+}
+
 int clzt_recipe_set(struct clzt_recipe *recipe, const char *assignment, const struct clz_log *log)
 {
     const char *equals = strchr(assignment, '=');
@@ -515,15 +552,7 @@ int clzt_recipe_set(struct clzt_recipe *recipe, const char *assignment, const st
     keys_make(&keys);
     snprintf(name, equals - assignment < MAX_NAME ? equals - assignment + 1 : MAX_NAME, "%s", assignment);
     if (!(key = find(&keys, name))) return unknown(&keys, name, &at);
-    if (key->type == TYPE_LIST && equals[1] == '[') {           // a YAML list
-        const size_t size = strlen(assignment) + 2;
-        char *text = malloc(size);
-        if (!text) return -ENOMEM;
-        snprintf(text, size, "%s: %s", name, equals + 1);
-        ret = clzt_recipe_parse(recipe, text, strlen(text), "argument", log);
-        free(text);
-        return ret;
-    }
+    if (key->type == TYPE_LIST && equals[1] == '[' && access(equals + 1, F_OK)) return set_list(recipe, name, equals + 1, log);
     if (key->type == TYPE_LIST) list_clear((struct clzt_list *)((char *)recipe + key->offset));
     if ((ret = set_value(recipe, key, equals + 1, &at)) >= 0) length_given(recipe, key);
     return ret;

@@ -5,7 +5,7 @@
 // The YAML is a plain subset: maps, lists and scalars. Anchors, aliases and tags are refused, as are more than 16
 // levels, more than 1 MiB and a key given twice. `loss: {l1: 1, chroma: 0.1}` is the same as the keys loss.l1 and
 // loss.chroma; an argument loss.chroma=0.2 changes one of them. A list in an argument: train=[photos, film.mkv] or
-// train=photos.
+// train=photos; a value that begins with [ and is the name of a file or folder is that path.
 #ifndef CLZT_RECIPE_H
 #define CLZT_RECIPE_H
 #include <stdbool.h>

@@ -404,19 +404,51 @@ static int write_recipe(const struct run *r)
     return ret;
 }
 
-static int open_dataset(struct run *r, struct clzt_dataset **dataset, const struct clzt_list *paths, const char *what)
+static int open_dataset(struct run *r, struct clzt_dataset **dataset, const struct clzt_list *paths)
 {
     const struct clzt_recipe *c = r->recipe;
+
+    return clzt_dataset_open(dataset, &(struct clzt_dataset_params){
+        .paths = (const char *const *)paths->items, .path_count = paths->count, .scale = c->scale, .min_side = c->size,
+        .cache = c->cache, .cache_limit = c->cache_limit << 20, .threads = c->threads, .log = *r->log, .stop = r->stop });
+}
+
+static int fill_dataset(struct run *r, struct clzt_dataset *dataset, const char *what)
+{
     int ret;
 
     clzt_progress_begin(r->progress, what, 0, 0, 1);
-    ret = clzt_dataset_open(dataset, &(struct clzt_dataset_params){
-        .paths = (const char *const *)paths->items, .path_count = paths->count, .scale = c->scale, .min_side = c->size,
-        .cache = c->cache, .cache_limit = c->cache_limit << 20, .threads = c->threads, .log = *r->log, .stop = r->stop });
+    ret = clzt_dataset_fill(dataset);
     clzt_progress_end(r->progress);
     if (ret >= 0)
-        clzi_log(r->log, CLZ_LOG_INFO, "%s: %" PRId64 " pictures, %" PRId64 " of them in memory", what, clzt_dataset_count(*dataset),
-                 clzt_dataset_cached(*dataset));
+        clzi_log(r->log, CLZ_LOG_INFO, "%s: %" PRId64 " pictures, %" PRId64 " of them in memory", what, clzt_dataset_count(dataset),
+                 clzt_dataset_cached(dataset));
+    return ret;
+}
+
+// Before anything is decoded, which may take minutes: does all that the recipe names exist?
+static int check_paths(const struct run *r)
+{
+    const struct clzt_recipe *c = r->recipe;
+    int ret = clzt_paths_check((const char *const *)c->train.items, c->train.count, "train", r->log);
+
+    if (ret >= 0) ret = clzt_paths_check((const char *const *)c->val.items, c->val.count, "val", r->log);
+    if (ret >= 0 && *c->init) ret = clzt_paths_check((const char *const[]){ c->init }, 1, "init", r->log);
+    return ret;
+}
+
+// A training that begins at step 0 would replace the model of one whose checkpoints are gone.
+static int check_model(const struct run *r)
+{
+    char *ckpt = path_in(r, "ckpt"), *model = path_in(r, "model.bin");
+    int64_t step;
+    int ret = ckpt && model ? 0 : -ENOMEM;
+
+    if (!ret && clzt_checkpoint_list(ckpt, &step, 1) < 1 && !access(model, F_OK))
+        ret = clzi_fail(r->log, -EEXIST, "%s is there, but no checkpoint in %s: training would begin at step 0 and replace it. Move it "
+                        "away, or choose another run=.", model, ckpt);
+    free(ckpt);
+    free(model);
     return ret;
 }
 
@@ -456,6 +488,13 @@ static int no_net(const struct run *r)
     return -EINVAL;
 }
 
+// The weights that a training begins with.
+static int first_values(struct run *r)
+{
+    clzt_net_init(r->graph, r->net->init, r->recipe->seed, r->values);
+    return *r->recipe->init ? take_from(r, r->recipe->init) : 0;
+}
+
 static int build_net(struct run *r)
 {
     int ret;
@@ -478,8 +517,6 @@ static int create_step(struct run *r)
     int ret;
 
     for (int i = 0; clzt_losses[i].name; i++) p.loss[i] = c->loss[i];
-    clzt_net_init(r->graph, r->net->init, c->seed, r->values);
-    if (c->init && *c->init && (ret = take_from(r, c->init)) < 0) return ret;
     if ((ret = clzt_step_create(&r->step, r->dev, r->graph, r->values, &p)) < 0) return ret;
     for (int kind = 0; kind < CLZT_KEPT_COUNT; kind++)
         if (clzt_step_has(r->step, kind, 0) && !(r->blobs[kind] = calloc(count, sizeof(float)))) return -ENOMEM;
@@ -491,28 +528,32 @@ static int set_up(struct run *r)
     const struct clzt_recipe *c = r->recipe;
     static const char *const folders[] = { "samples", "ckpt" };
     double counts[CLZT_AB_CELLS * CLZT_AB_CELLS];
+    struct clzt_colours colours;
     char trained[sizeof ((struct clzi_model_facts *)0)->train];
-    int ret = 0;
+    int ret = check_paths(r);
 
     for (int i = 0; i < 2 && ret >= 0; i++) {
         char *path = path_in(r, "%s", folders[i]);
         ret = path ? make_folder(path, r->log) : -ENOMEM;
         free(path);
     }
-    if (ret < 0 || (ret = lock(r)) < 0) return ret;
+    if (ret < 0 || (ret = lock(r)) < 0 || (ret = check_model(r)) < 0) return ret;
     ret = clzt_progress_create(&r->progress, &(struct clzt_progress_params){ .file = stderr, .unit = "step" });
     if (ret < 0) return ret;
     if (r->console) r->console->progress = r->progress;
-    if ((ret = build_net(r)) < 0) return ret;
+    if ((ret = build_net(r)) < 0 || (ret = first_values(r)) < 0) return ret;
     ret = clzi_device_open(&r->dev, *c->device ? c->device : NULL,
                            &(struct clzi_device_params){ .threads = c->threads, .precision = c->precision, .log = *r->log });
     if (ret < 0) return ret;
-    if ((ret = open_dataset(r, &r->train, &c->train, "train")) < 0) return ret;
+    if ((ret = open_dataset(r, &r->train, &c->train)) < 0) return ret;
+    if (c->val.count && (ret = open_dataset(r, &r->val, &c->val)) < 0) return ret;
     r->data = clzt_dataset_hash(r->train);
     // now: notes that do not fit must not be found out after the last step
     if ((ret = clzt_facts_write(trained, sizeof trained, c, 0, 0, r->data, r->log)) < 0) return ret;
-    if (c->val.count && (ret = open_dataset(r, &r->val, &c->val, "val")) < 0) return ret;
-    if ((ret = clzt_dataset_colours(r->train, 4096, r->mean, counts)) < 0) return ret;
+    if ((ret = fill_dataset(r, r->train, "train")) < 0 || (r->val && (ret = fill_dataset(r, r->val, "val")) < 0)) return ret;
+    if ((ret = clzt_dataset_colours(r->train, 4096, &colours, counts)) < 0) return ret;
+    clzt_colours_warn(&colours, "train", r->log);
+    memcpy(r->mean, colours.mean, sizeof r->mean);
     if (c->rebalance > 0) clzt_ab_weights_make(&r->rarity, counts, c->rebalance);
     if ((ret = create_step(r)) < 0) return ret;
     ret = load(r);
@@ -629,10 +670,8 @@ int clzt_run_export(const struct clzt_recipe *recipe, const char *path, enum clz
     if (ret >= 0)
         ret = clzi_device_open(&r.dev, "ref", &(struct clzi_device_params){ .threads = 1, .log = { NULL, NULL, 0 } });
     copy.batch = 1;                         // nothing is trained: a small step that only takes the checkpoint in
-    copy.init = NULL;
     if (ret >= 0) ret = create_step(&r);
     copy.batch = recipe->batch;
-    copy.init = recipe->init;
     if (ret >= 0) ret = load(&r);
     if (ret >= 0) ret = write_model(&r, path, dtype);
     if (ret >= 0) clzi_log(log, CLZ_LOG_INFO, "%s written, step %" PRId64, path, r.number);

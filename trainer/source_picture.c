@@ -1,9 +1,11 @@
 // source_picture.c - a file that is one picture. It goes to the decoder whole, without a demuxer: that is the quick way
 // with a hundred thousand small files. Its kind is told by its first bytes; names lie.
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 #include <libavcodec/avcodec.h>
 
 #include "engine/log.h"
@@ -45,6 +47,18 @@ static const struct format *identify(const uint8_t *data, size_t size)
     return NULL;
 }
 
+// A FIFO that took the file's place would let a plain fopen wait for a writer.
+static FILE *open_regular(const char *path)
+{
+    const int fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+    FILE *file = NULL;
+    struct stat st;
+
+    if (fd >= 0 && !fstat(fd, &st) && S_ISREG(st.st_mode)) file = fdopen(fd, "rb");
+    if (!file && fd >= 0) close(fd);
+    return file;
+}
+
 // A file of a picture's name is taken as it is; only when the name tells nothing its head is looked at.
 static int open_file(struct clzt_source *source, const struct clz_log *log)
 {
@@ -55,7 +69,7 @@ static int open_file(struct clzt_source *source, const struct clz_log *log)
     (void)log;
     source->count = 1;
     if (probe(source->path)) return 0;
-    if (!(file = fopen(source->path, "rb"))) return -errno;
+    if (!(file = open_regular(source->path))) return errno == ENOMEM ? -ENOMEM : -EINVAL;
     size = fread(head, 1, sizeof head, file);
     fclose(file);
     return identify(head, size) ? 0 : -EINVAL;
@@ -63,12 +77,12 @@ static int open_file(struct clzt_source *source, const struct clz_log *log)
 
 static int read_file(AVPacket *packet, const char *path)
 {
-    FILE *file = fopen(path, "rb");
+    FILE *file = open_regular(path);
     struct stat st;
     int ret = -EIO;
 
     if (!file) return -EIO;
-    if (fstat(fileno(file), &st) || !S_ISREG(st.st_mode) || st.st_size < 16 || st.st_size > MAX_FILE) goto end;
+    if (fstat(fileno(file), &st) || st.st_size < 16 || st.st_size > MAX_FILE) goto end;
     if (av_new_packet(packet, (int)st.st_size)) {
         ret = -ENOMEM;
         goto end;
