@@ -41,7 +41,7 @@ struct job {
 // Settings that cannot change while the element runs.
 struct settings {
     char *model, *device;
-    int precision, batch, size, luma, threads, range, matrix, siting;
+    int precision, batch, size, luma, threads, range, matrix, siting, interlaced;
 };
 
 struct _GstColorize {
@@ -50,6 +50,7 @@ struct _GstColorize {
     // properties, under the object lock
     struct settings settings;
     double strength, saturation;
+    guint64 dropped;                        // buffers of a live source that did not fit their caps, since the start
     gboolean running;                       // from start to stop: settings are fixed
 
     // the engine, under the sink pad's stream lock from start to stop
@@ -60,6 +61,7 @@ struct _GstColorize {
     int batch, open;                        // frames to a run; of them in the batch that is being filled
     gboolean at_once;                       // batch=1 was asked for: each frame is waited for
     gint64 last_arrival;
+    gboolean gap;                           // a buffer was dropped: the next one is a discontinuity
     GstFlowReturn flow;                     // of a push outside of generate_output, or of a frame that failed: for the next buffer
     gboolean takes_meta;                    // downstream reads GstVideoMeta
     const struct clz_pixfmt *in_format, *out_format;
@@ -88,7 +90,8 @@ GST_ELEMENT_REGISTER_DEFINE(colorize, "colorize", GST_RANK_NONE, GST_TYPE_COLORI
 
 // ---- properties: one table ----
 
-enum kind { TEXT, WHOLE, REAL, CHOICE };
+enum { INTERLACED_REFUSE, INTERLACED_PROGRESSIVE };
+enum kind { TEXT, WHOLE, REAL, CHOICE, COUNTER };    // COUNTER: read only
 
 static const GEnumValue precisions[] = {
     { CLZ_PRECISION_AUTO, "bf16 where the device is faster with it", "auto" },
@@ -122,6 +125,12 @@ static const GEnumValue sitings[] = {
     { 0, NULL, NULL }
 };
 
+static const GEnumValue interlaced_choices[] = {
+    { INTERLACED_REFUSE, "Refuse film that is flagged as interlaced", "refuse" },
+    { INTERLACED_PROGRESSIVE, "Its frames are whole pictures all the same: colour them as they are", "progressive" },
+    { 0, NULL, NULL }
+};
+
 static const struct property {
     const char *name, *nick, *help;
     enum kind kind;
@@ -151,6 +160,10 @@ static const struct property {
     { "range", "Range", "Overrule the film's colour range", NAMES(range, "GstColorizeRange", ranges, CLZ_RANGE_FULL) },
     { "matrix", "Matrix", "Overrule the film's colour matrix", NAMES(matrix, "GstColorizeMatrix", matrices, CLZ_MATRIX_2020) },
     { "siting", "Siting", "Overrule the film's chroma siting", NAMES(siting, "GstColorizeSiting", sitings, CLZ_SITING_TOPLEFT) },
+    { "interlaced", "Interlaced", "What to do with film that is flagged as interlaced",
+      NAMES(interlaced, "GstColorizeInterlaced", interlaced_choices, INTERLACED_PROGRESSIVE) },
+    { "dropped", "Dropped", "Buffers of a live source that did not fit their caps and were dropped, since the start",
+      NUMBER(COUNTER, offsetof(GstColorize, dropped), 0, 0, 0, FALSE) },
 #undef NUMBER
 #undef NAMES
 #undef SETTING
@@ -429,6 +442,25 @@ static gboolean upstream_is_live(GstColorize *self)
     return live;
 }
 
+// Frames of two fields would be coloured wrongly where things move; but film is often flagged so by mistake. Buffers that hold one
+// field each are refused always: their pictures have half the height that the caps say.
+static gboolean accepts_interlace_mode(GstColorize *self, GstVideoInterlaceMode mode)
+{
+    const gboolean whole = mode == GST_VIDEO_INTERLACE_MODE_INTERLEAVED || mode == GST_VIDEO_INTERLACE_MODE_MIXED;
+    int wish;
+
+    GST_OBJECT_LOCK(self);
+    wish = self->settings.interlaced;
+    GST_OBJECT_UNLOCK(self);
+    if (mode == GST_VIDEO_INTERLACE_MODE_PROGRESSIVE || (whole && wish == INTERLACED_PROGRESSIVE)) return TRUE;
+    GST_ELEMENT_ERROR(self, STREAM, FORMAT,
+                      ("The film is flagged as interlaced (interlace-mode=%s). %sIf each frame holds two fields, put \"deinterlace "
+                       "fields=top\" before colorize; without fields=top it makes two frames of each.",
+                       gst_video_interlace_mode_to_string(mode), whole ? "If its frames are whole pictures all the same, as those of "
+                       "most transfers of film are, set colorize's interlaced=progressive: nothing is converted then. " : ""), (NULL));
+    return FALSE;
+}
+
 static gboolean gst_colorize_set_info(GstVideoFilter *vf, GstCaps *in_caps, GstVideoInfo *in_info, GstCaps *out_caps,
                                       GstVideoInfo *out_info)
 {
@@ -439,12 +471,7 @@ static gboolean gst_colorize_set_info(GstVideoFilter *vf, GstCaps *in_caps, GstV
     self->in_format = find_format(gst_structure_get_string(in, "format"));
     self->out_format = find_format(gst_structure_get_string(out, "format"));
     if (!self->in_format || !self->out_format) return FALSE;
-    if (GST_VIDEO_INFO_INTERLACE_MODE(in_info) != GST_VIDEO_INTERLACE_MODE_PROGRESSIVE) {
-        GST_ELEMENT_ERROR(self, STREAM, FORMAT,
-                          ("The film is interlaced (interlace-mode=%s), which cannot be coloured: put deinterlace before colorize.",
-                           gst_video_interlace_mode_to_string(GST_VIDEO_INFO_INTERLACE_MODE(in_info))), (NULL));
-        return FALSE;
-    }
+    if (!accepts_interlace_mode(self, GST_VIDEO_INFO_INTERLACE_MODE(in_info))) return FALSE;
     self->tags.range = range_of(&out_info->colorimetry);
     self->tags.matrix = matrix_of(&out_info->colorimetry);
     // Where the caps say nothing, GstVideoInfo says "center" for small pictures; films have it left, and the filter takes it so.
@@ -598,6 +625,29 @@ static gboolean is_readable(const GstColorize *self, const GstVideoFrame *f)
     return same || self->takes_meta;
 }
 
+enum { DROPPED = GST_FLOW_CUSTOM_SUCCESS };
+
+// A buffer that does not fit its caps. A live pipeline goes on without it, with a warning for the 1st, 10th, 100th and so on; a film
+// that is read from a file must not lose frames, so there it is an error.
+static GstFlowReturn unfit(GstColorize *self, const char *what, GstBuffer *in)
+{
+    guint64 count, power = 1;
+
+    if (!g_atomic_int_get(&self->live)) {
+        GST_ELEMENT_ERROR(self, STREAM, FAILED, ("%s", what), ("%" GST_PTR_FORMAT, in));
+        return GST_FLOW_ERROR;
+    }
+    GST_OBJECT_LOCK(self);
+    count = ++self->dropped;
+    GST_OBJECT_UNLOCK(self);
+    self->gap = TRUE;
+    while (power < count) power *= 10;
+    if (power == count)
+        GST_ELEMENT_WARNING(self, STREAM, FAILED, ("%s It is dropped; %" G_GUINT64_FORMAT " so far.", what, count),
+                            ("%" GST_PTR_FORMAT, in));
+    return (GstFlowReturn)DROPPED;
+}
+
 // Maps `in` and a place for its colour. Takes `in`.
 static GstFlowReturn prepare(GstColorize *self, GstBuffer *in, struct job *j)
 {
@@ -627,11 +677,10 @@ static GstFlowReturn prepare(GstColorize *self, GstBuffer *in, struct job *j)
     j->in = in;
     return GST_FLOW_OK;
 unmapped:
-    GST_ELEMENT_ERROR(self, STREAM, FAILED, ("A frame's buffer cannot be read: it is smaller than its caps say, or not in memory."),
-                      ("%" GST_PTR_FORMAT, in));
+    ret = unfit(self, "A frame's buffer cannot be read: it is smaller than its caps say, or not in memory.", in);
     gst_clear_buffer(&j->out);
     gst_buffer_unref(in);
-    return GST_FLOW_ERROR;
+    return ret;
 }
 
 static GstFlowReturn send(GstColorize *self, GstBuffer *in)
@@ -649,11 +698,19 @@ static GstFlowReturn send(GstColorize *self, GstBuffer *in)
     controls.strength = (float)self->strength;
     controls.saturation = (float)self->saturation;
     GST_OBJECT_UNLOCK(self);
-    if ((ret = clz_stream_send(self->stream, &from, &to, &controls)) < 0) {
+    ret = clz_stream_send(self->stream, &from, &to, &controls);
+    if (ret == -ECANCELED) flow = GST_FLOW_FLUSHING;            // the element is being stopped, or flushed
+    else if (ret == -EINVAL && g_atomic_int_get(&self->live)) flow = unfit(self, "A frame cannot be coloured as it lies in memory.", j->out);
+    if (ret < 0 && flow == GST_FLOW_OK) {
         engine_error(self, ret, "The frame cannot be coloured");
-        gst_buffer_unref(finish(j));
-        return self->flow = GST_FLOW_ERROR;
+        flow = self->flow = GST_FLOW_ERROR;
     }
+    if (flow != GST_FLOW_OK) {
+        gst_buffer_unref(finish(j));
+        return flow;
+    }
+    if (self->gap) GST_BUFFER_FLAG_SET(j->out, GST_BUFFER_FLAG_DISCONT);
+    self->gap = FALSE;
     self->last_arrival = j->arrival;
     self->count++;
     self->open = (self->open + 1) % self->batch;
@@ -682,7 +739,8 @@ static GstFlowReturn gst_colorize_submit_input_buffer(GstBaseTransform *bt, gboo
         time = gst_segment_to_stream_time(&bt->segment, GST_FORMAT_TIME, GST_BUFFER_TIMESTAMP(in));
         if (GST_CLOCK_TIME_IS_VALID(time)) gst_object_sync_values(GST_OBJECT(self), time);
     }
-    return send(self, in);
+    ret = send(self, in);
+    return ret == (GstFlowReturn)DROPPED ? GST_FLOW_OK : ret;
 }
 
 // ---- frames out ----
@@ -697,6 +755,7 @@ static GstFlowReturn receive(GstColorize *self, gboolean wait, GstBuffer **out)
     if (!self->count) return GST_FLOW_OK;
     ret = clz_stream_receive(self->stream, &made, wait);
     if (ret == -EAGAIN || ret == -ENODATA) return GST_FLOW_OK;
+    if (ret == -ECANCELED) return GST_FLOW_FLUSHING;
     *out = finish(&self->jobs[self->first]);
     self->first = (self->first + 1) % self->capacity;
     self->count--;
@@ -715,6 +774,14 @@ static GstFlowReturn gst_colorize_generate_output(GstBaseTransform *bt, GstBuffe
 
     plan_deadline(self);
     return ret;
+}
+
+// Frames that are still to be coloured are not wanted any more: who waits for them returns. From any thread.
+static void cancel(GstColorize *self)
+{
+    GST_OBJECT_LOCK(self);
+    clz_stream_cancel(self->stream);
+    GST_OBJECT_UNLOCK(self);
 }
 
 static void forget(GstColorize *self)
@@ -763,6 +830,9 @@ static gboolean gst_colorize_sink_event(GstBaseTransform *bt, GstEvent *event)
     GstColorize *self = GST_COLORIZE(bt);
 
     switch (GST_EVENT_TYPE(event)) {
+    case GST_EVENT_FLUSH_START:             // not from the streaming thread, which may be waiting for frames
+        cancel(self);
+        break;
     case GST_EVENT_FLUSH_STOP:
         forget(self);
         self->flow = GST_FLOW_OK;
@@ -869,6 +939,7 @@ static gpointer watch_deadlines(gpointer arg)
 static gboolean gst_colorize_stop(GstBaseTransform *bt)
 {
     GstColorize *self = GST_COLORIZE(bt);
+    clz_stream *stream;
 
     if (self->deadline.thread) {
         g_mutex_lock(&self->deadline.mutex);
@@ -880,7 +951,11 @@ static gboolean gst_colorize_stop(GstBaseTransform *bt)
     self->deadline.thread = NULL;
     self->deadline.quit = FALSE;
     self->deadline.when = 0;
-    clz_stream_close(&self->stream);        // waits for the run that is on, not for those behind it
+    GST_OBJECT_LOCK(self);                  // cancel() may be called meanwhile
+    stream = self->stream;
+    self->stream = NULL;
+    GST_OBJECT_UNLOCK(self);
+    clz_stream_close(&stream);
     forget(self);
     clz_model_close(&self->model);
     g_clear_pointer(&self->jobs, g_free);
@@ -897,10 +972,12 @@ static gboolean gst_colorize_start(GstBaseTransform *bt)
     const struct clz_log log = { engine_message, self, CLZ_LOG_VERBOSE };
     struct settings set;
     struct clz_stream_params params;
+    clz_stream *stream = NULL;
     int ret;
 
     GST_OBJECT_LOCK(self);
     self->running = TRUE;                   // from here on the settings stay
+    self->dropped = 0;
     set = self->settings;
     GST_OBJECT_UNLOCK(self);
     if (!set.model || !*set.model) {
@@ -912,23 +989,31 @@ static gboolean gst_colorize_start(GstBaseTransform *bt)
         .luma = set.luma, .range = set.range, .matrix = set.matrix, .siting = set.siting, .log = log,
     };
     if ((ret = clz_model_open(&self->model, set.model, &log)) < 0 ||
-        (ret = clz_stream_open(&self->stream, self->model, &params)) < 0) {
+        (ret = clz_stream_open(&stream, self->model, &params)) < 0) {
         engine_error(self, ret, self->model ? "The model cannot be run" : "The model cannot be opened");
         goto fail;
     }
     GST_OBJECT_LOCK(self);
-    self->batch = clz_stream_lookahead(self->stream);
+    self->stream = stream;
+    self->batch = clz_stream_lookahead(stream);
     self->at_once = set.batch == 1;
     GST_OBJECT_UNLOCK(self);
     self->capacity = clz_stream_max_in_flight(self->stream);
     self->jobs = g_new0(struct job, self->capacity);
     self->first = self->count = self->open = 0;
+    self->gap = FALSE;
     self->deadline.thread = g_thread_try_new("colorize-deadline", watch_deadlines, self, NULL);
     if (self->deadline.thread) return TRUE;
     engine_error(self, -EAGAIN, "A thread cannot be started");
 fail:
     gst_colorize_stop(bt);
     return FALSE;
+}
+
+static GstStateChangeReturn gst_colorize_change_state(GstElement *element, GstStateChange transition)
+{
+    if (transition == GST_STATE_CHANGE_PAUSED_TO_READY) cancel(GST_COLORIZE(element));     // else the streaming thread waits for a batch
+    return GST_ELEMENT_CLASS(gst_colorize_parent_class)->change_state(element, transition);
 }
 
 // ---- the object ----
@@ -950,6 +1035,7 @@ static void gst_colorize_set_property(GObject *object, guint id, const GValue *v
     case WHOLE:  *(int *)field = g_value_get_int(value); break;
     case REAL:   *(double *)field = g_value_get_double(value); break;
     case CHOICE: *(int *)field = g_value_get_enum(value); break;
+    case COUNTER: break;
     }
     GST_OBJECT_UNLOCK(self);
     if (late)
@@ -971,6 +1057,7 @@ static void gst_colorize_get_property(GObject *object, guint id, GValue *value, 
     case WHOLE:  g_value_set_int(value, *(const int *)field); break;
     case REAL:   g_value_set_double(value, *(const double *)field); break;
     case CHOICE: g_value_set_enum(value, *(const int *)field); break;
+    case COUNTER: g_value_set_uint64(value, *(const guint64 *)field); break;
     }
     GST_OBJECT_UNLOCK(self);
 }
@@ -1003,6 +1090,7 @@ static GParamSpec *make_pspec(const struct property *p)
     switch (p->kind) {
     case TEXT:  return g_param_spec_string(p->name, p->nick, p->help, p->text, flags);
     case WHOLE: return g_param_spec_int(p->name, p->nick, p->help, (int)p->min, (int)p->max, (int)p->preset, flags);
+    case COUNTER: return g_param_spec_uint64(p->name, p->nick, p->help, 0, G_MAXUINT64, 0, G_PARAM_READABLE | G_PARAM_STATIC_STRINGS);
     case REAL:  return g_param_spec_double(p->name, p->nick, p->help, p->min, p->max, p->preset, flags);
     default:
         type = g_enum_register_static(p->text, p->choices);
@@ -1038,6 +1126,7 @@ static void gst_colorize_class_init(GstColorizeClass *klass)
                                           "Colours black-and-white film with a model; the luma stays bit for bit",
                                           "the authors of colorize");
 
+    element_class->change_state = gst_colorize_change_state;
     bt_class->start = gst_colorize_start;
     bt_class->stop = gst_colorize_stop;
     bt_class->sink_event = gst_colorize_sink_event;
@@ -1062,6 +1151,7 @@ static void gst_colorize_init(GstColorize *self)
         switch (properties[i].kind) {
         case TEXT:   *(char **)field = g_strdup(properties[i].text); break;
         case REAL:   *(double *)field = properties[i].preset; break;
+        case COUNTER: break;
         default:     *(int *)field = (int)properties[i].preset; break;
         }
     }

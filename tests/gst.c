@@ -646,6 +646,8 @@ static void refusals(void)
     GstHarness *h;
     GstBuffer *b;
     GstVideoInfo info;
+    guint64 dropped = 0;
+    GstElement *element;
     FILE *f;
 
     snprintf(bad, sizeof bad, "%s/bad.bin", folder);
@@ -680,9 +682,41 @@ static void refusals(void)
     gst_harness_set_src_caps_str(h, "video/x-raw,format=I420,width=64,height=48,framerate=25/1,interlace-mode=interleaved");
     info = info_of(CAPS);
     REQUIRE_INT(gst_harness_push(h, make_frame(&info, 0)), GST_FLOW_NOT_NEGOTIATED);
-    require_message(bus, GST_MESSAGE_ERROR, "interleaved", "deinterlace");
+    require_message(bus, GST_MESSAGE_ERROR, "interlaced=progressive", "deinterlace fields=top");
     gst_element_set_bus(h->element, NULL);
     gst_harness_teardown(h);
+
+    CASE("gst/progressive_film_that_is_flagged_as_interlaced");
+    for (int i = 0; i < 3; i++) {
+        static const char *const modes[] = { "interleaved,field-order=top-field-first", "mixed", "fields" };
+        char *caps = g_strdup_printf("video/x-raw,format=I420,width=64,height=48,framerate=25/1,interlace-mode=%s", modes[i]);
+        GstCaps *got;
+        h = harness("interlaced=progressive", NULL);
+        gst_bus_set_flushing(bus, TRUE);
+        gst_bus_set_flushing(bus, FALSE);
+        gst_element_set_bus(h->element, bus);
+        gst_harness_set_src_caps_str(h, caps);
+        b = make_frame(&info, 2);
+        GST_BUFFER_FLAG_SET(b, GST_VIDEO_BUFFER_FLAG_INTERLACED | GST_VIDEO_BUFFER_FLAG_TFF);
+        if (i < 2) {
+            REQUIRE_INT(gst_harness_push(h, b), GST_FLOW_OK);
+            eos(h);
+            b = gst_harness_pull(h);
+            REQUIRE(GST_BUFFER_FLAG_IS_SET(b, GST_VIDEO_BUFFER_FLAG_INTERLACED | GST_VIDEO_BUFFER_FLAG_TFF));
+            require_coloured(b, &info, &info, 2, 1);
+            gst_buffer_unref(b);
+            got = gst_pad_get_current_caps(h->sinkpad);         // what says so stays
+            caps[strcspn(strstr(caps, "interlace-mode"), ",") + (strstr(caps, "interlace-mode") - caps)] = 0;
+            REQUIRE_STR(gst_structure_get_string(gst_caps_get_structure(got, 0), "interlace-mode"), strrchr(caps, '=') + 1);
+            gst_caps_unref(got);
+        } else {                            // buffers of one field
+            REQUIRE_INT(gst_harness_push(h, b), GST_FLOW_NOT_NEGOTIATED);
+            require_message(bus, GST_MESSAGE_ERROR, modes[i], "deinterlace");
+        }
+        gst_element_set_bus(h->element, NULL);
+        gst_harness_teardown(h);
+        g_free(caps);
+    }
 
     CASE("gst/a_short_buffer_is_an_error");
     h = harness("batch=4", CAPS);
@@ -697,7 +731,74 @@ static void refusals(void)
     eos(h);
     REQUIRE_INT(gst_harness_buffers_received(h), 1);            // what was inside is not lost
     gst_harness_teardown(h);
+
+    CASE("gst/a_short_buffer_of_a_live_source_is_dropped_and_counted");
+    h = harness("batch=2", NULL);
+    gst_harness_set_live(h, TRUE);
+    gst_element_set_bus(h->element, bus);
+    gst_harness_set_src_caps_str(h, CAPS);
+    for (int i = 0; i < 24; i++) {          // one good, two bad, and so on
+        if (i % 3) REQUIRE_INT(gst_harness_push(h, gst_buffer_new_allocate(NULL, 100 * i, NULL)), GST_FLOW_OK);
+        else push(h, CAPS, i);
+    }
+    eos(h);
+    for (int i = 0; i < 24; i += 3) {
+        REQUIRE((b = gst_harness_pull(h)));
+        if (!b) break;
+        REQUIRE_INT(GST_BUFFER_PTS(b), i * FRAME);
+        REQUIRE_INT(GST_BUFFER_IS_DISCONT(b), i > 0);
+        require_coloured(b, &info, &info, i, 1);
+        gst_buffer_unref(b);
+    }
+    element = gst_harness_find_element(h, "colorize");
+    g_object_get(element, "dropped", &dropped, NULL);
+    gst_object_unref(element);
+    REQUIRE_INT(dropped, 16);
+    require_message(bus, GST_MESSAGE_WARNING, "dropped", "1 so far");
+    require_message(bus, GST_MESSAGE_WARNING, "smaller", "10 so far");
+    REQUIRE(!message_of(bus, GST_MESSAGE_WARNING) && !message_of(bus, GST_MESSAGE_ERROR));
+    gst_element_set_bus(h->element, NULL);
+    gst_harness_teardown(h);
     gst_object_unref(bus);
+}
+
+enum { LARGE = 512, LARGE_BYTES = LARGE * LARGE * 3 / 2, HELD = 64 };
+#define LARGE_CAPS "video/x-raw,format=I420,width=512,height=512," TAGS
+
+static gpointer push_eos(gpointer h)
+{
+    gst_harness_push_event(h, gst_event_new_eos());
+    return NULL;
+}
+
+// A batch of 64 is being coloured, in memory of ours: it tells how many frames of it were.
+static void stops(void)
+{
+    static const char *const names[] = { "gst/stopping_does_not_wait_for_a_batch", "gst/stopping_wakes_who_waits_for_a_batch",
+                                         "gst/a_flush_does_not_wait_for_a_batch" };
+    guint8 *memory = g_malloc(HELD * LARGE_BYTES);
+
+    for (int how = 0; how < 3; how++) {
+        GstHarness *h = harness("batch=64 size=512", LARGE_CAPS);
+        GThread *thread = NULL;
+        int untouched = 0;
+        CASE(names[how]);
+        memset(memory, 1, HELD * LARGE_BYTES);
+        for (int i = 0; i < HELD; i++)
+            REQUIRE_INT(gst_harness_push(h, gst_buffer_new_wrapped_full(0, memory + i * LARGE_BYTES, LARGE_BYTES, 0, LARGE_BYTES, NULL,
+                                                                        NULL)), GST_FLOW_OK);
+        if (how) thread = g_thread_new("eos", push_eos, h);     // waits for all of the batch
+        while (((volatile guint8 *)memory)[LARGE_BYTES - 1] == 1) g_usleep(100);
+        if (how < 2) gst_element_set_state(h->element, GST_STATE_NULL);
+        else gst_harness_push_event(h, gst_event_new_flush_start());
+        if (thread) g_thread_join(thread);
+        if (how == 2) gst_harness_push_event(h, gst_event_new_flush_stop(TRUE));
+        for (int i = 0; i < HELD; i++) untouched += memory[(i + 1) * LARGE_BYTES - 1] == 1;
+        printf("  %d of %d frames were not coloured\n", untouched, HELD);
+        REQUIRE(untouched > 0);
+        gst_harness_teardown(h);
+    }
+    g_free(memory);
 }
 
 static GstFlowReturn not_negotiated(GstPad *pad, GstObject *parent, GstBuffer *b)
@@ -931,6 +1032,7 @@ int main(int argc, char **argv)
     live();
     live_properties();
     refusals();
+    stops();
     failures();
     many();
     pipeline();

@@ -31,6 +31,8 @@ gst-inspect-1.0 colorize >inspect 2>err
 for property in model device precision batch size strength saturation luma threads range matrix siting qos; do
     check "inspect/$property" grep -q "^  $property  *: " inspect
 done
+check inspect/interlaced grep -q '^  interlaced  *: ' inspect
+check inspect/dropped grep -q '^  dropped  *: ' inspect
 check inspect/klass grep -q 'Klass *Filter/Effect/Video' inspect
 check inspect/controllable [ "$(grep -c 'controllable' inspect)" = 2 ]
 "$BUILD/filter/ffmpeg" -v error -h filter=colorize 2>/dev/null | sed -n 's/^  *\([a-z]*\) *<.*/\1/p' |
@@ -47,6 +49,8 @@ check error/rgb refused 'not-negotiated\|could not link\|Internal data stream' v
     colorize model=model.bin ! fakesink
 check error/interlaced refused 'deinterlace' videotestsrc num-buffers=3 ! 'video/x-raw,interlace-mode=interleaved' ! \
     colorize model=model.bin ! fakesink
+check film/flagged_as_interlaced launch videotestsrc num-buffers=3 ! 'video/x-raw,interlace-mode=interleaved' ! \
+    colorize model=model.bin interlaced=progressive ! fakesink
 check error/broken_film refused '' filesrc location=short.bin ! decodebin ! colorize model=model.bin ! fakesink
 
 # ---- films ----
