@@ -121,7 +121,8 @@ static int plan_op(struct clzi_exec *e, int i, struct clzi_shape *shapes, const 
     c->dev = e->dev;
     c->node = node;
     c->ys = shapes[i];
-    c->training = params->training;
+    c->training = params->training && !(params->keep_statistics && node->op == CLZI_OP_BATCHNORM &&
+                                        !strncmp(node->name, params->keep_statistics, strlen(params->keep_statistics)));
     c->want_dw = params->backward && b->reaches_output && e->weights->dw && node->w_count;
     b->needs_gradient = node->op == CLZI_OP_INPUT ? params->input_gradient : c->want_dw;
     for (int k = 0; k < node->in_count; k++) {

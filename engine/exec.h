@@ -22,6 +22,8 @@ struct clzi_exec_params {
     struct clzi_shape in;                   // n, h, w of the input; c must be the graph's
     bool training;                          // batch statistics, dropout
     bool backward;                          // gradients will be asked for
+    const char *keep_statistics;            // training: batch norms whose names begin with this use their running statistics and
+                                            // leave them as they are; NULL: none
     bool input_gradient;                    // also of the input (a generator behind a discriminator)
 };
 

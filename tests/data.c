@@ -489,6 +489,7 @@ static void videos(void)
 
 enum { SIZE = 32, BATCH = 5, PLANE = SIZE * SIZE };
 
+static const struct clzt_size sample_size = { SIZE, SIZE };
 static const struct clzt_loader_params training = {
     .size = SIZE, .batch = BATCH, .augment = true, .flip = true, .luma = CLZT_LUMA_RANDOM, .want_true_l = true, .seed =
         77,
@@ -568,6 +569,47 @@ static void determinism(void)
     clzt_dataset_close(&half);
 }
 
+static void shapes(void)
+{
+    static const struct clzt_size list[3] = { { 64, 32 }, { 32, 64 }, { 32, 32 } };
+    struct clzt_dataset *d = open_one("film2", (struct clzt_dataset_params){ .min_side = SIZE, .cache = CLZT_CACHE_RAM });
+    struct clzt_loader_params p = training;
+    struct clzt_loader *l = NULL;
+    struct clzt_batch *b;
+    uint64_t hash[2] = { 0, 0 };
+    int seen[3] = { 0 };
+
+    CASE("loader/batches_have_the_shapes_of_the_list");
+    memcpy(p.shapes, list, sizeof list);
+    p.shape_count = 3;
+    p.zoom_in = p.zoom_out = 1.5;
+    for (int k = 0; k < 2; k++) {
+        p.workers = k ? 3 : 1;
+        REQUIRE_INT(clzt_loader_create(&l, d, &p), 0);
+        for (int i = 0; l && i < 30; i++) {
+            REQUIRE_INT(clzt_loader_next(l, &b), 0);
+            REQUIRE(b->shape >= 0 && b->shape < 3);
+            REQUIRE(b->size.w == list[b->shape].w && b->size.h == list[b->shape].h);
+            seen[b->shape]++;
+            hash[k] = hash_of(hash[k], b->ab, (size_t)2 * BATCH * b->size.w * b->size.h * sizeof(float));
+            clzt_loader_release(l, &b);
+        }
+        clzt_loader_destroy(&l);
+    }
+    REQUIRE(seen[0] > 5 && seen[1] > 5 && seen[2] > 5);
+    REQUIRE(hash[0] == hash[1]);
+
+    CASE("crop/a_part_has_the_shape_of_the_sample");
+    for (int i = 0; i < 300; i++) {
+        struct clzt_crop crop;
+        clzt_crop_draw(&crop, &p, list[i % 3], 200, 90, 1, i);
+        REQUIRE(crop.x >= 0 && crop.y >= 0 && crop.x + crop.width <= 200 && crop.y + crop.height <= 90);
+        REQUIRE(abs(crop.width * list[i % 3].h - crop.height * list[i % 3].w) <= list[i % 3].w);     // half a pixel of height
+        REQUIRE(crop.width >= list[i % 3].w / 1.5 - 1 || crop.height >= 89);
+    }
+    clzt_dataset_close(&d);
+}
+
 static void epochs(void)
 {
     struct clzt_dataset *d = open_one("film2", (struct clzt_dataset_params){ .min_side = SIZE, .cache =
@@ -615,7 +657,7 @@ static void crops(void)
 
     CASE("loader/chance_covers_its_ranges");
     for (int i = 0; i < 1000; i++) {
-        clzt_crop_draw(&crop, &p, SIZE + 3, SIZE, 5, i);
+        clzt_crop_draw(&crop, &p, sample_size, SIZE + 3, SIZE, 5, i);
         REQUIRE(crop.x >= 0 && crop.x <= 3 && crop.y == 0);
         REQUIRE_NEAR(crop.luma[0] + crop.luma[1] + crop.luma[2], 1, 1e-5);
         REQUIRE(crop.blur >= 0 && crop.blur <= 1.5 && crop.grain >= 0 && crop.grain <= 0.05);
@@ -631,7 +673,7 @@ static void crops(void)
     REQUIRE_NEAR(red, 0.23, 0.03);
     REQUIRE(ortho > 80 && ortho < 300);
     p.luma = CLZT_LUMA_709;
-    clzt_crop_draw(&crop, &p, SIZE, SIZE, 0, 0);
+    clzt_crop_draw(&crop, &p, sample_size, SIZE, SIZE, 0, 0);
     REQUIRE_NEAR(crop.luma[1], 0.7152, 1e-6);
 }
 
@@ -649,7 +691,7 @@ static void zoom(void)
 
     CASE("zoom/chance_covers_its_range");
     for (int i = 0; i < 2000; i++) {
-        clzt_crop_draw(&crop, &p, size.w, size.h, 5, i);
+        clzt_crop_draw(&crop, &p, sample_size, size.w, size.h, 5, i);
         REQUIRE(crop.x >= 0 && crop.x + crop.width <= size.w && crop.y >= 0 && crop.y + crop.height <= size.h);
         REQUIRE(crop.width == crop.height);
         if (crop.width < least) least = crop.width;
@@ -660,15 +702,15 @@ static void zoom(void)
     REQUIRE_NEAR(wider / 2000., log(80 / 32.) / log(80 / 16.), 0.04);           // even in octaves
 
     CASE("zoom/validation_takes_the_widest");
-    clzt_crop_plain(&crop, &p, size.w, size.h);
+    clzt_crop_plain(&crop, &p, sample_size, size.w, size.h);
     REQUIRE(crop.width == 80 && crop.height == 80 && crop.x == 10 && crop.y == 0);
     p.zoom_out = 1.5;
-    clzt_crop_plain(&crop, &p, size.w, size.h);
+    clzt_crop_plain(&crop, &p, sample_size, size.w, size.h);
     REQUIRE(crop.width == 48 && crop.height == 48 && crop.x == 26 && crop.y == 16);
 
     CASE("zoom/a_ramp_stays_a_ramp");       // scaling keeps places and brightness, mirrored or not
     clzt_crop_tables_make(&tables);
-    REQUIRE_INT(clzt_crop_scratch_create(&s, SIZE), 0);
+    REQUIRE_INT(clzt_crop_scratch_create(&s, sample_size), 0);
     for (int i = 0; i < 8000; i++) rgb[i] = rgb[8000 + i] = rgb[16000 + i] = (uint8_t)(i % 100 + i / 100);
     for (int side = 16; side <= 80; side += 16) {
         crop.width = crop.height = side;
@@ -690,7 +732,7 @@ static void zoom(void)
     p.aspect = 2;
     wider = most = 0;
     for (int i = 0; i < 2000; i++) {
-        clzt_crop_draw(&crop, &p, size.w, size.h, 5, i);
+        clzt_crop_draw(&crop, &p, sample_size, size.w, size.h, 5, i);
         REQUIRE(crop.x >= 0 && crop.x + crop.width <= size.w && crop.y >= 0 && crop.y + crop.height <= size.h);
         const double ratio = crop.width / (double)crop.height;
         REQUIRE(ratio > 0.93 && ratio < 2.1);                   // rounded to pixels
@@ -713,12 +755,12 @@ static void zoom(void)
     const struct clzt_loader_params widest = { .size = SIZE, .luma = CLZT_LUMA_601, .zoom_out = CLZT_MAX_ZOOM, .aspect = CLZT_MAX_ASPECT };
     most = 0;
     for (int i = 0; i < 2000; i++) {
-        clzt_crop_draw(&crop, &widest, 5000, 4000, 5, i);
+        clzt_crop_draw(&crop, &widest, sample_size, 5000, 4000, 5, i);
         if (crop.width > most) most = crop.width;
     }
     REQUIRE(most > 15 * SIZE && most <= 16 * SIZE);
     for (int i = 0; i < 520 * 140; i++) wide[i] = wide[520 * 140 + i] = wide[2 * 520 * 140 + i] = (uint8_t)(i % 520 / 4 + i / 520 / 2);
-    crop = (struct clzt_crop){ .x = 4, .y = 6, .width = 16 * SIZE, .height = 4 * SIZE, .size = SIZE, .luma = { 0.299f, 0.587f, 0.114f },
+    crop = (struct clzt_crop){ .x = 4, .y = 6, .width = 16 * SIZE, .height = 4 * SIZE, .size = sample_size, .luma = { 0.299f, 0.587f, 0.114f },
                                .gamma = 1, .contrast = 1 };
     REQUIRE_INT(clzt_crop_run(&crop, &tables, s, &wide_picture, l, ab, NULL), 0);
     for (int i = 0; i < PLANE; i++) {
@@ -731,7 +773,8 @@ static void zoom(void)
     CASE("zoom/what_is_not_in_the_square_is_not_seen");
     memset(rgb, 255, sizeof rgb);
     for (int c = 0; c < 3; c++) for (int y = 16; y < 64; y++) memset(rgb + 8000 * c + 100 * y + 26, 128, 48);
-    crop = (struct clzt_crop){ .x = 26, .y = 16, .width = 48, .height = 48, .size = SIZE, .luma = { 0.299f, 0.587f, 0.114f }, .gamma = 1, .contrast = 1 };
+    crop = (struct clzt_crop){ .x = 26, .y = 16, .width = 48, .height = 48, .size = sample_size,
+                               .luma = { 0.299f, 0.587f, 0.114f }, .gamma = 1, .contrast = 1 };
     REQUIRE_INT(clzt_crop_run(&crop, &tables, s, &picture, l, ab, NULL), 0);
     for (int i = 0; i < PLANE; i++) REQUIRE_NEAR(clzk_l_to_luma((l[i] + 1) * 50) * 255, 128, 0.01);
     clzt_crop_scratch_destroy(&s);
@@ -751,7 +794,7 @@ static void pixels(void)
     double mean = 0, square = 0, near = 0;
 
     clzt_crop_tables_make(&tables);
-    REQUIRE_INT(clzt_crop_scratch_create(&s, SIZE), 0);
+    REQUIRE_INT(clzt_crop_scratch_create(&s, sample_size), 0);
     for (int i = 0; i < 2000; i++) {
         rgb[i] = (uint8_t)(5 * (i % 50));
         rgb[2000 + i] = (uint8_t)(6 * (i / 50));
@@ -759,7 +802,7 @@ static void pixels(void)
     }
 
     CASE("crop/place_and_mirror");
-    clzt_crop_plain(&crop, &(struct clzt_loader_params){ .size = SIZE, .luma = CLZT_LUMA_601 }, 50, 40);
+    clzt_crop_plain(&crop, &(struct clzt_loader_params){ .size = SIZE, .luma = CLZT_LUMA_601 }, sample_size, 50, 40);
     REQUIRE(crop.x == 9 && crop.y == 4);
     for (int flip = 0; flip < 2; flip++) {
         crop.flip = flip;
@@ -987,6 +1030,7 @@ int main(int argc, char **argv)
         make_pattern(name, 40 + 3 * i, 50 - i, i);
     }
     determinism();
+    shapes();
     epochs();
     crops();
     zoom();

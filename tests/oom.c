@@ -411,7 +411,7 @@ static float numbers[4][1024], *values[32];
 
 static int train(struct clzi_device *dev, const struct clzi_graph *g)
 {
-    const struct clzt_step_params params = { .batch = 2, .size = 16, .adam = { .beta1 = 0.9f, .beta2 = 0.99f, .eps = 1e-8f },
+    const struct clzt_step_params params = { .batch = 2, .shapes = { { 16, 16 } }, .shape_count = 1, .adam = { .beta1 = 0.9f, .beta2 = 0.99f, .eps = 1e-8f },
                                              .ema = 0.9f, .loss = { 1 }, .seed = 3 };
     static double want;
     double loss[CLZT_MAX_LOSSES];
@@ -420,8 +420,8 @@ static int train(struct clzi_device *dev, const struct clzi_graph *g)
     int ret;
 
     if ((ret = clzt_step_create(&step, dev, g, values, &params)) < 0) return step ? WRONG : ret;
-    if ((ret = clzt_step_run(step, 1, 1e-3f, numbers[0], numbers[1], loss)) >= 0 &&
-        (ret = clzt_step_run(step, 2, 1e-3f, numbers[0], numbers[1], loss)) >= 0) {
+    if ((ret = clzt_step_run(step, 1, 1e-3f, 0, numbers[0], numbers[1], loss)) >= 0 &&
+        (ret = clzt_step_run(step, 2, 1e-3f, 0, numbers[0], numbers[1], loss)) >= 0) {
         if (want == 0) want = loss[0];
         if (loss[0] != want) ret = WRONG;
         for (int kind = 0; kind < CLZT_KEPT_COUNT && !ret; kind++)

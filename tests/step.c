@@ -82,9 +82,10 @@ static void not_finite(const char *device, enum clz_precision precision)
         return;                             // no bf16 here
     }
     for (size_t k = 0; k < sizeof faults / sizeof *faults; k++) {
-        const struct clzt_step_params params = { .batch = BATCH, .size = SIZE, .ema = 0.9f, .weight_decay = 0.01f, .seed = 3,
-                                                 .adam = { .beta1 = 0.9f, .beta2 = 0.99f, .eps = 1e-8f },
-                                                 .loss = { 1, faults[k].l2 } };
+        const struct clzt_step_params params = {
+            .batch = BATCH, .shapes = { { SIZE, SIZE } }, .shape_count = 1, .ema = 0.9f, .weight_decay = 0.01f, .seed = 3,
+            .adam = { .beta1 = 0.9f, .beta2 = 0.99f, .eps = 1e-8f }, .loss = { 1, faults[k].l2 },
+        };
         const bool can_be_good = faults[k].l2 == 1;
         double loss[CLZT_MAX_LOSSES];
         struct clzt_step *s = NULL;
@@ -96,15 +97,15 @@ static void not_finite(const char *device, enum clz_precision precision)
         good_batch();
         REQUIRE_INT(clzt_step_create(&s, dev, g, values, &params), 0);
         if (!s) break;
-        if (can_be_good) REQUIRE_INT(clzt_step_run(s, 1, 1e-2f, l, ab, loss), 0);
+        if (can_be_good) REQUIRE_INT(clzt_step_run(s, 1, 1e-2f, 0, l, ab, loss), 0);
         REQUIRE_INT(all(s, g, before), 0);
         if (faults[k].pixel) l[37] = faults[k].pixel;
         if (faults[k].target) ab[37] = faults[k].target;
-        REQUIRE_INT(clzt_step_run(s, 2, 1e-2f, l, ab, loss), -EDOM);
+        REQUIRE_INT(clzt_step_run(s, 2, 1e-2f, 0, l, ab, loss), -EDOM);
         REQUIRE_INT(all(s, g, after), 0);
         REQUIRE(!memcmp(before, after, sizeof before));
         good_batch();
-        if (can_be_good) REQUIRE_INT(clzt_step_run(s, 3, 1e-2f, l, ab, loss), 0);
+        if (can_be_good) REQUIRE_INT(clzt_step_run(s, 3, 1e-2f, 0, l, ab, loss), 0);
         if (can_be_good) REQUIRE_INT(all(s, g, after), 0);
         if (can_be_good) REQUIRE(memcmp(before, after, sizeof before));
         clzt_step_destroy(&s);
@@ -113,8 +114,60 @@ static void not_finite(const char *device, enum clz_precision precision)
     clzi_graph_destroy(&g);
 }
 
+static bool changed(const struct clzi_graph *g, float a[CLZI_MAX_PARAMS][MAX_VALUES], float b[CLZI_MAX_PARAMS][MAX_VALUES],
+                    const char *name)
+{
+    for (int i = 0; i < g->param_count; i++)
+        if (!strcmp(g->params[i].name, name)) return memcmp(a[i], b[i], clzi_param_count(&g->params[i]) * sizeof(float)) != 0;
+    REQUIRE(!"no such parameter");
+    return false;
+}
+
+// Parameters whose names begin with "n" play the encoder's part: a batch norm.
+static void encoder(void)
+{
+    static float before[CLZT_KEPT_COUNT][CLZI_MAX_PARAMS][MAX_VALUES], after[CLZT_KEPT_COUNT][CLZI_MAX_PARAMS][MAX_VALUES];
+    struct clzt_step_params params = {
+        .batch = BATCH, .shapes = { { SIZE, SIZE }, { 2 * SIZE, SIZE / 2 } }, .shape_count = 2, .ema = 0.9f, .seed = 3,
+        .adam = { .beta1 = 0.9f, .beta2 = 0.99f, .eps = 1e-8f }, .loss = { 1 }, .encoder = "n", .encoder_lr = 1, .encoder_freeze = 1,
+    };
+    struct clzi_device *dev = NULL;
+    struct clzi_graph *g = net();
+    struct clzt_step *s = NULL;
+    double loss[CLZT_MAX_LOSSES];
+
+    REQUIRE_INT(clzi_device_open(&dev, "cpu", &(struct clzi_device_params){ .threads = 1, .precision = CLZ_PRECISION_F32 }), 0);
+    good_batch();
+
+    CASE("step/a_frozen_encoder_and_kept_statistics");
+    REQUIRE_INT(clzt_step_create(&s, dev, g, values, &params), 0);
+    all(s, g, before);
+    REQUIRE_INT(clzt_step_run(s, 1, 1e-2f, 0, l, ab, loss), 0);
+    all(s, g, after);
+    REQUIRE(!changed(g, before[0], after[0], "n.weight") && !changed(g, before[0], after[0], "n.running_mean"));
+    REQUIRE(changed(g, before[0], after[0], "m.weight") && changed(g, before[0], after[0], "m.running_mean"));
+    REQUIRE_INT(clzt_step_run(s, 2, 1e-2f, 1, l, ab, loss), 0);     // the other shape, of as many pixels
+    all(s, g, after);
+    REQUIRE(changed(g, before[0], after[0], "n.weight") && !changed(g, before[0], after[0], "n.running_var"));
+    clzt_step_destroy(&s);
+
+    CASE("step/learning_rate_and_statistics_of_the_encoder");
+    params.encoder_freeze = 0;
+    params.encoder_lr = 0;
+    params.encoder_statistics = true;
+    REQUIRE_INT(clzt_step_create(&s, dev, g, values, &params), 0);
+    REQUIRE_INT(clzt_step_run(s, 1, 1e-2f, 0, l, ab, loss), 0);
+    all(s, g, after);
+    REQUIRE(!changed(g, before[0], after[0], "n.weight") && changed(g, before[0], after[0], "n.running_mean"));
+    REQUIRE(changed(g, before[0], after[0], "c.weight"));
+    clzt_step_destroy(&s);
+    clzi_device_close(&dev);
+    clzi_graph_destroy(&g);
+}
+
 int main(void)
 {
+    encoder();
     not_finite("ref", CLZ_PRECISION_F32);
     not_finite("cpu", CLZ_PRECISION_F32);
     not_finite("cpu", CLZ_PRECISION_BF16);

@@ -18,14 +18,13 @@ enum {
 _Static_assert(2 * 2 == CLZT_MAX_ASPECT, "MAX_RATIO holds its root");
 
 struct clzt_crop_scratch {
-    int size;
-    uint8_t *rgb;                           // [3,size] one row, mirrored
-    uint8_t *scaled;                        // [3,size,size] when the picture's part is larger or smaller
-    float *row;                             // [size] a row of it that is being summed
+    uint8_t *rgb;                           // [3,w] one row, mirrored
+    uint8_t *scaled;                        // [3,h,w] when the picture's part is larger or smaller
+    float *row;                             // [w] a row of it that is being summed
     uint16_t *narrow;                       // rows of the part at the sample's width; grows
     size_t narrow_room;
-    float *lab;                             // [size] a row of L* nobody wants
-    float *grey, *other;                    // [size,size] Y'
+    float *lab;                             // [w] a row of L* nobody wants
+    float *grey, *other;                    // [h,w] Y'
 };
 
 void clzt_crop_tables_make(struct clzt_crop_tables *tables)
@@ -36,17 +35,16 @@ void clzt_crop_tables_make(struct clzt_crop_tables *tables)
     }
 }
 
-int clzt_crop_scratch_create(struct clzt_crop_scratch **scratch, int size)
+int clzt_crop_scratch_create(struct clzt_crop_scratch **scratch, struct clzt_size most)
 {
     struct clzt_crop_scratch *s = *scratch = calloc(1, sizeof *s);
-    const size_t pixels = (size_t)size * size;
+    const size_t pixels = (size_t)most.w * most.h;
 
     if (!s) return -ENOMEM;
-    s->size = size;
-    s->rgb = malloc((size_t)3 * size);
+    s->rgb = malloc((size_t)3 * most.w);
     s->scaled = malloc(3 * pixels);
-    s->row = malloc(size * sizeof(float));
-    s->lab = malloc(size * sizeof(float));
+    s->row = malloc(most.w * sizeof(float));
+    s->lab = malloc(most.w * sizeof(float));
     s->grey = malloc(pixels * sizeof(float));
     s->other = malloc(pixels * sizeof(float));
     if (s->rgb && s->scaled && s->row && s->lab && s->grey && s->other) return 0;
@@ -101,47 +99,54 @@ static void draw_luma(float luma[3], const uint32_t r[4], const uint32_t q[4])
     for (int c = 0; c < 3; c++) luma[c] /= total;
 }
 
-// The widest view that there may be and that the picture has.
-static int widest(const struct clzt_loader_params *params, int width, int height)
+// Width of the widest view of the sample's shape that there may be and that the picture has.
+static int widest(const struct clzt_loader_params *params, struct clzt_size size, int width, int height)
 {
-    const int shorter = width < height ? width : height;
-    const double side = params->size * params->zoom_out;
+    const double want = params->zoom_out <= 1 ? size.w : size.w * params->zoom_out, tall = (double)height * size.w / size.h;
+    const int most = want < width ? (int)want : width;
 
-    return params->zoom_out <= 1 ? params->size : side < shorter ? (int)side : shorter;
+    return most < tall ? most : tall < 1 ? 1 : (int)tall;
 }
 
-void clzt_crop_plain(struct clzt_crop *crop, const struct clzt_loader_params *params, int width, int height)
+static int height_for(struct clzt_size size, double width, int most)
 {
-    const int side = widest(params, width, height);
+    const int height = (int)lrint(width * size.h / size.w);
+    return height < 1 ? 1 : height > most ? most : height;
+}
+
+void clzt_crop_plain(struct clzt_crop *crop, const struct clzt_loader_params *params, struct clzt_size size, int width,
+                     int height)
+{
+    const int w = widest(params, size, width, height), h = height_for(size, w, height);
     const enum clzt_luma_input luma = params->luma == CLZT_LUMA_RANDOM || params->luma == CLZT_LUMA_LSTAR ? CLZT_LUMA_601 : params->luma;
 
     *crop = (struct clzt_crop){
-        .x = (width - side) / 2, .y = (height - side) / 2, .width = side, .height = side, .size = params->size,
+        .x = (width - w) / 2, .y = (height - h) / 2, .width = w, .height = h, .size = size,
         .lstar = params->luma == CLZT_LUMA_LSTAR, .gamma = 1, .contrast = 1,
     };
     memcpy(crop->luma, matrices[luma], sizeof crop->luma);
 }
 
-void clzt_crop_draw(struct clzt_crop *crop, const struct clzt_loader_params *params, int width, int height, int64_t epoch,
-                    int64_t picture)
+void clzt_crop_draw(struct clzt_crop *crop, const struct clzt_loader_params *params, struct clzt_size size, int width, int height,
+                    int64_t epoch, int64_t picture)
 {
     const struct clzt_film *film = &params->film;
     const uint64_t seed = params->seed, high = (uint64_t)epoch << 32;
     uint32_t r[4], q[4];
 
-    clzt_crop_plain(crop, params, width, height);
+    clzt_crop_plain(crop, params, size, width, height);
     clzk_philox(seed, high | USE_PLACE, picture, r);
     if (params->zoom_in > 1 || params->zoom_out > 1) {          // even in octaves
-        const double least = params->zoom_in > 1 ? params->size / params->zoom_in : params->size;
-        const int side = (int)lrint(least * exp2(uniform(r[3]) * log2(crop->width / least)));
-        crop->width = crop->height = side < 1 ? 1 : side;
+        const double least = fmin(size.w / fmax(params->zoom_in, 1), crop->width);
+        const int w = (int)lrint(least * exp2(uniform(r[3]) * log2(crop->width / least)));
+        crop->width = w < 1 ? 1 : w;
+        crop->height = height_for(size, crop->width, height);
     }
     if (params->aspect > 1) {               // wider and less tall; what the picture has no room for, only less tall
         clzk_philox(seed, high | USE_SHAPE, picture, q);
-        const double side = crop->width, ratio = exp2(uniform(q[0]) * log2(params->aspect)), wide = side * sqrt(ratio);
+        const double ratio = exp2(uniform(q[0]) * log2(params->aspect)), wide = crop->width * sqrt(ratio);
         crop->width = wide < width ? (int)lrint(wide) : width;
-        crop->height = (int)lrint(crop->width / ratio);
-        if (crop->height < 1) crop->height = 1;
+        crop->height = height_for(size, crop->width / ratio, height);
     }
     crop->x = (int)((uint64_t)r[0] * (width - crop->width + 1) >> 32);
     crop->y = (int)((uint64_t)r[1] * (height - crop->height + 1) >> 32);
@@ -233,31 +238,31 @@ static inline int mirror(int i, int n)      // 1 0 | 0 1 2 ... ; blurs reach no 
     return i < 0 ? 0 : i >= n ? n - 1 : i;
 }
 
-static void blur(struct clzt_crop_scratch *s, int n, float sigma, float *image)
+static void blur(struct clzt_crop_scratch *s, struct clzt_size size, float sigma, float *image)
 {
-    const int radius = sigma < MAX_RADIUS / 3.f ? (int)ceilf(3 * sigma) : MAX_RADIUS;
-    float w[2 * MAX_RADIUS + 1], sum = 0;
+    const int w = size.w, h = size.h, radius = sigma < MAX_RADIUS / 3.f ? (int)ceilf(3 * sigma) : MAX_RADIUS;
+    float taps[2 * MAX_RADIUS + 1], sum = 0;
 
     if (sigma < 0.15f) return;              // neighbours would get less than a level of 255
-    for (int i = -radius; i <= radius; i++) sum += w[i + radius] = expf(-0.5f * i * i / (sigma * sigma));
-    for (int i = 0; i <= 2 * radius; i++) w[i] /= sum;
-    for (int y = 0; y < n; y++) {           // down the columns, into other
-        float *restrict out = s->other + (size_t)y * n;
-        memset(out, 0, n * sizeof *out);
+    for (int i = -radius; i <= radius; i++) sum += taps[i + radius] = expf(-0.5f * i * i / (sigma * sigma));
+    for (int i = 0; i <= 2 * radius; i++) taps[i] /= sum;
+    for (int y = 0; y < h; y++) {           // down the columns, into other
+        float *restrict out = s->other + (size_t)y * w;
+        memset(out, 0, w * sizeof *out);
         for (int k = -radius; k <= radius; k++) {
-            const float *restrict in = image + (size_t)mirror(y + k, n) * n;
-            const float weight = w[k + radius];
+            const float *restrict in = image + (size_t)mirror(y + k, h) * w;
+            const float weight = taps[k + radius];
 #pragma omp simd
-            for (int x = 0; x < n; x++) out[x] += weight * in[x];
+            for (int x = 0; x < w; x++) out[x] += weight * in[x];
         }
     }
-    for (int y = 0; y < n; y++) {           // along the rows, back
-        const float *in = s->other + (size_t)y * n;
-        float *out = image + (size_t)y * n;
-        for (int x = 0; x < n; x++) {
+    for (int y = 0; y < h; y++) {           // along the rows, back
+        const float *in = s->other + (size_t)y * w;
+        float *out = image + (size_t)y * w;
+        for (int x = 0; x < w; x++) {
             float v = 0;
-            if (x >= radius && x + radius < n) for (int k = -radius; k <= radius; k++) v += w[k + radius] * in[x + k];
-            else for (int k = -radius; k <= radius; k++) v += w[k + radius] * in[mirror(x + k, n)];
+            if (x >= radius && x + radius < w) for (int k = -radius; k <= radius; k++) v += taps[k + radius] * in[x + k];
+            else for (int k = -radius; k <= radius; k++) v += taps[k + radius] * in[mirror(x + k, w)];
             out[x] = v;
         }
     }
@@ -279,16 +284,16 @@ static void noise(const struct clzt_crop *crop, float *out, int count)
 // Grain is white noise and, by grain_soft, the same summed over 2x2 pixels; both of deviation 1.
 static void add_grain(const struct clzt_crop *crop, struct clzt_crop_scratch *s, float *grey)
 {
-    const int n = crop->size;
+    const int w = crop->size.w, h = crop->size.h;
     const float soft = crop->grain_soft, norm = crop->grain / sqrtf((1 - soft) * (1 - soft) + soft * soft + (1 - soft) * soft);
 
     if (crop->grain < 0.0005f) return;
-    noise(crop, s->other, n * n);
-    for (int y = 0; y < n; y++) {
-        const float *restrict here = s->other + (size_t)y * n, *restrict below = s->other + (size_t)(y + 1 < n ? y + 1 : 0) * n;
-        float *restrict out = grey + (size_t)y * n;
-        for (int x = 0; x < n; x++) {
-            const int right = x + 1 < n ? x + 1 : 0;
+    noise(crop, s->other, w * h);
+    for (int y = 0; y < h; y++) {
+        const float *restrict here = s->other + (size_t)y * w, *restrict below = s->other + (size_t)(y + 1 < h ? y + 1 : 0) * w;
+        float *restrict out = grey + (size_t)y * w;
+        for (int x = 0; x < w; x++) {
+            const int right = x + 1 < w ? x + 1 : 0;
             const float sum = 0.5f * (here[x] + here[right] + below[x] + below[right]);
             out[x] += norm * ((1 - soft) * here[x] + soft * sum);
         }
@@ -319,8 +324,8 @@ static void taps_make(struct taps *t, int to, int side, int size)
 // The part at the sample's size: along the rows into `narrow` (in 256ths), then down the columns.
 static int scale(const struct clzt_crop *crop, struct clzt_crop_scratch *s, const uint8_t *const planes[3], int stride)
 {
-    const int n = crop->size;
-    const size_t room = (size_t)crop->height * n;
+    const int w = crop->size.w, h = crop->size.h;
+    const size_t room = (size_t)crop->height * w;
     struct taps t;
 
     if (room > s->narrow_room) {
@@ -331,27 +336,27 @@ static int scale(const struct clzt_crop *crop, struct clzt_crop_scratch *s, cons
     }
     for (int p = 0; p < 3; p++) {
         const uint8_t *const part = planes[p] + (size_t)crop->y * stride + crop->x;
-        for (int x = 0; x < n; x++) {
-            taps_make(&t, x, crop->width, n);
+        for (int x = 0; x < w; x++) {
+            taps_make(&t, x, crop->width, w);
             for (int y = 0; y < crop->height; y++) {
                 const uint8_t *const in = part + (size_t)y * stride + t.first;
                 float v = 0.5f / 256;
                 for (int i = 0; i < t.count; i++) v += t.weight[i] * in[i];
-                s->narrow[(size_t)y * n + x] = (uint16_t)(v * 256);
+                s->narrow[(size_t)y * w + x] = (uint16_t)(v * 256);
             }
         }
-        for (int y = 0; y < n; y++) {
-            uint8_t *const restrict out = s->scaled + ((size_t)p * n + y) * n;
+        for (int y = 0; y < h; y++) {
+            uint8_t *const restrict out = s->scaled + ((size_t)p * h + y) * w;
             float *const restrict row = s->row;
-            taps_make(&t, y, crop->height, n);
-            memset(row, 0, n * sizeof *row);
+            taps_make(&t, y, crop->height, h);
+            memset(row, 0, w * sizeof *row);
             for (int i = 0; i < t.count; i++) {
-                const uint16_t *const restrict in = s->narrow + (size_t)(t.first + i) * n;
+                const uint16_t *const restrict in = s->narrow + (size_t)(t.first + i) * w;
                 const float weight = t.weight[i] / 256;
 #pragma omp simd
-                for (int x = 0; x < n; x++) row[x] += weight * in[x];
+                for (int x = 0; x < w; x++) row[x] += weight * in[x];
             }
-            for (int x = 0; x < n; x++) out[x] = (uint8_t)(row[x] + 0.5f);
+            for (int x = 0; x < w; x++) out[x] = (uint8_t)(row[x] + 0.5f);
         }
     }
     return 0;
@@ -360,33 +365,33 @@ static int scale(const struct clzt_crop *crop, struct clzt_crop_scratch *s, cons
 int clzt_crop_run(const struct clzt_crop *crop, const struct clzt_crop_tables *tables, struct clzt_crop_scratch *s,
                   const struct clzt_picture *picture, float *l, float *ab, float *true_l)
 {
-    const int n = crop->size, pixels = n * n;
+    const int w = crop->size.w, h = crop->size.h, pixels = w * h;
     const uint8_t *planes[3] = { picture->r, picture->g, picture->b };
     size_t first = (size_t)crop->y * picture->width + crop->x;
     int stride = picture->width, ret;
 
-    if (crop->width != n || crop->height != n) {
+    if (crop->width != w || crop->height != h) {
         if ((ret = scale(crop, s, planes, stride)) < 0) return ret;
         for (int p = 0; p < 3; p++) planes[p] = s->scaled + (size_t)p * pixels;
         first = 0;
-        stride = n;
+        stride = w;
     }
-    for (int y = 0; y < n; y++) {
-        const size_t from = first + (size_t)y * stride, to = (size_t)y * n;
+    for (int y = 0; y < h; y++) {
+        const size_t from = first + (size_t)y * stride, to = (size_t)y * w;
         const uint8_t *row[3];
         for (int p = 0; p < 3; p++) {
             row[p] = planes[p] + from;
             if (!crop->flip) continue;
-            for (int i = 0; i < n; i++) s->rgb[p * n + i] = row[p][n - 1 - i];
-            row[p] = s->rgb + p * n;
+            for (int i = 0; i < w; i++) s->rgb[p * w + i] = row[p][w - 1 - i];
+            row[p] = s->rgb + p * w;
         }
-        clzt_lab_row(tables, row[0], row[1], row[2], n, crop->lstar ? l + to : true_l ? true_l + to : s->lab, ab + to, ab + pixels + to);
-        if (crop->lstar && true_l) memcpy(true_l + to, l + to, n * sizeof(float));
-        if (!crop->lstar) luma_row(crop->luma, row[0], row[1], row[2], n, s->grey + to);
+        clzt_lab_row(tables, row[0], row[1], row[2], w, crop->lstar ? l + to : true_l ? true_l + to : s->lab, ab + to, ab + pixels + to);
+        if (crop->lstar && true_l) memcpy(true_l + to, l + to, w * sizeof(float));
+        if (!crop->lstar) luma_row(crop->luma, row[0], row[1], row[2], w, s->grey + to);
     }
     if (crop->lstar) return 0;
     respond(crop, s->grey, pixels);
-    blur(s, n, crop->blur, s->grey);
+    blur(s, crop->size, crop->blur, s->grey);
     add_grain(crop, s, s->grey);
     for (int i = 0; i < pixels; i++) {
         const float v = s->grey[i] * 255 + 0.5f;

@@ -1,4 +1,4 @@
-// crop.h - one picture made into one sample: a square of it, perhaps mirrored, as grey film (the network's input) and
+// crop.h - one picture made into one sample: a part of it, perhaps mirrored, as grey film (the network's input) and
 // as colour.
 #ifndef CLZT_CROP_H
 #define CLZT_CROP_H
@@ -15,7 +15,7 @@ void clzt_crop_tables_make(struct clzt_crop_tables *tables);
 // How one sample is made; clzt_crop_draw makes it by chance, clzt_crop_plain without.
 struct clzt_crop {
     int x, y, width, height;                // the picture's part
-    int size;                               // the sample's side; the part is scaled when it differs
+    struct clzt_size size;                  // the sample's; the part is scaled when it differs
     bool flip, lstar;                       // lstar: the network's input is L* of the colour
     float luma[3];                          // weights of R', G', B' in Y', sum 1
     float gamma, contrast, blur, grain, grain_soft;             // exponent, factor, sigma, deviation, share of grain larger than a pixel
@@ -24,17 +24,19 @@ struct clzt_crop {
 
 // Greys: random weights lie about a mix of 601, 709 and 2020; a quarter of them see hardly any red and much blue, as
 // film before about 1930 did (orthochromatic). epoch and picture are the counters of chance.
-void clzt_crop_draw(struct clzt_crop *crop, const struct clzt_loader_params *params, int width, int height, int64_t epoch,
-                    int64_t picture);
-void clzt_crop_plain(struct clzt_crop *crop, const struct clzt_loader_params *params, int width, int height);
+// size: of the sample. width, height: of the picture; where it is too small for the sample, a smaller part is enlarged.
+void clzt_crop_draw(struct clzt_crop *crop, const struct clzt_loader_params *params, struct clzt_size size, int width, int height,
+                    int64_t epoch, int64_t picture);
+void clzt_crop_plain(struct clzt_crop *crop, const struct clzt_loader_params *params, struct clzt_size size, int width,
+                     int height);
 
-// Scratch of one thread, for samples of up to size x size.
+// Scratch of one thread, for samples of up to that width and height.
 struct clzt_crop_scratch;
-int clzt_crop_scratch_create(struct clzt_crop_scratch **scratch, int size);
+int clzt_crop_scratch_create(struct clzt_crop_scratch **scratch, struct clzt_size most);
 void clzt_crop_scratch_destroy(struct clzt_crop_scratch **scratch);
 
-// l [size,size], ab [2,size,size], true_l [size,size] or NULL, scaled as in struct clzt_batch. The grey is rounded to 8
-// bits, as films have it. -ENOMEM for a square larger than any before.
+// l [h,w], ab [2,h,w], true_l [h,w] or NULL, scaled as in struct clzt_batch. The grey is rounded to 8
+// bits, as films have it. -ENOMEM for a part larger than any before.
 int clzt_crop_run(const struct clzt_crop *crop, const struct clzt_crop_tables *tables, struct clzt_crop_scratch *scratch,
                   const struct clzt_picture *picture, float *l, float *ab, float *true_l);
 

@@ -71,7 +71,9 @@ int clzt_reader_read(struct clzt_reader *reader, int64_t index, struct clzt_pict
 
 // ---- loader ----
 
-enum { CLZT_MAX_ZOOM = 8, CLZT_MAX_ASPECT = 4 };
+enum { CLZT_MAX_ZOOM = 8, CLZT_MAX_ASPECT = 4, CLZT_MAX_SHAPES = 16 };
+
+struct clzt_size { int w, h; };
 
 enum clzt_luma_input { CLZT_LUMA_RANDOM, CLZT_LUMA_601, CLZT_LUMA_709, CLZT_LUMA_2020, CLZT_LUMA_LSTAR };
 
@@ -86,6 +88,8 @@ struct clzt_film {
 
 struct clzt_loader_params {
     int size, batch;                        // side of the square crop; pictures to a batch
+    struct clzt_size shapes[CLZT_MAX_SHAPES];   // augment only: each batch has one of these shapes in place of the square, by chance
+    int shape_count;
     bool augment;                           // true: shuffled, endless, random crops; false: one pass, in order, centre crops
     double zoom_in, zoom_out;               // crops have sides from size / zoom_in to size * zoom_out, as far as the picture
                                             // goes, and are scaled to size. Without augment: the widest. Up to 1: not.
@@ -106,11 +110,13 @@ struct clzt_loader_params {
 enum { CLZT_L_SCALE = 50, CLZT_L_OFFSET = 1 };          // of a batch's L: L* / scale - offset
 
 struct clzt_batch {
-    int count, size;                        // count is params.batch but for the last batch of a pass
+    int count;                              // params.batch, but for the last batch of a pass
+    int shape;                              // index into params.shapes; 0 without
+    struct clzt_size size;
     int64_t step;
-    float *l;                               // [count,1,size,size] L* / 50 - 1 of the grey picture: the network's input
-    float *ab;                              // [count,2,size,size] a* / 110, b* / 110 of the colour picture
-    float *true_l;                          // [count,1,size,size] L* / 50 - 1 of the colour picture; NULL: not asked for
+    float *l;                               // [count,1,h,w] L* / 50 - 1 of the grey picture: the network's input
+    float *ab;                              // [count,2,h,w] a* / 110, b* / 110 of the colour picture
+    float *true_l;                          // [count,1,h,w] L* / 50 - 1 of the colour picture; NULL: not asked for
     int64_t *index;                         // [count] picture each came from
 };
 

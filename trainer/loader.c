@@ -26,6 +26,7 @@ struct clzt_loader {
     struct clzt_dataset *dataset;
     struct clzt_loader_params params;
     struct clzt_crop_tables tables;
+    struct clzt_size most;                  // greatest width and height of a sample
     int64_t pictures;                       // in an epoch
     int64_t batches;                        // in a pass; INT64_MAX: no end
     struct slot *slots;                     // [params.ahead]; batch k lies in slot k % ahead
@@ -72,18 +73,34 @@ static int make(const struct clzt_loader *l, int64_t step, int item, struct clzt
     const int64_t number = step * p->batch + item, epoch = number / l->pictures, place = number % l->pictures;
     const int64_t count = clzt_dataset_count(l->dataset);
     const int64_t index = p->augment ? permute(p->seed, epoch, place, count) : place * count / l->pictures;
-    const size_t plane = (size_t)p->size * p->size;
+    const struct clzt_size size = batch->size;
+    const size_t plane = (size_t)size.w * size.h;
     struct clzt_picture picture;
     struct clzt_crop crop;
     int ret;
 
     if ((ret = clzt_reader_read(reader, index, &picture)) < 0) return ret;
-    if (p->augment) clzt_crop_draw(&crop, p, picture.width, picture.height, epoch, index);
-    else clzt_crop_plain(&crop, p, picture.width, picture.height);
+    if (p->augment) clzt_crop_draw(&crop, p, size, picture.width, picture.height, epoch, index);
+    else clzt_crop_plain(&crop, p, size, picture.width, picture.height);
     ret = clzt_crop_run(&crop, &l->tables, scratch, &picture, batch->l + item * plane, batch->ab + 2 * item * plane,
                         batch->true_l ? batch->true_l + item * plane : NULL);
     batch->index[item] = index;
     return ret;
+}
+
+// The shape of a batch depends on its number alone.
+static int shape_of(const struct clzt_loader *l, int64_t step)
+{
+    uint32_t r[4];
+
+    if (l->params.shape_count < 2) return 0;
+    clzk_philox(l->params.seed, 254, (uint64_t)step, r);            // 254: no use of crop.c's
+    return (int)((uint64_t)r[0] * (uint64_t)l->params.shape_count >> 32);
+}
+
+static struct clzt_size size_of(const struct clzt_loader *l, int shape)
+{
+    return l->params.shape_count ? l->params.shapes[shape] : (struct clzt_size){ l->params.size, l->params.size };
 }
 
 static int batch_count(const struct clzt_loader *l, int64_t step)      // the last batch of a pass may be short
@@ -99,7 +116,7 @@ static void *worker(void *arg)
     struct clzt_crop_scratch *scratch = NULL;
     int ret;
 
-    if (!(ret = clzt_reader_create(&reader, l->dataset))) ret = clzt_crop_scratch_create(&scratch, l->params.size);
+    if (!(ret = clzt_reader_create(&reader, l->dataset))) ret = clzt_crop_scratch_create(&scratch, l->most);
     pthread_mutex_lock(&l->lock);
     while (!ret && !l->stop) {
         struct slot *slot = &l->slots[l->batch_next % l->params.ahead];
@@ -112,6 +129,8 @@ static void *worker(void *arg)
         if (l->item_next == 0) {
             slot->state = FILLING;
             slot->batch.step = step;
+            slot->batch.shape = shape_of(l, step);
+            slot->batch.size = size_of(l, slot->batch.shape);
             slot->missing = slot->batch.count = batch_count(l, step);
         }
         item = (int)l->item_next++;
@@ -169,7 +188,7 @@ int clzt_loader_create(struct clzt_loader **loader, struct clzt_dataset *dataset
 {
     struct clzt_loader *l = *loader = calloc(1, sizeof *l);
     const long cores = sysconf(_SC_NPROCESSORS_ONLN);
-    const size_t plane = (size_t)params->size * params->size * sizeof(float);
+    size_t plane = 0;
     struct clzt_loader_params *p;
     int ret = -ENOMEM;
 
@@ -196,11 +215,16 @@ int clzt_loader_create(struct clzt_loader **loader, struct clzt_dataset *dataset
     l->pictures = clzt_dataset_count(dataset);
     if (!p->augment && p->pictures > 0 && p->pictures < l->pictures) l->pictures = p->pictures;
     l->batches = p->augment ? INT64_MAX : (l->pictures + p->batch - 1) / p->batch;
+    for (int i = 0; i < (p->shape_count ? p->shape_count : 1); i++) {
+        const struct clzt_size size = size_of(l, i);
+        if (size.w > l->most.w) l->most.w = size.w;
+        if (size.h > l->most.h) l->most.h = size.h;
+        if (plane < (size_t)size.w * size.h * sizeof(float)) plane = (size_t)size.w * size.h * sizeof(float);
+    }
     clzt_crop_tables_make(&l->tables);
     if (!(l->slots = calloc(p->ahead, sizeof *l->slots))) goto fail;
     for (int i = 0; i < p->ahead; i++) {
         struct clzt_batch *b = &l->slots[i].batch;
-        b->size = p->size;
         b->l = malloc(plane * p->batch);
         b->ab = malloc(plane * 2 * p->batch);
         b->true_l = p->want_true_l ? malloc(plane * p->batch) : NULL;

@@ -15,6 +15,7 @@ struct clzt_net {
     int (*build)(struct clzi_graph *g);     // 0 or -errno; input L* [N,1,H,W] scaled to -1..1, output ab [N,2,H,W] / 110
     enum clzt_init init;
     int size;               // working size (short side) that suits it
+    const char *encoder;    // what the names of its encoder's parameters begin with, NULL: it has none to speak of
 };
 
 extern const struct clzt_net *const clzt_nets[];            // generators; ends with NULL

@@ -19,6 +19,7 @@ enum {
     MAX_KEYS = 64,
     MAX_NAME = 40,
     MAX_MAPS = 16,                          // nested maps of one file
+    MIN_SHAPE = 16, MAX_SHAPE = 2048,       // of size and shapes
     MIN_WORKING = 32, MAX_LICENSE = 255,    // of model files, engine/model.h
 };
 
@@ -44,7 +45,8 @@ static const char *const caches[] = { "none", "ram", NULL };
 static const char *const lumas[] = { "random", "601", "709", "2020", "lstar", NULL };
 static const char *const schedules[] = { "constant", "cosine", "linear", NULL };
 static const char *const precisions[] = { "auto", "f32", "bf16", NULL };
-static const char *const shapes[] = { "frame", "square", NULL };
+static const char *const working_shapes[] = { "frame", "square", NULL };
+static const char *const statistics[] = { "batch", "kept", NULL };
 static const char *const resumes[] = { "auto", "never", "force", NULL };
 
 #define AT(field) offsetof(struct clzt_recipe, field)
@@ -62,7 +64,10 @@ static const struct key table[] = {
     { "seed", TYPE_COUNT, NUMBERS, AT(seed), "1", 0, 9007199254740992.0, NULL,
       "of all chance: first weights, order, crops, greys" },
 
-    { "size", TYPE_INT, NUMBERS, AT(size), "128", 16, 2048, NULL, "side of the square crops, pixels" },
+    { "size", TYPE_INT, NUMBERS, AT(size), "128", MIN_SHAPE, MAX_SHAPE, NULL, "side of the square crops, pixels" },
+    { "shapes", TYPE_LIST, NUMBERS, AT(shapes), "[]", 0, 0, NULL,
+      "widths and heights of crops, as 160x96, in place of the square: each batch has one of them, by chance; empty: size. "
+      "Validation is done at size" },
     { "scale", TYPE_INT, NUMBERS, AT(scale), "0", 0, 8192, NULL,
       "short side pictures are scaled to before cropping; 0: as they are" },
     { "batch", TYPE_INT, NUMBERS, AT(batch), "32", 1, 4096, NULL, "pictures to a step" },
@@ -98,6 +103,13 @@ static const struct key table[] = {
     { "lr_end", TYPE_REAL, NUMBERS, AT(lr_end), "0.02", 0, 1, NULL,
       "what is left of it at the last step, as a factor" },
     { "warmup", TYPE_COUNT, NUMBERS, AT(warmup), "200", 0, 1e12, NULL, "steps over which it rises from 0" },
+    { "encoder.lr", TYPE_REAL, NUMBERS, AT(encoder_lr), "1", 0, 10, NULL,
+      "factor on lr for the encoder's parameters, which may be pretrained" },
+    { "encoder.freeze", TYPE_COUNT, NUMBERS, AT(encoder_freeze), "0", 0, 1e12, NULL,
+      "steps at the start in which the encoder's parameters are not changed" },
+    { "encoder.statistics", TYPE_CHOICE, NUMBERS, AT(encoder_statistics), "batch", 0, 0, statistics,
+      "batch: the encoder's batch norms use each batch's statistics and update the running ones; kept: they use the running "
+      "ones and leave them as they are" },
     { "beta1", TYPE_REAL, NUMBERS, AT(beta1), "0.9", 0, 0.999999, NULL, "Adam" },
     { "beta2", TYPE_REAL, NUMBERS, AT(beta2), "0.99", 0, 0.999999, NULL, "Adam" },
     { "eps", TYPE_REAL, NUMBERS, AT(eps), "1e-08", 1e-20, 1, NULL, "Adam" },
@@ -128,7 +140,7 @@ static const struct key table[] = {
 
     { "working_size", TYPE_INT, 0, AT(working_size), "0", 0, 2048, NULL,
       "short side of the network's picture when it plays, written into the model; 0: the net's own" },
-    { "working_shape", TYPE_CHOICE, 0, AT(working_shape), "frame", 0, 0, shapes,
+    { "working_shape", TYPE_CHOICE, 0, AT(working_shape), "frame", 0, 0, working_shapes,
       "of that picture, written into the model; frame: as the frame's, square: squeezed to a square, for nets that know the "
       "shape they were trained at" },
     { "saturation", TYPE_REAL, 0, AT(saturation), "1", 0.1, 4, NULL,
@@ -240,7 +252,7 @@ static void expectation(const struct key *key, char *text, size_t size)
 
     switch (key->type) {
     case TYPE_TEXT: snprintf(text, size, "text"); break;
-    case TYPE_LIST: snprintf(text, size, "a path or a list of paths"); break;
+    case TYPE_LIST: snprintf(text, size, "%s", key->flags & PATH ? "a path or a list of paths" : "a list"); break;
     case TYPE_BOOL: snprintf(text, size, "true or false"); break;
     case TYPE_REAL: snprintf(text, size, "a number from %.10g to %.10g", key->min, key->max); break;
     case TYPE_INT:
@@ -663,6 +675,24 @@ int clzt_recipe_check(struct clzt_recipe *recipe, const struct clz_log *log)
     return 0;
 }
 
+int clzt_recipe_shapes(const struct clzt_recipe *recipe, struct clzt_size shapes[CLZT_MAX_SHAPES], int *count,
+                       const struct clz_log *log)
+{
+    const struct clzt_list *list = &recipe->shapes;
+    char more;
+
+    if (list->count > CLZT_MAX_SHAPES)
+        return clzi_fail(log, -EINVAL, "shapes: %d of them; a recipe has at most %d.", list->count, CLZT_MAX_SHAPES);
+    for (int i = 0; i < list->count; i++)
+        if (sscanf(list->items[i], "%dx%d%c", &shapes[i].w, &shapes[i].h, &more) != 2 || shapes[i].w < MIN_SHAPE ||
+            shapes[i].w > MAX_SHAPE || shapes[i].h < MIN_SHAPE || shapes[i].h > MAX_SHAPE)
+            return clzi_fail(log, -EINVAL, "shapes: \"%.100s\" is not WIDTHxHEIGHT, each from %d to %d.", list->items[i], MIN_SHAPE,
+                             MAX_SHAPE);
+    if (!list->count) shapes[0] = (struct clzt_size){ recipe->size, recipe->size };
+    *count = list->count ? list->count : 1;
+    return 0;
+}
+
 static int make_absolute(char **path, const char *folder)
 {
     const size_t size = strlen(folder) + strlen(*path) + 2;
@@ -777,6 +807,14 @@ int clzt_recipe_print_keys(FILE *file, bool markdown)
     return ferror(file) ? -EIO : 0;
 }
 
+static bool equal_lists(const struct clzt_list *a, const struct clzt_list *b)
+{
+    bool same = a->count == b->count;
+
+    for (int i = 0; same && i < a->count; i++) same = !strcmp(a->items[i], b->items[i]);
+    return same;
+}
+
 static bool equal(const struct clzt_recipe *a, const struct clzt_recipe *b, const struct key *key)     // of no list
 {
     const void *x = (const char *)a + key->offset, *y = (const char *)b + key->offset;
@@ -790,7 +828,7 @@ static bool equal(const struct clzt_recipe *a, const struct clzt_recipe *b, cons
     case TYPE_REAL: return *(const double *)x == *(const double *)y;
     case TYPE_LIST: break;
     }
-    return false;
+    return equal_lists(x, y);
 }
 
 // Keys at their default are left out: one that is added later leaves the hashes of earlier runs as they are.

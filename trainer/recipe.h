@@ -29,6 +29,7 @@ struct clzt_recipe {
     int resume;                             // enum clzt_resume
 
     int size, scale;                        // crop, pixels; short side before it, 0: as is
+    struct clzt_list shapes;                // "160x128": of crops in place of the square, one for each batch by chance; none: size
     int batch;
     int64_t steps, pictures;                // length: one of them, the other 0 (clzt_recipe_check fills steps in)
     bool length_given;                      // by an argument, which takes the place of the file's
@@ -41,6 +42,9 @@ struct clzt_recipe {
     struct clzt_film film;
 
     double lr, lr_end, beta1, beta2, eps, weight_decay, ema;
+    double encoder_lr;
+    int64_t encoder_freeze;                 // steps
+    int encoder_statistics;                 // 0 of the batch, 1 kept
     int schedule;                           // enum clzt_schedule
     int64_t warmup;                         // steps
     double loss[CLZT_MAX_LOSSES];           // weight of each row of clzt_losses
@@ -86,6 +90,10 @@ int clzt_recipe_print_keys(FILE *file, bool markdown);
 // FNV-1a over those keys that make a training's numbers (not run, workers, save_every and the like) and differ from their
 // default: a resumed run must agree.
 uint64_t clzt_recipe_hash(const struct clzt_recipe *recipe);
+
+// The shapes that batches have: those of the recipe, or its square. -EINVAL: one that cannot be read.
+int clzt_recipe_shapes(const struct clzt_recipe *recipe, struct clzt_size shapes[CLZT_MAX_SHAPES], int *count,
+                       const struct clz_log *log);
 
 // Learning rate of step 1, 2, ...: linear from 0 over `warmup` steps, then the schedule from lr down to lr * lr_end at
 // `steps`.

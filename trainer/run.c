@@ -497,30 +497,55 @@ static int first_values(struct run *r)
 
 static int build_net(struct run *r)
 {
-    int ret;
+    struct clzt_size shapes[CLZT_MAX_SHAPES];
+    int count, ret;
 
     if (!(r->net = clzt_net_find(r->recipe->net))) return no_net(r);
     if ((ret = clzi_graph_create(&r->graph)) < 0 || (ret = r->net->build(r->graph)) < 0) return ret;
+    if (!r->net->encoder && (r->recipe->encoder_lr != 1 || r->recipe->encoder_freeze || r->recipe->encoder_statistics))
+        return clzi_fail(r->log, -EINVAL, "encoder.lr, encoder.freeze, encoder.statistics: %s has no encoder", r->net->name);
     if (r->recipe->size % clzi_graph_stride(r->graph))
         return clzi_fail(r->log, -EINVAL, "size: %d is no multiple of %d, the stride of %s", r->recipe->size,
                          clzi_graph_stride(r->graph), r->net->name);
+    if ((ret = clzt_recipe_shapes(r->recipe, shapes, &count, r->log)) < 0) return ret;
+    for (int i = 0; i < count; i++)
+        if (shapes[i].w % clzi_graph_stride(r->graph) || shapes[i].h % clzi_graph_stride(r->graph))
+            return clzi_fail(r->log, -EINVAL, "shapes: %dx%d is no multiple of %d, the stride of %s", shapes[i].w, shapes[i].h,
+                             clzi_graph_stride(r->graph), r->net->name);
     return (r->values = values_new(r->graph)) ? 0 : -ENOMEM;
 }
 
 static int create_step(struct run *r)
 {
     const struct clzt_recipe *c = r->recipe;
-    struct clzt_step_params p = { .batch = c->batch, .size = c->size, .weight_decay = c->weight_decay, .ema = c->ema,
+    struct clzt_step_params p = { .batch = c->batch, .weight_decay = c->weight_decay, .ema = c->ema,
                                   .adam = { .beta1 = c->beta1, .beta2 = c->beta2, .eps = c->eps },
                                   .rarity = c->rebalance > 0 ? &r->rarity : NULL, .seed = c->seed };
     const size_t count = parameter_count(r->graph);
     int ret;
 
     for (int i = 0; clzt_losses[i].name; i++) p.loss[i] = c->loss[i];
+    if ((ret = clzt_recipe_shapes(c, p.shapes, &p.shape_count, r->log)) < 0) return ret;
+    p.encoder = r->net->encoder;
+    p.encoder_lr = (float)c->encoder_lr;
+    p.encoder_freeze = c->encoder_freeze;
+    p.encoder_statistics = c->encoder_statistics == 0;
     if ((ret = clzt_step_create(&r->step, r->dev, r->graph, r->values, &p)) < 0) return ret;
     for (int kind = 0; kind < CLZT_KEPT_COUNT; kind++)
         if (clzt_step_has(r->step, kind, 0) && !(r->blobs[kind] = calloc(count, sizeof(float)))) return -ENOMEM;
     return 0;
+}
+
+static int create_loader(struct run *r)
+{
+    const struct clzt_recipe *c = r->recipe;
+    struct clzt_loader_params p = {
+        .size = c->size, .batch = c->batch, .augment = true, .zoom_in = c->zoom_in, .zoom_out = c->zoom_out, .aspect = c->aspect,
+        .flip = c->flip, .luma = c->luma, .film = c->film, .seed = c->seed, .first_step = r->number, .workers = c->workers,
+    };
+    const int ret = clzt_recipe_shapes(c, p.shapes, &p.shape_count, r->log);
+
+    return ret < 0 ? ret : clzt_loader_create(&r->loader, r->train, &p);
 }
 
 static int set_up(struct run *r)
@@ -561,11 +586,7 @@ static int set_up(struct run *r)
     if ((ret = write_recipe(r)) < 0 || (ret = open_csv(r)) < 0) return ret;
     clzi_log(r->log, CLZ_LOG_INFO, "%s: %" PRId64 " parameters, %s, %zu MiB of activations", r->net->name,
              clzi_graph_trainable_count(r->graph), clzi_device_base(r->dev)->describe, clzt_step_memory(r->step) >> 20);
-    return clzt_loader_create(&r->loader, r->train,
-                              &(struct clzt_loader_params){ .size = c->size, .batch = c->batch, .augment = true,
-                                                            .zoom_in = c->zoom_in, .zoom_out = c->zoom_out, .aspect = c->aspect, .flip = c->flip,
-                                                            .luma = c->luma, .film = c->film, .seed = c->seed,
-                                                            .first_step = r->number, .workers = c->workers });
+    return create_loader(r);
 }
 
 // ---- the loop ----
@@ -582,7 +603,7 @@ static int one_step(struct run *r, double *loss, double *lr)
 
     if (ret < 0) return ret;
     *lr = clzt_recipe_lr(r->recipe, r->number + 1);
-    ret = clzt_step_run(r->step, r->number + 1, *lr, batch->l, batch->ab, loss);
+    ret = clzt_step_run(r->step, r->number + 1, *lr, batch->shape, batch->l, batch->ab, loss);
     clzt_loader_release(r->loader, &batch);
     r->number++;
     if (ret == -EDOM && ++r->bad_steps < BAD_STEPS_IN_A_ROW) return 0;

@@ -15,10 +15,11 @@ struct clzt_step {
     const struct clzi_backend *be;
     const struct clzi_graph *graph;
     struct clzi_weights *weights;
-    struct clzi_exec *exec;
+    struct clzi_exec *execs[CLZT_MAX_SHAPES];   // one for each shape of pictures
+    struct clzi_exec *exec;                 // of this step's shape
     float **kept[CLZT_KEPT_COUNT];          // [kind][param], device memory; kept[CLZT_WEIGHTS] = weights->w
-    struct clzi_shape answer;
-    float *pred, *grad;                     // host, the answer's shape
+    struct clzi_shape answer;               // of exec
+    float *pred, *grad;                     // host, room for the largest answer
     float *statistics, *vector;             // host: the running statistics before the step; room for any parameter of rank 1
 };
 
@@ -34,11 +35,32 @@ static int keep(struct clzt_step *s, enum clzt_kept kind)
     return 0;
 }
 
+// largest: elements of the largest answer.
+static int create_execs(struct clzt_step *s, int64_t *largest)
+{
+    const struct clzt_step_params *p = &s->params;
+    int ret = 0;
+
+    for (int i = 0; i < p->shape_count && ret >= 0; i++) {
+        const struct clzi_exec_params params = {
+            .in = { p->batch, 1, p->shapes[i].h, p->shapes[i].w }, .training = true, .backward = true,
+            .keep_statistics = p->encoder_statistics ? NULL : p->encoder,
+        };
+        ret = clzi_exec_create(&s->execs[i], s->graph, s->weights, &params);
+        if (ret == -ENOMEM)
+            clzi_log(&clzi_device_base(s->dev)->log, CLZ_LOG_ERROR, "not enough memory to train with batch=%d of %dx%d pixels",
+                     p->batch, params.in.w, params.in.h);
+        if (ret >= 0 && clzi_shape_count(clzi_exec_output_shape(s->execs[i])) > *largest)
+            *largest = clzi_shape_count(clzi_exec_output_shape(s->execs[i]));
+    }
+    return ret;
+}
+
 int clzt_step_create(struct clzt_step **out, struct clzi_device *dev, const struct clzi_graph *graph, float *const *values,
                      const struct clzt_step_params *params)
 {
     struct clzt_step *s = calloc(1, sizeof *s);
-    int64_t statistics = 0, longest = 0;
+    int64_t statistics = 0, longest = 0, largest = 0;
     int ret;
 
     *out = NULL;
@@ -48,21 +70,14 @@ int clzt_step_create(struct clzt_step **out, struct clzi_device *dev, const stru
     s->be = clzi_device_base(dev)->backend;
     s->graph = graph;
     if ((ret = clzi_weights_create(&s->weights, dev, graph, values, true)) < 0) goto fail;
-    ret = clzi_exec_create(&s->exec, graph, s->weights,
-                           &(struct clzi_exec_params){ .in = { params->batch, 1, params->size, params->size },
-                                                       .training = true, .backward = true });
-    if (ret == -ENOMEM)
-        clzi_log(&clzi_device_base(dev)->log, CLZ_LOG_ERROR, "not enough memory to train with batch=%d of %dx%d pixels", params->batch,
-                 params->size, params->size);
-    if (ret < 0) goto fail;
+    if ((ret = create_execs(s, &largest)) < 0) goto fail;
     s->kept[CLZT_WEIGHTS] = s->weights->w;
     if ((ret = keep(s, CLZT_ADAM_M)) < 0 || (ret = keep(s, CLZT_ADAM_V)) < 0) goto fail;
     if (params->ema > 0 && (ret = keep(s, CLZT_AVERAGE)) < 0) goto fail;
     for (int i = 0; params->ema > 0 && i < graph->param_count; i++)
         if ((ret = s->be->write(dev, s->kept[CLZT_AVERAGE][i], values[i], clzi_param_count(&graph->params[i]))) < 0) goto fail;
-    s->answer = clzi_exec_output_shape(s->exec);
-    s->pred = malloc(clzi_shape_count(s->answer) * sizeof *s->pred);
-    s->grad = malloc(clzi_shape_count(s->answer) * sizeof *s->grad);
+    s->pred = malloc(largest * sizeof *s->pred);
+    s->grad = malloc(largest * sizeof *s->grad);
     for (int i = 0; i < graph->param_count; i++) {
         const int64_t count = clzi_param_count(&graph->params[i]);
         if (graph->params[i].buffer) statistics += count;
@@ -88,7 +103,7 @@ void clzt_step_destroy(struct clzt_step **step)
             if (s->kept[kind][i]) s->be->free(s->dev, s->kept[kind][i]);
         free(s->kept[kind]);
     }
-    clzi_exec_destroy(&s->exec);
+    for (int i = 0; i < s->params.shape_count; i++) clzi_exec_destroy(&s->execs[i]);
     clzi_weights_destroy(&s->weights);
     free(s->pred);
     free(s->grad);
@@ -110,18 +125,25 @@ static double losses(struct clzt_step *s, const float *ab, double *loss)
     return total;
 }
 
+static bool in_encoder(const struct clzt_step *s, const char *name)
+{
+    return s->params.encoder && !strncmp(name, s->params.encoder, strlen(s->params.encoder));
+}
+
 static int update(struct clzt_step *s, int64_t number, float lr)
 {
     const struct clzi_graph *g = s->graph;
     struct clzi_adam adam = s->params.adam;
     int ret = 0;
 
-    adam.lr = lr;
     adam.step = number;
     for (int i = 0; i < g->param_count && ret >= 0; i++) {
         const int64_t count = clzi_param_count(&g->params[i]);
         float *w = s->weights->w[i];
         if (s->weights->dw[i]) {
+            const bool encoder = in_encoder(s, g->params[i].name);
+            if (encoder && number <= s->params.encoder_freeze) continue;
+            adam.lr = encoder ? lr * s->params.encoder_lr : lr;
             adam.decay = g->params[i].rank == 4 ? s->params.weight_decay : 0;
             ret = s->be->adam(s->dev, &adam, w, s->weights->dw[i], s->kept[CLZT_ADAM_M][i], s->kept[CLZT_ADAM_V][i], count);
         }
@@ -184,10 +206,13 @@ static int gradients(struct clzt_step *s, uint64_t seed, const float *l, const f
     return check_vectors(s, s->weights->dw, false);
 }
 
-int clzt_step_run(struct clzt_step *s, int64_t number, float lr, const float *l, const float *ab, double *loss)
+int clzt_step_run(struct clzt_step *s, int64_t number, float lr, int shape, const float *l, const float *ab, double *loss)
 {
-    int ret = keep_statistics(s, false);
+    int ret;
 
+    s->exec = s->execs[shape];
+    s->answer = clzi_exec_output_shape(s->exec);
+    ret = keep_statistics(s, false);
     if (ret >= 0) ret = gradients(s, s->params.seed ^ (uint64_t)number * 0x9e3779b97f4a7c15u, l, ab, loss);
     if (ret == -EDOM && (ret = keep_statistics(s, true)) >= 0) return -EDOM;
     return ret < 0 ? ret : update(s, number, lr);
@@ -211,5 +236,7 @@ int clzt_step_write(struct clzt_step *s, enum clzt_kept kind, int param, const f
 
 size_t clzt_step_memory(const struct clzt_step *s)
 {
-    return clzi_exec_memory(s->exec);
+    size_t sum = 0;
+    for (int i = 0; i < s->params.shape_count; i++) sum += clzi_exec_memory(s->execs[i]);
+    return sum;
 }

@@ -3,12 +3,19 @@
 #ifndef CLZT_STEP_H
 #define CLZT_STEP_H
 #include "engine/exec.h"
+#include "data.h"
 #include "loss.h"
 
 struct clzt_step_params {
-    int batch, size;                        // pictures, and their side in pixels
+    int batch;                              // pictures
+    struct clzt_size shapes[CLZT_MAX_SHAPES];   // of the pictures; at least one
+    int shape_count;
     struct clzi_adam adam;                  // lr and step are given with each step
     float weight_decay;                     // w -= lr * decay * w before Adam (AdamW), convolution weights only
+    const char *encoder;                    // what the names of an encoder's parameters begin with; NULL: none
+    float encoder_lr;                       // factor on lr for these
+    int64_t encoder_freeze;                 // steps at the start in which they are not changed
+    bool encoder_statistics;                // its batch norms use and update the batch's statistics; false: running ones, kept
     float ema;                              // decay of the averaged weights, 0: none
     float loss[CLZT_MAX_LOSSES];            // weight of each row of clzt_losses
     const struct clzt_ab_weights *rarity;   // NULL: none
@@ -22,9 +29,9 @@ int clzt_step_create(struct clzt_step **step, struct clzi_device *dev, const str
                      const struct clzt_step_params *params);
 void clzt_step_destroy(struct clzt_step **step);
 
-// One step, number 1, 2, ...; l [batch,1,size,size], ab [batch,2,size,size]. loss[i]: value of clzt_losses[i] (0 where its weight is 0).
+// One step, number 1, 2, ...; shape: which of the shapes; l [batch,1,h,w], ab [batch,2,h,w]. loss[i]: value of clzt_losses[i] (0 where its weight is 0).
 // Returns 0; -EDOM: the loss, a running statistic or a gradient is not finite, nothing was changed.
-int clzt_step_run(struct clzt_step *step, int64_t number, float lr, const float *l, const float *ab, double *loss);
+int clzt_step_run(struct clzt_step *step, int64_t number, float lr, int shape, const float *l, const float *ab, double *loss);
 
 enum clzt_kept { CLZT_WEIGHTS, CLZT_ADAM_M, CLZT_ADAM_V, CLZT_AVERAGE, CLZT_KEPT_COUNT };
 extern const char *const clzt_kept_names[CLZT_KEPT_COUNT];      // "w", "m", "v", "ema"

@@ -34,4 +34,4 @@ static int build(struct clzi_graph *g)
     return x < 0 ? x : 0;
 }
 
-const struct clzt_net clzt_net_light = { "light", "small and fast, for CPUs: 2 GMAC at 256x256", build, CLZT_INIT_HE, 256 };
+const struct clzt_net clzt_net_light = { "light", "small and fast, for CPUs: 2 GMAC at 256x256", build, CLZT_INIT_HE, 256, "encoder." };

@@ -25,5 +25,5 @@ static int build(struct clzi_graph *g)
 }
 
 const struct clzt_net clzt_net_resnet18_light = {
-    "resnet18-light", "ResNet18 encoder, light decoder, 14 M parameters", build, CLZT_INIT_HE, 256
+    "resnet18-light", "ResNet18 encoder, light decoder, 14 M parameters", build, CLZT_INIT_HE, 256, "encoder."
 };

@@ -64,5 +64,5 @@ static int build(struct clzi_graph *g)
 }
 
 const struct clzt_net clzt_net_resnet18_unet = {
-    "resnet18-unet", "DynamicUnet on ResNet18, 31 M parameters", build, CLZT_INIT_HE, 256
+    "resnet18-unet", "DynamicUnet on ResNet18, 31 M parameters", build, CLZT_INIT_HE, 256, "layers.0."
 };

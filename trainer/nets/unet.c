@@ -39,4 +39,4 @@ static int build(struct clzi_graph *g)
     return x < 0 ? x : 0;
 }
 
-const struct clzt_net clzt_net_unet = { "unet", "U-Net of pix2pix, 54 M parameters", build, CLZT_INIT_NORMAL, 256 };
+const struct clzt_net clzt_net_unet = { "unet", "U-Net of pix2pix, 54 M parameters", build, CLZT_INIT_NORMAL, 256, NULL };
