@@ -1,7 +1,8 @@
 // pth.c - PyTorch checkpoints: where the tensors of a state dict lie in the file. Forms as in torch/serialization.py of PyTorch.
 //
 // The legacy form is five pickles (magic number, protocol, facts of the machine, the object, the keys of its storages) and then,
-// for each key, the number of elements (i64) and the elements.
+// for each key, the number of elements (i64) and the elements. The zip form has one pickle as STEM/data.pkl and each storage as
+// an entry STEM/data/KEY.
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
@@ -11,6 +12,7 @@
 #include "engine/model_json.h"
 #include "pth.h"
 #include "pth_pickle.h"
+#include "pth_zip.h"
 
 enum {
     PROTOCOL = 1001,                        // of the legacy form
@@ -32,6 +34,8 @@ struct reader {
     struct key *keys;                       // sorted by text, each once
     int key_count;
     int (*place)(struct reader *r, struct key *key);    // finds out where a storage lies
+    struct clzt_zip zip;
+    char stem[CLZT_TENSOR_NAME];            // zip form: the folder of all entries
     const char *name;
     const struct clz_log *log;
 };
@@ -239,6 +243,7 @@ static int add_tensors(struct reader *r, const char *section)
 static void reader_free(struct reader *r)
 {
     clzt_pickle_free(&r->pickle);
+    clzt_zip_free(&r->zip);
     free(r->keys);
 }
 
@@ -338,6 +343,92 @@ int clzt_pth_open_legacy(struct clzt_tensors *tensors, const char *section)
     int ret = text ? clzi_bytes_read(bytes, 0, text, size) : -ENOMEM;
 
     if (ret >= 0) ret = read_legacy(&r, text, size, section);
+    reader_free(&r);
+    free(text);
+    return ret;
+}
+
+// ---- zip form ----
+
+bool clzt_pth_is_zip(const uint8_t *head, size_t size) { return size >= 4 && !memcmp(head, "PK\3\4", 4); }
+
+// The entry STEM/NAME; NULL: none.
+static const struct clzt_zip_entry *find_entry(const struct reader *r, const char *name)
+{
+    char path[2 * CLZT_TENSOR_NAME];
+
+    snprintf(path, sizeof path, "%s/%s", r->stem, name);
+    return clzt_zip_find(&r->zip, path);
+}
+
+static int place_zip(struct reader *r, struct key *key)
+{
+    const struct clzt_node *text = key->text;
+    const struct clzt_zip_entry *e = NULL;
+    char name[64];
+    int ret;
+
+    snprintf(name, sizeof name, "data/%.*s", (int)(text->string.size < 64 ? text->string.size : 64), text->string.text);
+    if (strlen(name) == text->string.size + 5) e = find_entry(r, name);
+    if (!e) return BAD(r, "storage %s is mentioned, but there is no entry data/%s", text_of(text).text, text_of(text).text);
+    if (e->size != (uint64_t)key->id->storage.count * (uint64_t)key->id->storage.number->size)
+        return BAD(r, "storage %s: %" PRId64 " elements of %s, but entry data/%s has %" PRIu64 " bytes", text_of(text).text,
+                   key->id->storage.count, key->id->storage.number->name, text_of(text).text, e->size);
+    if ((ret = place_at(r, key, e->at, e->size)) < 0) return ret;
+    r->tensors->storages[key->storage].has_crc = true;
+    r->tensors->storages[key->storage].crc = e->crc;
+    return 0;
+}
+
+// The folder of the one entry FOLDER/data.pkl.
+static int find_stem(struct reader *r)
+{
+    static const char suffix[] = "/data.pkl";
+    const size_t length = sizeof suffix - 1;
+    int found = 0;
+
+    for (int i = 0; i < r->zip.count; i++) {
+        const struct clzt_zip_entry *e = &r->zip.entries[i];
+        const size_t stem = e->name_size > length ? e->name_size - length : 0;
+        if (!stem || stem >= sizeof r->stem || memcmp(e->name + stem, suffix, length) || memchr(e->name, '/', stem)) continue;
+        memcpy(r->stem, e->name, stem);
+        r->stem[stem] = 0;
+        found++;
+    }
+    if (found == 1) return 0;
+    return BAD(r, "is a ZIP archive with %d entries, %d of them FOLDER/data.pkl, expected one: not a PyTorch checkpoint",
+               r->zip.count, found);
+}
+
+static int check_byte_order(struct reader *r)
+{
+    const struct clzt_zip_entry *e = find_entry(r, "byteorder");
+    uint8_t *text = NULL;
+    int ret = e ? clzt_zip_read(&r->zip, e, 16, &text) : 0;
+
+    if (text && strcmp((char *)text, "little"))
+        ret = BAD(r, "byte order is %s, expected little", clzi_printable((char *)text).text);
+    free(text);
+    return ret;
+}
+
+int clzt_pth_open_zip(struct clzt_tensors *tensors, const char *section)
+{
+    struct reader r = { .tensors = tensors, .place = place_zip, .name = tensors->bytes.name, .log = tensors->bytes.log };
+    const struct clzt_zip_entry *e;
+    uint8_t *text = NULL;
+    int ret = clzt_zip_open(&r.zip, &tensors->bytes);
+
+    if (ret >= 0) ret = find_stem(&r);
+    if (ret >= 0) ret = check_byte_order(&r);
+    if (ret >= 0) {
+        e = find_entry(&r, "data.pkl");
+        ret = clzt_zip_read(&r.zip, e, CLZT_MAX_DESCRIPTION, &text);
+        if (ret >= 0) ret = clzt_pickle_read(&r.pickle, text, (size_t)e->size, e->at, r.name, r.log);
+        if (ret >= 0 && r.pickle.end != e->size) ret = BAD(&r, "%zu bytes behind the pickle", (size_t)e->size - r.pickle.end);
+    }
+    if (ret >= 0) ret = collect_keys(&r);
+    if (ret >= 0) ret = add_tensors(&r, section);
     reader_free(&r);
     free(text);
     return ret;

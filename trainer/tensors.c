@@ -48,6 +48,11 @@ const struct clzt_number clzt_numbers[] = {
     { "BOOL", "BoolStorage",  1, from_bool }, { NULL, NULL, 0, NULL },
 };
 
+uint32_t clzt_crc32(uint32_t crc, const void *data, size_t size)
+{
+    return ~av_crc(av_crc_get_table(AV_CRC_32_IEEE_LE), ~crc, data, size);
+}
+
 // ---- the lists ----
 
 static int add(void *array, int *count, size_t size)
@@ -174,6 +179,7 @@ static const struct format {
     int (*open)(struct clzt_tensors *tensors, const char *section);
 } formats[] = {
     { "a PyTorch checkpoint (legacy form)", clzt_pth_is_legacy, clzt_pth_open_legacy },
+    { "a PyTorch checkpoint (zip form)", clzt_pth_is_zip, clzt_pth_open_zip },
     { "a tar archive, perhaps a PyTorch checkpoint of 2016: load it in PyTorch and save it with torch.save()", is_tar, refuse },
     { "empty", is_zero, refuse },
 };
@@ -187,8 +193,8 @@ static int open_any(struct clzt_tensors *t, const char *section)
     for (size_t i = 0; ret >= 0 && i < sizeof formats / sizeof *formats; i++) {
         if (!formats[i].is(head, size)) continue;
         t->format = formats[i].name;
-        if ((ret = formats[i].open(t, section)) >= 0) ret = check(t);
-        return ret;
+        if ((ret = formats[i].open(t, section)) < 0) return ret;
+        return t->count ? check(t) : BAD(t, "%s without tensors", t->format);
     }
     return ret < 0 ? ret : BAD(t, "is no PyTorch checkpoint and no safetensors file: begins with %02x %02x %02x %02x", head[0],
                                size > 1 ? head[1] : 0, size > 2 ? head[2] : 0, size > 3 ? head[3] : 0);
@@ -249,18 +255,18 @@ void clzt_tensors_close(struct clzt_tensors **tensors)
 
 static int verify(struct clzt_tensors *t, struct clzt_storage *s, const char *name, uint8_t *chunk)
 {
-    uint32_t crc = UINT32_MAX;
+    uint32_t crc = 0;
 
     for (uint64_t at = 0; at < s->size;) {
         const size_t n = s->size - at < CHUNK ? (size_t)(s->size - at) : CHUNK;
         const int ret = clzi_bytes_read(&t->bytes, s->at + at, chunk, n);
         if (ret < 0) return ret;
-        crc = av_crc(av_crc_get_table(AV_CRC_32_IEEE_LE), crc, chunk, n);
+        crc = clzt_crc32(crc, chunk, n);
         at += n;
     }
-    if (~crc != s->crc)
+    if (crc != s->crc)
         return BAD(t, "tensor %s: CRC-32 of its data is %08" PRIx32 ", the file says %08" PRIx32 ": damaged",
-                   clzi_printable(name).text, ~crc, s->crc);
+                   clzi_printable(name).text, crc, s->crc);
     s->verified = true;
     return 0;
 }

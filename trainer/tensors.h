@@ -72,9 +72,11 @@ int clzt_tensors_read(struct clzt_tensors *tensors, const struct clzt_tensor *te
 struct clzt_shape_text { char text[CLZT_MAX_RANK * 21 + 1]; };
 struct clzt_shape_text clzt_tensor_shape(const struct clzt_tensor *tensor);
 
-// ---- for the formats (pth.c, and safetensors in tensors.c) ----
+// ---- for the formats (pth.c, and tensors_safetensors.c) ----
 
 // Append a zeroed one; the index or -ENOMEM. A tensor beyond CLZT_MAX_TENSORS is -EBADMSG, logged.
 int clzt_tensors_add(struct clzt_tensors *tensors);
 int clzt_tensors_add_storage(struct clzt_tensors *tensors);
+
+uint32_t clzt_crc32(uint32_t crc, const void *data, size_t size);   // as in ZIP; crc: of what went before, 0 at first
 #endif
