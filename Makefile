@@ -134,7 +134,7 @@ bench: all $(benches)
 
 # Fuzz targets need clang and its runtime (packages clang, libclang-rt-14-dev). The filter's target is built by its own head comment.
 fuzz: $(BUILD)/fuzz/fuzz_model
-parser := $(filter engine/model%.c engine/atomic_file.c engine/graph.c engine/op.c engine/fuse.c engine/log.c engine/sha256.c,$(engine))
+parser := $(filter engine/model%.c engine/bytes.c engine/safetensors.c engine/atomic_file.c engine/graph.c engine/op.c engine/fuse.c engine/log.c engine/sha256.c,$(engine))
 $(BUILD)/fuzz/fuzz_model: tests/fuzz_model.c $(parser) $(call rel,engine/*.h engine/*.def) Makefile
 	@mkdir -p $(@D)
 	$(call say,FUZZ,$@)

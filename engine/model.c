@@ -13,10 +13,12 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "bytes.h"
 #include "f16.h"
 #include "log.h"
 #include "model_file.h"
 #include "model_json.h"
+#include "safetensors.h"
 #include "sha256.h"
 
 enum {
@@ -47,39 +49,10 @@ const struct clzi_dtype_info clzi_dtypes[] = {
 };
 enum { DTYPES = sizeof clzi_dtypes / sizeof *clzi_dtypes };
 
-// ---- the bytes of a file, or of memory ----
-
-struct source {
-    int fd;                                 // -1: the bytes are in memory
-    const uint8_t *memory;
-    uint64_t size;
-    const char *name;                       // for messages
-    const struct clz_log *log;
-};
-
-static int fetch(const struct source *s, uint64_t offset, void *to, size_t size)
-{
-    char *p = to;
-
-    if (s->fd < 0) {
-        memcpy(to, s->memory + offset, size);
-        return 0;
-    }
-    while (size) {
-        const ssize_t n = pread(s->fd, p, size, (off_t)offset);
-        if (n < 0 && errno == EINTR) continue;
-        if (n < 0) return clzi_fail(s->log, -errno, "%s: byte %" PRIu64 ": %s", s->name, offset, strerror(errno));
-        if (!n) return clzi_fail(s->log, -EBADMSG, "%s: ends at byte %" PRIu64 ", had %" PRIu64 " bytes when it was opened",
-                                 s->name, offset, s->size);
-        p += n, offset += (uint64_t)n, size -= (size_t)n;
-    }
-    return 0;
-}
-
 // ---- header ----
 
 // Recognises files of other kinds by their first bytes, to name them in the message.
-static int check_kind(const struct source *s, const uint8_t *head)
+static int check_kind(const struct clzi_bytes *s, const uint8_t *head)
 {
     static const struct { const char *magic; int at, size; const char *what; } kinds[] = {
         { "PK\3\4", 0, 4, "a ZIP file, perhaps a PyTorch .pth" },
@@ -95,41 +68,15 @@ static int check_kind(const struct source *s, const uint8_t *head)
     return 0;
 }
 
-static uint64_t u64le(const uint8_t *p)
+static int read_header(const struct clzi_bytes *s, json_t **root, uint64_t *data)
 {
-    uint64_t v = 0;
-    for (int i = 7; i >= 0; i--) v = v << 8 | p[i];
-    return v;
-}
-
-static int read_header(const struct source *s, json_t **root, uint64_t *data)
-{
-    struct clzi_printable why;
     uint8_t head[9];
-    uint64_t size;
-    char *text;
     int ret;
 
     *root = NULL;
-    if (s->size < sizeof head)
-        return clzi_fail(s->log, -EBADMSG, "%s: has %" PRIu64 " bytes, too few for a model", s->name, s->size);
-    if ((ret = fetch(s, 0, head, sizeof head)) < 0 || (ret = check_kind(s, head)) < 0) return ret;
-    size = u64le(head);
-    if (size > CLZI_MAX_HEADER)
-        return clzi_fail(s->log, -EBADMSG, "%s: header length is %" PRIu64 ", expected at most %d: not a model?", s->name, size,
-                         CLZI_MAX_HEADER);
-    if (size > s->size - 8)
-        return clzi_fail(s->log, -EBADMSG, "%s: header length is %" PRIu64 ", but the file has %" PRIu64 " bytes: truncated?",
-                         s->name, size, s->size);
-    if (head[8] != '{')
-        return clzi_fail(s->log, -EBADMSG, "%s: the header does not begin with '{': not a safetensors file", s->name);
-    if (!(text = malloc(size))) return -ENOMEM;
-    if ((ret = fetch(s, 8, text, size)) >= 0 &&
-        (ret = clzi_json_parse(root, text, size, 2 + 3 * CLZI_MAX_PARAMS, &why)) == -EBADMSG)
-        clzi_fail(s->log, ret, "%s: header: %s", s->name, why.text);
-    free(text);
-    *data = 8 + size;
-    return ret;
+    if (s->size >= sizeof head &&
+        ((ret = clzi_bytes_read(s, 0, head, sizeof head)) < 0 || (ret = check_kind(s, head)) < 0)) return ret;
+    return clzi_safetensors_header(s, CLZI_MAX_HEADER, CLZI_MAX_PARAMS, root, data);
 }
 
 // ---- metadata ----
@@ -144,7 +91,7 @@ static int add_info(struct clz_model *m, const char *key, const char *value)
     return info->key && info->value ? 0 : -ENOMEM;
 }
 
-static int read_info(const struct source *s, struct clz_model *m, json_t *metadata)
+static int read_info(const struct clzi_bytes *s, struct clz_model *m, json_t *metadata)
 {
     static const char prefix[] = "colorize.";
     const char *key, *text;
@@ -173,7 +120,7 @@ static int read_info(const struct source *s, struct clz_model *m, json_t *metada
     return 0;
 }
 
-static int read_fact(const struct source *s, struct clz_model *m, const struct clzi_fact *fact)
+static int read_fact(const struct clzi_bytes *s, struct clz_model *m, const struct clzi_fact *fact)
 {
     const char *given = clz_model_info(m, fact->key), *text = given ? given : fact->fallback;
     void *field = (char *)&m->facts + fact->offset;
@@ -222,7 +169,7 @@ int clzi_facts_check(const struct clzi_model_facts *f, const struct clzi_graph *
     return 0;
 }
 
-static int read_facts(const struct source *s, struct clz_model *m)
+static int read_facts(const struct clzi_bytes *s, struct clz_model *m)
 {
     int ret;
 
@@ -242,19 +189,7 @@ struct tensor {
     uint64_t begin, end;                    // bytes of the data
 };
 
-static int read_offsets(const struct source *s, const char *name, const json_t *offsets, struct tensor *t)
-{
-    const json_t *begin = json_array_get(offsets, 0), *end = json_array_get(offsets, 1);
-
-    if (json_array_size(offsets) != 2 || !json_is_integer(begin) || !json_is_integer(end) || json_integer_value(begin) < 0 ||
-        json_integer_value(end) < 0)
-        return clzi_fail(s->log, -EBADMSG, "%s: tensor %s: \"data_offsets\" should be two integers, 0 or greater", s->name, name);
-    t->begin = (uint64_t)json_integer_value(begin);
-    t->end = (uint64_t)json_integer_value(end);
-    return 0;
-}
-
-static int read_shape(const struct source *s, const json_t *shape, const struct clzi_param *p)
+static int read_shape(const struct clzi_bytes *s, const json_t *shape, const struct clzi_param *p)
 {
     char want[64] = "", have[128] = "";
     bool same = json_is_array(shape) && json_array_size(shape) == (size_t)p->rank;
@@ -272,28 +207,22 @@ static int read_shape(const struct source *s, const json_t *shape, const struct 
                      *have ? have : "no shape", want);
 }
 
-static int read_tensor(const struct source *s, const json_t *json, const struct clzi_param *p, struct tensor *t)
+static int read_tensor(const struct clzi_bytes *s, const json_t *json, const struct clzi_param *p, struct tensor *t)
 {
-    const char *dtype = json_string_value(json_object_get(json, "dtype"));
-    const uint64_t count = (uint64_t)clzi_param_count(p);
+    struct clzi_safetensors_entry e;
     int ret, type = 0;
 
-    if (!json_is_object(json) || json_object_size(json) != 3)
-        return clzi_fail(s->log, -EBADMSG, "%s: tensor %s should have dtype, shape and data_offsets and nothing else", s->name,
-                         p->name);
-    while (dtype && type < DTYPES && strcmp(clzi_dtypes[type].name, dtype)) type++;
-    if (!dtype || type == DTYPES)
+    if ((ret = clzi_safetensors_entry(s, p->name, json, &e)) < 0) return ret;
+    while (type < DTYPES && strcmp(clzi_dtypes[type].name, e.dtype)) type++;
+    if (type == DTYPES)
         return clzi_fail(s->log, -EBADMSG, "%s: tensor %s: dtype is %s, expected F32, F16 or BF16", s->name, p->name,
-                         clzi_printable(dtype ? dtype : "missing").text);
+                         clzi_printable(e.dtype).text);
+    if ((ret = read_shape(s, e.shape, p)) < 0) return ret;
     t->param = p;
     t->dtype = (enum clzi_dtype)type;
-    if ((ret = read_shape(s, json_object_get(json, "shape"), p)) < 0 ||
-        (ret = read_offsets(s, p->name, json_object_get(json, "data_offsets"), t)) < 0)
-        return ret;
-    if (t->end < t->begin || t->end - t->begin != count * clzi_dtypes[type].size)
-        return clzi_fail(s->log, -EBADMSG, "%s: tensor %s: has bytes %" PRIu64 " to %" PRIu64 ", its shape and %s need %" PRIu64
-                         " bytes", s->name, p->name, t->begin, t->end, dtype, count * clzi_dtypes[type].size);
-    return 0;
+    t->begin = e.begin;
+    t->end = e.end;
+    return clzi_safetensors_check_size(s, p->name, &e, (uint64_t)clzi_param_count(p), clzi_dtypes[type].size);
 }
 
 static int by_offset(const void *a, const void *b)
@@ -303,7 +232,7 @@ static int by_offset(const void *a, const void *b)
 }
 
 // Checks the tensors of the file against the parameters of the graph: the same names and no others, with contiguous data.
-static int read_tensors(const struct source *s, const json_t *root, const struct clzi_graph *g, uint64_t data_size,
+static int read_tensors(const struct clzi_bytes *s, const json_t *root, const struct clzi_graph *g, uint64_t data_size,
                         struct tensor *tensors)
 {
     uint64_t at = 0, need = 0;
@@ -329,16 +258,9 @@ static int read_tensors(const struct source *s, const json_t *root, const struct
                                  clzi_printable(name).text);
         }
     qsort(tensors, (size_t)g->param_count, sizeof *tensors, by_offset);
-    for (int i = 0; i < g->param_count; i++) {
-        if (tensors[i].begin != at)
-            return clzi_fail(s->log, -EBADMSG, "%s: tensor %s begins at %" PRIu64 ", expected %" PRIu64 ": a gap or an overlap",
-                             s->name, tensors[i].param->name, tensors[i].begin, at);
-        at = tensors[i].end;
-    }
-    if (at != data_size)
-        return clzi_fail(s->log, -EBADMSG, "%s: has %" PRIu64 " bytes of data, the tensors need %" PRIu64 ": %s", s->name,
-                         data_size, at, data_size < at ? "truncated?" : "data after the last tensor");
-    return 0;
+    for (int i = 0; i < g->param_count; i++)
+        if ((ret = clzi_safetensors_check_place(s, tensors[i].param->name, tensors[i].begin, tensors[i].end, &at)) < 0) return ret;
+    return clzi_safetensors_check_end(s, at, data_size);
 }
 
 // ---- data ----
@@ -363,7 +285,7 @@ bool clzi_param_is_variance(const struct clzi_param *p)
     return p->buffer && length > size && !strcmp(p->name + length - size, suffix);
 }
 
-static int read_values(const struct source *s, uint64_t data, const struct tensor *t, struct clzi_sha256 *hash, uint8_t *chunk)
+static int read_values(const struct clzi_bytes *s, uint64_t data, const struct tensor *t, struct clzi_sha256 *hash, uint8_t *chunk)
 {
     const size_t size = clzi_dtypes[t->dtype].size;
     const bool variance = clzi_param_is_variance(t->param);
@@ -372,7 +294,7 @@ static int read_values(const struct source *s, uint64_t data, const struct tenso
 
     for (uint64_t at = t->begin; at < t->end;) {
         const size_t n = t->end - at < CHUNK ? (size_t)(t->end - at) : CHUNK;
-        if ((ret = fetch(s, data + at, chunk, n)) < 0) return ret;
+        if ((ret = clzi_bytes_read(s, data + at, chunk, n)) < 0) return ret;
         clzi_sha256_update(hash, chunk, n);
         for (size_t i = 0; i < n; i += size, to++) {
             *to = decode(chunk + i, t->dtype);
@@ -385,7 +307,7 @@ static int read_values(const struct source *s, uint64_t data, const struct tenso
     return 0;
 }
 
-static int read_data(const struct source *s, struct clz_model *m, uint64_t data, struct tensor *tensors)
+static int read_data(const struct clzi_bytes *s, struct clz_model *m, uint64_t data, struct tensor *tensors)
 {
     const struct clzi_graph *g = m->graph;
     struct clzi_sha256 hash;
@@ -412,7 +334,7 @@ static int read_data(const struct source *s, struct clz_model *m, uint64_t data,
 
 // ---- model ----
 
-static int read_model(struct clz_model **out, const struct source *s)
+static int read_model(struct clz_model **out, const struct clzi_bytes *s)
 {
     struct clz_model *m = calloc(1, sizeof *m);
     struct tensor *tensors = NULL;
@@ -425,10 +347,6 @@ static int read_model(struct clz_model **out, const struct source *s)
     if (!m || !(m->path = strdup(s->name))) goto fail;
     atomic_init(&m->references, 1);
     if ((ret = read_header(s, &root, &data)) < 0) goto fail;
-    if (!json_is_object(root)) {
-        ret = clzi_fail(s->log, -EBADMSG, "%s: the header should be an object", s->name);
-        goto fail;
-    }
     if ((ret = read_info(s, m, json_object_get(root, "__metadata__"))) < 0) goto fail;
     if (!(text = clz_model_info(m, "graph"))) {
         ret = clzi_fail(s->log, -EBADMSG, "%s: has no metadata colorize.graph", s->name);
@@ -482,7 +400,7 @@ int clzi_model_open_file(const char *path, struct stat *file, const struct clz_l
 
 int clzi_model_read_fd(struct clz_model **model, int fd, const struct stat *file, const char *path, const struct clz_log *log)
 {
-    return read_model(model, &(struct source){ fd, NULL, (uint64_t)file->st_size, path, log });
+    return read_model(model, &(struct clzi_bytes){ fd, NULL, (uint64_t)file->st_size, path, log });
 }
 
 int clzi_model_read(struct clz_model **model, const char *path, const struct clz_log *log)
@@ -500,5 +418,5 @@ int clzi_model_read(struct clz_model **model, const char *path, const struct clz
 
 int clzi_model_parse(struct clz_model **model, const void *data, size_t size, const char *name, const struct clz_log *log)
 {
-    return read_model(model, &(struct source){ -1, data, size, name, log });
+    return read_model(model, &(struct clzi_bytes){ -1, data, size, name, log });
 }

@@ -391,15 +391,18 @@ static int describe(const struct plan *p, const struct clzt_tensors *t, char *to
 static int write_model(const struct plan *p, const struct clzt_convert *c, struct clzt_tensors *t, float *const *values,
                        const struct clz_log *log)
 {
-    const bool square = c->square < 0 ? !p->family->encoder : c->square;
+    const bool whole = !p->family->encoder, square = c->square < 0 ? whole : c->square;
     struct clzi_model_facts f = { .size = c->size ? c->size : p->net->size, .stride = clzi_graph_stride(p->graph),
                                   .l_scale = 50, .l_offset = 1, .ab_scale = 110 };
     int ret = describe(p, t, f.train, sizeof f.train);
 
     snprintf(f.arch, sizeof f.arch, "%s", p->net->name);
     snprintf(f.shape, sizeof f.shape, "%s", square ? "square" : "frame");
-    snprintf(f.input, sizeof f.input, "%s", c->input ? c->input : p->family->encoder ? "luma" : "lstar");
+    snprintf(f.input, sizeof f.input, "%s", c->input ? c->input : whole ? "lstar" : "luma");
     snprintf(f.license, sizeof f.license, "%s", c->license ? c->license : "");
+    if (whole && (!c->input || c->square < 0))
+        clzi_log(log, CLZ_LOG_INFO, "%s: input=%s and working_shape=%s, as in the tutorial for PyTorch, if they are not given", c->out,
+                 f.input, f.shape);
     return ret < 0 ? ret : clzi_model_write(c->out, p->graph, values, &f, CLZI_F32, log);
 }
 

@@ -180,6 +180,7 @@ static const struct format {
 } formats[] = {
     { "a PyTorch checkpoint (legacy form)", clzt_pth_is_legacy, clzt_pth_open_legacy },
     { "a PyTorch checkpoint (zip form)", clzt_pth_is_zip, clzt_pth_open_zip },
+    { "a safetensors file", clzt_safetensors_is, clzt_safetensors_open },
     { "a tar archive, perhaps a PyTorch checkpoint of 2016: load it in PyTorch and save it with torch.save()", is_tar, refuse },
     { "empty", is_zero, refuse },
 };

@@ -72,7 +72,11 @@ int clzt_tensors_read(struct clzt_tensors *tensors, const struct clzt_tensor *te
 struct clzt_shape_text { char text[CLZT_MAX_RANK * 21 + 1]; };
 struct clzt_shape_text clzt_tensor_shape(const struct clzt_tensor *tensor);
 
-// ---- for the formats (pth.c, and tensors_safetensors.c) ----
+// ---- for the formats (pth.c, tensors_safetensors.c) ----
+
+// As those of pth.h.
+bool clzt_safetensors_is(const uint8_t *head, size_t size);
+int clzt_safetensors_open(struct clzt_tensors *tensors, const char *section);
 
 // Append a zeroed one; the index or -ENOMEM. A tensor beyond CLZT_MAX_TENSORS is -EBADMSG, logged.
 int clzt_tensors_add(struct clzt_tensors *tensors);
