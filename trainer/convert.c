@@ -401,8 +401,8 @@ static int write_model(const struct plan *p, const struct clzt_convert *c, struc
     snprintf(f.input, sizeof f.input, "%s", c->input ? c->input : whole ? "lstar" : "luma");
     snprintf(f.license, sizeof f.license, "%s", c->license ? c->license : "");
     if (whole && (!c->input || c->square < 0))
-        clzi_log(log, CLZ_LOG_INFO, "%s: input=%s and working_shape=%s, as in the tutorial for PyTorch, if they are not given", c->out,
-                 f.input, f.shape);
+        clzi_log(log, CLZ_LOG_INFO, "%s: input=%s and working_shape=%s, as in the tutorial for PyTorch, if they are not given",
+                 c->out, f.input, f.shape);
     return ret < 0 ? ret : clzi_model_write(c->out, p->graph, values, &f, CLZI_F32, log);
 }
 
