@@ -50,7 +50,7 @@ static const struct { const char *module, *name; enum role role; } globals[] = {
 static int grow(void *array, int *room, int count, size_t size)
 {
     void **p = array, *larger;
-    int n = *room ? *room : 16;
+    int n = *room ? *room : 4;
 
     if (count <= *room) return 0;
     while (n < count) n *= 2;

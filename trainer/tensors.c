@@ -50,7 +50,7 @@ const struct clzt_number clzt_numbers[] = {
 
 uint32_t clzt_crc32(uint32_t crc, const void *data, size_t size)
 {
-    return ~av_crc(av_crc_get_table(AV_CRC_32_IEEE_LE), ~crc, data, size);
+    return size ? ~av_crc(av_crc_get_table(AV_CRC_32_IEEE_LE), ~crc, data, size) : crc;
 }
 
 // ---- the lists ----
