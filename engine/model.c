@@ -258,8 +258,10 @@ static int read_tensors(const struct clzi_bytes *s, const json_t *root, const st
                                  clzi_printable(name).text);
         }
     qsort(tensors, (size_t)g->param_count, sizeof *tensors, by_offset);
-    for (int i = 0; i < g->param_count; i++)
-        if ((ret = clzi_safetensors_check_place(s, tensors[i].param->name, tensors[i].begin, tensors[i].end, &at)) < 0) return ret;
+    for (int i = 0; i < g->param_count; i++) {
+        const struct tensor *t = &tensors[i];
+        if ((ret = clzi_safetensors_check_place(s, t->param->name, t->begin, t->end, &at)) < 0) return ret;
+    }
     return clzi_safetensors_check_end(s, at, data_size);
 }
 
@@ -285,7 +287,8 @@ bool clzi_param_is_variance(const struct clzi_param *p)
     return p->buffer && length > size && !strcmp(p->name + length - size, suffix);
 }
 
-static int read_values(const struct clzi_bytes *s, uint64_t data, const struct tensor *t, struct clzi_sha256 *hash, uint8_t *chunk)
+static int read_values(const struct clzi_bytes *s, uint64_t data, const struct tensor *t, struct clzi_sha256 *hash,
+                       uint8_t *chunk)
 {
     const size_t size = clzi_dtypes[t->dtype].size;
     const bool variance = clzi_param_is_variance(t->param);
