@@ -1,4 +1,4 @@
-// backend.c - what a user's device=... opens, and what is said when it does not.
+// backend.c - which device device=NAME opens, and the message if it does not open.
 #include <errno.h>
 
 #include "backend.h"
@@ -37,14 +37,14 @@ int main(void)
         else REQUIRE_STR(clzi_backends[i]->name, "ref");
     }
 
-    CASE("backend/auto_takes_the_fastest_and_says_so");
+    CASE("backend/auto_takes_the_fastest_and_logs_it");
     for (int i = 0; i < 2; i++) {
         REQUIRE_INT(open_device(&dev, i ? "auto" : NULL, CLZ_PRECISION_AUTO, &m), 0);
         if (!dev) continue;
         REQUIRE(strstr(m.all, clzi_device_base(dev)->describe));
         REQUIRE(clzi_device_base(dev)->precision != CLZ_PRECISION_AUTO);
         REQUIRE(!m.errors);
-        REQUIRE_INT(m.warnings > 0, backend(dev) == &clzi_backend_ref);     // slow: warned of
+        REQUIRE_INT(m.warnings > 0, backend(dev) == &clzi_backend_ref);     // ref is slow: a warning
         clzi_device_close(&dev);
         REQUIRE(!dev);
     }
@@ -58,7 +58,7 @@ int main(void)
     clzi_device_close(&dev);
     clzi_device_close(&dev);
 
-    CASE("backend/ref_refuses_what_it_cannot");
+    CASE("backend/ref_refuses_bf16_and_an_index");
     REQUIRE_INT(open_device(&dev, "ref", CLZ_PRECISION_BF16, &m), -ENOTSUP);
     REQUIRE(!dev && m.errors && strstr(m.all, "f32"));
     REQUIRE_INT(open_device(&dev, "ref:1", CLZ_PRECISION_AUTO, &m), -EINVAL);

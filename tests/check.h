@@ -7,8 +7,8 @@
 //         return check_end();
 //     }
 //
-// A failed REQUIRE prints file, line and both sides and the program goes on; check_end() prints a summary and gives the exit
-// status: 0 all passed, 1 something failed, 77 skipped (SKIP, with the reason).
+// A failed REQUIRE prints file, line and both values, and the program continues. check_end() prints a summary and returns the
+// exit status: 0 all passed, 1 a check failed. SKIP prints the reason and exits with 77.
 #ifndef CHECK_H
 #define CHECK_H
 #include <math.h>

@@ -1,4 +1,5 @@
-// exec.c - graph, fusion and executor on the ref device: fused equals unfused, whole-net gradients, memory that is shared rightly.
+// exec.c - graph, fusion and executor on the ref device: fused and unfused nets agree, gradients of a whole net agree with
+// central differences, unread nodes change no gradient.
 #include <errno.h>
 
 #include "check.h"
@@ -80,7 +81,7 @@ static void fusion(const struct clzt_net *net)
         drops += fused->nodes[i].op == CLZI_OP_DROPOUT;
     }
     REQUIRE_INT(drops, 0);
-    REQUIRE_INT(norms, net == &clzt_net_resnet18_unet ? 5 : 0);        // fastai normalises the skips themselves
+    REQUIRE_INT(norms, net == &clzt_net_resnet18_unet ? 5 : 0);        // those of the skip connections stay
     a = answer(g, values, in, x, NULL);
     b = answer(fused, fused_values, in, x, NULL);
     for (int64_t i = 0; a && b && i < 2 * in.h * in.w; i++) {
@@ -97,8 +98,8 @@ static void fusion(const struct clzt_net *net)
     clzi_graph_destroy(&fused);
 }
 
-// A net with every kind of branch: a node read three times, concatenation with itself, a skip to the end.
-static int tangled(struct clzi_graph *g)
+// A net with every kind of branch: a node that is read three times, a concatenation with itself, a long skip connection.
+static int branching_net(struct clzi_graph *g)
 {
     int x = clzi_graph_input(g, "x", 1), a, b, c;
     a = clzi_graph_conv(g, "a", x, .channels = 4, .k = 3, .pad = 1, .bias = 1);
@@ -116,7 +117,7 @@ static int tangled(struct clzi_graph *g)
     return clzi_graph_act(g, "j", c, .act = CLZI_ACT_TANH);
 }
 
-// L = sum r y with a fixed r; its gradients by backward() against central differences.
+// Compares the gradients of L = sum r y, r fixed, by backward() with central differences.
 static void gradients(void)
 {
     const struct clzi_shape in = { 2, 1, 8, 6 };
@@ -128,16 +129,16 @@ static void gradients(void)
     double worst = 0;
     uint32_t seed = 11;
 
-    CASE("exec/gradients_of_a_tangled_net");
+    CASE("exec/gradients_of_a_net_with_branches");
     REQUIRE_INT(clzi_graph_create(&g), 0);
-    REQUIRE(tangled(g) > 0);
+    REQUIRE(branching_net(g) > 0);
     values = values_new(g, 5);
     for (int i = 0; i < 96; i++) x[i] = noise(&seed);
     for (int i = 0; i < 192; i++) r[i] = noise(&seed);
     REQUIRE_INT(clzi_weights_create(&weights, dev, g, values, true), 0);
     REQUIRE_INT(clzi_exec_create(&exec, g, weights, &(struct clzi_exec_params){ .in = in, .training = true, .backward = true,
                                                                                 .input_gradient = true }), 0);
-    for (int round = 0; round < 2; round++) {                           // a second pass must not see the first
+    for (int round = 0; round < 2; round++) {                           // the second pass must not depend on the first
         REQUIRE_INT(clzi_exec_upload(exec, x), 0);
         REQUIRE_INT(clzi_exec_forward(exec, 0), 0);
         REQUIRE_INT(be->upload(dev, clzi_exec_output_gradient(exec), clzi_exec_output_shape(exec), r), 0);
@@ -183,7 +184,7 @@ static void gradients(void)
     clzi_graph_destroy(&g);
 }
 
-// The memory of an executor starts as NaN, so that a buffer that is read before it is written shows.
+// Fills the executor's memory with NaN, so that reading a buffer before it is written changes the result.
 static void *alloc_nan(struct clzi_device *device, size_t size)
 {
     void *p = clzi_backend_ref.alloc(device, size);
@@ -218,7 +219,7 @@ static void unread_branches(void)
         a = clzi_graph_conv(g, "a", clzi_graph_input(g, "x", 1), .channels = 4, .k = 3, .pad = 1, .bias = 1);
         out = clzi_graph_conv(g, "out", a, .channels = 2, .k = 3, .pad = 1, .bias = 1);
         if (!unread) params = g->param_count;
-        if (unread) {                                                   // with parameters and a reader; and without
+        if (unread) {                                                   // one branch with parameters and a reader, one without
             b = clzi_graph_conv(g, "b", a, .channels = 4, .k = 3, .pad = 1, .bias = 1);
             clzi_graph_add(g, "c", b, a);
             clzi_graph_act(g, "d", a, .act = CLZI_ACT_TANH);
@@ -260,7 +261,7 @@ static void refusals(void)
     struct clzi_shape shapes[8];
     int x;
 
-    CASE("graph/refuses_what_does_not_fit");
+    CASE("graph/refuses_nodes_that_do_not_fit");
     REQUIRE_INT(clzi_graph_create(&g), 0);
     x = clzi_graph_input(g, "x", 3);
     REQUIRE_INT(clzi_graph_input(g, "x2", 3), -EINVAL);                 // one input

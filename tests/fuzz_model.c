@@ -1,12 +1,12 @@
-// fuzz_model.c - libFuzzer target of the model file's reader: make fuzz, then build/fuzz/fuzz_model -max_total_time=600 FOLDER
-// (FOLDER keeps what was found, it may be empty at first).
+// fuzz_model.c - libFuzzer target for the reader of model files: make fuzz, then
+// build/fuzz/fuzz_model -max_total_time=600 FOLDER (FOLDER keeps the inputs that reached new code; it may be empty at first).
 //
-// Random bytes die at the length or at the hash, so there are three kinds of input, by the first byte:
-//     'f'  the rest is a file as it is
-//     'h'  the rest is a header's text, up to the first NUL, and the data behind it; length and hash are made right
-//     'g'  the rest is a graph's text; facts, tensors and data that suit it are made: a graph that is accepted alone must then be
-//          accepted in a file, and fuse and shapes must cope with it
-// Whatever comes: 0 and a model, or -EBADMSG, no model and exactly one message.
+// Random bytes are rejected at the length or at the hash, so there are three kinds of input, chosen by the first byte:
+//     'f'  the rest is a file, unchanged
+//     'h'  the rest is a header's text up to the first NUL, then data; length and hash are set to the correct values
+//     'g'  the rest is a graph's text; matching facts, tensors and data are added. A graph that clzi_graph_from_json() accepts
+//          must be accepted in this file, and fusing it and computing its shapes must succeed or fail without a crash
+// Every input must give 0 and a model, or -EBADMSG, no model and exactly one message.
 #include <errno.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -25,7 +25,7 @@ enum { MOST_DATA = 1 << 20 };
 static void must(int condition, const char *what)
 {
     if (condition) return;
-    fprintf(stderr, "not so: %s\n", what);
+    fprintf(stderr, "violated: %s\n", what);
     abort();
 }
 
@@ -35,7 +35,7 @@ static void count(void *priv, enum clz_log_level level, const char *msg)
     ++*(int *)priv;
 }
 
-// ---- what a stream would do with the graph ----
+// ---- uses the graph as a stream does ----
 
 static void use_graph(const struct clz_model *m)
 {
@@ -46,8 +46,8 @@ static void use_graph(const struct clz_model *m)
     char *json = NULL;
 
     for (int i = 0; i < 3; i++)
-        clzi_graph_shapes(g, (struct clzi_shape){ 1 + i, clzi_graph_channels(g, g->input), i == 1 ? 16384 : 64, i == 2 ? 16384 : 32 },
-                          shapes, NULL);
+        clzi_graph_shapes(g, (struct clzi_shape){ 1 + i, clzi_graph_channels(g, g->input), i == 1 ? 16384 : 64,
+                                                  i == 2 ? 16384 : 32 }, shapes, NULL);
     must(clzi_graph_fuse(g, m->values, &fused, &values) >= 0, "a graph that is read can be fused");
     for (int i = 0; i < fused->param_count; i++) free(values[i]);
     free(values);
@@ -72,7 +72,7 @@ static int parse(const void *data, size_t size)
     return ret;
 }
 
-// ---- files with the right length and hash ----
+// ---- files with the correct length and hash ----
 
 static int parse_header(const char *text, size_t length, const uint8_t *data, size_t size)
 {
@@ -137,16 +137,18 @@ static void parse_graph(const char *text, size_t length)
         return;
     }
     f = open_memstream(&header, &size);
-    fprintf(f, "{\"__metadata__\":{\"colorize.format\":\"1\",\"colorize.arch\":\"\",\"colorize.size\":\"64\",\"colorize.stride\":\"%d\","
-            "\"colorize.input\":\"luma\",\"colorize.l_scale\":\"50\",\"colorize.l_offset\":\"1\",\"colorize.ab_scale\":\"110\","
-            "\"colorize.train\":\"\",\"colorize.license\":\"\",\"colorize.sha256\":\"%64d\",\"colorize.graph\":\"", stride, 0);
-    for (size_t i = 0; i < length; i++) fprintf(f, text[i] < ' ' && text[i] >= 0 ? "\\u%04x" : strchr("\"\\", text[i]) ? "\\%c" : "%c", text[i]);
+    fprintf(f, "{\"__metadata__\":{\"colorize.format\":\"1\",\"colorize.arch\":\"\",\"colorize.size\":\"64\","
+            "\"colorize.stride\":\"%d\",\"colorize.input\":\"luma\",\"colorize.l_scale\":\"50\",\"colorize.l_offset\":\"1\","
+            "\"colorize.ab_scale\":\"110\",\"colorize.train\":\"\",\"colorize.license\":\"\","
+            "\"colorize.sha256\":\"%64d\",\"colorize.graph\":\"", stride, 0);
+    for (size_t i = 0; i < length; i++)
+        fprintf(f, text[i] < ' ' && text[i] >= 0 ? "\\u%04x" : strchr("\"\\", text[i]) ? "\\%c" : "%c", text[i]);
     fprintf(f, "\"}");
     put_tensors(f, g);
     fprintf(f, "}");
     fclose(f);
     zeros = calloc(1, data_size(g) + 1);
-    must(parse_header(header, size, zeros, data_size(g)) == 0 || size > 1 << 20, "a good graph makes a good file");
+    must(parse_header(header, size, zeros, data_size(g)) == 0 || size > 1 << 20, "a file with a correct graph is accepted");
     free(zeros);
     free(header);
     clzi_graph_destroy(&g);
@@ -167,40 +169,47 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     return 0;
 }
 
-// ---- mutations that keep the text a text ----
+// ---- mutations that keep most of the JSON valid ----
 
 static const char graph_example[] =
     "g[{\"op\":\"input\",\"name\":\"L\",\"in\":[],\"channels\":1},"
     "{\"op\":\"conv\",\"name\":\"a\",\"in\":[0],\"channels\":4,\"k\":3,\"stride\":2,\"pad\":1,\"bias\":0},"
     "{\"op\":\"batchnorm\",\"name\":\"n\",\"in\":[1],\"eps\":1e-05,\"momentum\":0.1},"
-    "{\"op\":\"act\",\"name\":\"r\",\"in\":[2],\"act\":\"leaky\",\"slope\":0.5},{\"op\":\"dropout\",\"name\":\"d\",\"in\":[3],\"p\":0.5},"
-    "{\"op\":\"add\",\"name\":\"s\",\"in\":[4,1]},{\"op\":\"maxpool\",\"name\":\"m\",\"in\":[5],\"k\":3,\"stride\":2,\"pad\":1},"
+    "{\"op\":\"act\",\"name\":\"r\",\"in\":[2],\"act\":\"leaky\",\"slope\":0.5},"
+    "{\"op\":\"dropout\",\"name\":\"d\",\"in\":[3],\"p\":0.5},"
+    "{\"op\":\"add\",\"name\":\"s\",\"in\":[4,1]},"
+    "{\"op\":\"maxpool\",\"name\":\"m\",\"in\":[5],\"k\":3,\"stride\":2,\"pad\":1},"
     "{\"op\":\"convt\",\"name\":\"t\",\"in\":[6],\"channels\":4,\"k\":4,\"stride\":2,\"pad\":1,\"bias\":1},"
     "{\"op\":\"concat\",\"name\":\"c\",\"in\":[7,1]},{\"op\":\"shuffle\",\"name\":\"p\",\"in\":[8],\"factor\":2},"
     "{\"op\":\"softmax\",\"name\":\"o\",\"in\":[9],\"scale\":1},{\"op\":\"clamp\",\"name\":\"l\",\"in\":[10],\"scale\":1},"
     "{\"op\":\"resize\",\"name\":\"z\",\"in\":[6],\"factor\":4}]";
 
 static const char header_example[] =
-    "h{\"__metadata__\":{\"format\":\"pt\",\"colorize.format\":\"1\",\"colorize.arch\":\"x\",\"colorize.size\":\"64\",\"colorize.stride\":\"1\","
-    "\"colorize.input\":\"luma\",\"colorize.l_scale\":\"50.0\",\"colorize.l_offset\":\"1\",\"colorize.ab_scale\":\"110\",\"colorize.train\":\"\","
+    "h{\"__metadata__\":{\"format\":\"pt\",\"colorize.format\":\"1\",\"colorize.arch\":\"x\",\"colorize.size\":\"64\","
+    "\"colorize.stride\":\"1\",\"colorize.input\":\"luma\",\"colorize.l_scale\":\"50.0\",\"colorize.l_offset\":\"1\","
+    "\"colorize.ab_scale\":\"110\",\"colorize.train\":\"\","
     "\"colorize.license\":\"\",\"colorize.sha256\":\"0123456789012345678901234567890123456789012345678901234567890123\","
-    "\"colorize.graph\":\"[{\\\"op\\\":\\\"input\\\",\\\"name\\\":\\\"L\\\",\\\"in\\\":[],\\\"channels\\\":1},{\\\"op\\\":\\\"conv\\\","
+    "\"colorize.graph\":\"[{\\\"op\\\":\\\"input\\\",\\\"name\\\":\\\"L\\\",\\\"in\\\":[],\\\"channels\\\":1},"
+    "{\\\"op\\\":\\\"conv\\\","
     "\\\"name\\\":\\\"a\\\",\\\"in\\\":[0],\\\"channels\\\":2,\\\"k\\\":1,\\\"stride\\\":1,\\\"pad\\\":0,\\\"bias\\\":1},"
     "{\\\"op\\\":\\\"batchnorm\\\",\\\"name\\\":\\\"n\\\",\\\"in\\\":[1],\\\"eps\\\":1e-05,\\\"momentum\\\":0.1}]\"},"
-    "\"a.weight\":{\"dtype\":\"F32\",\"shape\":[2,1,1,1],\"data_offsets\":[0,8]},\"a.bias\":{\"dtype\":\"F16\",\"shape\":[2],\"data_offsets\":[8,12]},"
-    "\"n.weight\":{\"dtype\":\"BF16\",\"shape\":[2],\"data_offsets\":[12,16]},\"n.bias\":{\"dtype\":\"F16\",\"shape\":[2],\"data_offsets\":[16,20]},"
+    "\"a.weight\":{\"dtype\":\"F32\",\"shape\":[2,1,1,1],\"data_offsets\":[0,8]},"
+    "\"a.bias\":{\"dtype\":\"F16\",\"shape\":[2],\"data_offsets\":[8,12]},"
+    "\"n.weight\":{\"dtype\":\"BF16\",\"shape\":[2],\"data_offsets\":[12,16]},"
+    "\"n.bias\":{\"dtype\":\"F16\",\"shape\":[2],\"data_offsets\":[16,20]},"
     "\"n.running_mean\":{\"dtype\":\"F16\",\"shape\":[2],\"data_offsets\":[20,24]},"
     "\"n.running_var\":{\"dtype\":\"F16\",\"shape\":[2],\"data_offsets\":[24,28]}}\0"
     "0123456789abcdefghij\0\0\0\0\0\0\0\0";
 
 static const char *const tokens[] = {
     "0", "1", "2", "3", "4", "8", "15", "16", "-1", "64", "1024", "16384", "16385", "2147483647", "2147483648", "4294967296",
-    "9223372036854775807", "9223372036854775808", "18446744073709551615", "1e999", "0.5", "1e-300", "\"\"", "null", "true", "[]", "{}",
-    "\"act\"", "\"slope\"", "\"relu\"", "\"tanh\"", "\"none\"", "\"conv\"", "\"convt\"", "\"add\"", "\"concat\"", "\"shuffle\"", "\"maxpool\"",
-    "\"resize\"", "\"dropout\"", "\"softmax\"", "\"clamp\"", "\"batchnorm\"", "\"F16\"", "\"BF16\"", "\"F32\"", "\\u0000", "\xff",
+    "9223372036854775807", "9223372036854775808", "18446744073709551615", "1e999", "0.5", "1e-300", "\"\"", "null", "true",
+    "[]", "{}", "\"act\"", "\"slope\"", "\"relu\"", "\"tanh\"", "\"none\"", "\"conv\"", "\"convt\"", "\"add\"", "\"concat\"",
+    "\"shuffle\"", "\"maxpool\"", "\"resize\"", "\"dropout\"", "\"softmax\"", "\"clamp\"", "\"batchnorm\"", "\"F16\"", "\"BF16\"",
+    "\"F32\"", "\\u0000", "\xff",
 };
 
-// Puts new[0..n) in place of data[at..end).
+// Replaces data[at..end) by new[0..n).
 static size_t splice(uint8_t *data, size_t size, size_t most, size_t at, size_t end, const void *new, size_t n)
 {
     if (size - (end - at) + n > most) return size;
@@ -211,10 +220,11 @@ static size_t splice(uint8_t *data, size_t size, size_t most, size_t at, size_t 
 
 static int is_word(uint8_t c)
 {
-    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '-' || c == '.' || c == '_' || c == '"';
+    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '-' || c == '.' || c == '_' ||
+           c == '"';
 }
 
-// A word or number becomes another one.
+// Replaces a word or number by another one.
 static size_t change_word(uint8_t *data, size_t size, size_t most, unsigned seed)
 {
     const char *token = tokens[seed % (sizeof tokens / sizeof *tokens)];
@@ -226,8 +236,7 @@ static size_t change_word(uint8_t *data, size_t size, size_t most, unsigned seed
     return splice(data, size, most, at, end, token, strlen(token));
 }
 
-// What stands between two braces, with its key if it has one, is written once more somewhere, with another name so that it does not
-// die as a duplicate.
+// Copies an object, with its key if it has one, to another place, with another name so that it is not rejected as a duplicate.
 static size_t copy_node(uint8_t *data, size_t size, size_t most, unsigned seed)
 {
     uint8_t *open = memchr(data + 1 + seed % (size - 1), '{', size - 1 - seed % (size - 1)), *close, *to, *name, copy[512];
@@ -246,7 +255,7 @@ static size_t copy_node(uint8_t *data, size_t size, size_t most, unsigned seed)
     return splice(data, size, most, to + 1 - data, to + 1 - data, copy, n + 1);
 }
 
-// A list takes the place of another: offsets that overlap or leave a hole, the shape or the inputs of a neighbour.
+// Replaces a list by another one: makes offsets that overlap or leave a gap, or the shape or inputs of another node.
 static size_t copy_list(uint8_t *data, size_t size, size_t most, unsigned seed)
 {
     uint8_t *from = memchr(data + 1 + seed % (size - 1), '[', size - 1 - seed % (size - 1)), *to, *end, copy[64];
@@ -262,10 +271,11 @@ static size_t copy_list(uint8_t *data, size_t size, size_t most, unsigned seed)
     }
 }
 
-// Two bytes of the data become the upper half of an infinity, of a NaN, of a negative number.
-static size_t hurt_data(uint8_t *data, size_t size, unsigned seed)
+// Replaces two bytes of the data by the upper half of an infinity, a NaN or a negative number.
+static size_t damage_data(uint8_t *data, size_t size, unsigned seed)
 {
-    static const uint8_t numbers[][2] = { { 0x80, 0x7f }, { 0xc0, 0x7f }, { 0x80, 0xff }, { 0x00, 0x7c }, { 0x01, 0xfc }, { 0x80, 0xbf } };
+    static const uint8_t numbers[][2] = { { 0x80, 0x7f }, { 0xc0, 0x7f }, { 0x80, 0xff }, { 0x00, 0x7c }, { 0x01, 0xfc },
+                                          { 0x80, 0xbf } };
     uint8_t *nul = data[0] == 'h' ? memchr(data, 0, size) : NULL;
     const size_t left = nul ? data + size - nul - 1 : 0;
 
@@ -273,7 +283,7 @@ static size_t hurt_data(uint8_t *data, size_t size, unsigned seed)
     return size;
 }
 
-// An example of each kind; the file's hash is a wrong one.
+// An example of each kind; the hash of the file is wrong.
 static size_t example(uint8_t *data, size_t most, unsigned seed)
 {
     const size_t header = strlen(header_example + 1), behind = sizeof header_example - 1 - header - 2;
@@ -301,7 +311,7 @@ size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t most, unsigned
     case 0: case 1: case 2: return change_word(data, size, most, seed >> 4);
     case 3: case 4:         return copy_node(data, size, most, seed >> 4);
     case 5:                 return copy_list(data, size, most, seed >> 4);
-    case 6:                 return hurt_data(data, size, seed >> 4);
+    case 6:                 return damage_data(data, size, seed >> 4);
     default:                return 1 + LLVMFuzzerMutate(data + 1, size - 1, most - 1);
     }
 }

@@ -1,4 +1,4 @@
-// nets.c - the networks: sizes known from the papers' own code, shapes, and how weights begin.
+// nets.c - the networks: numbers of parameters and operations as in the papers' code, shapes, names, initial weights.
 #include "check.h"
 #include "engine/graph.h"
 #include "trainer/nets.h"
@@ -45,7 +45,7 @@ static void generators(void)
     }
 }
 
-// The figures of pix2pix's and fastai's own code (counted with PyTorch 1.13).
+// Expected values: counted with PyTorch 1.13 in the code of pix2pix and fastai.
 static void counts(void)
 {
     static const struct { const char *net; long long parameters; double gmac; } known[] = {
@@ -81,7 +81,7 @@ static void names(void)
     };
     struct clzi_graph *g = NULL;
 
-    CASE("nets/parameters_bear_fastai's_names");
+    CASE("nets/parameters_have_fastai's_names");
     REQUIRE_INT(clzi_graph_create(&g), 0);
     REQUIRE_INT(clzt_net_resnet18_unet.build(g), 0);
     for (size_t k = 0; k < sizeof known / sizeof *known; k++) {
@@ -98,7 +98,7 @@ static void init(void)
     float *values[CLZI_MAX_PARAMS];
     double sum = 0, sum2 = 0, count = 0;
 
-    CASE("nets/normal_init_has_the_stated_spread");
+    CASE("nets/normal_init_has_mean_0_and_deviation_0.02");
     REQUIRE_INT(clzi_graph_create(&g), 0);
     REQUIRE_INT(clzt_patchgan_build(g), 0);
     for (int i = 0; i < g->param_count; i++) values[i] = malloc(clzi_param_count(&g->params[i]) * sizeof(float));
@@ -108,7 +108,7 @@ static void init(void)
             sum += values[i][k];
             sum2 += values[i][k] * values[i][k];
         }
-    REQUIRE_NEAR(sum / count, 0, 5e-5);                         // sd of the mean: 0.02 / sqrt(2.7e6) = 1.2e-5
+    REQUIRE_NEAR(sum / count, 0, 5e-5);                         // the deviation of the mean is 0.02 / sqrt(2.7e6) = 1.2e-5
     REQUIRE_NEAR(sqrt(sum2 / count), 0.02, 5e-5);
     for (int i = 0; i < g->param_count; i++) free(values[i]);
     clzi_graph_destroy(&g);

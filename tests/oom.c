@@ -1,9 +1,9 @@
-// oom.c - memory that runs out: in each round the n-th allocation fails, once, for n = 1, 2, ... until a round needs fewer.
-// What must hold: no crash, an error or the right result, an error that is -ENOMEM or was logged, no error logged where the result is
-// right, and nothing lost.
+// oom.c - out of memory: in each round the n-th allocation fails, once, for n = 1, 2, ... until a round makes fewer allocations.
+// Required: no crash; an error or the correct result; an error is -ENOMEM or was logged; no error is logged if the result is
+// correct; no memory is leaked.
 //
-// The linker sends malloc and its kin in our objects to the __wrap_ functions below (Makefile: wrap_flags); jansson is told to use
-// them. What other shared libraries allocate inside is neither failed nor counted.
+// The linker replaces malloc and the other allocating functions in our objects by the __wrap_ functions below (Makefile:
+// wrap_flags), and jansson is told to use them. Allocations inside other shared libraries neither fail nor count.
 #include <errno.h>
 #include <jansson.h>
 #include <pthread.h>
@@ -28,14 +28,14 @@ enum { PATH = 300 };
 
 // ---- which allocation fails ----
 
-static atomic_long number, fail_at;         // of the allocation; 0: none
+static atomic_long number, fail_at;         // of allocations so far; of the one that fails, 0: none
 
 static bool fails(void)
 {
     return atomic_fetch_add(&number, 1) + 1 == atomic_load(&fail_at);
 }
 
-// ---- what is alive ----
+// ---- allocations that are not freed yet ----
 
 enum { BUCKETS = 1 << 13, DEPTH = 64 };
 static struct piece { void *p; size_t size; const char *from; } live[BUCKETS][DEPTH];
@@ -43,7 +43,7 @@ static int live_count;
 static pthread_mutex_t live_mutex = PTHREAD_MUTEX_INITIALIZER;
 extern char __executable_start;
 
-static struct piece *find(void *p, void *with)      // the place in p's bucket that holds `with`
+static struct piece *find(void *p, void *with)      // the entry of p's bucket that contains `with`
 {
     struct piece *bucket = live[((uintptr_t)p >> 4) * 2654435761u % BUCKETS];
 
@@ -52,20 +52,20 @@ static struct piece *find(void *p, void *with)      // the place in p's bucket t
     return NULL;
 }
 
-static void *born(void *p, size_t size, void *from)
+static void *track(void *p, size_t size, void *from)
 {
     struct piece *place;
 
     if (!p) return NULL;
     pthread_mutex_lock(&live_mutex);
-    if (!(place = find(p, NULL))) abort();          // more at once than any test here needs
+    if (!(place = find(p, NULL))) abort();          // more allocations at a time than any test here needs
     *place = (struct piece){ p, size, from };
     live_count++;
     pthread_mutex_unlock(&live_mutex);
     return p;
 }
 
-static size_t died(void *p)                         // its size; 0: not one of ours
+static size_t untrack(void *p)                      // returns its size; 0: not allocated by a wrapper
 {
     struct piece *place;
     size_t size = 0;
@@ -92,7 +92,7 @@ static void print_newest(int most)                  // for addr2line
 // ---- the wrappers ----
 
 #define REAL(type, name, ...) type __real_##name(__VA_ARGS__); type __wrap_##name(__VA_ARGS__)
-#define BORN(p, size) born(p, size, __builtin_return_address(0))
+#define TRACK(p, size) track(p, size, __builtin_return_address(0))
 #define DENIED (errno = ENOMEM, NULL)
 
 REAL(void *, malloc, size_t);
@@ -111,11 +111,11 @@ REAL(DIR *, opendir, const char *);
 REAL(DIR *, fdopendir, int);
 REAL(int, pthread_create, pthread_t *, const pthread_attr_t *, void *(*)(void *), void *);
 
-void *__wrap_malloc(size_t size) { return fails() ? DENIED : BORN(__real_malloc(size), size); }
-void *__wrap_calloc(size_t n, size_t size) { return fails() ? DENIED : BORN(__real_calloc(n, size), n * size); }
-void *__wrap_aligned_alloc(size_t to, size_t size) { return fails() ? DENIED : BORN(__real_aligned_alloc(to, size), size); }
-char *__wrap_strdup(const char *s) { return fails() ? DENIED : BORN(__real_strdup(s), strlen(s)); }
-char *__wrap_strndup(const char *s, size_t n) { return fails() ? DENIED : BORN(__real_strndup(s, n), n); }
+void *__wrap_malloc(size_t size) { return fails() ? DENIED : TRACK(__real_malloc(size), size); }
+void *__wrap_calloc(size_t n, size_t size) { return fails() ? DENIED : TRACK(__real_calloc(n, size), n * size); }
+void *__wrap_aligned_alloc(size_t to, size_t size) { return fails() ? DENIED : TRACK(__real_aligned_alloc(to, size), size); }
+char *__wrap_strdup(const char *s) { return fails() ? DENIED : TRACK(__real_strdup(s), strlen(s)); }
+char *__wrap_strndup(const char *s, size_t n) { return fails() ? DENIED : TRACK(__real_strndup(s, n), n); }
 FILE *__wrap_fopen(const char *path, const char *mode) { return fails() ? DENIED : __real_fopen(path, mode); }
 FILE *__wrap_open_memstream(char **text, size_t *size) { return fails() ? DENIED : __real_open_memstream(text, size); }
 DIR *__wrap_opendir(const char *path) { return fails() ? DENIED : __real_opendir(path); }
@@ -126,15 +126,15 @@ void *__wrap_realloc(void *p, size_t size)
     void *q = fails() ? DENIED : __real_realloc(p, size);
 
     if (!q) return NULL;
-    died(p);
-    return BORN(q, size);
+    untrack(p);
+    return TRACK(q, size);
 }
 
 int __wrap_posix_memalign(void **p, size_t to, size_t size)
 {
     const int ret = fails() ? ENOMEM : __real_posix_memalign(p, to, size);
 
-    if (!ret) BORN(*p, size);
+    if (!ret) TRACK(*p, size);
     return ret;
 }
 
@@ -142,9 +142,9 @@ int __wrap_vasprintf(char **text, const char *format, va_list args)
 {
     int n = -1;
 
-    *text = (char *)1;                              // undefined after a failure, says the manual
+    *text = (char *)1;                              // undefined after a failure, according to the manual
     if (fails()) errno = ENOMEM;
-    else if ((n = __real_vasprintf(text, format, args)) >= 0) BORN(*text, n);
+    else if ((n = __real_vasprintf(text, format, args)) >= 0) TRACK(*text, n);
     return n;
 }
 
@@ -161,7 +161,7 @@ int __wrap_asprintf(char **text, const char *format, ...)
 
 void __wrap_free(void *p)
 {
-    died(p);
+    untrack(p);
     __real_free(p);
 }
 
@@ -172,17 +172,17 @@ int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attr, void *(
 
 // ---- rounds ----
 
-static char folder[128], said[1000];
+static char folder[128], logged[1000];
 static int errors, warnings;
 
-static void hear(void *priv, enum clz_log_level level, const char *msg)
+static void log_message(void *priv, enum clz_log_level level, const char *msg)
 {
     (void)priv;
     if (level == CLZ_LOG_ERROR) errors++;
     if (level == CLZ_LOG_WARNING) warnings++;
-    snprintf(said, sizeof said, "%s", msg);
+    snprintf(logged, sizeof logged, "%s", msg);
 }
-static const struct clz_log listener = { hear, NULL, CLZ_LOG_WARNING };
+static const struct clz_log listener = { log_message, NULL, CLZ_LOG_WARNING };
 
 static char *in_folder(char path[PATH], const char *name)
 {
@@ -190,45 +190,45 @@ static char *in_folder(char path[PATH], const char *name)
     return path;
 }
 
-enum { WRONG = 1 };                                 // a round that claims success and is not
+enum { WRONG = 1 };                                 // returned by a round whose result is wrong
 
-// One round with the n-th allocation failing; true when there was one.
+// Runs one round in which the n-th allocation fails. True if there was an n-th allocation.
 static bool round_of(int (*run)(void), long n)
 {
     const int before = live_count;
     int ret;
 
     errors = warnings = 0;
-    said[0] = 0;
+    logged[0] = 0;
     atomic_store(&number, 0);
     atomic_store(&fail_at, n);
     ret = run();
     atomic_store(&fail_at, 0);
     if (ret > 0 || live_count != before || (ret < 0 && ret != -ENOMEM && !errors) || (ret == 0 && errors)) {
-        printf("  allocation %ld: returned %d, %d errors, %+d alive: %s\n", n, ret, errors, live_count - before, said);
+        printf("  allocation %ld: returned %d, %d errors, %+d not freed: %s\n", n, ret, errors, live_count - before, logged);
         if (live_count != before) print_newest(10);
-        REQUIRE(!"copes");
+        REQUIRE(!"handled");
     }
     if (number < n) REQUIRE_INT(ret, 0);
     return number >= n;
 }
 
-static void mark_old(void)                          // what is alive now is not a loss
+static void mark_old(void)                          // allocations that exist now are not reported as leaks
 {
     for (int b = 0; b < BUCKETS; b++)
         for (int i = 0; i < DEPTH; i++)
             if (live[b][i].p) live[b][i].size = (size_t)-1;
 }
 
-static void sweep(const char *name, int (*run)(void))
+static void fail_each_allocation(const char *name, int (*run)(void))
 {
     const double begin = clzi_now();
     long n = 1;
 
     CASE(name);
-    said[0] = 0;
-    if (run()) {                                    // what libraries keep for ever is made here
-        printf("  fails without any failure: %s\n", said);
+    logged[0] = 0;
+    if (run()) {                                    // libraries make here what they keep until the end
+        printf("  fails although no allocation failed: %s\n", logged);
         REQUIRE(!"runs");
         return;
     }
@@ -266,7 +266,7 @@ static struct clz_frame frame(uint8_t *bytes, int w, int h)
     return f;
 }
 
-// Two frames of a size and one of another; what is coloured must be coloured as in the round in which nothing failed.
+// Two frames of one size and one of another; a frame that is coloured must equal that of the round in which nothing failed.
 static int film(const char *device, uint8_t (*want)[LARGEST])
 {
     static const int sizes[3][2] = { { 40, 32 }, { 40, 32 }, { 24, 36 } };
@@ -311,15 +311,16 @@ static int film_on_ref(void)
 
 static int read_recipe(void)
 {
-    static const char text[] = "net: light\ntrain: [photos, \"more photos\", film.mkv]\nval: others\nrun: somewhere\nbatch: 4\nsteps: 1000\n"
-                               "loss: {l1: 1}\nlicense: CC0\n";
+    static const char text[] = "net: light\ntrain: [photos, \"more photos\", film.mkv]\nval: others\nrun: somewhere\n"
+                               "batch: 4\nsteps: 1000\nloss: {l1: 1}\nlicense: CC0\n";
     struct clzt_recipe *r;
     FILE *f;
     int ret = clzt_recipe_create(&r);
 
     if (ret < 0) return r ? WRONG : ret;
     if ((ret = clzt_recipe_parse(r, text, sizeof text - 1, "r.yaml", &listener)) >= 0 &&
-        (ret = clzt_recipe_set(r, "train=[a, b, c, d]", &listener)) >= 0 && (ret = clzt_recipe_set(r, "lr=0.001", &listener)) >= 0 &&
+        (ret = clzt_recipe_set(r, "train=[a, b, c, d]", &listener)) >= 0 &&
+        (ret = clzt_recipe_set(r, "lr=0.001", &listener)) >= 0 &&
         (ret = clzt_recipe_check(r, &listener)) >= 0 && (ret = clzt_recipe_absolute(r)) >= 0) {
         if (r->train.count != 4 || r->batch != 4 || strcmp(r->license, "CC0") || r->train.items[3][0] != '/') ret = WRONG;
         f = __real_fopen("/dev/null", "w");
@@ -330,7 +331,7 @@ static int read_recipe(void)
     return ret;
 }
 
-static int write_facts(void)                        // notes that fit: every failure is of memory, and not said to be of the notes
+static int write_facts(void)                        // the notes are valid: a failure must not be blamed on them
 {
     static struct clzt_recipe *r;
     char text[2048];
@@ -370,8 +371,8 @@ static int read_pictures(enum clzt_cache cache)
     const char *const paths[] = { folder };
     struct clzt_colours colours;
     struct clzt_dataset *data;
-    int ret = clzt_dataset_open(&data, &(struct clzt_dataset_params){ .paths = paths, .path_count = 1, .min_side = 16, .cache = cache,
-                                                                      .threads = 1, .log = listener });
+    int ret = clzt_dataset_open(&data, &(struct clzt_dataset_params){ .paths = paths, .path_count = 1, .min_side = 16,
+                                                                      .cache = cache, .threads = 1, .log = listener });
 
     if (ret < 0) return data ? WRONG : ret;
     if (clzt_dataset_count(data) != 3) ret = WRONG;
@@ -383,7 +384,7 @@ static int read_pictures(enum clzt_cache cache)
 }
 
 static int read_pictures_cached(void) { return read_pictures(CLZT_CACHE_RAM); }
-static int read_pictures_anew(void) { return read_pictures(CLZT_CACHE_NONE); }
+static int read_pictures_uncached(void) { return read_pictures(CLZT_CACHE_NONE); }
 
 static int net(struct clzi_graph **graph)
 {
@@ -476,11 +477,11 @@ static uint64_t hash_of(const char *path)
     return hash(bytes, size);
 }
 
-// Success writes what success always writes; failure leaves what was there and nothing beside it.
+// After success the file is complete; after a failure the old file is unchanged. No temporary file is left.
 static int write_model(void)
 {
-    static const struct clzi_model_facts facts = { .arch = "oom", .size = 64, .stride = 4, .input = "luma", .l_scale = 50, .l_offset = 1,
-                                                   .ab_scale = 110, .license = "CC0" };
+    static const struct clzi_model_facts facts = { .arch = "oom", .size = 64, .stride = 4, .input = "luma", .l_scale = 50,
+                                                   .l_offset = 1, .ab_scale = 110, .license = "CC0" };
     static uint64_t want;
     struct clzi_graph *g;
     char path[PATH], temporary[PATH + 40];
@@ -524,7 +525,8 @@ int main(void)
 {
     static const struct { const char *name; int (*run)(void); } rows[] = {
         { "oom/open_model", open_model }, { "oom/film_on_ref", film_on_ref }, { "oom/film_on_cpu", film_on_cpu },
-        { "oom/recipe", read_recipe }, { "oom/facts", write_facts }, { "oom/pictures_cached", read_pictures_cached }, { "oom/pictures_anew", read_pictures_anew },
+        { "oom/recipe", read_recipe }, { "oom/facts", write_facts }, { "oom/pictures_cached", read_pictures_cached },
+        { "oom/pictures_uncached", read_pictures_uncached },
         { "oom/training_step", train_on_cpu }, { "oom/checkpoint", keep_checkpoint }, { "oom/write_model", write_model },
     };
     const char *temporary = getenv("TMPDIR"), *only = getenv("CASE");
@@ -534,9 +536,9 @@ int main(void)
     snprintf(folder, sizeof folder, "%s/clz-oom-XXXXXX", temporary ? temporary : "/tmp");
     if (!mkdtemp(folder) || prepare() < 0) return 1;
     for (size_t i = 0; i < COUNT(rows); i++)
-        if (!only || strstr(rows[i].name, only)) sweep(rows[i].name, rows[i].run);
+        if (!only || strstr(rows[i].name, only)) fail_each_allocation(rows[i].name, rows[i].run);
     clz_model_close(&model);
     snprintf(command, sizeof command, "rm -rf '%s'", folder);
-    if (system(command)) printf("  %s: not removed\n", folder);
+    if (system(command)) printf("  %s could not be removed\n", folder);
     return check_end();
 }

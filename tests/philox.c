@@ -1,4 +1,4 @@
-// philox.c - the random numbers are Philox4x32-10 as published.
+// philox.c - the random numbers are those of Philox4x32-10 as published.
 #include "check.h"
 #include "kernels/dropout.h"
 #include "kernels/philox.h"
@@ -34,7 +34,7 @@ int main(void)
     REQUIRE(clzk_uniform(0x80000000) == 0.5f);
 
     CASE("philox/dropout_streams_differ");
-    REQUIRE_INT(clzk_dropout_stream(""), (long long)0xcbf29ce484222325u);                   // FNV-1a's offset and "a"
+    REQUIRE_INT(clzk_dropout_stream(""), (long long)0xcbf29ce484222325u);                   // FNV-1a of nothing and of "a"
     REQUIRE_INT(clzk_dropout_stream("a"), (long long)0xaf63dc4c8601ec8cu);
     REQUIRE_INT(clzk_dropout_threshold(0.5f), 0x80000000);
     REQUIRE(word(1, 2, 3) != word(1, 2, 4));

@@ -1,5 +1,5 @@
 #!/bin/sh
-# run.sh - runs tests: one line for each with result and time, the whole output of those that fail. Exit status 77 is a skip.
+# run.sh - runs tests and prints a line for each with result and time, and the output of those that fail. Exit status 77: skipped.
 passed=0 failed=0 skipped=0
 out=$(mktemp) || exit 1
 trap 'rm -f "$out"' EXIT

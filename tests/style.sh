@@ -160,16 +160,13 @@ tests/bench_stream.c
 tests/checkpoint.c
 tests/data.c
 tests/demo.sh
-tests/exec.c
 tests/filter.sh
 tests/frame.c
 tests/fuzz_filter.c
-tests/fuzz_model.c
 tests/gst.c
 tests/gst_launch.sh
 tests/install.sh
 tests/make_model.sh
-tests/oom.c
 tests/recipe.c
 tests/sample.sh
 tests/step.c
