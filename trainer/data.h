@@ -88,7 +88,7 @@ struct clzt_film {
 
 struct clzt_loader_params {
     int size, batch;                        // side of the square crop; pictures to a batch
-    struct clzt_size shapes[CLZT_MAX_SHAPES];   // augment only: each batch has one of these shapes in place of the square, by chance
+    struct clzt_size shapes[CLZT_MAX_SHAPES];   // augment only: each batch has a random one of these shapes instead of the square
     int shape_count;
     bool augment;                           // true: shuffled, endless, random crops; false: one pass, in order, centre crops
     double zoom_in, zoom_out;               // crops have sides from size / zoom_in to size * zoom_out, as far as the picture

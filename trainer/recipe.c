@@ -686,8 +686,8 @@ int clzt_recipe_shapes(const struct clzt_recipe *recipe, struct clzt_size shapes
     for (int i = 0; i < list->count; i++)
         if (sscanf(list->items[i], "%dx%d%c", &shapes[i].w, &shapes[i].h, &more) != 2 || shapes[i].w < MIN_SHAPE ||
             shapes[i].w > MAX_SHAPE || shapes[i].h < MIN_SHAPE || shapes[i].h > MAX_SHAPE)
-            return clzi_fail(log, -EINVAL, "shapes: \"%.100s\" is not WIDTHxHEIGHT, each from %d to %d.", list->items[i], MIN_SHAPE,
-                             MAX_SHAPE);
+            return clzi_fail(log, -EINVAL, "shapes: \"%.100s\" is not WIDTHxHEIGHT, each from %d to %d.", list->items[i],
+                             MIN_SHAPE, MAX_SHAPE);
     if (!list->count) shapes[0] = (struct clzt_size){ recipe->size, recipe->size };
     *count = list->count ? list->count : 1;
     return 0;

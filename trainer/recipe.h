@@ -29,7 +29,7 @@ struct clzt_recipe {
     int resume;                             // enum clzt_resume
 
     int size, scale;                        // crop, pixels; short side before it, 0: as is
-    struct clzt_list shapes;                // "160x128": of crops in place of the square, one for each batch by chance; none: size
+    struct clzt_list shapes;                // "160x128": of crops instead of the square, a random one for each batch; none: size
     int batch;
     int64_t steps, pictures;                // length: one of them, the other 0 (clzt_recipe_check fills steps in)
     bool length_given;                      // by an argument, which takes the place of the file's

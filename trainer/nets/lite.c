@@ -135,7 +135,8 @@ static int resnet18_lite(struct clzi_graph *g)
 }
 
 const struct clzt_net clzt_net_lite0 = {
-    "lite0", "EfficientNet-Lite0 encoder, light decoder: 1 GMAC at 256x256; wants pretrained weights", lite0, CLZT_INIT_HE, 256, "encoder."
+    "lite0", "EfficientNet-Lite0 encoder, light decoder: 1 GMAC at 256x256; wants pretrained weights", lite0, CLZT_INIT_HE, 256,
+    "encoder."
 };
 const struct clzt_net clzt_net_lite1 = { "lite1", "the same on EfficientNet-Lite1", lite1, CLZT_INIT_HE, 256, "encoder." };
 const struct clzt_net clzt_net_lite2 = { "lite2", "the same on EfficientNet-Lite2", lite2, CLZT_INIT_HE, 256, "encoder." };
