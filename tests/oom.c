@@ -413,7 +413,8 @@ static float numbers[4][1024], *values[32];
 static int train(struct clzi_device *dev, const struct clzi_graph *g)
 {
     const struct clzt_step_params params = { .batch = 2, .shapes = { { 16, 16 } }, .shape_count = 1,
-                                             .adam = { .beta1 = 0.9f, .beta2 = 0.99f, .eps = 1e-8f }, .ema = 0.9f, .loss = { 1 }, .seed = 3 };
+                                             .adam = { .beta1 = 0.9f, .beta2 = 0.99f, .eps = 1e-8f },
+                                             .ema = 0.9f, .loss = { 1 }, .seed = 3 };
     static double want;
     double loss[CLZT_MAX_LOSSES];
     float kept[1024];
