@@ -7,6 +7,7 @@
 #include <unistd.h>
 #include <libavcodec/avcodec.h>
 #include <libavformat/avformat.h>
+#include <libavutil/crc.h>
 
 #include "check.h"
 #include "engine/clock.h"
@@ -931,6 +932,92 @@ static void plain(void)
     clzt_dataset_close(&d);
 }
 
+static void add_number(uint8_t **at, uint32_t n, int size)      // little-endian
+{
+    for (int i = 0; i < size; i++) *(*at)++ = (uint8_t)(n >> 8 * i);
+}
+
+// A grey picture of 24 x 16 with an EXIF tag; what it shows at (x, y) as it is stored: 8 x + y.
+static uint8_t *add_directory(uint8_t *at, int count, const int entries[][3])
+{
+    add_number(&at, 0x2a4949, 4);
+    add_number(&at, 8, 4);
+    add_number(&at, count, 2);
+    for (int i = 0; i < count; i++) {
+        add_number(&at, entries[i][0], 2);
+        add_number(&at, entries[i][1], 2);
+        add_number(&at, 1, 4);
+        add_number(&at, entries[i][2], 4);
+    }
+    add_number(&at, 0, 4);
+    return at;
+}
+
+static void make_tiff(const char *name, int orientation)
+{
+    enum { ENTRIES = 10, DATA = 8 + 2 + 12 * ENTRIES + 4 };
+    const int entries[ENTRIES][3] = { { 256, 3, 24 }, { 257, 3, 16 }, { 258, 3, 8 }, { 259, 3, 1 }, { 262, 3, 1 }, { 273, 4, DATA },
+                                      { 274, 3, orientation }, { 277, 3, 1 }, { 278, 3, 16 }, { 279, 4, 24 * 16 } };
+    uint8_t file[DATA + 24 * 16], *at = add_directory(file, ENTRIES, entries);
+
+    for (int i = 0; i < 24 * 16; i++) *at++ = (uint8_t)(8 * (i % 24) + i / 24);
+    make_file(name, file, sizeof file);
+}
+
+static void make_exif_png(const char *name, int orientation)
+{
+    enum { HEAD = 8 + 25 };                                     // signature and IHDR
+    const int entries[1][3] = { { 274, 3, orientation } };
+    uint8_t rgb[24 * 16 * 3], file[10000], chunk[100], *at = add_directory(chunk + 4, 1, entries);
+    const size_t length = at - chunk - 4;
+    char path[PATH];
+    size_t size;
+    FILE *f;
+
+    for (int i = 0; i < 24 * 16 * 3; i++) rgb[i] = (uint8_t)(8 * (i / 3 % 24) + i / 3 / 24);
+    in_folder(path, name);
+    REQUIRE_INT(clzt_png_write(path, rgb, 24, 16, 3 * 24, NULL), 0);
+    f = fopen(path, "rb");
+    size = fread(file, 1, sizeof file, f);
+    fclose(f);
+    memcpy(chunk, "eXIf", 4);
+    f = fopen(path, "wb");
+    fwrite(file, 1, HEAD, f);
+    fwrite((uint8_t[]){ 0, 0, 0, (uint8_t)length }, 1, 4, f);
+    fwrite(chunk, 1, 4 + length, f);
+    const uint32_t crc = ~av_crc(av_crc_get_table(AV_CRC_32_IEEE_LE), ~0u, chunk, 4 + length);
+    fwrite((uint8_t[]){ crc >> 24, crc >> 16 & 255, crc >> 8 & 255, crc & 255 }, 1, 4, f);
+    fwrite(file + HEAD, 1, size - HEAD, f);
+    fclose(f);
+}
+
+// The tests of trainer/orientation.c have all eight, tests/train.sh those of JPEG and of films; here is the way from file to picture.
+static void orientations(void)
+{
+    static void (*const make[2])(const char *, int) = { make_tiff, make_exif_png };
+    static const char *const names[2] = { "turned.tif", "turned.png" };
+    struct clzt_reader *r = NULL;
+    struct clzt_picture p;
+    struct clzt_dataset *d;
+
+    CASE("data/orientation_of_pictures");
+    for (int k = 0; k < 2; k++)
+        for (int o = 1; o <= 6; o += 5)
+            for (int cache = 0; cache < 2; cache++) {
+                make[k](names[k], o);
+                d = open_one(names[k], (struct clzt_dataset_params){ .min_side = 16, .cache = cache });
+                REQUIRE_INT(clzt_reader_create(&r, d), 0);
+                REQUIRE_INT(clzt_reader_read(r, 0, &p), 0);
+                REQUIRE(p.width == (o == 1 ? 24 : 16) && p.height == (o == 1 ? 16 : 24));
+                for (int i = 0; i < p.width * p.height; i++) {  // 6: turned clockwise
+                    const int x = i % p.width, y = i / p.width;
+                    REQUIRE_NEAR(p.g[i], o == 1 ? 8 * x + y : 8 * y + 15 - x, 1);
+                }
+                clzt_reader_destroy(&r);
+                clzt_dataset_close(&d);
+            }
+}
+
 // Which pictures count as grey: by a*, b* of blocks of 8 x 8.
 static void greys(void)
 {
@@ -1037,6 +1124,7 @@ int main(int argc, char **argv)
     pixels();
     plain();
     greys();
+    orientations();
     snprintf(command, sizeof command, "rm -rf '%s'", folder);
     if (system(command)) printf("  %s: not removed\n", folder);
     return check_end();

@@ -202,6 +202,38 @@ refuses compare/no_number 2 '"pictures=3x" is not pictures=N' "$train" compare r
 refuses compare/unknown_word 2 '"frames=3" is not pictures=N' "$train" compare red.mkv red.mkv frames=3
 refuses compare/one_film 2 "^usage:" "$train" compare red.mkv
 
+# ---- how pictures and films are to be shown: as stock ffmpeg shows them ----
+
+# A JPEG file with EXIF's tag of orientation $1, and a film with the display matrix of the same meaning ("a b c d").
+ffmpeg -nostdin -v error -f lavfi -i testsrc2=s=64x48 -frames:v 1 -q:v 1 -pix_fmt yuvj444p stored.jpg &&
+    ffmpeg -nostdin -v error -f lavfi -i testsrc2=s=64x48 -frames:v 2 -c:v mjpeg -q:v 1 -pix_fmt yuvj444p stored.mov ||
+    echo "ffmpeg cannot make the pictures"
+turned_jpeg() {
+    head -c 2 stored.jpg
+    printf '\377\341\000\042Exif\000\000MM\000*\000\000\000\010\000\001\001\022\000\003\000\000\000\001\000\'$(printf %03o $1)'\000\000\000\000\000\000'
+    tail -c +3 stored.jpg
+}
+fixed() { case $1 in 1) printf '\000\001\000\000';; -1) printf '\377\377\000\000';; *) printf '\000\000\000\000';; esac; }
+turned_mov() {
+    cp stored.mov turned.mov
+    at=$(grep -abo tkhd turned.mov | sed 's/:.*//;q')           # version 0: 44 bytes from the box's type to the matrix
+    { fixed $1; fixed $2; fixed 0; fixed $3; fixed $4; fixed 0; } | dd of=turned.mov bs=1 seek=$((at + 44)) conv=notrunc 2>err
+}
+ffmpeg -nostdin -v error -y -i stored.jpg stored.png
+o=0
+for matrix in "1 0 0 1" "-1 0 0 1" "-1 0 0 -1" "1 0 0 -1" "0 1 1 0" "0 1 -1 0" "0 -1 -1 0" "0 -1 1 0"; do
+    o=$((o + 1))
+    turned_jpeg $o >turned.jpg
+    ffmpeg -nostdin -v error -y -i turned.jpg shown.png
+    ends orientation/picture_$o 0 "^1 pictures" "$train" compare turned.jpg shown.png
+    check orientation/picture_${o}_is_turned sh -c "[ $o = 1 ] || ! cmp -s stored.png shown.png"
+    check orientation/picture_${o}_is_as_ffmpeg_shows_it awk '$1 == "psnr" { ok = $2 > 45 } END { exit !ok }' out
+    turned_mov $matrix
+    ffmpeg -nostdin -v error -y -i turned.mov -c:v ffv1 -pix_fmt gbrp shown.mkv
+    ends orientation/film_$o 0 "^2 pictures" "$train" compare turned.mov shown.mkv
+    check orientation/film_${o}_is_as_ffmpeg_shows_it awk '$1 == "psnr" { ok = $2 > 45 } END { exit !ok }' out
+done
+
 # ---- stopped, killed, resumed: the same weights ----
 
 start() { "$train" "$@" workers=1 >out 2>err & pid=$!; }

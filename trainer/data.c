@@ -16,6 +16,7 @@
 #include "engine/log.h"
 #include "kernels/fnv.h"
 #include "loss.h"
+#include "orientation.h"
 #include "scaler.h"
 #include "source.h"
 
@@ -210,8 +211,7 @@ struct clzt_reader {
     uint64_t clock;
     AVFrame *frame;
     struct clzt_scaler *scaler;
-    uint8_t *rgb;
-    size_t room;
+    struct buffer { uint8_t *data; size_t size; } stored, shown;       // the picture as its file has it, and turned
 };
 
 int clzt_reader_create(struct clzt_reader **reader, struct clzt_dataset *dataset)
@@ -236,7 +236,8 @@ void clzt_reader_destroy(struct clzt_reader **reader)
     for (int i = 0; i < MAX_OPEN; i++) close_slot(*reader, i);
     av_frame_free(&(*reader)->frame);
     clzt_scaler_destroy(&(*reader)->scaler);
-    free((*reader)->rgb);
+    free((*reader)->stored.data);
+    free((*reader)->shown.data);
     free(*reader);
     *reader = NULL;
 }
@@ -272,32 +273,47 @@ static void describe(struct clzt_picture *picture, const uint8_t *rgb, int width
     *picture = (struct clzt_picture){ width, height, rgb, rgb + plane, rgb + 2 * plane };
 }
 
+static bool make_room(struct buffer *b, size_t size)
+{
+    if (size <= b->size) return true;
+    free(b->data);
+    b->data = malloc(size);
+    b->size = b->data ? size : 0;
+    return b->data;
+}
+
+// Scales the frame to w x h and turns it to how it is shown.
+static int scale(struct clzt_reader *r, int w, int h, int orientation, struct clzt_picture *picture)
+{
+    const size_t size = (size_t)3 * w * h;
+    int ret;
+
+    if (!make_room(&r->stored, size) || (orientation != 1 && !make_room(&r->shown, size))) return -ENOMEM;
+    if ((ret = clzt_scaler_run(r->scaler, r->frame, w, h, r->stored.data)) < 0) return ret;
+    if (orientation == 1) {
+        describe(picture, r->stored.data, w, h);
+        return 0;
+    }
+    clzt_orient(orientation, r->stored.data, w, h, r->shown.data);
+    if (clzt_orientation_transposes(orientation)) describe(picture, r->shown.data, h, w);
+    else describe(picture, r->shown.data, w, h);
+    return 0;
+}
+
 // -EIO: it does not decode; -ERANGE: a strip that would be too large once its short side is long enough.
 static int decode(struct clzt_reader *r, int64_t index, struct clzt_picture *picture)
 {
     struct clzt_dataset *d = r->dataset;
     const int source = source_of(d, index);
     const struct clzt_source *s = &d->sources[source];
+    int w, h, orientation = 1, ret;
     void *priv;
-    size_t size;
-    int w, h, ret;
 
     if ((ret = decoder(r, source, &priv)) < 0) return ret;
-    if ((ret = s->kind->read(priv, s, index - d->first[source], r->frame)) < 0) return ret;
+    if ((ret = s->kind->read(priv, s, index - d->first[source], r->frame, &orientation)) < 0) return ret;
     clzt_scaled_size(r->frame->width, r->frame->height, d->scale, d->min_side, &w, &h);
-    if ((int64_t)w * h > CLZT_MAX_PIXELS) {
-        av_frame_unref(r->frame);
-        return -ERANGE;
-    }
-    size = (size_t)3 * w * h;
-    if (size > r->room) {
-        free(r->rgb);
-        r->room = 0;
-        if ((r->rgb = malloc(size))) r->room = size;
-    }
-    ret = r->rgb ? clzt_scaler_run(r->scaler, r->frame, w, h, r->rgb) : -ENOMEM;
+    ret = (int64_t)w * h > CLZT_MAX_PIXELS ? -ERANGE : scale(r, w, h, orientation, picture);
     av_frame_unref(r->frame);
-    if (!ret) describe(picture, r->rgb, w, h);
     return ret;
 }
 

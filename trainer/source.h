@@ -27,8 +27,9 @@ struct clzt_source_kind {
     // A reader is one thread's open decoder; optional for kinds that need none (read gets NULL).
     int (*reader_open)(void **reader, const struct clzt_source *source);
     void (*reader_close)(void **reader);
-    // Picture `index` into an empty frame. -EIO: it cannot be decoded; the reader serves on.
-    int (*read)(void *reader, const struct clzt_source *source, int64_t index, AVFrame *frame);
+    // Picture `index` into an empty frame, as it is stored; *orientation: how it is to be shown (orientation.h). -EIO: it cannot
+    // be decoded; the reader serves on.
+    int (*read)(void *reader, const struct clzt_source *source, int64_t index, AVFrame *frame, int *orientation);
 };
 
 extern const struct clzt_source_kind clzt_source_picture, clzt_source_video;

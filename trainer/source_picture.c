@@ -9,6 +9,7 @@
 #include <libavcodec/avcodec.h>
 
 #include "engine/log.h"
+#include "orientation.h"
 #include "source.h"
 
 enum { MAX_FILE = 256 << 20 };
@@ -105,7 +106,7 @@ static bool cut_off(const struct format *format, const AVPacket *packet)
     return true;
 }
 
-static int read_picture(void *reader, const struct clzt_source *source, int64_t index, AVFrame *frame)
+static int read_picture(void *reader, const struct clzt_source *source, int64_t index, AVFrame *frame, int *orientation)
 {
     AVPacket *packet = av_packet_alloc();
     AVCodecContext *codec = NULL;
@@ -130,6 +131,7 @@ static int read_picture(void *reader, const struct clzt_source *source, int64_t 
     avcodec_send_packet(codec, NULL);
     if (avcodec_receive_frame(codec, frame) < 0) goto end;
     ret = frame->decode_error_flags ? -EIO : 0;
+    *orientation = clzt_orientation_of_file(packet->data, packet->size);
 end:
     if (ret < 0) av_frame_unref(frame);
     avcodec_free_context(&codec);

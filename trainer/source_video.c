@@ -10,8 +10,10 @@
 #include <string.h>
 #include <libavcodec/avcodec.h>
 #include <libavformat/avformat.h>
+#include <libavutil/display.h>
 
 #include "engine/log.h"
+#include "orientation.h"
 #include "source.h"
 
 struct mark { int64_t pts; bool key; };
@@ -20,6 +22,7 @@ struct video {
     int stream;
     bool timed;                             // marks hold; else frames can only be counted
     struct mark *marks;                     // [count], by pts
+    int orientation;                        // of frames that do not say their own
 };
 
 struct reader {
@@ -55,6 +58,33 @@ static int open_format(AVFormatContext **format, const char *path, int *stream)
     for (unsigned i = 0; i < (*format)->nb_streams; i++)
         (*format)->streams[i]->discard = (int)i == ret ? AVDISCARD_DEFAULT : AVDISCARD_ALL;
     return 0;
+}
+
+// The stream's display matrix; NULL: none.
+#if LIBAVFORMAT_VERSION_INT >= AV_VERSION_INT(60, 16, 100)
+static const int32_t *stream_matrix(const AVStream *stream)
+{
+    const AVCodecParameters *p = stream->codecpar;
+    const AVPacketSideData *side = av_packet_side_data_get(p->coded_side_data, p->nb_coded_side_data, AV_PKT_DATA_DISPLAYMATRIX);
+
+    return side && side->size >= 9 * sizeof(int32_t) ? (const int32_t *)side->data : NULL;
+}
+#else
+static const int32_t *stream_matrix(const AVStream *stream)
+{
+    size_t size = 0;
+    const uint8_t *data = av_stream_get_side_data(stream, AV_PKT_DATA_DISPLAYMATRIX, &size);
+
+    return data && size >= 9 * sizeof(int32_t) ? (const int32_t *)data : NULL;
+}
+#endif
+
+// A frame's own matrix (JPEG's EXIF, H.264's SEI) goes before the stream's, as in ffmpeg.
+static int orientation_of(const struct video *v, const AVFrame *frame)
+{
+    const AVFrameSideData *side = av_frame_get_side_data(frame, AV_FRAME_DATA_DISPLAYMATRIX);
+
+    return side && side->size >= 9 * sizeof(int32_t) ? clzt_orientation_of_matrix((const int32_t *)side->data) : v->orientation;
 }
 
 static void close_file(struct clzt_source *source)
@@ -93,6 +123,7 @@ static int open_file(struct clzt_source *source, const struct clz_log *log)
     struct video *v = source->priv = calloc(1, sizeof *v);
     int64_t room = 0, count = 0, left_out = 0;
     char why[AV_ERROR_MAX_STRING_SIZE];
+    const int32_t *matrix;
     bool whole, broken = false;
     int ret = -ENOMEM;
 
@@ -102,6 +133,8 @@ static int open_file(struct clzt_source *source, const struct clz_log *log)
         ret = clzi_fail(log, ret == AVERROR(ENOMEM) ? -ENOMEM : -EINVAL, "%s: not a picture and not a video: %s.", source->path, why);
         goto fail;
     }
+    matrix = stream_matrix(format->streams[v->stream]);
+    v->orientation = matrix ? clzt_orientation_of_matrix(matrix) : 1;
     v->timed = true;
     while ((ret = av_read_frame(format, packet)) >= 0) {
         if (packet->stream_index != v->stream || !packet->size) {
@@ -231,7 +264,7 @@ static int seek(struct reader *r, const struct clzt_source *source, int64_t inde
     return 0;
 }
 
-static int read_frame(void *reader, const struct clzt_source *source, int64_t index, AVFrame *frame)
+static int read_frame(void *reader, const struct clzt_source *source, int64_t index, AVFrame *frame, int *orientation)
 {
     const struct video *v = source->priv;
     struct reader *r = reader;
@@ -254,6 +287,7 @@ static int read_frame(void *reader, const struct clzt_source *source, int64_t in
         }
         if (v->timed ? frame->best_effort_timestamp == v->marks[index].pts : r->next == index) {
             r->next = index + 1;
+            *orientation = orientation_of(v, frame);
             if (!frame->decode_error_flags && !(frame->flags & AV_FRAME_FLAG_CORRUPT)) return 0;
             av_frame_unref(frame);
             return -EIO;
