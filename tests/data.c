@@ -1007,6 +1007,7 @@ static void orientations(void)
                 make[k](names[k], o);
                 d = open_one(names[k], (struct clzt_dataset_params){ .min_side = 16, .cache = cache });
                 REQUIRE_INT(clzt_reader_create(&r, d), 0);
+                p = (struct clzt_picture){0};
                 REQUIRE_INT(clzt_reader_read(r, 0, &p), 0);
                 REQUIRE(p.width == (o == 1 ? 24 : 16) && p.height == (o == 1 ? 16 : 24));
                 for (int i = 0; i < p.width * p.height; i++) {  // 6: turned clockwise
@@ -1016,6 +1017,14 @@ static void orientations(void)
                 clzt_reader_destroy(&r);
                 clzt_dataset_close(&d);
             }
+    for (int k = 0; k < 2; k++) {           // what was cut off is still seen
+        cut(names[k], 0.9);
+        d = open_one(names[k], (struct clzt_dataset_params){ .min_side = 16 });
+        REQUIRE_INT(clzt_reader_create(&r, d), 0);
+        REQUIRE_INT(clzt_reader_read(r, 0, &p), -EBADMSG);
+        clzt_reader_destroy(&r);
+        clzt_dataset_close(&d);
+    }
 }
 
 // Which pictures count as grey: by a*, b* of blocks of 8 x 8.

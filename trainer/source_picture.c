@@ -126,7 +126,8 @@ static int read_picture(void *reader, const struct clzt_source *source, int64_t 
     }
     codec->thread_count = 1;
     codec->max_pixels = CLZT_MAX_PIXELS;
-    codec->err_recognition = AV_EF_CRCCHECK | AV_EF_EXPLODE;
+    // libavcodec's TIFF decoder takes every tag that it does not know, such as the orientation, for an error to end at
+    codec->err_recognition = format->codec == AV_CODEC_ID_TIFF ? AV_EF_CRCCHECK : AV_EF_CRCCHECK | AV_EF_EXPLODE;
     if (avcodec_open2(codec, decoder, NULL) < 0 || avcodec_send_packet(codec, packet) < 0) goto end;
     avcodec_send_packet(codec, NULL);
     if (avcodec_receive_frame(codec, frame) < 0) goto end;
