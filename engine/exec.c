@@ -82,6 +82,7 @@ struct clzi_exec {
     const struct clzi_backend *be;
     struct clzi_device *dev;
     struct bound *nodes;
+    struct clzi_binding bind[CLZI_MAX_PORTS];
     struct buffer scratch;
     char *memory;
     size_t memory_size;
@@ -99,12 +100,32 @@ static void alive(struct buffer *b, int time)
     if (time > b->last) b->last = time;
 }
 
+static void always(struct buffer *b, int end)
+{
+    alive(b, 0);
+    alive(b, end);
+}
+
+static bool is_output(const struct clzi_exec *e, int node)
+{
+    for (int i = 0; i < e->graph->out_count; i++)
+        if (e->graph->out[i].node == node) return true;
+    return false;
+}
+
+static bool wants_input_gradient(const struct clzi_exec *e, int node, const struct clzi_exec_params *params)
+{
+    for (int i = 0; i < e->graph->in_count; i++)
+        if (e->graph->in[i].node == node) return params->backward && (params->input_gradient[i] || params->bind[i].dx);
+    return false;
+}
+
 static void mark_reaching(struct clzi_exec *e)
 {
     const struct clzi_graph *g = e->graph;
 
-    e->nodes[g->output].reaches_output = true;
-    for (int i = g->output; i >= 0; i--)
+    for (int i = 0; i < g->out_count; i++) e->nodes[g->out[i].node].reaches_output = true;
+    for (int i = g->node_count - 1; i >= 0; i--)
         for (int k = 0; e->nodes[i].reaches_output && k < g->nodes[i].in_count; k++)
             e->nodes[g->nodes[i].in[k]].reaches_output = true;
 }
@@ -123,8 +144,8 @@ static int plan_op(struct clzi_exec *e, int i, struct clzi_shape *shapes, const 
     c->ys = shapes[i];
     c->training = params->training && !(params->keep_statistics && node->op == CLZI_OP_BATCHNORM &&
                                         !strncmp(node->name, params->keep_statistics, strlen(params->keep_statistics)));
-    c->want_dw = params->backward && b->reaches_output && e->weights->dw && node->w_count;
-    b->needs_gradient = node->op == CLZI_OP_INPUT ? params->input_gradient : c->want_dw;
+    c->want_dw = params->backward && !params->fixed_weights && b->reaches_output && e->weights->dw && node->w_count;
+    b->needs_gradient = node->op == CLZI_OP_INPUT ? wants_input_gradient(e, i, params) : c->want_dw;
     for (int k = 0; k < node->in_count; k++) {
         c->xs[k] = shapes[node->in[k]];
         c->want_dx[k] = params->backward && b->reaches_output && e->nodes[node->in[k]].needs_gradient;
@@ -132,7 +153,7 @@ static int plan_op(struct clzi_exec *e, int i, struct clzi_shape *shapes, const 
     }
     for (int k = 0; k < node->w_count; k++) {
         c->w[k] = e->weights->w[node->w[k]];
-        c->dw[k] = params->backward && e->weights->dw ? e->weights->dw[node->w[k]] : NULL;
+        c->dw[k] = c->want_dw ? e->weights->dw[node->w[k]] : NULL;
     }
     if (node->op == CLZI_OP_INPUT) return 0;
     if (!b->op || (b->needs_gradient && params->backward && !b->op->backward))
@@ -181,7 +202,7 @@ static void plan_times(struct clzi_exec *e)
         struct bound *b = &e->nodes[i];
         for (int k = 0; k < e->graph->nodes[i].in_count; k++) {
             const int x = e->graph->nodes[i].in[k];
-            bool written = x == e->graph->output;
+            bool written = is_output(e, x);
             if (!b->call.want_dx[k]) continue;
             for (int j = n - 1; j >= i && !written; j--)
                 for (int l = 0; l < e->graph->nodes[j].in_count && !(j == i && l >= k); l++)
@@ -193,12 +214,17 @@ static void plan_times(struct clzi_exec *e)
             }
         }
     }
-    alive(&e->nodes[e->graph->input].y, 0);
-    alive(&e->nodes[e->graph->output].y, e->backward ? end : n);        // readable until the next pass
-    if (e->backward) {
-        alive(&e->nodes[e->graph->output].dy, n - 1);
-        if (e->nodes[e->graph->input].needs_gradient) alive(&e->nodes[e->graph->input].dy, end);
-        alive(&e->nodes[e->graph->input].y, end);                       // uploaded once, any number of passes
+    // Ports share memory with nothing: the next batch may be uploaded, and the last one downloaded, while this one runs.
+    for (int i = 0; i < e->graph->in_count; i++) {
+        struct bound *b = &e->nodes[e->graph->in[i].node];
+        always(&b->y, end);
+        if (b->needs_gradient) always(&b->dy, end);
+        if (e->bind[i].x) b->y.size = 0;
+    }
+    for (int i = 0; i < e->graph->out_count; i++) {
+        struct bound *b = &e->nodes[e->graph->out[i].node];
+        always(&b->y, end);
+        if (e->backward) always(&b->dy, end);
     }
     e->scratch.first = 0;
     e->scratch.last = end;
@@ -259,17 +285,25 @@ static void *address(const struct clzi_exec *e, const struct buffer *b)
     return b->first <= b->last && b->size ? e->memory + b->offset : NULL;
 }
 
+static void *bound_tensor(const struct clzi_exec *e, int node)
+{
+    for (int i = 0; i < e->graph->in_count; i++)
+        if (e->graph->in[i].node == node) return e->bind[i].x;
+    return NULL;
+}
+
 static void bind(struct clzi_exec *e)
 {
     for (int i = 0; i < e->graph->node_count; i++) {
         struct bound *b = &e->nodes[i];
-        b->call.y = address(e, &b->y);
+        void *bound = bound_tensor(e, i);
+        b->call.y = bound ? bound : address(e, &b->y);
         b->call.dy = address(e, &b->dy);
         b->call.saved = address(e, &b->saved);
         b->call.scratch = address(e, &e->scratch);
         for (int k = 0; k < e->graph->nodes[i].in_count; k++) {
             const struct bound *x = &e->nodes[e->graph->nodes[i].in[k]];
-            b->call.x[k] = address(e, &x->y);
+            b->call.x[k] = x->call.y;
             b->call.dx[k] = !b->call.want_dx[k] ? NULL : address(e, b->adds[k] ? &b->part[k] : &x->dy);
         }
     }
@@ -289,9 +323,10 @@ int clzi_exec_create(struct clzi_exec **out, const struct clzi_graph *graph, str
     e->dev = weights->dev;
     e->be = clzi_device_base(e->dev)->backend;
     e->backward = params->backward;
+    memcpy(e->bind, params->bind, sizeof e->bind);
     e->nodes = calloc(graph->node_count, sizeof *e->nodes);
     if (!e->nodes) goto fail;
-    ret = clzi_graph_shapes(graph, params->in, shapes, &clzi_device_base(e->dev)->log);
+    ret = clzi_graph_shapes(graph, params->n, params->h, params->w, shapes, &clzi_device_base(e->dev)->log);
     mark_reaching(e);
     for (int i = 0; i < graph->node_count && ret >= 0; i++) {
         ret = plan_op(e, i, shapes, params);
@@ -303,7 +338,7 @@ int clzi_exec_create(struct clzi_exec **out, const struct clzi_graph *graph, str
     e->memory = e->be->alloc(e->dev, e->memory_size);
     if (!e->memory) {
         clzi_log(&clzi_device_base(e->dev)->log, CLZ_LOG_VERBOSE, "no memory for %zu MiB of activations (%dx%d, batch %d)",
-                 e->memory_size >> 20, params->in.w, params->in.h, params->in.n);
+                 e->memory_size >> 20, params->w, params->h, params->n);
         ret = -ENOMEM;
         goto fail;
     }
@@ -330,23 +365,26 @@ void clzi_exec_destroy(struct clzi_exec **exec)
     free(e);
 }
 
-struct clzi_shape clzi_exec_output_shape(const struct clzi_exec *e) { return e->nodes[e->graph->output].call.ys; }
 size_t clzi_exec_memory(const struct clzi_exec *e) { return e->memory_size; }
-void *clzi_exec_input(struct clzi_exec *e) { return address(e, &e->nodes[e->graph->input].y); }
-void *clzi_exec_output(struct clzi_exec *e) { return address(e, &e->nodes[e->graph->output].y); }
-void *clzi_exec_output_gradient(struct clzi_exec *e) { return address(e, &e->nodes[e->graph->output].dy); }
-void *clzi_exec_input_gradient(struct clzi_exec *e) { return address(e, &e->nodes[e->graph->input].dy); }
+static const struct bound *in_port(const struct clzi_exec *e, int port) { return &e->nodes[e->graph->in[port].node]; }
+static const struct bound *out_port(const struct clzi_exec *e, int port) { return &e->nodes[e->graph->out[port].node]; }
+struct clzi_shape clzi_exec_input_shape(const struct clzi_exec *e, int port) { return in_port(e, port)->call.ys; }
+struct clzi_shape clzi_exec_output_shape(const struct clzi_exec *e, int port) { return out_port(e, port)->call.ys; }
+void *clzi_exec_input(struct clzi_exec *e, int port) { return in_port(e, port)->call.y; }
+void *clzi_exec_output(struct clzi_exec *e, int port) { return out_port(e, port)->call.y; }
+void *clzi_exec_output_gradient(struct clzi_exec *e, int port) { return address(e, &out_port(e, port)->dy); }
+void *clzi_exec_input_gradient(struct clzi_exec *e, int port) { return address(e, &in_port(e, port)->dy); }
 void clzi_exec_set_timing(struct clzi_exec *e, bool on) { e->timing = on; }
 double clzi_exec_node_seconds(const struct clzi_exec *e, int node) { return e->nodes[node].seconds; }
 
-int clzi_exec_upload(struct clzi_exec *e, const float *x)
+int clzi_exec_upload(struct clzi_exec *e, int port, const float *x)
 {
-    return e->be->upload(e->dev, clzi_exec_input(e), e->nodes[e->graph->input].call.ys, x);
+    return e->be->upload(e->dev, clzi_exec_input(e, port), clzi_exec_input_shape(e, port), x);
 }
 
-int clzi_exec_download(struct clzi_exec *e, float *y)
+int clzi_exec_download(struct clzi_exec *e, int port, float *y)
 {
-    return e->be->download(e->dev, clzi_exec_output(e), clzi_exec_output_shape(e), y);
+    return e->be->download(e->dev, clzi_exec_output(e, port), clzi_exec_output_shape(e, port), y);
 }
 
 int clzi_exec_forward(struct clzi_exec *e, uint64_t seed)
@@ -368,9 +406,10 @@ int clzi_exec_forward(struct clzi_exec *e, uint64_t seed)
 
 int clzi_exec_backward(struct clzi_exec *e)
 {
+    int ret;
+
     for (int i = e->graph->node_count - 1; i >= 0; i--) {
         struct bound *b = &e->nodes[i];
-        int ret;
         if (!b->op || !b->needs_gradient) continue;
         if ((ret = b->op->backward(&b->call)) < 0)
             return clzi_fail(&clzi_device_base(e->dev)->log, ret, "%s: backward of %s failed", e->graph->nodes[i].name,
@@ -380,5 +419,9 @@ int clzi_exec_backward(struct clzi_exec *e)
             if (b->adds[k] && (ret = e->be->add(e->dev, address(e, &x->dy), b->call.dx[k], x->call.ys)) < 0) return ret;
         }
     }
+    for (int i = 0; i < e->graph->in_count; i++)
+        if (e->bind[i].dx && (ret = e->be->add(e->dev, e->bind[i].dx, clzi_exec_input_gradient(e, i),
+                                               clzi_exec_input_shape(e, i))) < 0)
+            return ret;
     return 0;
 }

@@ -18,13 +18,22 @@ int clzi_weights_create(struct clzi_weights **weights, struct clzi_device *dev, 
                         float *const *values, bool train);
 void clzi_weights_destroy(struct clzi_weights **weights);
 
+// A tensor of another executor on the same device that takes the place of an input port's own: a discriminator reads the output
+// of a generator, and its gradient is added to the generator's. Same shape and layout; it must outlive the executor.
+struct clzi_binding {
+    void *x;                                // NULL: the port has its own
+    void *dx;                               // += dL/dx in backward; NULL: not wanted
+};
+
 struct clzi_exec_params {
-    struct clzi_shape in;                   // n, h, w of the input; c must be the graph's
+    int n, h, w;                            // pictures and their size at every input that is no vector
     bool training;                          // batch statistics, dropout
     bool backward;                          // gradients will be asked for
     const char *keep_statistics;            // training: batch norms whose names begin with this use their running statistics and
                                             // leave them as they are; NULL: none
-    bool input_gradient;                    // also of the input (a generator behind a discriminator)
+    bool fixed_weights;                     // backward: no gradients of parameters (a discriminator as judge)
+    bool input_gradient[CLZI_MAX_PORTS];    // backward: of these input ports; a port with bind.dx has it in any case
+    struct clzi_binding bind[CLZI_MAX_PORTS];   // of the input ports
 };
 
 struct clzi_exec;
@@ -34,18 +43,21 @@ int clzi_exec_create(struct clzi_exec **exec, const struct clzi_graph *graph, st
                      const struct clzi_exec_params *params);
 void clzi_exec_destroy(struct clzi_exec **exec);
 
-struct clzi_shape clzi_exec_output_shape(const struct clzi_exec *exec);
 size_t clzi_exec_memory(const struct clzi_exec *exec);         // bytes of activations, gradients, scratch and saved
 
-// Host side, dense NCHW f32.
-int clzi_exec_upload(struct clzi_exec *exec, const float *x);
-int clzi_exec_download(struct clzi_exec *exec, float *y);
+// Ports are given by their index in the graph. Their tensors last as long as the executor and share memory with nothing.
+struct clzi_shape clzi_exec_input_shape(const struct clzi_exec *exec, int port);
+struct clzi_shape clzi_exec_output_shape(const struct clzi_exec *exec, int port);
+
+// Host side, dense NCHW f32. A port that nobody uploads to holds zeros.
+int clzi_exec_upload(struct clzi_exec *exec, int port, const float *x);
+int clzi_exec_download(struct clzi_exec *exec, int port, float *y);
 
 // Device side: the tensors themselves, for whoever converts frames on the device or chains two networks.
-void *clzi_exec_input(struct clzi_exec *exec);
-void *clzi_exec_output(struct clzi_exec *exec);
-void *clzi_exec_output_gradient(struct clzi_exec *exec);       // write dL/dy here, then call backward
-void *clzi_exec_input_gradient(struct clzi_exec *exec);        // dL/dx after backward, if asked for
+void *clzi_exec_input(struct clzi_exec *exec, int port);
+void *clzi_exec_output(struct clzi_exec *exec, int port);
+void *clzi_exec_output_gradient(struct clzi_exec *exec, int port);     // write dL/dy of every output here, then call backward
+void *clzi_exec_input_gradient(struct clzi_exec *exec, int port);      // dL/dx after backward, if asked for
 
 int clzi_exec_forward(struct clzi_exec *exec, uint64_t seed);  // seed: of this step's dropout
 int clzi_exec_backward(struct clzi_exec *exec);                // weights' dw += their gradients

@@ -26,9 +26,16 @@ struct fuser {
     float **out_values;
 };
 
+static bool is_output(const struct fuser *f, int node)
+{
+    for (int i = 0; i < f->g->out_count; i++)
+        if (f->source[f->g->out[i].node] == node) return true;
+    return false;
+}
+
 static int swallow(struct fuser *f, struct chain *c, int *member, enum clzi_op_id op)
 {
-    const int next = f->readers[c->last] == 1 && c->last != f->source[f->g->output] ? f->reader[c->last] : -1;
+    const int next = f->readers[c->last] == 1 && !is_output(f, c->last) ? f->reader[c->last] : -1;
 
     if (next < 0 || f->g->nodes[next].op != op || f->swallowed[next]) return 0;
     if (op == CLZI_OP_ADD && f->source[f->g->nodes[next].in[0]] == f->source[f->g->nodes[next].in[1]]) return 0;
@@ -142,7 +149,8 @@ static int fuse(struct fuser *f, struct chain *chains)
     }
     for (int i = 0; i < g->node_count && ret >= 0; i++)
         if (chains[i].last == i) ret = emit(f, f->place[i], &chains[i]);
-    if (ret >= 0) f->out->output = f->place[f->source[g->output]];
+    for (int i = 0; i < g->out_count && ret >= 0; i++)
+        ret = clzi_graph_output(f->out, g->out[i].name, f->place[f->source[g->out[i].node]]);
     return ret;
 }
 

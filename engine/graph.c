@@ -1,5 +1,6 @@
 // graph.c - building a network description, its shapes, and what can be asked of it.
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -28,7 +29,6 @@ int clzi_graph_create(struct clzi_graph **out)
 
     *out = NULL;
     if (!g) return -ENOMEM;
-    g->input = g->output = -1;
     *out = g;
     return 0;
 }
@@ -53,7 +53,9 @@ int clzi_graph_copy(struct clzi_graph **out, const struct clzi_graph *g)
         clzi_graph_destroy(out);
         return ret;
     }
-    (*out)->output = g->output;
+    memcpy((*out)->out, g->out, sizeof g->out);
+    (*out)->out_count = g->out_count;
+    (*out)->outputs_named = g->outputs_named;
     return 0;
 }
 
@@ -93,6 +95,31 @@ static int reserve(void **array, int count, int more, size_t size)
     return 0;
 }
 
+static void set_port(struct clzi_port *port, const char *name, int node)
+{
+    snprintf(port->name, sizeof port->name, "%s", name);
+    port->node = node;
+}
+
+int clzi_port_find(const struct clzi_port *ports, int count, const char *name)
+{
+    for (int i = 0; i < count; i++)
+        if (!strcmp(ports[i].name, name)) return i;
+    return -ENOENT;
+}
+
+int clzi_graph_output(struct clzi_graph *g, const char *name, int node)
+{
+    if (node < 0) return node;
+    if (!g->outputs_named) g->out_count = 0;
+    if (!*name || strlen(name) >= CLZI_PORT_NAME_SIZE || node >= g->node_count || g->out_count == CLZI_MAX_PORTS ||
+        clzi_port_find(g->out, g->out_count, name) >= 0)
+        return -EINVAL;
+    set_port(&g->out[g->out_count++], name, node);
+    g->outputs_named = true;
+    return node;
+}
+
 int clzi_graph_add_node(struct clzi_graph *g, const struct clzi_node *node)
 {
     const struct clzi_op_info *op = &clzi_ops[node->op];
@@ -104,7 +131,7 @@ int clzi_graph_add_node(struct clzi_graph *g, const struct clzi_node *node)
 
     if (node->in_count < op->in_min || node->in_count > op->in_max || !length || length > CLZI_NAME_SIZE - 16 ||
         !name_free(g, node->name) || !attrs_in_range(node) || g->node_count >= CLZI_MAX_NODES ||
-        (node->op == CLZI_OP_INPUT && g->input >= 0))
+        (node->op == CLZI_OP_INPUT && (g->in_count == CLZI_MAX_PORTS || length >= CLZI_PORT_NAME_SIZE)))
         return -EINVAL;
     for (int i = 0; i < node->in_count; i++) {
         if (node->in[i] < 0 || node->in[i] >= g->node_count) return -EINVAL;
@@ -129,8 +156,11 @@ int clzi_graph_add_node(struct clzi_graph *g, const struct clzi_node *node)
         n->w[i] = g->param_count;
         g->params[g->param_count++] = p[i];
     }
-    if (node->op == CLZI_OP_INPUT) g->input = g->node_count;
-    g->output = g->node_count;
+    if (node->op == CLZI_OP_INPUT) set_port(&g->in[g->in_count++], node->name, g->node_count);
+    if (!g->outputs_named) {
+        set_port(&g->out[0], node->name, g->node_count);
+        g->out_count = 1;
+    }
     return g->node_count++;
 }
 
@@ -151,16 +181,14 @@ int clzi_graph_append(struct clzi_graph *g, const char *name, enum clzi_op_id op
 
 // ---- shapes ----
 
-int clzi_graph_shapes(const struct clzi_graph *g, struct clzi_shape in, struct clzi_shape *shapes, const struct clz_log *log)
+int clzi_graph_shapes(const struct clzi_graph *g, int n, int h, int w, struct clzi_shape *shapes, const struct clz_log *log)
 {
+    if (n < 1 || h < 1 || w < 1) return clzi_fail(log, -EINVAL, "%d pictures of %dx%d: each should be 1 or more", n, w, h);
     for (int i = 0; i < g->node_count; i++) {
         const struct clzi_node *node = &g->nodes[i];
         struct clzi_shape x[CLZI_MAX_IN] = {{0}};
         if (node->op == CLZI_OP_INPUT) {
-            shapes[i] = in;
-            if (in.c != node->attr.channels || in.n < 1 || in.h < 1 || in.w < 1)
-                return clzi_fail(log, -EINVAL, "%s: input %dx%dx%dx%d, the graph wants %d channels", node->name, in.n, in.c,
-                                 in.h, in.w, node->attr.channels);
+            shapes[i] = (struct clzi_shape){ n, node->attr.channels, node->attr.vector ? 1 : h, node->attr.vector ? 1 : w };
             continue;
         }
         for (int k = 0; k < node->in_count; k++) x[k] = shapes[node->in[k]];

@@ -15,6 +15,8 @@ enum {
     CLZI_MAX_W      = 4,                    // parameters of a node
     CLZI_NAME_SIZE  = 96,
     CLZI_MAX_CHANNELS = 16384,
+    CLZI_MAX_PORTS  = 8,                    // inputs of a graph; outputs of a graph
+    CLZI_PORT_NAME_SIZE = 32,
 };
 
 // The list of ops. Adding one: a row in ops.def, a shape rule in op.c, a builder in graph.c, a file per backend, a case in
@@ -36,6 +38,7 @@ static inline int64_t clzi_shape_count(struct clzi_shape s) { return (int64_t)s.
 // Attributes of all ops; ops.def says which of them an op reads. The rest are 0.
 struct clzi_attr {
     int channels;                           // conv, convt, input: channels of the output
+    int vector;                             // input: 1: [N,C,1,1], whatever the picture's size
     int k, stride, pad;                     // conv, convt, maxpool: square window; convt: output = (h-1)*stride - 2 pad + k
     int pad_extra;                          // conv: rows and columns of zeros after the end, beyond `pad` (TensorFlow's "same")
     int groups;                             // conv: channels are split into groups; = channels: depthwise (PyTorch's meaning)
@@ -64,12 +67,17 @@ struct clzi_param {
     bool buffer;                            // running statistics: kept with the weights, not trained
 };
 
+// Where numbers enter or leave a graph.
+struct clzi_port { char name[CLZI_PORT_NAME_SIZE]; int node; };
+
 struct clzi_graph {
     struct clzi_node *nodes;
     int node_count;
     struct clzi_param *params;
     int param_count;
-    int input, output;                      // node indices; one input and one output so far
+    struct clzi_port in[CLZI_MAX_PORTS], out[CLZI_MAX_PORTS];
+    int in_count, out_count;
+    bool outputs_named;                     // by clzi_graph_output(); false: out[0] is the node added last, under its own name
 };
 
 int64_t clzi_param_count(const struct clzi_param *p);                  // product of dims
@@ -87,8 +95,9 @@ int clzi_graph_copy(struct clzi_graph **copy, const struct clzi_graph *g);
     clzi_graph_append(g, name, CLZI_OP_##op, (const int[]){ x }, 1, &(const struct clzi_attr){ __VA_ARGS__ })
 #define CLZI_GRAPH_2(g, name, op, a, b) \
     clzi_graph_append(g, name, CLZI_OP_##op, (const int[]){ a, b }, 2, &(const struct clzi_attr){ 0 })
-#define clzi_graph_input(g, name, count) \
-    clzi_graph_append(g, name, CLZI_OP_INPUT, NULL, 0, &(const struct clzi_attr){ .channels = count })
+// An input is a port of its own name (shorter than CLZI_PORT_NAME_SIZE).
+#define clzi_graph_input(g, name, ...) \
+    clzi_graph_append(g, name, CLZI_OP_INPUT, NULL, 0, &(const struct clzi_attr){ __VA_ARGS__ })     // channels vector
 #define clzi_graph_conv(g, name, x, ...)      CLZI_GRAPH_1(g, name, CONV, x, __VA_ARGS__)     // channels k stride pad bias ...
 #define clzi_graph_convt(g, name, x, ...)     CLZI_GRAPH_1(g, name, CONVT, x, __VA_ARGS__)    // channels k stride pad bias
 #define clzi_graph_batchnorm(g, name, x, ...) CLZI_GRAPH_1(g, name, BATCHNORM, x, __VA_ARGS__)    // eps momentum act slope
@@ -103,16 +112,21 @@ int clzi_graph_copy(struct clzi_graph **copy, const struct clzi_graph *g);
 #define clzi_graph_clamp(g, name, x, ...)     CLZI_GRAPH_1(g, name, CLAMP, x, __VA_ARGS__)    // scale: the limit
 int clzi_graph_append(struct clzi_graph *g, const char *name, enum clzi_op_id op, const int *in, int in_count,
                       const struct clzi_attr *attr);
+// Makes a node's output a port of the graph. Without any, the node added last is the one output. Returns node, or -EINVAL: the
+// name is taken, empty or too long, or there are too many.
+int clzi_graph_output(struct clzi_graph *g, const char *name, int node);
 // As the loader does it: every attribute is as given.
 int clzi_graph_add_node(struct clzi_graph *g, const struct clzi_node *node);
 
 // Channels of a node's output (known without H and W).
 int clzi_graph_channels(const struct clzi_graph *g, int node);
 
-// Shapes of all nodes for an input of shape `in`. -EINVAL where a window does not fit, with the node named in the log.
-// shapes: node_count entries.
-int clzi_graph_shapes(const struct clzi_graph *g, struct clzi_shape in, struct clzi_shape *shapes,
-                      const struct clz_log *log);
+// Port of that name among count ports; -ENOENT: none.
+int clzi_port_find(const struct clzi_port *ports, int count, const char *name);
+
+// Shapes of all nodes for n pictures of h x w at every input that is no vector. -EINVAL where a window does not fit; the log names
+// the node. shapes: node_count entries.
+int clzi_graph_shapes(const struct clzi_graph *g, int n, int h, int w, struct clzi_shape *shapes, const struct clz_log *log);
 
 // Height and width must be multiples of this for the skips to meet (largest total stride).
 int clzi_graph_stride(const struct clzi_graph *g);

@@ -119,8 +119,9 @@ static json_t *attr_to_json(const struct clzi_attr *attr, const struct clzi_attr
     return json_integer((json_int_t)value);
 }
 
-static json_t *node_to_json(const struct clzi_node *n)
+static json_t *node_to_json(const struct clzi_graph *g, int index)
 {
+    const struct clzi_node *n = &g->nodes[index];
     json_t *node = json_object(), *in = json_array();
     int bad = json_object_set_new(node, "op", json_string(clzi_ops[n->op].name));
 
@@ -130,6 +131,8 @@ static json_t *node_to_json(const struct clzi_node *n)
     for (const struct clzi_attr_info *a = clzi_ops[n->op].attrs; a->name; a++)
         if (!a->optional || clzi_attr_get(&n->attr, a) != a->absent)
             bad |= json_object_set_new(node, a->name, attr_to_json(&n->attr, a));
+    for (int i = 0; i < g->out_count && g->outputs_named; i++)
+        if (g->out[i].node == index) bad |= json_object_set_new(node, "out", json_string(g->out[i].name));
     if (bad) {
         json_decref(node);
         return NULL;
@@ -143,9 +146,8 @@ int clzi_graph_to_json(const struct clzi_graph *g, char **json)
     int ret = nodes ? 0 : -ENOMEM;
 
     *json = NULL;
-    if (g->output != g->node_count - 1) ret = -EINVAL;              // the format cannot express another output
     for (int i = 0; i < g->node_count && ret >= 0; i++)
-        if (json_array_append_new(nodes, node_to_json(&g->nodes[i])) < 0) ret = -ENOMEM;
+        if (json_array_append_new(nodes, node_to_json(g, i)) < 0) ret = -ENOMEM;
     if (ret >= 0 && !(*json = clzi_json_text(nodes, JSON_COMPACT | JSON_REAL_PRECISION(9)))) ret = -ENOMEM;
     json_decref(nodes);
     return ret;
@@ -215,13 +217,13 @@ static int read_attr(const struct reader *r, struct clzi_node *n, const struct c
     return 0;
 }
 
+static const char name_characters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.-";
+
 static int read_name(const struct reader *r, struct clzi_node *n, const char *name)
 {
-    static const char allowed[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.-";
-
     if (!name) return bad_node(r, n, "has no \"name\"", "");
     if (!*name || strlen(name) > CLZI_NAME_SIZE - 16) return bad_node(r, n, "name should be 1 to 80 bytes", name);
-    if (name[strspn(name, allowed)]) return bad_node(r, n, "name should have no characters but A-Za-z0-9_.-", name);
+    if (name[strspn(name, name_characters)]) return bad_node(r, n, "name should have no characters but A-Za-z0-9_.-", name);
     for (int i = 0; i < r->graph->node_count; i++)
         if (!strcmp(r->graph->nodes[i].name, name)) return bad_node(r, n, "an earlier node has the same name", name);
     strcpy(n->name, name);
@@ -248,6 +250,19 @@ static int read_inputs(const struct reader *r, struct clzi_node *n, const json_t
     return 0;
 }
 
+// "out" makes the node that was added last an output of the graph.
+static int read_output(const struct reader *r, const struct clzi_node *n, const json_t *out)
+{
+    const char *name = json_string_value(out);
+
+    if (!out) return 0;
+    if (!name) return bad_node(r, n, "\"out\" should be a string", "");
+    if (name[strspn(name, name_characters)]) return bad_node(r, n, "\"out\" has characters other than A-Za-z0-9_.-", name);
+    if (clzi_graph_output(r->graph, name, r->graph->node_count - 1) < 0)
+        return bad_node(r, n, "\"out\" should be 1 to 31 bytes, of no other output, and there are at most 8", name);
+    return 0;
+}
+
 static int read_node(const struct reader *r, json_t *json)
 {
     struct clzi_node n = { .name = "" };
@@ -260,17 +275,17 @@ static int read_node(const struct reader *r, json_t *json)
     if (!(op = json_string_value(json_object_get(json, "op")))) return bad_node(r, &n, "has no \"op\"", "");
     if ((ret = clzi_op_find(op)) < 0) return bad_node(r, &n, "unknown op", op);
     n.op = (enum clzi_op_id)ret;
-    if (n.op == CLZI_OP_INPUT && r->graph->input >= 0) return bad_node(r, &n, "is a second input, expected one", "");
     if ((ret = read_inputs(r, &n, json_object_get(json, "in"))) < 0) return ret;
     json_object_foreach(json, key, value)
-        if (strcmp(key, "op") && strcmp(key, "name") && strcmp(key, "in") && !find_attr(&clzi_ops[n.op], key))
+        if (strcmp(key, "op") && strcmp(key, "name") && strcmp(key, "in") && strcmp(key, "out") &&
+            !find_attr(&clzi_ops[n.op], key))
             return bad_node(r, &n, "unknown attribute", key);
     for (const struct clzi_attr_info *a = clzi_ops[n.op].attrs; a->name; a++)
         if ((ret = read_attr(r, &n, a, json_object_get(json, a->name))) < 0) return ret;
     ret = clzi_graph_add_node(r->graph, &n);
     if (ret == -ENOMEM) return ret;
     if (ret < 0) return bad_node(r, &n, "its inputs and attributes do not fit together", op);
-    return 0;
+    return read_output(r, &n, json_object_get(json, "out"));
 }
 
 int clzi_graph_from_json(struct clzi_graph **out, const char *json, size_t size, const char *name, const struct clz_log *log)
@@ -295,7 +310,7 @@ int clzi_graph_from_json(struct clzi_graph **out, const char *json, size_t size,
     }
     for (size_t i = 0; i < json_array_size(nodes); i++)
         if ((ret = read_node(&r, json_array_get(nodes, i))) < 0) goto fail;
-    if (r.graph->input < 0) {
+    if (!r.graph->in_count) {
         ret = clzi_fail(log, -EBADMSG, "%s: graph: has no input node, expected one", name);
         goto fail;
     }

@@ -66,7 +66,7 @@ void clzi_attr_default(const struct clzi_op_info *op, struct clzi_attr *attr)
 #define END { NULL, CLZI_ATTR_INT, 0, 0, 0, false, 0 }
 #define WINDOW INT(k, 1, 15), INT_OR(stride, 1, 8, 1), INT(pad, 0, 14)
 
-static const struct clzi_attr_info input_attrs[] = { INT(channels, 1, CLZI_MAX_CHANNELS), END };
+static const struct clzi_attr_info input_attrs[] = { INT(channels, 1, CLZI_MAX_CHANNELS), OPTIONAL(vector, 0, 1, 0), END };
 static const struct clzi_attr_info conv_attrs[] = {
     INT(channels, 1, CLZI_MAX_CHANNELS), WINDOW, INT(bias, 0, 1), OPTIONAL(pad_extra, 0, 14, 0),
     OPTIONAL(groups, 1, CLZI_MAX_CHANNELS, 1), FUSED, END

@@ -41,19 +41,29 @@ void clzi_working_size(int width, int height, int size, int stride, bool square,
     *h = square || width > height ? a : b;
 }
 
+// The one input and one output of a graph may have any name; among several, "L" and "ab" are used. Other inputs stay at zero: no
+// hints, no class.
+static int lightness_port(const struct clzi_graph *g) { return g->in_count == 1 ? 0 : clzi_port_find(g->in, g->in_count, "L"); }
+static int colour_port(const struct clzi_graph *g) { return g->out_count == 1 ? 0 : clzi_port_find(g->out, g->out_count, "ab"); }
+
 // The loader takes any graph; a stream needs one that makes two channels from one, of the picture's size.
 static int check_graph(const struct clzi_pipeline *p, int w, int h)
 {
     const struct clzi_graph *g = p->model->graph;
     const char *path = p->model->path;
+    const int in = lightness_port(g), out = colour_port(g);
     struct clzi_shape *shapes, answer;
     int ret;
 
-    if (clzi_graph_channels(g, g->input) != 1)
-        return clzi_fail(p->log, -EBADMSG, "%s: takes %d channels, should take 1, the lightness", path, clzi_graph_channels(g, g->input));
+    if (in < 0)
+        return clzi_fail(p->log, -EBADMSG, "%s: its graph has no input \"L\" among %d inputs", path, g->in_count);
+    if (clzi_graph_channels(g, g->in[in].node) != 1)
+        return clzi_fail(p->log, -EBADMSG, "%s: takes %d channels, should take 1, the lightness", path,
+                         clzi_graph_channels(g, g->in[in].node));
+    if (out < 0) return clzi_fail(p->log, -EBADMSG, "%s: its graph has no output \"ab\" among %d outputs", path, g->out_count);
     if (!(shapes = calloc((size_t)g->node_count, sizeof *shapes))) return -ENOMEM;
-    ret = clzi_graph_shapes(g, (struct clzi_shape){ 1, 1, h, w }, shapes, NULL);
-    answer = shapes[g->output];
+    ret = clzi_graph_shapes(g, 1, h, w, shapes, NULL);
+    answer = shapes[g->out[out].node];
     free(shapes);
     if (ret < 0) return clzi_fail(p->log, -EBADMSG, "%s: a picture of %dx%d does not pass through its graph", path, w, h);
     if (answer.c == 2 && answer.h == h && answer.w == w) return 0;
@@ -118,7 +128,7 @@ static bool same_geometry(const struct clz_frame *a, const struct clz_frame *b)
 // All that depends on the geometry and on how many frames go through the network at once (p->run).
 static int plan_run(struct clzi_pipeline *p, const struct clz_frame *in, const struct clz_frame *out)
 {
-    const struct clzi_exec_params params = { .in = { p->run, 1, p->h, p->w } };
+    const struct clzi_exec_params params = { .n = p->run, .h = p->h, .w = p->w };
     const size_t pixels = (size_t)p->run * p->h * p->w;
     int ret;
 
@@ -175,9 +185,9 @@ static int run(struct clzi_pipeline *p, const struct clzi_job *jobs, int count)
     for (int i = 0; i < count; i++)
         clzk_frame_to_l(p->frames, jobs[i].in, p->y + i * pixels, p->l + i * pixels, facts->l_scale, facts->l_offset);
     for (int i = count; i < p->run; i++) memcpy(p->l + i * pixels, p->l + (count - 1) * pixels, pixels * sizeof *p->l);
-    if ((ret = clzi_exec_upload(p->exec, p->l)) < 0 ||
+    if ((ret = clzi_exec_upload(p->exec, lightness_port(p->graph), p->l)) < 0 ||
         (ret = clzi_exec_forward(p->exec, 0)) < 0 ||
-        (ret = clzi_exec_download(p->exec, p->ab)) < 0 ||
+        (ret = clzi_exec_download(p->exec, colour_port(p->graph), p->ab)) < 0 ||
         (ret = check_answer(p, count)) < 0)
         return ret;
     for (int i = 0; i < count; i++)

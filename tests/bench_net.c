@@ -36,20 +36,20 @@ int main(int argc, char **argv)
         return 1;
     for (int i = 0; i < g->param_count; i++) free(values[i]);   // as the pipeline does
     clz_model_close(&m);
-    if (clzi_exec_create(&exec, g, weights, &(struct clzi_exec_params){ .in = { 1, 1, h, w } }) < 0) return 1;
+    if (clzi_exec_create(&exec, g, weights, &(struct clzi_exec_params){ .n = 1, .h = h, .w = w }) < 0) return 1;
     x = calloc((size_t)w * h, sizeof *x);
     y = calloc((size_t)w * h * 2, sizeof *y);
     for (int i = 0; i < w * h; i++) x[i] = (float)(i * 2654435761u % 2000) / 1000 - 1;
     for (int i = 0; i < 3; i++) {
-        clzi_exec_upload(exec, x);
+        clzi_exec_upload(exec, 0, x);
         clzi_exec_forward(exec, 0);
-        clzi_exec_download(exec, y);
+        clzi_exec_download(exec, 0, y);
     }
     for (start = clzi_now(); clzi_now() - start < atof(argv[5]) && count < 100000; count++) {
         const double t = clzi_now();
-        clzi_exec_upload(exec, x);
+        clzi_exec_upload(exec, 0, x);
         clzi_exec_forward(exec, 0);
-        clzi_exec_download(exec, y);
+        clzi_exec_download(exec, 0, y);
         times[count] = clzi_now() - t;
     }
     middle = median(times, count);

@@ -77,7 +77,7 @@ static struct clzi_graph *net(void)
     int x, skip;
 
     if (clzi_graph_create(&g) < 0) exit(1);
-    x = clzi_graph_input(g, "in", 1);
+    x = clzi_graph_input(g, "in", .channels = 1);
     x = clzi_graph_conv(g, "stem", x, .channels = 32, .k = 5, .stride = 2, .pad = 2);
     x = clzi_graph_batchnorm(g, "norm", x);
     x = skip = clzi_graph_act(g, "act", x, .act = CLZI_ACT_LEAKY, .slope = 0.2f);
@@ -96,7 +96,6 @@ static struct clzi_graph *net(void)
     x = clzi_graph_conv(g, "head", x, .channels = 2, .k = 3, .pad = 1, .bias = 1);
     x = clzi_graph_clamp(g, "clamp", x, .scale = 0.9f);
     x = clzi_graph_resize(g, "resize", x, .factor = 2);
-    g->output = x;
     if (x < 0) exit(1);
     return g;
 }
@@ -139,12 +138,12 @@ static int open_cpu(struct clzi_device **dev, int threads, enum clz_precision pr
 static struct instance instance_create(const struct clzi_graph *g, float **values, int threads, enum clz_precision precision,
                                        bool training)
 {
-    const struct clzi_exec_params params = { .in = { BATCH, 1, SIZE, SIZE }, .training = training, .backward = training };
+    const struct clzi_exec_params params = { .n = BATCH, .h = SIZE, .w = SIZE, .training = training, .backward = training };
     struct instance r = { 0 };
     if (open_cpu(&r.dev, threads, precision) < 0 || clzi_weights_create(&r.weights, r.dev, g, values, training) < 0 ||
         clzi_exec_create(&r.exec, g, r.weights, &params) < 0)
         exit(1);
-    r.count = clzi_shape_count(clzi_exec_output_shape(r.exec));
+    r.count = clzi_shape_count(clzi_exec_output_shape(r.exec, 0));
     r.x = calloc(BATCH * SIZE * SIZE, sizeof *r.x);
     r.dy = calloc(r.count, sizeof *r.dy);
     for (int i = 0; i < BATCH * SIZE * SIZE; i++) r.x[i] = noise();
@@ -163,15 +162,15 @@ static void instance_destroy(struct instance *r)
 
 static void forward(struct instance *r, float *y)
 {
-    REQUIRE_INT(clzi_exec_upload(r->exec, r->x), 0);
+    REQUIRE_INT(clzi_exec_upload(r->exec, 0, r->x), 0);
     REQUIRE_INT(clzi_exec_forward(r->exec, 5), 0);
-    REQUIRE_INT(clzi_exec_download(r->exec, y), 0);
+    REQUIRE_INT(clzi_exec_download(r->exec, 0, y), 0);
 }
 
 static void backward(struct instance *r)
 {
     const struct clzi_backend *be = clzi_device_base(r->dev)->backend;
-    REQUIRE_INT(be->upload(r->dev, clzi_exec_output_gradient(r->exec), clzi_exec_output_shape(r->exec), r->dy), 0);
+    REQUIRE_INT(be->upload(r->dev, clzi_exec_output_gradient(r->exec, 0), clzi_exec_output_shape(r->exec, 0), r->dy), 0);
     REQUIRE_INT(clzi_exec_backward(r->exec), 0);
 }
 

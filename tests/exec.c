@@ -45,12 +45,12 @@ static float *answer(const struct clzi_graph *g, float *const *values, struct cl
     float *y = NULL;
 
     REQUIRE_INT(clzi_weights_create(&weights, dev, g, values, false), 0);
-    REQUIRE_INT(clzi_exec_create(&exec, g, weights, &(struct clzi_exec_params){ .in = in }), 0);
+    REQUIRE_INT(clzi_exec_create(&exec, g, weights, &(struct clzi_exec_params){ .n = in.n, .h = in.h, .w = in.w }), 0);
     if (exec) {
-        y = malloc(clzi_shape_count(clzi_exec_output_shape(exec)) * sizeof *y);
-        REQUIRE_INT(clzi_exec_upload(exec, x), 0);
+        y = malloc(clzi_shape_count(clzi_exec_output_shape(exec, 0)) * sizeof *y);
+        REQUIRE_INT(clzi_exec_upload(exec, 0, x), 0);
         REQUIRE_INT(clzi_exec_forward(exec, 0), 0);
-        REQUIRE_INT(clzi_exec_download(exec, y), 0);
+        REQUIRE_INT(clzi_exec_download(exec, 0, y), 0);
         if (memory) *memory = clzi_exec_memory(exec);
     }
     clzi_exec_destroy(&exec);
@@ -101,7 +101,7 @@ static void fusion(const struct clzt_net *net)
 // A net with every kind of branch: a node that is read three times, a concatenation with itself, a long skip connection.
 static int branching_net(struct clzi_graph *g)
 {
-    int x = clzi_graph_input(g, "x", 1), a, b, c;
+    int x = clzi_graph_input(g, "x", .channels = 1), a, b, c;
     a = clzi_graph_conv(g, "a", x, .channels = 4, .k = 3, .pad = 1, .bias = 1);
     b = clzi_graph_act(g, "b", a, .act = CLZI_ACT_TANH);
     c = clzi_graph_conv(g, "c", b, .channels = 4, .k = 3, .stride = 2, .pad = 1, .bias = 1);
@@ -136,12 +136,12 @@ static void gradients(void)
     for (int i = 0; i < 96; i++) x[i] = noise(&seed);
     for (int i = 0; i < 192; i++) r[i] = noise(&seed);
     REQUIRE_INT(clzi_weights_create(&weights, dev, g, values, true), 0);
-    REQUIRE_INT(clzi_exec_create(&exec, g, weights, &(struct clzi_exec_params){ .in = in, .training = true, .backward = true,
-                                                                                .input_gradient = true }), 0);
-    for (int round = 0; round < 2; round++) {                           // the second pass must not depend on the first
-        REQUIRE_INT(clzi_exec_upload(exec, x), 0);
+    REQUIRE_INT(clzi_exec_create(&exec, g, weights, &(struct clzi_exec_params){
+        .n = in.n, .h = in.h, .w = in.w, .training = true, .backward = true, .input_gradient = { true } }), 0);
+    for (int round = 0; round < 2; round++) {                           // a second pass must not see the first
+        REQUIRE_INT(clzi_exec_upload(exec, 0, x), 0);
         REQUIRE_INT(clzi_exec_forward(exec, 0), 0);
-        REQUIRE_INT(be->upload(dev, clzi_exec_output_gradient(exec), clzi_exec_output_shape(exec), r), 0);
+        REQUIRE_INT(be->upload(dev, clzi_exec_output_gradient(exec, 0), clzi_exec_output_shape(exec, 0), r), 0);
         for (int p = 0; p < g->param_count; p++)
             if (weights->dw[p]) be->zero(dev, weights->dw[p], clzi_param_count(&g->params[p]));
         REQUIRE_INT(clzi_exec_backward(exec), 0);
@@ -154,7 +154,7 @@ static void gradients(void)
             free(dw);
             continue;
         }
-        if (p < 0) REQUIRE_INT(be->download(dev, clzi_exec_input_gradient(exec), in, dw), 0);
+        if (p < 0) REQUIRE_INT(be->download(dev, clzi_exec_input_gradient(exec, 0), in, dw), 0);
         else REQUIRE_INT(be->read(dev, dw, weights->dw[p], count), 0);
         for (int64_t i = 0; i < count; i++) norm = fmax(norm, fabs(dw[i]));
         for (int64_t i = 0; i < count; i += 1 + count / 8) {
@@ -165,9 +165,9 @@ static void gradients(void)
                 if (p < 0) x[i] = w;
                 else be->write(dev, weights->w[p] + i, &w, 1);
                 weights->version++;
-                clzi_exec_upload(exec, x);
+                clzi_exec_upload(exec, 0, x);
                 clzi_exec_forward(exec, 0);
-                clzi_exec_download(exec, y);
+                clzi_exec_download(exec, 0, y);
                 for (int k = 0; k < 192; k++) sum[side] += (double)r[k] * y[k];
             }
             if (p < 0) x[i] = w0;
@@ -216,7 +216,7 @@ static void unread_branches(void)
         int a, b, out;
 
         REQUIRE_INT(clzi_graph_create(&g), 0);
-        a = clzi_graph_conv(g, "a", clzi_graph_input(g, "x", 1), .channels = 4, .k = 3, .pad = 1, .bias = 1);
+        a = clzi_graph_conv(g, "a", clzi_graph_input(g, "x", .channels = 1), .channels = 4, .k = 3, .pad = 1, .bias = 1);
         out = clzi_graph_conv(g, "out", a, .channels = 2, .k = 3, .pad = 1, .bias = 1);
         if (!unread) params = g->param_count;
         if (unread) {                                                   // one branch with parameters and a reader, one without
@@ -224,19 +224,19 @@ static void unread_branches(void)
             clzi_graph_add(g, "c", b, a);
             clzi_graph_act(g, "d", a, .act = CLZI_ACT_TANH);
         }
-        g->output = out;
+        REQUIRE(clzi_graph_output(g, "y", out) == out);
         values = values_new(g, 5);
         REQUIRE_INT(clzi_weights_create(&weights, dev, g, values, true), 0);
-        REQUIRE_INT(clzi_exec_create(&exec, g, weights, &(struct clzi_exec_params){ .in = in, .training = true, .backward = true,
-                                                                                    .input_gradient = true }), 0);
+        REQUIRE_INT(clzi_exec_create(&exec, g, weights, &(struct clzi_exec_params){
+            .n = in.n, .h = in.h, .w = in.w, .training = true, .backward = true, .input_gradient = { true } }), 0);
         for (int round = 0; exec && round < 2; round++) {
-            REQUIRE_INT(clzi_exec_upload(exec, x), 0);
+            REQUIRE_INT(clzi_exec_upload(exec, 0, x), 0);
             REQUIRE_INT(clzi_exec_forward(exec, 0), 0);
-            REQUIRE_INT(be->upload(dev, clzi_exec_output_gradient(exec), clzi_exec_output_shape(exec), r), 0);
+            REQUIRE_INT(be->upload(dev, clzi_exec_output_gradient(exec, 0), clzi_exec_output_shape(exec, 0), r), 0);
             for (int p = 0; p < g->param_count; p++) be->zero(dev, weights->dw[p], clzi_param_count(&g->params[p]));
             REQUIRE_INT(clzi_exec_backward(exec), 0);
         }
-        REQUIRE_INT(be->download(dev, clzi_exec_input_gradient(exec), in, dx[unread]), 0);
+        REQUIRE_INT(be->download(dev, clzi_exec_input_gradient(exec, 0), in, dx[unread]), 0);
         for (int p = 0; p < g->param_count; p++) {
             const int64_t count = clzi_param_count(&g->params[p]);
             float other[144];
@@ -263,8 +263,7 @@ static void refusals(void)
 
     CASE("graph/refuses_nodes_that_do_not_fit");
     REQUIRE_INT(clzi_graph_create(&g), 0);
-    x = clzi_graph_input(g, "x", 3);
-    REQUIRE_INT(clzi_graph_input(g, "x2", 3), -EINVAL);                 // one input
+    x = clzi_graph_input(g, "x", .channels = 3);
     REQUIRE_INT(clzi_graph_conv(g, "x", x, .channels = 4, .k = 3, .pad = 1, .bias = 1), -EINVAL); // name taken
     REQUIRE_INT(clzi_graph_conv(g, "c", x, .channels = 4, .k = 3, .pad = 3, .bias = 1), -EINVAL); // pad not below k
     REQUIRE_INT(clzi_graph_conv(g, "c", x, .channels = 0, .k = 3, .pad = 1, .bias = 1), -EINVAL); // no channels
@@ -272,10 +271,119 @@ static void refusals(void)
     // an earlier error is passed on
     REQUIRE_INT(clzi_graph_conv(g, "c", -ENOMEM, .channels = 4, .k = 3, .pad = 1, .bias = 1), -ENOMEM);
     REQUIRE_INT(clzi_graph_conv(g, "c", x, .channels = 4, .k = 7, .bias = 1), 1);
-    REQUIRE_INT(clzi_graph_shapes(g, (struct clzi_shape){ 1, 3, 6, 9 }, shapes, NULL), -EINVAL);    // window 7 on 6
-    REQUIRE_INT(clzi_graph_shapes(g, (struct clzi_shape){ 1, 3, 7, 9 }, shapes, NULL), 0);
+    REQUIRE_INT(clzi_graph_shapes(g, 1, 6, 9, shapes, NULL), -EINVAL);    // window 7 on 6
+    REQUIRE_INT(clzi_graph_shapes(g, 1, 7, 9, shapes, NULL), 0);
     REQUIRE(shapes[1].h == 1 && shapes[1].w == 3);
     clzi_graph_destroy(&g);
+}
+
+// A small generator and discriminator, apart or in one graph.
+static int generator(struct clzi_graph *g, int l)
+{
+    int x = clzi_graph_conv(g, "g1", l, .channels = 6, .k = 3, .pad = 1, .bias = 1);
+
+    x = clzi_graph_act(g, "g2", x, .act = CLZI_ACT_TANH);
+    return clzi_graph_conv(g, "g3", x, .channels = 2, .k = 3, .pad = 1, .bias = 1);
+}
+
+static int discriminator(struct clzi_graph *g, int l, int ab)
+{
+    int x = clzi_graph_concat(g, "d0", l, ab);
+
+    x = clzi_graph_conv(g, "d1", x, .channels = 5, .k = 4, .stride = 2, .pad = 1, .bias = 1);
+    x = clzi_graph_act(g, "d2", x, .act = CLZI_ACT_SIGMOID);
+    return clzi_graph_conv(g, "d3", x, .channels = 1, .k = 3, .pad = 1, .bias = 1);
+}
+
+struct net { struct clzi_graph *g; float **values; struct clzi_weights *weights; struct clzi_exec *exec; };
+
+static void net_open(struct net *n, const struct clzi_exec_params *params)
+{
+    n->values = values_new(n->g, 11);
+    REQUIRE_INT(clzi_weights_create(&n->weights, dev, n->g, n->values, true), 0);
+    REQUIRE_INT(clzi_exec_create(&n->exec, n->g, n->weights, params), 0);
+}
+
+static void net_close(struct net *n)
+{
+    clzi_exec_destroy(&n->exec);
+    clzi_weights_destroy(&n->weights);
+    values_free(n->g, n->values);
+    clzi_graph_destroy(&n->g);
+}
+
+// The gradients of a generator behind a discriminator, once as one graph with two outputs, once as two graphs where the
+// discriminator's input is bound to the generator's output.
+static void two_networks(void)
+{
+    enum { N = 2, H = 8, W = 6 };
+    const struct clzi_backend *be = clzi_device_base(dev)->backend;
+    struct clzi_exec_params params = { .n = N, .h = H, .w = W, .training = true, .backward = true };
+    static float l[N * H * W], dab[2 * N * H * W], dlogits[N * H * W / 4], one[1000], two[1000];
+    struct net both = { 0 }, g = { 0 }, d = { 0 };
+    uint32_t seed = 5;
+    int x, ab, ab_port;
+
+    CASE("exec/a_port_bound_to_another_network");
+    for (size_t i = 0; i < sizeof l / sizeof *l; i++) l[i] = noise(&seed);
+    for (size_t i = 0; i < sizeof dab / sizeof *dab; i++) dab[i] = noise(&seed);
+    for (size_t i = 0; i < sizeof dlogits / sizeof *dlogits; i++) dlogits[i] = noise(&seed);
+    REQUIRE_INT(clzi_graph_create(&both.g), 0);
+    x = clzi_graph_input(both.g, "L", .channels = 1);
+    ab = generator(both.g, x);
+    x = discriminator(both.g, x, ab);
+    REQUIRE(clzi_graph_output(both.g, "logits", x) == x && clzi_graph_output(both.g, "ab", ab) == ab);
+    REQUIRE_INT(clzi_graph_output(both.g, "ab", x), -EINVAL);
+    REQUIRE_INT(clzi_port_find(both.g->out, both.g->out_count, "ab"), 1);
+    net_open(&both, &params);
+    REQUIRE_INT(clzi_exec_upload(both.exec, 0, l), 0);
+    REQUIRE_INT(clzi_exec_forward(both.exec, 0), 0);
+    REQUIRE_INT(be->upload(dev, clzi_exec_output_gradient(both.exec, 0), clzi_exec_output_shape(both.exec, 0), dlogits), 0);
+    REQUIRE_INT(be->upload(dev, clzi_exec_output_gradient(both.exec, 1), clzi_exec_output_shape(both.exec, 1), dab), 0);
+    REQUIRE_INT(clzi_exec_backward(both.exec), 0);
+
+    REQUIRE_INT(clzi_graph_create(&g.g), 0);
+    generator(g.g, clzi_graph_input(g.g, "L", .channels = 1));
+    REQUIRE_INT(clzi_graph_create(&d.g), 0);
+    x = clzi_graph_input(d.g, "L", .channels = 1);
+    discriminator(d.g, x, clzi_graph_input(d.g, "ab", .channels = 2));
+    ab_port = clzi_port_find(d.g->in, d.g->in_count, "ab");
+    REQUIRE_INT(ab_port, 1);
+    REQUIRE_INT(clzi_port_find(d.g->in, d.g->in_count, "a"), -ENOENT);
+    net_open(&g, &params);
+    params.bind[0].x = clzi_exec_input(g.exec, 0);
+    params.bind[ab_port] = (struct clzi_binding){ clzi_exec_output(g.exec, 0), clzi_exec_output_gradient(g.exec, 0) };
+    params.fixed_weights = true;
+    net_open(&d, &params);
+    for (int i = 0; i < d.g->param_count; i++)                          // the same weights as in `both`
+        for (int k = 0; k < both.g->param_count; k++)
+            if (!strcmp(d.g->params[i].name, both.g->params[k].name))
+                REQUIRE_INT(be->write(dev, d.weights->w[i], both.values[k], clzi_param_count(&d.g->params[i])), 0);
+    d.weights->version++;
+    REQUIRE_INT(clzi_exec_upload(g.exec, 0, l), 0);
+    REQUIRE_INT(clzi_exec_forward(g.exec, 0), 0);
+    REQUIRE_INT(clzi_exec_forward(d.exec, 0), 0);
+    REQUIRE_INT(clzi_exec_download(both.exec, 0, one), 0);
+    REQUIRE_INT(clzi_exec_download(d.exec, 0, two), 0);
+    REQUIRE(!memcmp(one, two, sizeof dlogits));
+    REQUIRE_INT(be->upload(dev, clzi_exec_output_gradient(g.exec, 0), clzi_exec_output_shape(g.exec, 0), dab), 0);
+    REQUIRE_INT(be->upload(dev, clzi_exec_output_gradient(d.exec, 0), clzi_exec_output_shape(d.exec, 0), dlogits), 0);
+    REQUIRE_INT(clzi_exec_backward(d.exec), 0);
+    REQUIRE_INT(clzi_exec_backward(g.exec), 0);
+    for (int i = 0; i < g.g->param_count; i++) {
+        const int64_t count = clzi_param_count(&g.g->params[i]);
+        REQUIRE_INT(be->read(dev, one, both.weights->dw[i], count), 0);
+        REQUIRE_INT(be->read(dev, two, g.weights->dw[i], count), 0);
+        REQUIRE(!strcmp(both.g->params[i].name, g.g->params[i].name));
+        REQUIRE(!memcmp(one, two, count * sizeof *one));
+    }
+    for (int i = 0; i < d.g->param_count; i++) {
+        REQUIRE_INT(be->read(dev, one, d.weights->dw[i], clzi_param_count(&d.g->params[i])), 0);
+        for (int64_t k = 0; k < clzi_param_count(&d.g->params[i]); k++) REQUIRE(one[k] == 0);
+    }
+    net_close(&d);
+    net_close(&g);
+    net_close(&both);
 }
 
 int main(void)
@@ -285,6 +393,9 @@ int main(void)
     gradients();
     unread_branches();
     fusion(&clzt_net_light);
+    two_networks();
+    fusion(&clzt_net_lite0);
+    fusion(&clzt_net_resnet18_lite);
     fusion(&clzt_net_resnet18_light);
     fusion(&clzt_net_resnet18_unet);
     clzi_device_close(&dev);

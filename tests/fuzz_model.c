@@ -46,8 +46,7 @@ static void use_graph(const struct clz_model *m)
     char *json = NULL;
 
     for (int i = 0; i < 3; i++)
-        clzi_graph_shapes(g, (struct clzi_shape){ 1 + i, clzi_graph_channels(g, g->input), i == 1 ? 16384 : 64,
-                                                  i == 2 ? 16384 : 32 }, shapes, NULL);
+        clzi_graph_shapes(g, 1 + i, i == 1 ? 16384 : 64, i == 2 ? 16384 : 32, shapes, NULL);
     must(clzi_graph_fuse(g, m->values, &fused, &values) >= 0, "a graph that is read can be fused");
     for (int i = 0; i < fused->param_count; i++) free(values[i]);
     free(values);

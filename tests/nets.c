@@ -7,8 +7,8 @@ static struct clzi_shape output_shape(const struct clzi_graph *g, struct clzi_sh
 {
     struct clzi_shape shapes[CLZI_MAX_NODES] = {{0}};
 
-    REQUIRE_INT(clzi_graph_shapes(g, in, shapes, NULL), 0);
-    return shapes[g->output];
+    REQUIRE_INT(clzi_graph_shapes(g, in.n, in.h, in.w, shapes, NULL), 0);
+    return shapes[g->out[0].node];
 }
 
 static double gmac(const struct clzi_graph *g, int size)
@@ -16,7 +16,7 @@ static double gmac(const struct clzi_graph *g, int size)
     struct clzi_shape shapes[CLZI_MAX_NODES];
     double sum = 0;
 
-    if (clzi_graph_shapes(g, (struct clzi_shape){ 1, 1, size, size }, shapes, NULL) < 0) return -1;
+    if (clzi_graph_shapes(g, 1, size, size, shapes, NULL) < 0) return -1;
     for (int i = 0; i < g->node_count; i++) {
         const struct clzi_node *n = &g->nodes[i];
         const struct clzi_shape x = n->in_count ? shapes[n->in[0]] : shapes[i], y = shapes[i];

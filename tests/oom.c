@@ -393,7 +393,7 @@ static int net(struct clzi_graph **graph)
 
     *graph = NULL;
     if (ret < 0) return ret;
-    x = clzi_graph_input(g, "L", 1);
+    x = clzi_graph_input(g, "L", .channels = 1);
     x = clzi_graph_conv(g, "a", x, .channels = 4, .k = 3, .stride = 2, .pad = 1);
     x = clzi_graph_batchnorm(g, "n", x);
     x = clzi_graph_act(g, "r", x, .act = CLZI_ACT_RELU);

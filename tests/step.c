@@ -23,7 +23,7 @@ static struct clzi_graph *net(void)
     int x;
 
     if (clzi_graph_create(&g) < 0) exit(1);
-    x = clzi_graph_input(g, "L", 1);
+    x = clzi_graph_input(g, "L", .channels = 1);
     x = clzi_graph_conv(g, "a", x, .channels = 8, .k = 3, .stride = 2, .pad = 1);
     x = clzi_graph_batchnorm(g, "n", x);
     x = clzi_graph_act(g, "r", x, .act = CLZI_ACT_RELU);

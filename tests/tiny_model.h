@@ -19,7 +19,7 @@ static inline int tiny_model_write_as(const char *path, bool large)
     int x, ret;
 
     if ((ret = clzi_graph_create(&g)) < 0) return ret;
-    x = clzi_graph_input(g, "L", 1);
+    x = clzi_graph_input(g, "L", .channels = 1);
     x = clzi_graph_conv(g, "a", x, .channels = 8, .k = 3, .stride = 2, .pad = 1);
     x = clzi_graph_batchnorm(g, "bn", x);
     x = clzi_graph_act(g, "relu", x, .act = CLZI_ACT_RELU);

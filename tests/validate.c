@@ -19,7 +19,7 @@ static struct clzt_scores scores(struct clzi_device *dev, struct clzt_dataset *d
     struct clzi_graph *g = NULL;
 
     REQUIRE_INT(clzi_graph_create(&g), 0);
-    clzi_graph_conv(g, "out", clzi_graph_input(g, "L", 1), .channels = 2, .k = 1, .bias = 1);
+    clzi_graph_conv(g, "out", clzi_graph_input(g, "L", .channels = 1), .channels = 2, .k = 1, .bias = 1);
     REQUIRE_INT(g->param_count, 2);
     REQUIRE_INT(clzt_validate(dev, g, values, data, &(struct clzt_validate_params){
         .size = SIZE, .batch = 2, .luma = CLZT_LUMA_601, .l_scale = l_scale, .l_offset = l_offset, .saturation = 1,

@@ -133,7 +133,7 @@ static bool summed(const struct clzi_graph *g, int param, const struct clzt_tens
 
     if (p->rank != 4 || x->rank != 4 || p->dims[1] != 1 || x->dims[1] != 3) return false;
     for (int n = 0; n < g->node_count; n++)
-        if (g->nodes[n].op == CLZI_OP_CONV && g->nodes[n].w[0] == param && g->nodes[n].in[0] == g->input)
+        if (g->nodes[n].op == CLZI_OP_CONV && g->nodes[n].w[0] == param && g->nodes[n].in[0] == g->in[0].node)
             return x->dims[0] == p->dims[0] && x->dims[2] == p->dims[2] && x->dims[3] == p->dims[3];
     return false;
 }

@@ -21,7 +21,7 @@ struct clzt_net {
 extern const struct clzt_net *const clzt_nets[];            // generators; ends with NULL
 const struct clzt_net *clzt_net_find(const char *name);     // NULL: no such net
 
-// The discriminator of pix2pix: input [N,3,H,W] = L and ab, output logits.
+// The discriminator of pix2pix: inputs L [N,1,H,W] and ab [N,2,H,W], output logits.
 int clzt_patchgan_build(struct clzi_graph *g);
 
 // Fills values[i] (already allocated) of each parameter. Counter-based random numbers: depends on seed and names only.

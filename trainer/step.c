@@ -43,15 +43,15 @@ static int create_execs(struct clzt_step *s, int64_t *largest)
 
     for (int i = 0; i < p->shape_count && ret >= 0; i++) {
         const struct clzi_exec_params params = {
-            .in = { p->batch, 1, p->shapes[i].h, p->shapes[i].w }, .training = true, .backward = true,
+            .n = p->batch, .h = p->shapes[i].h, .w = p->shapes[i].w, .training = true, .backward = true,
             .keep_statistics = p->encoder_statistics ? NULL : p->encoder,
         };
         ret = clzi_exec_create(&s->execs[i], s->graph, s->weights, &params);
         if (ret == -ENOMEM)
             clzi_log(&clzi_device_base(s->dev)->log, CLZ_LOG_ERROR, "not enough memory to train with batch=%d of %dx%d pixels",
-                     p->batch, params.in.w, params.in.h);
-        if (ret >= 0 && clzi_shape_count(clzi_exec_output_shape(s->execs[i])) > *largest)
-            *largest = clzi_shape_count(clzi_exec_output_shape(s->execs[i]));
+                     p->batch, params.w, params.h);
+        if (ret >= 0 && clzi_shape_count(clzi_exec_output_shape(s->execs[i], 0)) > *largest)
+            *largest = clzi_shape_count(clzi_exec_output_shape(s->execs[i], 0));
     }
     return ret;
 }
@@ -192,15 +192,15 @@ static int gradients(struct clzt_step *s, uint64_t seed, const float *l, const f
 {
     int ret;
 
-    if ((ret = clzi_exec_upload(s->exec, l)) < 0 || (ret = clzi_exec_forward(s->exec, seed)) < 0 ||
-        (ret = clzi_exec_download(s->exec, s->pred)) < 0)
+    if ((ret = clzi_exec_upload(s->exec, 0, l)) < 0 || (ret = clzi_exec_forward(s->exec, seed)) < 0 ||
+        (ret = clzi_exec_download(s->exec, 0, s->pred)) < 0)
         return ret;
     if (!isfinite(losses(s, ab, loss))) return -EDOM;
     if ((ret = check_vectors(s, s->weights->w, true)) < 0) return ret;
     for (int i = 0; i < s->graph->param_count; i++)
         if (s->weights->dw[i] &&
             (ret = s->be->zero(s->dev, s->weights->dw[i], clzi_param_count(&s->graph->params[i]))) < 0) return ret;
-    if ((ret = s->be->upload(s->dev, clzi_exec_output_gradient(s->exec), s->answer, s->grad)) < 0 ||
+    if ((ret = s->be->upload(s->dev, clzi_exec_output_gradient(s->exec, 0), s->answer, s->grad)) < 0 ||
         (ret = clzi_exec_backward(s->exec)) < 0)
         return ret;
     return check_vectors(s, s->weights->dw, false);
@@ -211,7 +211,7 @@ int clzt_step_run(struct clzt_step *s, int64_t number, float lr, int shape, cons
     int ret;
 
     s->exec = s->execs[shape];
-    s->answer = clzi_exec_output_shape(s->exec);
+    s->answer = clzi_exec_output_shape(s->exec, 0);
     ret = keep_statistics(s, false);
     if (ret >= 0) ret = gradients(s, s->params.seed ^ (uint64_t)number * 0x9e3779b97f4a7c15u, l, ab, loss);
     if (ret == -EDOM && (ret = keep_statistics(s, true)) >= 0) return -EDOM;

@@ -52,7 +52,7 @@ static int create(struct validation *v, struct clzi_device *dev, const struct cl
     if ((ret = clzi_graph_fuse(graph, values, &v->graph, &v->values)) < 0) return ret;
     if ((ret = clzi_weights_create(&v->weights, dev, v->graph, v->values, false)) < 0) return ret;
     ret = clzi_exec_create(&v->exec, v->graph, v->weights,
-                           &(struct clzi_exec_params){ .in = { p->batch, 1, p->size, p->size } });
+                           &(struct clzi_exec_params){ .n = p->batch, .h = p->size, .w = p->size });
     if (ret == -ENOMEM)
         return clzi_fail(&clzi_device_base(dev)->log, ret, "not enough memory to score %d pictures of %dx%d pixels at once",
                          p->batch, p->size, p->size);
@@ -95,9 +95,9 @@ static int judge(struct validation *v, const struct clzt_batch *batch)
 
     // a last, shorter batch leaves old pictures behind it
     for (int64_t i = 0; i < batch->count * pixels; i++) v->l[i] = factor * batch->l[i] + offset;
-    if ((ret = clzi_exec_upload(v->exec, v->l)) < 0 ||
+    if ((ret = clzi_exec_upload(v->exec, 0, v->l)) < 0 ||
         (ret = clzi_exec_forward(v->exec, 0)) < 0 ||
-        (ret = clzi_exec_download(v->exec, v->ab)) < 0)
+        (ret = clzi_exec_download(v->exec, 0, v->ab)) < 0)
         return ret;
     for (int64_t i = 0; i < batch->count * pixels * 2; i++) v->ab[i] *= v->params->saturation;
     for (int i = 0; i < batch->count; i++, v->done++) {

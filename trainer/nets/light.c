@@ -1,5 +1,5 @@
-// light.c - the generator for CPUs: about 2 GMAC at 256x256. Most of its weights and half of its arithmetic stand at 1/16 and 1/32 of the
-// size, where what a thing is decides its colour; the decoder adds the encoder's tensors instead of concatenating them; ab is
+// light.c - the generator for CPUs: about 2 GMAC at 256x256. Most of its weights and half of its arithmetic stand at 1/16 and 1/32
+// of the size, where what a thing is decides its colour; the decoder adds the encoder's tensors instead of concatenating them; ab is
 // predicted at half size and enlarged: chroma of half size costs nothing against luma-guided enlargement behind the network.
 // Channels are multiples of 32, which suits the matrix units of CPUs and GPUs.
 #include <stdio.h>
@@ -10,7 +10,7 @@ static int build(struct clzi_graph *g)
 {
     static const struct { int channels, residuals; } levels[5] = { { 32, 0 }, { 64, 1 }, { 128, 1 }, { 256, 2 }, { 256, 2 } };
     char prefix[CLZI_NAME_SIZE];
-    int tap[5], x = clzi_graph_input(g, "L", 1);
+    int tap[5], x = clzi_graph_input(g, "L", .channels = 1);
 
     for (int i = 0; i < 5; i++) {           // 1/2, 1/4, 1/8, 1/16, 1/32
         snprintf(prefix, sizeof prefix, "encoder.%d", i);
@@ -34,4 +34,6 @@ static int build(struct clzi_graph *g)
     return x < 0 ? x : 0;
 }
 
-const struct clzt_net clzt_net_light = { "light", "small and fast, for CPUs: 2 GMAC at 256x256", build, CLZT_INIT_HE, 256, "encoder." };
+const struct clzt_net clzt_net_light = {
+    "light", "small and fast, for CPUs: 2 GMAC at 256x256", build, CLZT_INIT_HE, 256, "encoder."
+};

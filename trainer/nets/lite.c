@@ -116,7 +116,7 @@ static int decoder(struct clzi_graph *g, const int taps[LEVELS])
 
 static int lite(struct clzi_graph *g, struct scaling scale)
 {
-    int taps[LEVELS], x = efficientnet(g, clzi_graph_input(g, "L", 1), scale, taps);
+    int taps[LEVELS], x = efficientnet(g, clzi_graph_input(g, "L", .channels = 1), scale, taps);
 
     if (x >= 0) x = decoder(g, taps);
     return x < 0 ? x : 0;
@@ -128,7 +128,7 @@ static int lite2(struct clzi_graph *g) { return lite(g, (struct scaling){ 1.1, 1
 
 static int resnet18_lite(struct clzi_graph *g)
 {
-    int taps[LEVELS], x = clzt_resnet18(g, "encoder", clzi_graph_input(g, "L", 1), taps);
+    int taps[LEVELS], x = clzt_resnet18(g, "encoder", clzi_graph_input(g, "L", .channels = 1), taps);
 
     if (x >= 0) x = decoder(g, taps);
     return x < 0 ? x : 0;

@@ -1,5 +1,5 @@
-// patchgan.c - the discriminator of pix2pix: judges 70x70 patches of L and ab. Features 64, 128, 256, 512, 4x4 convolutions, batch norm
-// but in the first and last, leaky relu 0.2, logits out. 2,765,633 parameters; 30x30 answers at 256x256.
+// patchgan.c - the discriminator of pix2pix: it judges 70x70 patches of L and ab. 4x4 convolutions with 64, 128, 256 and 512
+// features, batch norm in all but the first and last, leaky ReLU 0.2, logits out. 2,765,633 parameters; 30x30 logits at 256x256.
 #include <stdio.h>
 
 #include "trainer/nets.h"
@@ -9,7 +9,8 @@ int clzt_patchgan_build(struct clzi_graph *g)
     static const struct { int channels, stride; bool norm; } layers[4] = {
         { 64, 2, false }, { 128, 2, true }, { 256, 2, true }, { 512, 1, true }
     };
-    int x = clzi_graph_input(g, "Lab", 3);
+    int l = clzi_graph_input(g, "L", .channels = 1), ab = clzi_graph_input(g, "ab", .channels = 2);
+    int x = clzi_graph_concat(g, "Lab", l, ab);
     char prefix[CLZI_NAME_SIZE];
 
     for (int i = 0; i < 4; i++) {           // named as the tutorial's nn.Sequential of nn.Sequential

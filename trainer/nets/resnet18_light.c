@@ -1,5 +1,5 @@
-// resnet18_light.c - a ResNet18 encoder with a light decoder: transposed 2x2 convolution, concatenation with the encoder's tensor of
-// that size, two 3x3 convolutions, at 256, 128, 64 and 32 channels; 16 channels at full size.
+// resnet18_light.c - a ResNet18 encoder with a light decoder: transposed 2x2 convolution, concatenation with the encoder's tensor
+// of that size, two 3x3 convolutions, at 256, 128, 64 and 32 channels; 16 channels at full size.
 #include <stdio.h>
 
 #include "trainer/nets.h"
@@ -7,7 +7,7 @@
 static int build(struct clzi_graph *g)
 {
     static const int channels[4] = { 256, 128, 64, 32 };
-    int taps[5], x = clzt_resnet18(g, "encoder", clzi_graph_input(g, "L", 1), taps);
+    int taps[5], x = clzt_resnet18(g, "encoder", clzi_graph_input(g, "L", .channels = 1), taps);
     char prefix[CLZI_NAME_SIZE];
 
     for (int i = 0; i < 4; i++) {

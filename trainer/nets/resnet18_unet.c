@@ -1,5 +1,5 @@
-// resnet18_unet.c - fastai 2.4's DynamicUnet on a ResNet18 encoder with one input channel, as the moein-shariatnia tutorial trains
-// it, exact layer for layer so that its checkpoints load. 31,099,672 parameters, 28.43 GMAC at 256x256. The output is unbounded:
+// resnet18_unet.c - fastai 2.4's DynamicUnet on a ResNet18 encoder with one input channel, as the moein-shariatnia tutorial
+// trains it, exact layer for layer so that its checkpoints load. 31,099,672 parameters, 28.43 GMAC at 256x256. The output is unbounded:
 // a clamp at the end keeps it in the range of ab.
 //
 // fastai applies relu to the concatenation of the enlarged tensor (a relu's output, so unchanged by it) and the normalised
@@ -40,7 +40,7 @@ static int unet_block(struct clzi_graph *g, const char *prefix, int x, int skip,
 
 static int build(struct clzi_graph *g)
 {
-    const int input = clzi_graph_input(g, "L", 1);
+    const int input = clzi_graph_input(g, "L", .channels = 1);
     int taps[5], x = clzt_resnet18(g, "layers.0", input, taps), identity;
 
     x = clzi_graph_batchnorm(g, "layers.1", x);

@@ -35,7 +35,7 @@ static int block(struct clzi_graph *g, const char *prefix, int level, int x)
 
 static int build(struct clzi_graph *g)
 {
-    const int x = block(g, "model", 0, clzi_graph_input(g, "L", 1));
+    const int x = block(g, "model", 0, clzi_graph_input(g, "L", .channels = 1));
     return x < 0 ? x : 0;
 }
 
