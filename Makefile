@@ -1,5 +1,5 @@
-# Makefile - non-recursive; `make help` lists the targets. config.mak comes from ./configure, which is run with --install-deps when
-# it has not been run yet, so that `make check` alone sets everything up.
+# Makefile - non-recursive; `make help` lists the targets. ./configure writes config.mak; without it, make first runs
+# ./configure --install-deps, so that `make check` alone sets everything up.
 
 ifeq ($(wildcard config.mak),)
 
@@ -25,7 +25,8 @@ endif
 VERSION = 0.1.0
 SONAME = libcolorize.so.0
 CPPFLAGS_ALL = -D_GNU_SOURCE -I$(SRC) -I$(SRC)/engine $(CPPFLAGS)
-CFLAGS_ALL = -std=gnu11 -O2 -g -fPIC -fvisibility=hidden -Wall -Wextra -Wshadow -Wmissing-prototypes -Wno-psabi -Wno-format-truncation $(CFLAGS_CONFIG) $(CFLAGS)
+warnings = -Wall -Wextra -Wshadow -Wmissing-prototypes
+CFLAGS_ALL = -std=gnu11 -O2 -g -fPIC -fvisibility=hidden $(warnings) $(CFLAGS_CONFIG) $(CFLAGS)
 LIBS_ENGINE = $(PKG_LIBS) -ldnnl -lpthread -lm
 LIBS_ALL = $(AV_LIBS) $(LIBS_ENGINE)
 
@@ -56,7 +57,8 @@ lib: $(lib_static) $(lib_shared)
 ifeq ($(WITH_FILTER),yes)
 all: filter
 filter: $(lib_shared)
-	$(Q)sh $(SRC)/filter/build-lavfi.sh --engine=$(abspath $(lib_shared)) --libdir=$(LIBDIR) --preload=$(SANITIZER) $(abspath $(BUILD))/filter
+	$(Q)sh $(SRC)/filter/build-lavfi.sh --engine=$(abspath $(lib_shared)) --libdir=$(LIBDIR) --preload=$(SANITIZER) \
+	    $(abspath $(BUILD))/filter
 endif
 
 ifeq ($(WITH_GST),yes)
@@ -89,8 +91,9 @@ $(lib_shared): $(call objects,$(engine))
 	$(Q)$(CC) -shared -Wl,-soname,$(SONAME) $(LDFLAGS_CONFIG) $(LDFLAGS) $^ -o $(BUILD)/libcolorize.so.$(VERSION) $(LIBS_ENGINE)
 	$(Q)ln -sf libcolorize.so.$(VERSION) $@ && ln -sf $(SONAME) $(BUILD)/libcolorize.so
 
-# Finds the library beside the build; the installed one is linked anew, to find the installed library.
-link_plugin = $(CC) -shared $(LDFLAGS_CONFIG) $(LDFLAGS) $(call objects,gst/gstcolorize.c) -o $(1) -Wl,-rpath,'$(2)' $(lib_shared) $(GST_LIBS)
+# $(call link_plugin,OUTPUT,RPATH): linked once for the build folder and once more, with another rpath, for the installed library.
+link_plugin = $(CC) -shared $(LDFLAGS_CONFIG) $(LDFLAGS) $(call objects,gst/gstcolorize.c) -o $(1) -Wl,-rpath,'$(2)' \
+    $(lib_shared) $(GST_LIBS)
 
 $(plugin): $(call objects,gst/gstcolorize.c) $(lib_shared)
 	$(call say,LD,$@)
@@ -108,9 +111,9 @@ $(sample): $(BUILD)/samples/colorize_ppm.o $(lib_static)
 
 test_objects = $(call objects,$(filter-out trainer/main.c,$(trainer)))
 test_programs = $(call programs,$(tests))
-# A test named oom* can make any allocation fail: malloc and its kin go through its __wrap_ functions.
-wrap_flags = $(addprefix -Wl$(comma)--wrap=,malloc calloc realloc aligned_alloc posix_memalign strdup strndup asprintf vasprintf free \
-    fopen open_memstream opendir fdopendir pthread_create)
+# In a test named oom*, any allocation can be made to fail: calls of malloc and similar functions go to its __wrap_ functions.
+wrap_flags = $(addprefix -Wl$(comma)--wrap=,malloc calloc realloc aligned_alloc posix_memalign free strdup strndup asprintf \
+    vasprintf fopen open_memstream opendir fdopendir pthread_create)
 wrap = $(if $(findstring tests/oom,$(1)),$(wrap_flags))
 comma := ,
 
@@ -123,18 +126,22 @@ check: all $(test_programs) $(BUILD)/tests/bench_net
 
 $(patsubst tests/%,check-%,$(basename $(tests) $(scripts))): check-%: all $(BUILD)/tests/bench_net
 	$(Q)$(if $(filter tests/$*.c,$(tests)),$(MAKE) --no-print-directory $(BUILD)/tests/$*)
-	$(Q)BUILD=$(abspath $(BUILD)) SRC=$(SRC) VERBOSE=1 sh $(SRC)/tests/run.sh $(if $(filter tests/$*.c,$(tests)),$(abspath $(BUILD)/tests/$*),$(SRC)/tests/$*.sh)
+	$(Q)BUILD=$(abspath $(BUILD)) SRC=$(SRC) VERBOSE=1 sh $(SRC)/tests/run.sh \
+	    $(if $(filter tests/$*.c,$(tests)),$(abspath $(BUILD)/tests/$*),$(SRC)/tests/$*.sh)
 
 check-cuda bench-cuda:
 	@echo "skipped: this version has no CUDA device"
 
-benches = $(call programs,$(filter-out $(if $(filter yes,$(WITH_GST)),,tests/bench_gst.c),$(call rel,tests/bench_*.c)) tests/ops.c tests/data.c)
+bench_sources = $(filter-out $(if $(filter yes,$(WITH_GST)),,tests/bench_gst.c),$(call rel,tests/bench_*.c)) \
+    tests/ops.c tests/data.c
+benches = $(call programs,$(bench_sources))
 bench: all $(benches)
 	$(Q)BUILD=$(abspath $(BUILD)) SRC=$(SRC) sh $(SRC)/tests/bench.sh
 
-# Fuzz targets need clang and its runtime (packages clang, libclang-rt-14-dev). The filter's target is built by its own head comment.
+# Fuzz targets need clang and its runtime (packages clang, libclang-rt-14-dev). The head of tests/fuzz_filter.c tells how to build
+# that target.
 fuzz: $(BUILD)/fuzz/fuzz_model
-parser := $(filter engine/model%.c engine/bytes.c engine/safetensors.c engine/atomic_file.c engine/graph.c engine/op.c engine/fuse.c engine/log.c engine/sha256.c,$(engine))
+parser := $(filter engine/model%.c $(patsubst %,engine/%.c,bytes safetensors atomic_file graph op fuse log sha256),$(engine))
 $(BUILD)/fuzz/fuzz_model: tests/fuzz_model.c $(parser) $(call rel,engine/*.h engine/*.def) Makefile
 	@mkdir -p $(@D)
 	$(call say,FUZZ,$@)
@@ -166,7 +173,7 @@ install: all
 	if [ -n "$(lavfi)" ]; then \
 	    install -d "$(DESTCONF)" 2>/dev/null && [ -w "$(DESTCONF)" ] && \
 	    printf '%s\n%s\n' '$(LIBDIR)/colorize-ffmpeg' '$(LIBDIR)' >"$(DESTCONF)/00-colorize.conf" || \
-	    echo "no right to write to $(DESTCONF): for the filter, run LD_LIBRARY_PATH=$(LIBDIR)/colorize-ffmpeg:$(LIBDIR) ffmpeg ..."; fi
+	    echo "$(DESTCONF) cannot be written: for the filter, run LD_LIBRARY_PATH=$(LIBDIR)/colorize-ffmpeg:$(LIBDIR) ffmpeg ..."; fi
 	if [ -n "$(GST_LIBS)" ]; then \
 	    install -d "$(DESTDIR)$(GST_PLUGINDIR)" && $(call link_plugin,"$(DESTDIR)$(GST_PLUGINDIR)/libgstcolorize.so",$(LIBDIR)); fi
 	if [ -z "$(DESTDIR)" ] && [ "$$(id -u)" = 0 ]; then ldconfig; fi
@@ -181,7 +188,7 @@ uninstall:
 	if [ -z "$(DESTDIR)" ] && [ "$$(id -u)" = 0 ]; then ldconfig; fi
 
 clean:
-	rm -rf $(BUILD)/gst $(BUILD)/engine $(BUILD)/kernels $(BUILD)/trainer $(BUILD)/tests $(BUILD)/samples $(BUILD)/fuzz $(BUILD)/*colorize*
+	rm -rf $(addprefix $(BUILD)/,gst engine kernels trainer tests samples fuzz) $(BUILD)/*colorize*
 distclean:
 	rm -rf $(BUILD) demo config.mak config.h config.log
 

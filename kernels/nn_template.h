@@ -313,7 +313,7 @@ static void F(maxpool)(void *yv, uint8_t *index, const void *xv, const struct cl
         for (int from = 0; from < p->channels; from += BLOCK) {
             const int count = p->channels - from < BLOCK ? p->channels - from : BLOCK;
             T *y = (T *)yv + (int64_t)o * p->channels + from;
-            uint8_t *at = index + (int64_t)o * p->channels + from;
+            uint8_t *at = index ? index + (int64_t)o * p->channels + from : NULL;
             float best[BLOCK];
             int32_t place[BLOCK];
             for (int c = 0; c < count; c++) {
@@ -331,7 +331,7 @@ static void F(maxpool)(void *yv, uint8_t *index, const void *xv, const struct cl
                     }
                 }
             SIMD for (int c = 0; c < count; c++) y[c] = PUT(best[c]);
-            if (index)
+            if (at)
                 SIMD for (int c = 0; c < count; c++) at[c] = (uint8_t)place[c];
         }
     }
