@@ -173,10 +173,6 @@ tests/tiny_model.h
 tests/train.sh
 trainer/checkpoint.c
 trainer/checkpoint.h
-trainer/crop.c
-trainer/crop.h
-trainer/data.c
-trainer/loader.c
 trainer/loss.c
 trainer/loss.h
 trainer/main.c
@@ -188,11 +184,8 @@ trainer/nets/resnet18_unet.c
 trainer/progress.c
 trainer/run.c
 trainer/run.h
-trainer/scaler.c
-trainer/source_video.c
 trainer/step.c
 trainer/step.h
-trainer/validate.c
 LIST
 { printf '%0130d\n' 0; printf '%0131d\n' 0; printf '%0200d\n' 0; } >"$temp/x.c"
 wide "$temp/x.c" >"$temp/found"

@@ -343,8 +343,8 @@ check refused/init_before_decoding sh -c '! grep -q text.png err'
 ends refused/empty_val 2 "empty: no picture" "$train" train r.yaml run=x train=undecoded val=empty
 check refused/empty_val_before_decoding sh -c '! grep -q text.png err'
 mkfifo fifo.png
-ends refused/fifo 2 "train: .*fifo.png: a FIFO; a folder, a picture or a video is wanted" timeout 20 "$train" train r.yaml run=x train=fifo.png
-ends refused/val_fifo 2 "val: fifo.png: a FIFO" timeout 20 "$train" val f16.bin val=fifo.png
+ends refused/fifo 2 "train: .*fifo.png is a FIFO; expected a folder, a picture or a video" timeout 20 "$train" train r.yaml run=x train=fifo.png
+ends refused/val_fifo 2 "val: fifo.png is a FIFO" timeout 20 "$train" val f16.bin val=fifo.png
 ends refused/folder_for_a_recipe 2 "photos is a folder, not a recipe: .* RECIPE.yaml train=photos" "$train" train photos
 ends refused/film_for_a_recipe 2 "film.mkv is a picture or a video, not a recipe" "$train" train film.mkv
 ends refused/run_for_a_recipe 2 "straight is the folder of a run, not a recipe: colorize-train resume straight" "$train" train straight
@@ -378,7 +378,7 @@ ends broken/training_goes_on 0 "step 6" "$train" train r.yaml run=mixed.run trai
 for name in torn text; do check broken/$name.png_is_reported_once [ "$(grep -c "$name.png" err)" = 1 ]; done
 
 mkdir torn && cp mixed/torn.png mixed/text.png torn
-ends broken/all 65 "error: no picture can be read, of 2" "$train" train r.yaml run=torn.run train=torn val='[]'
+ends broken/all 65 "error: none of 2 pictures can be read" "$train" train r.yaml run=torn.run train=torn val='[]'
 
 # ---- a full disk: a checkpoint (w, m, v: 84 MB) fits once, beside it the model ----
 

@@ -51,7 +51,8 @@ static int read_frame(struct comparison *c, int which, int64_t index, const stru
     if (ret >= 0 && !c->film) ret = create(c, p.width, p.height);
     if (ret < 0) return ret;
     if (p.width != c->width || p.height != c->height)
-        return clzi_fail(log, -EINVAL, "compare: frame %lld of the %s film is %dx%d, others are %dx%d.", (long long)index,
+        return clzi_fail(log, -EINVAL, "compare: frame %lld of the %s film is %dx%d, expected %dx%d as of the first.",
+                         (long long)index,
                          which ? "other" : "true", p.width, p.height, c->width, c->height);
     for (int y = 0; y < p.height; y++) {
         const size_t at = (size_t)y * p.width;
@@ -74,7 +75,7 @@ int clzt_compare(struct clzt_dataset *truth, struct clzt_dataset *film, int64_t 
                          (long long)clzt_dataset_count(film));
     if ((ret = clzt_reader_create(&c.readers[0], truth)) >= 0) ret = clzt_reader_create(&c.readers[1], film);
     for (int64_t i = 0; i < n && ret >= 0; i++) {
-        const int64_t index = (2 * i + 1) * count / (2 * n);        // the middles of n stretches
+        const int64_t index = (2 * i + 1) * count / (2 * n);        // the centres of n equal parts
         if ((ret = read_frame(&c, 0, index, log)) < 0 || (ret = read_frame(&c, 1, index, log)) < 0) break;
         clzt_metrics_add(c.film, c.l[0], c.ab[0], c.ab[1]);
         clzt_metrics_add_flat(c.grey, c.l[0], c.ab[0], (const double[2]){ 0, 0 });

@@ -1,4 +1,4 @@
-// compare.h - how near a coloured film comes to the true one, beside two baselines: grey, and one colour everywhere.
+// compare.h - scores of a coloured film against the true one, beside two baselines: grey, and one colour everywhere.
 #ifndef CLZT_COMPARE_H
 #define CLZT_COMPARE_H
 #include "data.h"
@@ -6,8 +6,8 @@
 
 struct clzt_comparison { struct clzt_scores film, grey, mean; };
 
-// Up to `pictures` (0: all) spread over both; they must be as many and of one size. The lightness is that of the truth on both
-// sides: only colour is judged. mean: the one colour, a*/110 and b*/110.
+// Compares up to `pictures` frames (0: all) spread evenly over the films, which must have the same number of frames, all of one
+// size. Both sides get the true L*, so that only colour counts. mean: the colour of the second baseline, a*/110 and b*/110.
 int clzt_compare(struct clzt_dataset *truth, struct clzt_dataset *film, int64_t pictures, const double mean[2],
                  struct clzt_comparison *result);
 #endif

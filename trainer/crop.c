@@ -1,5 +1,4 @@
-// crop.c - the arithmetic of samples. Rows are short enough to stay in the first cache, so each step is a loop over a
-// row.
+// crop.c - random crops and their arithmetic. A row fits in the L1 cache, so most steps are a loop over one row.
 #include <errno.h>
 #include <math.h>
 #include <stdlib.h>
@@ -10,20 +9,20 @@
 #include "kernels/philox.h"
 
 enum {
-    MAX_RADIUS = 24,                        // of the blur: three times the greatest sigma
-    MAX_RATIO = CLZT_MAX_ZOOM * 2,          // input pixels to an output pixel: zoom * sqrt(CLZT_MAX_ASPECT), see clzt_crop_draw
-    MAX_TAPS = 2 * MAX_RATIO + 2,           // of scaling: the triangle is two ratios wide
+    MAX_RADIUS = 24,                        // of the blur kernel: three times the largest sigma of a recipe
+    MAX_RATIO = CLZT_MAX_ZOOM * 2,          // input pixels per output pixel: zoom * sqrt(CLZT_MAX_ASPECT), see clzt_crop_draw
+    MAX_TAPS = 2 * MAX_RATIO + 2,           // of the scaling filter, whose triangle is 2 * ratio wide
 };
 
-_Static_assert(2 * 2 == CLZT_MAX_ASPECT, "MAX_RATIO holds its root");
+_Static_assert(2 * 2 == CLZT_MAX_ASPECT, "MAX_RATIO contains sqrt(CLZT_MAX_ASPECT)");
 
 struct clzt_crop_scratch {
     uint8_t *rgb;                           // [3,w] one row, mirrored
-    uint8_t *scaled;                        // [3,h,w] when the picture's part is larger or smaller
-    float *row;                             // [w] a row of it that is being summed
-    uint16_t *narrow;                       // rows of the part at the sample's width; grows
+    uint8_t *scaled;                        // [3,h,w] the crop at the sample's size
+    float *row;                             // [w] accumulator of vertical scaling
+    uint16_t *narrow;                       // rows of the crop after horizontal scaling; grows
     size_t narrow_room;
-    float *lab;                             // [w] a row of L* nobody wants
+    float *lab;                             // [w] L* of a row, where the caller does not ask for it
     float *grey, *other;                    // [h,w] Y'
 };
 
@@ -66,40 +65,51 @@ void clzt_crop_scratch_destroy(struct clzt_crop_scratch **scratch)
     *scratch = NULL;
 }
 
-// ---- chance ----
+// ---- random numbers ----
 
-enum use { USE_PLACE, USE_LUMA, USE_LUMA2, USE_FILM, USE_GRAIN, USE_SHAPE };       // each has its own counters
+// What a random number is used for; part of the Philox counter, so that the uses are independent. loader.c has 254 and 255.
+enum use { USE_PLACE, USE_LUMA, USE_LUMA2, USE_FILM, USE_GRAIN, USE_SHAPE };
 
-static float uniform(uint32_t word) { return (word >> 8) * (1.f / 16777216); }         // [0, 1)
-static float between(uint32_t word, double low, double high) { return (float)(low + (high - low) * uniform(word)); }
+static float uniform_in(uint32_t word, double low, double high) { return (float)(low + (high - low) * clzk_uniform(word)); }
 
-static const float matrices[][3] = {
-    [CLZT_LUMA_601] = { 0.299f, 0.587f, 0.114f },
-    [CLZT_LUMA_709] = { 0.2126f, 0.7152f, 0.0722f },
-    [CLZT_LUMA_2020] = { 0.2627f, 0.678f, 0.0593f },
+static const struct clzk_luma_weights standards[] = {
+    [CLZT_LUMA_601] = CLZK_LUMA_601, [CLZT_LUMA_709] = CLZK_LUMA_709, [CLZT_LUMA_2020] = CLZK_LUMA_2020,
 };
 
+static void standard_luma(enum clzt_luma_input standard, float luma[3])
+{
+    const struct clzk_luma_weights w = standards[standard];
+
+    luma[0] = w.kr;
+    luma[1] = (float)(1 - (double)w.kr - w.kb);
+    luma[2] = w.kb;
+}
+
+// A mix of the three standards, uniform over all mixes (normalised exponential variates); then each weight is multiplied by a
+// factor of its own. A quarter of the samples get the weights of orthochromatic film.
 static void draw_luma(float luma[3], const uint32_t r[4], const uint32_t q[4])
 {
-    // even over the triangle of mixes (exponentials, normalised), then each colour by a factor of its own
-    const float e[3] = { -logf(1 - uniform(r[0])), -logf(1 - uniform(r[1])), -logf(1 - uniform(r[2])) };
-    const float sum = e[0] + e[1] + e[2] + 1e-12f;
-    const float spread[3] = { 0.6f, 0.2f, 0.8f };               // octaves either way
-    float total = 0;
+    const float octaves[3] = { 0.6f, 0.2f, 0.8f };              // the factor is 2^-octaves to 2^octaves
+    float total = 1e-12f, w[3], e;
 
-    for (int c = 0; c < 3; c++) {
-        luma[c] = (e[0] * matrices[CLZT_LUMA_601][c] + e[1] * matrices[CLZT_LUMA_709][c] + e[2] * matrices[CLZT_LUMA_2020][c]) / sum;
-        luma[c] *= exp2f(between(q[c], -spread[c], spread[c]));
+    memset(luma, 0, 3 * sizeof *luma);
+    for (int k = 0; k < 3; k++) {
+        e = -logf(1 - clzk_uniform(r[k]));
+        total += e;
+        standard_luma((enum clzt_luma_input[]){ CLZT_LUMA_601, CLZT_LUMA_709, CLZT_LUMA_2020 }[k], w);
+        for (int c = 0; c < 3; c++) luma[c] += e * w[c];
     }
-    if (uniform(r[3]) < 0.25f) {
-        luma[0] *= between(q[3] * 2654435761u, 0.1, 0.7);
-        luma[2] *= between(q[3], 1, 3);
+    for (int c = 0; c < 3; c++) luma[c] *= exp2f(uniform_in(q[c], -octaves[c], octaves[c])) / total;
+    if (clzk_uniform(r[3]) < 0.25f) {
+        luma[0] *= uniform_in(q[3] * 2654435761u, 0.1, 0.7);
+        luma[2] *= uniform_in(q[3], 1, 3);
     }
+    total = 0;
     for (int c = 0; c < 3; c++) total += luma[c];
     for (int c = 0; c < 3; c++) luma[c] /= total;
 }
 
-// Width of the widest view of the sample's shape that there may be and that the picture has.
+// Width of the largest crop of the sample's aspect ratio that zoom_out allows and the picture contains.
 static int widest(const struct clzt_loader_params *params, struct clzt_size size, int width, int height)
 {
     const double want = params->zoom_out <= 1 ? size.w : size.w * params->zoom_out, tall = (double)height * size.w / size.h;
@@ -118,13 +128,13 @@ void clzt_crop_plain(struct clzt_crop *crop, const struct clzt_loader_params *pa
                      int height)
 {
     const int w = widest(params, size, width, height), h = height_for(size, w, height);
-    const enum clzt_luma_input luma = params->luma == CLZT_LUMA_RANDOM || params->luma == CLZT_LUMA_LSTAR ? CLZT_LUMA_601 : params->luma;
+    const bool standard = params->luma != CLZT_LUMA_RANDOM && params->luma != CLZT_LUMA_LSTAR;
 
     *crop = (struct clzt_crop){
         .x = (width - w) / 2, .y = (height - h) / 2, .width = w, .height = h, .size = size,
         .lstar = params->luma == CLZT_LUMA_LSTAR, .gamma = 1, .contrast = 1,
     };
-    memcpy(crop->luma, matrices[luma], sizeof crop->luma);
+    standard_luma(standard ? params->luma : CLZT_LUMA_601, crop->luma);
 }
 
 void clzt_crop_draw(struct clzt_crop *crop, const struct clzt_loader_params *params, struct clzt_size size, int width, int height,
@@ -136,15 +146,15 @@ void clzt_crop_draw(struct clzt_crop *crop, const struct clzt_loader_params *par
 
     clzt_crop_plain(crop, params, size, width, height);
     clzk_philox(seed, high | USE_PLACE, picture, r);
-    if (params->zoom_in > 1 || params->zoom_out > 1) {          // even in octaves
+    if (params->zoom_in > 1 || params->zoom_out > 1) {          // uniform in the logarithm
         const double least = fmin(size.w / fmax(params->zoom_in, 1), crop->width);
-        const int w = (int)lrint(least * exp2(uniform(r[3]) * log2(crop->width / least)));
+        const int w = (int)lrint(least * exp2(clzk_uniform(r[3]) * log2(crop->width / least)));
         crop->width = w < 1 ? 1 : w;
         crop->height = height_for(size, crop->width, height);
     }
-    if (params->aspect > 1) {               // wider and less tall; what the picture has no room for, only less tall
+    if (params->aspect > 1) {               // wider and less tall at equal area; where the picture is too narrow, only less tall
         clzk_philox(seed, high | USE_SHAPE, picture, q);
-        const double ratio = exp2(uniform(q[0]) * log2(params->aspect)), wide = crop->width * sqrt(ratio);
+        const double ratio = exp2(clzk_uniform(q[0]) * log2(params->aspect)), wide = crop->width * sqrt(ratio);
         crop->width = wide < width ? (int)lrint(wide) : width;
         crop->height = height_for(size, crop->width / ratio, height);
     }
@@ -157,11 +167,11 @@ void clzt_crop_draw(struct clzt_crop *crop, const struct clzt_loader_params *par
         draw_luma(crop->luma, r, q);
     }
     clzk_philox(seed, high | USE_FILM, picture, r);
-    crop->gamma = exp2f(between(r[0], -film->gamma, film->gamma));
-    crop->contrast = 1 + between(r[1], -film->contrast, film->contrast);
-    crop->blur = between(r[2], 0, film->blur);
-    crop->grain = between(r[3], 0, film->grain);
-    crop->grain_soft = uniform(r[3] * 2654435761u);
+    crop->gamma = exp2f(uniform_in(r[0], -film->gamma, film->gamma));
+    crop->contrast = 1 + uniform_in(r[1], -film->contrast, film->contrast);
+    crop->blur = uniform_in(r[2], 0, film->blur);
+    crop->grain = uniform_in(r[3], 0, film->grain);
+    crop->grain_soft = clzk_uniform(r[3] * 2654435761u);
     crop->seed = seed;
     crop->high = high | USE_GRAIN;
     crop->low = picture;
@@ -169,7 +179,7 @@ void clzt_crop_draw(struct clzt_crop *crop, const struct clzt_loader_params *par
 
 // ---- pixels ----
 
-// Cube root by Halley's method from a guess in the exponent (Kahan); two rounds leave float's own rounding.
+// Cube root: a first guess by dividing the exponent (Kahan), then two iterations of Halley's method, exact but for rounding.
 static inline float cube_root(float x)
 {
     union { float f; int32_t i; } u = { .f = x };
@@ -183,7 +193,7 @@ static inline float cube_root(float x)
     return y * (y3 + 2 * x) / (2 * y3 + x);
 }
 
-static inline float lab_f(float t)
+static inline float lab_f(float t)          // clzk_lab_f with a cube root that vectorises
 {
     const float root = cube_root(t), line = 7.787f * t + 16 / 116.f;
     return t > 0.008856f ? root : line;
@@ -197,17 +207,17 @@ void clzt_lab_row(const struct clzt_crop_tables *tables, const uint8_t *restrict
 #pragma omp simd
     for (int i = 0; i < count; i++) {
         const float R = linear[r[i]], G = linear[g[i]], B = linear[b[i]];
-        const float fx = lab_f((0.412453f * R + 0.357580f * G + 0.180423f * B) * (1 / 0.95047f));
-        const float fy = lab_f(0.212671f * R + 0.715160f * G + 0.072169f * B);
-        const float fz = lab_f((0.019334f * R + 0.119193f * G + 0.950227f * B) * (1 / 1.08883f));
+        const float fx = lab_f(clzk_linear_to_x(R, G, B) * (1 / CLZK_WHITE_X));
+        const float fy = lab_f(clzk_linear_to_y(R, G, B));
+        const float fz = lab_f(clzk_linear_to_z(R, G, B) * (1 / CLZK_WHITE_Z));
         l[i] = (116 * fy - 16) * 0.02f - 1;
         a[i] = (fx - fy) * (500 / 110.f);
         bb[i] = (fy - fz) * (200 / 110.f);
     }
 }
 
-static void luma_row(const float weights[3], const uint8_t *restrict r, const uint8_t *restrict g, const uint8_t *restrict b, int count,
-                     float *restrict grey)
+static void luma_row(const float weights[3], const uint8_t *restrict r, const uint8_t *restrict g, const uint8_t *restrict b,
+                     int count, float *restrict grey)
 {
     const float wr = weights[0] / 255, wg = weights[1] / 255, wb = weights[2] / 255;
 
@@ -215,8 +225,8 @@ static void luma_row(const float weights[3], const uint8_t *restrict r, const ui
     for (int i = 0; i < count; i++) grey[i] = wr * r[i] + wg * g[i] + wb * b[i];
 }
 
-// Gamma and contrast by a table: 256 steps with straight lines between are exact enough for 8 bits.
-static void respond(const struct clzt_crop *crop, float *grey, int count)
+// Gamma and contrast by a table of 256 intervals with linear interpolation, which is exact enough for 8 bits.
+static void film_response(const struct clzt_crop *crop, float *grey, int count)
 {
     float table[258];
 
@@ -231,7 +241,7 @@ static void respond(const struct clzt_crop *crop, float *grey, int count)
     }
 }
 
-static inline int mirror(int i, int n)      // 1 0 | 0 1 2 ... ; blurs reach no further than the picture is wide
+static inline int mirror(int i, int n)      // index of the picture continued by reflection: 1 0 | 0 1 2 ...
 {
     if (i < 0) i = -1 - i;
     if (i >= n) i = 2 * n - 1 - i;
@@ -243,10 +253,10 @@ static void blur(struct clzt_crop_scratch *s, struct clzt_size size, float sigma
     const int w = size.w, h = size.h, radius = sigma < MAX_RADIUS / 3.f ? (int)ceilf(3 * sigma) : MAX_RADIUS;
     float taps[2 * MAX_RADIUS + 1], sum = 0;
 
-    if (sigma < 0.15f) return;              // neighbours would get less than a level of 255
+    if (sigma < 0.15f) return;              // the neighbours' weights are too small to change an 8-bit level
     for (int i = -radius; i <= radius; i++) sum += taps[i + radius] = expf(-0.5f * i * i / (sigma * sigma));
     for (int i = 0; i <= 2 * radius; i++) taps[i] /= sum;
-    for (int y = 0; y < h; y++) {           // down the columns, into other
+    for (int y = 0; y < h; y++) {           // vertical, image to other
         float *restrict out = s->other + (size_t)y * w;
         memset(out, 0, w * sizeof *out);
         for (int k = -radius; k <= radius; k++) {
@@ -256,7 +266,7 @@ static void blur(struct clzt_crop_scratch *s, struct clzt_size size, float sigma
             for (int x = 0; x < w; x++) out[x] += weight * in[x];
         }
     }
-    for (int y = 0; y < h; y++) {           // along the rows, back
+    for (int y = 0; y < h; y++) {           // horizontal, other to image
         const float *in = s->other + (size_t)y * w;
         float *out = image + (size_t)y * w;
         for (int x = 0; x < w; x++) {
@@ -268,7 +278,7 @@ static void blur(struct clzt_crop_scratch *s, struct clzt_size size, float sigma
     }
 }
 
-// Four nearly normal numbers from 16 random bytes: sums of four bytes have variance 4 (256^2 - 1) / 12.
+// Normal variates of deviation 1, approximately: sums of four random bytes, which have variance 4 (256^2 - 1) / 12.
 static void noise(const struct clzt_crop *crop, float *out, int count)
 {
     for (int i = 0; i < count; i += 4) {
@@ -281,7 +291,8 @@ static void noise(const struct clzt_crop *crop, float *out, int count)
     }
 }
 
-// Grain is white noise and, by grain_soft, the same summed over 2x2 pixels; both of deviation 1.
+// Grain: white noise mixed with the same noise averaged over 2x2 pixels, in the ratio grain_soft; scaled to deviation
+// crop->grain.
 static void add_grain(const struct clzt_crop *crop, struct clzt_crop_scratch *s, float *grey)
 {
     const int w = crop->size.w, h = crop->size.h;
@@ -300,8 +311,8 @@ static void add_grain(const struct clzt_crop *crop, struct clzt_crop_scratch *s,
     }
 }
 
-// What an output pixel takes from the input: a triangle about its middle, two input pixels wide when enlarging and two
-// output pixels wide when reducing.
+// Filter of an output pixel: a triangle about its centre, two input pixels wide when enlarging and two output pixels wide when
+// reducing.
 struct taps { int first, count; float weight[MAX_TAPS]; };
 
 static void taps_make(struct taps *t, int to, int side, int size)
@@ -321,7 +332,7 @@ static void taps_make(struct taps *t, int to, int side, int size)
     for (int i = 0; i < t->count; i++) t->weight[i] /= sum;
 }
 
-// The part at the sample's size: along the rows into `narrow` (in 256ths), then down the columns.
+// Scales the crop to the sample's size: horizontally into `narrow` (values times 256), then vertically.
 static int scale(const struct clzt_crop *crop, struct clzt_crop_scratch *s, const uint8_t *const planes[3], int stride)
 {
     const int w = crop->size.w, h = crop->size.h;
@@ -385,12 +396,13 @@ int clzt_crop_run(const struct clzt_crop *crop, const struct clzt_crop_tables *t
             for (int i = 0; i < w; i++) s->rgb[p * w + i] = row[p][w - 1 - i];
             row[p] = s->rgb + p * w;
         }
-        clzt_lab_row(tables, row[0], row[1], row[2], w, crop->lstar ? l + to : true_l ? true_l + to : s->lab, ab + to, ab + pixels + to);
+        clzt_lab_row(tables, row[0], row[1], row[2], w, crop->lstar ? l + to : true_l ? true_l + to : s->lab, ab + to,
+                     ab + pixels + to);
         if (crop->lstar && true_l) memcpy(true_l + to, l + to, w * sizeof(float));
         if (!crop->lstar) luma_row(crop->luma, row[0], row[1], row[2], w, s->grey + to);
     }
     if (crop->lstar) return 0;
-    respond(crop, s->grey, pixels);
+    film_response(crop, s->grey, pixels);
     blur(s, crop->size, crop->blur, s->grey);
     add_grain(crop, s, s->grey);
     for (int i = 0; i < pixels; i++) {

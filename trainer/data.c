@@ -1,4 +1,4 @@
-// data.c - datasets: finding files, numbering their pictures, decoding, and keeping decoded ones in memory.
+// data.c - datasets: find files, number their pictures, decode them, keep decoded ones in memory, measure their colours.
 #include <dirent.h>
 #include <errno.h>
 #include <math.h>
@@ -21,17 +21,17 @@
 #include "source.h"
 
 enum {
-    MAX_DEPTH = 32,                         // of folders in folders
-    MAX_OPEN = 8,                           // decoders a reader keeps open
-    CHUNK = 256,                            // pictures a filling thread takes at once; a video is decoded on from there
-    CACHE_BLOCK = 64 << 20,                 // the cache grows by this
-    BLOCK = 8,                              // pixels a side, of the colours' spread
-    MAX_REPORTS = 10,                       // bad pictures named one by one; beyond it is counted
+    MAX_DEPTH = 32,                         // of nested folders
+    MAX_OPEN = 8,                           // decoders that a reader keeps open
+    CHUNK = 256,                            // pictures that a thread decodes in sequence for the cache, for videos' sake
+    CACHE_BLOCK = 64 << 20,                 // bytes by which the cache grows
+    COLOUR_BLOCK = 8,                       // pixels: width and height of the blocks whose mean colours are measured
+    MAX_REPORTS = 10,                       // bad pictures that are named; further ones are only counted
 };
 
 enum state { UNKNOWN, GOOD, BAD };
 
-struct kept { uint8_t *rgb; int width, height; };       // rgb NULL: not in memory
+struct cached { uint8_t *rgb; int width, height; };     // rgb NULL: not in memory
 
 struct block { struct block *next; size_t used, size; uint8_t data[]; };
 
@@ -50,15 +50,15 @@ struct clzt_dataset {
     int64_t count;
     uint64_t hash;
     atomic_uchar *state;                    // [count] enum state
-    struct kept *kept;                      // [count] or NULL; written only while the cache fills
+    struct cached *cached;                  // [count] or NULL; written by clzt_dataset_fill only
 
-    pthread_mutex_t lock;                   // of what follows, and of log
-    pthread_cond_t moved;
+    pthread_mutex_t lock;                   // guards the members below, and log
+    pthread_cond_t progressed;              // a thread of clzt_dataset_fill has ended
     struct block *blocks;
-    int64_t kept_size, kept_count, bad_count;
-    bool none_said;                         // that no picture can be read
+    int64_t cached_size, cached_count, bad_count;
+    bool none_reported;                     // the error that no picture can be read was logged
 
-    // filling
+    // clzt_dataset_fill
     int64_t next, done;
     int running, error;
 };
@@ -102,8 +102,8 @@ static bool within(const struct folder *f, const struct stat *st)
     return false;
 }
 
-// root: length of the part of the path that the user gave, which the hash leaves out. Links that lead back to a folder they
-// lie in would show its pictures again and again.
+// root: length of the part of the path that the user gave, which is not hashed. Links to a folder above are not followed: its
+// pictures would be found again and again.
 static int add_folder(struct clzt_dataset *d, const char *path, size_t root, const struct stat *self, const struct folder *up)
 {
     const struct folder here = { up, self->st_dev, self->st_ino, up ? up->depth + 1 : 0 };
@@ -119,13 +119,13 @@ static int add_folder(struct clzt_dataset *d, const char *path, size_t root, con
         if (name) {
             snprintf(name, size, "%s/%s", path, entries[i]->d_name);
             if (d->stop && *d->stop) ret = -ECANCELED;
-            else if (stat(name, &st)) clzi_log(&d->log, CLZ_LOG_WARNING, "%s: %s; left out.", name, strerror(errno));
+            else if (stat(name, &st)) clzi_log(&d->log, CLZ_LOG_WARNING, "%s: %s; the file is left out.", name, strerror(errno));
             else if (S_ISDIR(st.st_mode) && within(&here, &st))
-                clzi_log(&d->log, CLZ_LOG_WARNING, "%s: leads back to a folder it lies in; left out.", name);
+                clzi_log(&d->log, CLZ_LOG_WARNING, "%s: this link leads to a folder above it; it is not followed.", name);
             else if (S_ISDIR(st.st_mode) && here.depth < MAX_DEPTH) ret = add_folder(d, name, root, &st, &here);
             else if (S_ISREG(st.st_mode) && clzt_source_probe(name)) {
                 ret = add_file(d, name, name + root, &st);
-                if (ret == -EINVAL) ret = 0;                    // said already; a folder may hold a broken file
+                if (ret == -EINVAL) ret = 0;                    // logged; a folder may contain a broken file
             }
         } else if (!ret) ret = -ENOMEM;
         free(name);
@@ -140,12 +140,12 @@ static const char *kind_of(mode_t mode)
     return S_ISFIFO(mode) ? "a FIFO" : S_ISSOCK(mode) ? "a socket" : "a device";
 }
 
-// stat, and that the path is a folder or a regular file: opening a FIFO would wait for a writer.
+// Calls stat and checks that the path is a readable folder or regular file. Opening a FIFO would block until there is a writer.
 static int check_path(const char *path, struct stat *st, const char *what, const struct clz_log *log)
 {
     if (stat(path, st)) return clzi_fail(log, -errno, "%s%s: %s.", what, path, strerror(errno));
     if (!S_ISDIR(st->st_mode) && !S_ISREG(st->st_mode))
-        return clzi_fail(log, -EINVAL, "%s%s: %s; a folder, a picture or a video is wanted.", what, path, kind_of(st->st_mode));
+        return clzi_fail(log, -EINVAL, "%s%s is %s; expected a folder, a picture or a video.", what, path, kind_of(st->st_mode));
     if (access(path, S_ISDIR(st->st_mode) ? R_OK | X_OK : R_OK))
         return clzi_fail(log, -errno, "%s%s: %s.", what, path, strerror(errno));
     return 0;
@@ -193,12 +193,12 @@ static void mark_bad(struct clzt_dataset *d, int64_t index, const char *why)
     pthread_mutex_lock(&d->lock);
     if (++d->bad_count <= MAX_REPORTS) {
         if (d->sources[s].count == 1)
-            clzi_log(&d->log, CLZ_LOG_WARNING, "%s: %s; the next picture stands in for it.", d->sources[s].path, why);
+            clzi_log(&d->log, CLZ_LOG_WARNING, "%s: %s; the next picture is used instead.", d->sources[s].path, why);
         else
-            clzi_log(&d->log, CLZ_LOG_WARNING, "%s: frame %lld %s; the next picture stands in for it.", d->sources[s].path,
+            clzi_log(&d->log, CLZ_LOG_WARNING, "%s: frame %lld %s; the next picture is used instead.", d->sources[s].path,
                      (long long)(index - d->first[s]), why);
     } else if (d->bad_count == MAX_REPORTS + 1) {
-        clzi_log(&d->log, CLZ_LOG_WARNING, "More than %d pictures cannot be read; no more are named.", MAX_REPORTS);
+        clzi_log(&d->log, CLZ_LOG_WARNING, "more than %d pictures cannot be read; further ones are not named.", MAX_REPORTS);
     }
     pthread_mutex_unlock(&d->lock);
 }
@@ -211,7 +211,7 @@ struct clzt_reader {
     uint64_t clock;
     AVFrame *frame;
     struct clzt_scaler *scaler;
-    struct buffer { uint8_t *data; size_t size; } stored, shown;       // the picture as its file has it, and turned
+    struct buffer { uint8_t *data; size_t size; } stored, shown;       // the scaled picture before and after orientation
 };
 
 int clzt_reader_create(struct clzt_reader **reader, struct clzt_dataset *dataset)
@@ -242,7 +242,7 @@ void clzt_reader_destroy(struct clzt_reader **reader)
     *reader = NULL;
 }
 
-// The decoder of a source, opened if need be in place of the one not used for longest.
+// Returns the open decoder of a source; opens one if there is none, and closes the least recently used for it.
 static int decoder(struct clzt_reader *r, int source, void **out)
 {
     const struct clzt_source *s = &r->dataset->sources[source];
@@ -282,7 +282,7 @@ static bool make_room(struct buffer *b, size_t size)
     return b->data;
 }
 
-// Scales the frame to w x h and turns it to how it is shown.
+// Scales the frame to w x h and applies its orientation.
 static int scale(struct clzt_reader *r, int w, int h, int orientation, struct clzt_picture *picture)
 {
     const size_t size = (size_t)3 * w * h;
@@ -300,7 +300,7 @@ static int scale(struct clzt_reader *r, int w, int h, int orientation, struct cl
     return 0;
 }
 
-// -EIO: it does not decode; -ERANGE: a strip that would be too large once its short side is long enough.
+// -EIO: it cannot be decoded; -ERANGE: it would have too many pixels after its short side is scaled.
 static int decode(struct clzt_reader *r, int64_t index, struct clzt_picture *picture)
 {
     struct clzt_dataset *d = r->dataset;
@@ -317,28 +317,29 @@ static int decode(struct clzt_reader *r, int64_t index, struct clzt_picture *pic
     return ret;
 }
 
-// Exactly this picture, or -EIO.
+// Reads exactly this picture. -EIO: it cannot be read.
 static int read_one(struct clzt_reader *r, int64_t index, struct clzt_picture *picture)
 {
     struct clzt_dataset *d = r->dataset;
     int ret;
 
     if (atomic_load_explicit(&d->state[index], memory_order_relaxed) == BAD) return -EIO;
-    if (d->kept && d->kept[index].rgb) {
-        describe(picture, d->kept[index].rgb, d->kept[index].width, d->kept[index].height);
+    if (d->cached && d->cached[index].rgb) {
+        describe(picture, d->cached[index].rgb, d->cached[index].width, d->cached[index].height);
         return 0;
     }
     if ((ret = decode(r, index, picture)) == -EIO) mark_bad(d, index, "cannot be decoded");
-    if (ret == -ERANGE) mark_bad(d, index, "is too long a strip to be scaled");
+    if (ret == -ERANGE) mark_bad(d, index, "is too elongated to be scaled: it would exceed the greatest number of pixels");
     return ret == -ERANGE ? -EIO : ret;
 }
 
 static int none(struct clzt_dataset *d)
 {
     pthread_mutex_lock(&d->lock);
-    if (!d->none_said)
-        clzi_fail(&d->log, -EBADMSG, "no picture can be read, of %lld; the first is in %s.", (long long)d->count, d->sources[0].path);
-    d->none_said = true;
+    if (!d->none_reported)
+        clzi_fail(&d->log, -EBADMSG, "none of %lld pictures can be read; the first is in %s.", (long long)d->count,
+                  d->sources[0].path);
+    d->none_reported = true;
     pthread_mutex_unlock(&d->lock);
     return -EBADMSG;
 }
@@ -354,12 +355,12 @@ int clzt_reader_read(struct clzt_reader *reader, int64_t index, struct clzt_pict
 
 // ---- the cache ----
 
-// Room for one picture; NULL when the limit is reached or memory is out. Call with the lock held.
-static uint8_t *keep(struct clzt_dataset *d, size_t size)
+// Memory for one picture; NULL: the limit is reached, or memory has run out. The caller holds the lock.
+static uint8_t *cache_room(struct clzt_dataset *d, size_t size)
 {
     struct block *b = d->blocks;
 
-    if (d->kept_size + (int64_t)size > d->cache_limit) return NULL;
+    if (d->cached_size + (int64_t)size > d->cache_limit) return NULL;
     if (!b || b->size - b->used < size) {
         const size_t room = size > CACHE_BLOCK ? size : CACHE_BLOCK;
         if (!(b = malloc(sizeof *b + room))) return NULL;
@@ -367,8 +368,8 @@ static uint8_t *keep(struct clzt_dataset *d, size_t size)
         d->blocks = b;
     }
     b->used += size;
-    d->kept_size += size;
-    d->kept_count++;
+    d->cached_size += size;
+    d->cached_count++;
     return b->data + b->used - size;
 }
 
@@ -380,11 +381,11 @@ static int fill_one(struct clzt_dataset *d, struct clzt_reader *r, int64_t index
     if (ret < 0) return ret == -EIO ? 0 : ret;
     const size_t size = (size_t)3 * p.width * p.height;
     pthread_mutex_lock(&d->lock);
-    uint8_t *rgb = keep(d, size);
+    uint8_t *rgb = cache_room(d, size);
     pthread_mutex_unlock(&d->lock);
     if (!rgb) return 1;
     memcpy(rgb, p.r, size);
-    d->kept[index] = (struct kept){ rgb, p.width, p.height };
+    d->cached[index] = (struct cached){ rgb, p.width, p.height };
     return 0;
 }
 
@@ -407,9 +408,9 @@ static void *fill(void *arg)
         d->done += to - from;
     }
     if (ret < 0 && !d->error) d->error = ret;
-    if (ret > 0) d->next = d->count;        // full: the others may finish what they have
+    if (ret > 0) d->next = d->count;        // the cache is full: the other threads finish their chunks
     d->running--;
-    pthread_cond_signal(&d->moved);
+    pthread_cond_signal(&d->progressed);
     pthread_mutex_unlock(&d->lock);
     clzt_reader_destroy(&r);
     return NULL;
@@ -421,7 +422,7 @@ int clzt_dataset_fill(struct clzt_dataset *d)
     int started = 0;
 
     if (d->cache != CLZT_CACHE_RAM) return 0;
-    if (!(d->kept = calloc(d->count, sizeof *d->kept))) return -ENOMEM;
+    if (!(d->cached = calloc(d->count, sizeof *d->cached))) return -ENOMEM;
     pthread_mutex_lock(&d->lock);
     for (; started < d->threads && started * (int64_t)CHUNK < d->count; started++) {
         if (pthread_create(&threads[started], NULL, fill, d)) break;
@@ -434,7 +435,7 @@ int clzt_dataset_fill(struct clzt_dataset *d)
         until.tv_nsec += 200 * 1000000;
         until.tv_sec += until.tv_nsec / 1000000000;
         until.tv_nsec %= 1000000000;
-        pthread_cond_timedwait(&d->moved, &d->lock, &until);
+        pthread_cond_timedwait(&d->progressed, &d->lock, &until);
         if (d->progress) {
             const int64_t done = d->done;
             pthread_mutex_unlock(&d->lock);
@@ -444,9 +445,9 @@ int clzt_dataset_fill(struct clzt_dataset *d)
     }
     pthread_mutex_unlock(&d->lock);
     for (int i = 0; i < started; i++) pthread_join(threads[i], NULL);
-    if (!d->error && d->kept_count + d->bad_count < d->count)
-        clzi_log(&d->log, CLZ_LOG_INFO, "%lld of %lld pictures are in memory (%lld MiB, the limit); the others are decoded each time.",
-                 (long long)d->kept_count, (long long)d->count, (long long)(d->kept_size >> 20));
+    if (!d->error && d->cached_count + d->bad_count < d->count)
+        clzi_log(&d->log, CLZ_LOG_INFO, "%lld of %lld pictures are in memory (%lld MiB, the limit); the others are decoded "
+                 "again for each use.", (long long)d->cached_count, (long long)d->count, (long long)(d->cached_size >> 20));
     return d->error;
 }
 
@@ -465,7 +466,7 @@ int clzt_dataset_open(struct clzt_dataset **dataset, const struct clzt_dataset_p
 
     if (!d) return -ENOMEM;
     pthread_mutex_init(&d->lock, NULL);
-    pthread_cond_init(&d->moved, NULL);
+    pthread_cond_init(&d->progressed, NULL);
     d->log = params->log;
     d->scale = params->scale;
     d->min_side = params->min_side > 0 ? params->min_side : 1;
@@ -477,9 +478,10 @@ int clzt_dataset_open(struct clzt_dataset **dataset, const struct clzt_dataset_p
     d->priv = params->priv;
     d->stop = params->stop;
     d->hash = CLZK_FNV1A_TRAINER;
-    av_log_set_level(AV_LOG_QUIET);         // what is wrong with a file is said once, here
+    av_log_set_level(AV_LOG_QUIET);         // errors of files are logged here, once
     for (int i = 0; i < params->path_count && !ret; i++) ret = add_path(d, params->paths[i]);
-    if (!ret && !d->count) ret = clzi_fail(&d->log, -EINVAL, "%s: no picture and no video in it.", params->path_count ? params->paths[0] : "data");
+    if (!ret && !d->count)
+        ret = clzi_fail(&d->log, -EINVAL, "%s contains no picture and no video.", params->path_count ? params->paths[0] : "data");
     if (!ret) {
         d->first = malloc((d->source_count + 1) * sizeof *d->first);
         d->state = calloc(d->count, sizeof *d->state);
@@ -506,28 +508,28 @@ void clzt_dataset_close(struct clzt_dataset **dataset)
     free(d->sources);
     free(d->first);
     free(d->state);
-    free(d->kept);
+    free(d->cached);
     pthread_mutex_destroy(&d->lock);
-    pthread_cond_destroy(&d->moved);
+    pthread_cond_destroy(&d->progressed);
     free(d);
     *dataset = NULL;
 }
 
 int64_t clzt_dataset_count(const struct clzt_dataset *dataset) { return dataset->count; }
-int64_t clzt_dataset_cached(const struct clzt_dataset *dataset) { return dataset->kept_count; }
+int64_t clzt_dataset_cached(const struct clzt_dataset *dataset) { return dataset->cached_count; }
 int64_t clzt_dataset_bad(const struct clzt_dataset *dataset) { return dataset->bad_count; }
 uint64_t clzt_dataset_hash(const struct clzt_dataset *dataset) { return dataset->hash; }
 int clzt_dataset_min_side(const struct clzt_dataset *dataset) { return dataset->min_side; }
 const struct clz_log *clzt_dataset_log(const struct clzt_dataset *dataset) { return &dataset->log; }
 
-static int cell(float ab)                   // of a* or b*, in units of 110
+static int cell(float ab)                   // index of the histogram cell of a* or b*, given in units of 110
 {
     const int i = (int)((ab * 110 - CLZT_AB_LOW) / CLZT_AB_STEP);
     return i < 0 ? 0 : i >= CLZT_AB_CELLS ? CLZT_AB_CELLS - 1 : i;
 }
 
-// Moments of a*, b*, in units of 110. They are taken of means of BLOCK x BLOCK pixels, which film grain and sensor noise in the
-// chroma of a grey picture do not raise much.
+// Moments of a*, b*, in units of 110. They are taken of means of COLOUR_BLOCK x COLOUR_BLOCK pixels, which film grain and sensor
+// noise in the chroma of a grey picture do not raise much.
 struct moments { double n, a, b, aa, bb, ab; };
 
 static void moments_add(struct moments *m, double a, double b)
@@ -540,11 +542,12 @@ static void moments_add(struct moments *m, double a, double b)
     m->ab += a * b;
 }
 
-// The ellipse of the covariance: deviation in all, and across its longer axis. Lab units. A tinted grey lies along one line: its
-// colours differ in strength but not in hue.
+// Standard deviation of the colours: in all, and along the minor axis of their covariance, in Lab units. The colours of a tinted
+// grey lie along one line, since they differ in chroma but not in hue.
 static void moments_spread(const struct moments *m, double *all, double *across)
 {
-    const double a = m->a / m->n, b = m->b / m->n, aa = m->aa / m->n - a * a, bb = m->bb / m->n - b * b, ab = m->ab / m->n - a * b;
+    const double a = m->a / m->n, b = m->b / m->n;
+    const double aa = m->aa / m->n - a * a, bb = m->bb / m->n - b * b, ab = m->ab / m->n - a * b;
 
     *all = 110 * sqrt(fmax(aa + bb, 0));
     *across = 110 * sqrt(fmax((aa + bb) / 2 - sqrt((aa - bb) * (aa - bb) / 4 + ab * ab), 0));
@@ -554,7 +557,7 @@ struct colour_scan {
     struct clzt_crop_tables tables;
     double *counts;                         // or NULL
     float *row;                             // [3, room] L, a, b
-    double *block;                          // [2, room / BLOCK] sums of the blocks that the rows go through
+    double *block;                          // [room / COLOUR_BLOCK, 2] sums of a*, b* over the current row of blocks
     int room;
 };
 
@@ -565,18 +568,19 @@ static int scan_room(struct colour_scan *s, int width)
     free(s->block);
     s->room = 0;
     s->row = malloc((size_t)width * 3 * sizeof *s->row);
-    s->block = malloc((size_t)(width / BLOCK + 1) * 2 * sizeof *s->block);
+    s->block = malloc((size_t)(width / COLOUR_BLOCK + 1) * 2 * sizeof *s->block);
     if (!s->row || !s->block) return -ENOMEM;
     s->room = width;
     return 0;
 }
 
-// Adds a picture's colours to sum and counts, and its blocks to m.
+// Adds the colours of a picture's pixels to sum and counts, those of its blocks to m.
 static void scan(struct colour_scan *s, const struct clzt_picture *p, double sum[2], struct moments *m)
 {
     const float *a = s->row + s->room, *b = a + s->room;
-    const int side_x = p->width < BLOCK ? p->width : BLOCK, side_y = p->height < BLOCK ? p->height : BLOCK;
-    const int blocks = p->width / side_x;
+    const int side_x = p->width < COLOUR_BLOCK ? p->width : COLOUR_BLOCK;
+    const int side_y = p->height < COLOUR_BLOCK ? p->height : COLOUR_BLOCK;
+    const int blocks = p->width / side_x;   // a rest at the right and at the bottom is left out
 
     for (int y = 0; y < p->height; y++) {
         const size_t at = (size_t)y * p->width;
@@ -629,14 +633,15 @@ int clzt_dataset_colours(struct clzt_dataset *dataset, int64_t pictures, struct 
 
 void clzt_colours_warn(const struct clzt_colours *c, const char *what, const struct clz_log *log)
 {
-    const bool grey = 5 * c->grey >= c->pictures;               // some films fade, some folders hold a few grey pictures
-    const bool tinted = c->pictures >= 8 && c->across < CLZT_TINT;     // a few pictures may well be of one hue
+    const bool grey = 5 * c->grey >= c->pictures;               // a few are normal: fades, title cards
+    const bool tinted = c->pictures >= 8 && c->across < CLZT_TINT;     // a few pictures may all have one hue
 
     if (grey)
-        clzi_log(log, CLZ_LOG_WARNING, "%s: %lld of %lld pictures are nearly grey (a*, b* deviate by less than %d from their mean; mean of "
-                 "all pictures %.1f). Such pictures teach a model to leave things grey, and scores on them say little.", what,
-                 (long long)c->grey, (long long)c->pictures, CLZT_GREY, c->spread);
+        clzi_log(log, CLZ_LOG_WARNING, "%s: %lld of %lld pictures are nearly grey (standard deviation of a*, b* below %d; the "
+                 "mean of all pictures is %.1f). A model learns from such pictures to leave things grey, and scores on them "
+                 "mean little.", what, (long long)c->grey, (long long)c->pictures, CLZT_GREY, c->spread);
     else if (tinted)
-        clzi_log(log, CLZ_LOG_WARNING, "%s: the colours of %lld pictures are all of one hue, as in tinted or sepia material (they deviate "
-                 "by %.1f across it; below %d is suspicious).", what, (long long)c->pictures, c->across, CLZT_TINT);
+        clzi_log(log, CLZ_LOG_WARNING, "%s: the colours of all %lld pictures have one hue, as in tinted or sepia material "
+                 "(standard deviation across that hue %.1f, expected at least %d).", what, (long long)c->pictures,
+                 c->across, CLZT_TINT);
 }

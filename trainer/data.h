@@ -1,10 +1,9 @@
-// data.h - pictures to train on: a dataset is a list of pictures over folders, single pictures and videos (every frame
-// a picture); a loader makes batches of grey and colour from it in the background.
+// data.h - training data: a dataset is a numbered list of the pictures of folders, files and videos (each frame is a picture); a
+// loader prepares batches of grey and colour samples from it in worker threads.
 //
-// Which picture, crop, flip, grey and grain a sample gets follows from (seed, epoch, picture, use) by a counter-based
-// generator, and the order of an epoch from (seed, epoch) by a permutation that is computed, not stored. So batches
-// depend neither on the number of workers nor on what came before: a loader started at step k gives what one that ran
-// up to k would have given.
+// Random choices (crop, mirroring, luma weights, grain) come from a counter-based generator keyed by seed, epoch, picture and
+// use; the order of an epoch is a permutation computed from seed and epoch. So batches depend neither on the number of workers
+// nor on earlier batches: a loader that starts at step k gives the batches that one started at 0 gives from k on.
 #ifndef CLZT_DATA_H
 #define CLZT_DATA_H
 #include <stdbool.h>
@@ -17,17 +16,17 @@
 enum clzt_cache { CLZT_CACHE_NONE, CLZT_CACHE_RAM };
 
 struct clzt_dataset_params {
-    const char *const *paths;               // folders (searched through, sorted), videos, pictures
+    const char *const *paths;               // folders (searched recursively, sorted by name), videos, pictures
     int path_count;
-    int scale;                              // short side that pictures are scaled to, 0: as they are
-    int min_side;                           // smaller pictures are enlarged to this short side (the crop)
+    int scale;                              // short side that pictures are scaled to, 0: not scaled
+    int min_side;                           // pictures with a shorter short side are enlarged to this: the size of crops
     enum clzt_cache cache;                  // RAM: clzt_dataset_fill decodes everything and keeps it as 8-bit RGB
-    int64_t cache_limit;                    // bytes; what goes beyond is decoded anew each time. 0: half the memory
-    int threads;                            // for filling the cache, 0: one a core
+    int64_t cache_limit;                    // bytes; pictures beyond it are decoded for each use. 0: half of the memory
+    int threads;                            // of clzt_dataset_fill, 0: one per core
     struct clz_log log;
-    void (*progress)(void *priv, int64_t done, int64_t total);  // optional; from the opening thread, the cache fills
+    void (*progress)(void *priv, int64_t done, int64_t total);  // optional; called by the thread in clzt_dataset_fill
     void *priv;
-    const volatile int *stop;               // optional; when it becomes non-zero, opening ends with -ECANCELED
+    const volatile int *stop;               // optional; non-zero: opening and filling return -ECANCELED
 };
 
 struct clzt_dataset;
@@ -38,20 +37,20 @@ struct clzt_dataset;
 // key frame on, with a warning.
 int clzt_dataset_open(struct clzt_dataset **dataset, const struct clzt_dataset_params *params);
 
-// With params.cache RAM: decodes every picture and keeps what the limit allows. Once, before the first reader.
+// With params.cache RAM: decodes every picture and keeps those that the limit allows. To be called once, before the first reader.
 int clzt_dataset_fill(struct clzt_dataset *dataset);
 
-// -ENOENT and others, logged, for the first path of a list that cannot be read or is no folder and no regular file; what: the
-// recipe's key. Quick, for callers who do much before they open the dataset.
+// Checks that each path is a readable folder or regular file; reads none. Logs the first that is not, and returns its error.
+// what: the recipe's key. For callers who do slow work before they open the dataset.
 int clzt_paths_check(const char *const *paths, int count, const char *what, const struct clz_log *log);
 void clzt_dataset_close(struct clzt_dataset **dataset);
 
 int64_t clzt_dataset_count(const struct clzt_dataset *dataset);     // pictures
-int64_t clzt_dataset_cached(const struct clzt_dataset *dataset);    // of these in memory
-int64_t clzt_dataset_bad(const struct clzt_dataset *dataset);       // found unreadable so far
-uint64_t clzt_dataset_hash(const struct clzt_dataset *dataset);     // of file names without folders, sizes and counts
+int64_t clzt_dataset_cached(const struct clzt_dataset *dataset);    // pictures in memory
+int64_t clzt_dataset_bad(const struct clzt_dataset *dataset);       // pictures that turned out to be unreadable so far
+uint64_t clzt_dataset_hash(const struct clzt_dataset *dataset);     // of the files' names, sizes and numbers of pictures
 
-int clzt_dataset_min_side(const struct clzt_dataset *dataset);       // no picture is smaller
+int clzt_dataset_min_side(const struct clzt_dataset *dataset);       // params.min_side
 const struct clz_log *clzt_dataset_log(const struct clzt_dataset *dataset);
 
 // A picture as three planes of 8-bit sRGB.
@@ -60,13 +59,13 @@ struct clzt_picture {
     const uint8_t *r, *g, *b;               // stride is width
 };
 
-// One thread's way into a dataset: holds its open decoders and the memory of the picture it gave last.
+// Reads pictures for one thread: has the open decoders, and the memory of the last picture.
 struct clzt_reader;
 int clzt_reader_create(struct clzt_reader **reader, struct clzt_dataset *dataset);
 void clzt_reader_destroy(struct clzt_reader **reader);
 
-// Picture `index`, or the next good one after it (wrapping around). Valid until the next read or destroy of this
-// reader. -EBADMSG: no picture of the whole set can be read, which is said once.
+// Reads picture `index`, or the next readable one after it (wrapping around). It is valid until the next call with this reader.
+// -EBADMSG: no picture of the dataset can be read, which is logged once.
 int clzt_reader_read(struct clzt_reader *reader, int64_t index, struct clzt_picture *picture);
 
 // ---- loader ----
@@ -77,37 +76,36 @@ struct clzt_size { int w, h; };
 
 enum clzt_luma_input { CLZT_LUMA_RANDOM, CLZT_LUMA_601, CLZT_LUMA_709, CLZT_LUMA_2020, CLZT_LUMA_LSTAR };
 
-// What film does to grey, each the greatest amount; a picture gets a random one between none and that. All 0: digital
-// grey.
+// Simulation of film: the largest amount of each effect; a sample gets a random amount between none and that. All 0: none.
 struct clzt_film {
     double grain;                           // standard deviation, in units of Y' 0..1
     double blur;                            // Gaussian sigma, pixels
-    double gamma;                           // Y' to the power 2^u, u in -gamma..gamma
-    double contrast;                        // Y' about its middle times 1 + u, u in -contrast..contrast
+    double gamma;                           // Y' is raised to the power 2^u, u from -gamma to gamma
+    double contrast;                        // Y' - 0.5 is multiplied by 1 + u, u from -contrast to contrast
 };
 
 struct clzt_loader_params {
-    int size, batch;                        // side of the square crop; pictures to a batch
+    int size, batch;                        // width and height of samples; samples per batch
     struct clzt_size shapes[CLZT_MAX_SHAPES];   // augment only: each batch has a random one of these shapes instead of the square
     int shape_count;
-    bool augment;                           // true: shuffled, endless, random crops; false: one pass, in order, centre crops
-    double zoom_in, zoom_out;               // crops have sides from size / zoom_in to size * zoom_out, as far as the picture
-                                            // goes, and are scaled to size. Without augment: the widest. Up to 1: not.
+    bool augment;                           // true: endless, shuffled, random crops; false: one pass, in order, centre crops
+    double zoom_in, zoom_out;               // crops of size / zoom_in to size * zoom_out pixels, as far as the picture is large
+                                            // enough, are scaled to size; without augment the largest. 0 to 1: size itself.
                                             // At most CLZT_MAX_ZOOM
-    double aspect;                          // crops are up to so many times as wide as tall, squeezed to squares (augment only).
-                                            // Up to 1: not. At most CLZT_MAX_ASPECT
-    bool flip;                              // half of the crops mirrored (augment only)
+    double aspect;                          // largest ratio of width to height of crops, relative to the sample's (augment
+                                            // only). 0 to 1: 1. At most CLZT_MAX_ASPECT
+    bool flip;                              // mirrors half of the crops (augment only)
     enum clzt_luma_input luma;              // RANDOM without augment means 601
     struct clzt_film film;                  // augment only
     bool want_true_l;                       // fill batch.true_l
     uint64_t seed;
-    int64_t first_step;                     // first batch to give, from 0 (augment only)
-    int64_t pictures;                       // without augment: how many, spread evenly over the dataset; 0: all
-    int workers;                            // threads, 0: one a core
-    int ahead;                              // batches prepared ahead, 0: 3
+    int64_t first_step;                     // number of the first batch, from 0 (augment only)
+    int64_t pictures;                       // without augment: number of pictures, spread evenly over the dataset; 0: all
+    int workers;                            // threads, 0: one per core
+    int ahead;                              // batches in memory, those that are out included; 0: 3
 };
 
-enum { CLZT_L_SCALE = 50, CLZT_L_OFFSET = 1 };          // of a batch's L: L* / scale - offset
+enum { CLZT_L_SCALE = 50, CLZT_L_OFFSET = 1 };          // the trainer's network input is L* / scale - offset
 
 struct clzt_batch {
     int count;                              // params.batch, but for the last batch of a pass
@@ -117,7 +115,7 @@ struct clzt_batch {
     float *l;                               // [count,1,h,w] L* / 50 - 1 of the grey picture: the network's input
     float *ab;                              // [count,2,h,w] a* / 110, b* / 110 of the colour picture
     float *true_l;                          // [count,1,h,w] L* / 50 - 1 of the colour picture; NULL: not asked for
-    int64_t *index;                         // [count] picture each came from
+    int64_t *index;                         // [count] number of each sample's picture
 };
 
 struct clzt_loader;
@@ -126,37 +124,36 @@ int clzt_loader_create(struct clzt_loader **loader, struct clzt_dataset *dataset
                        const struct clzt_loader_params *params);
 void clzt_loader_destroy(struct clzt_loader **loader);      // all batches must have been released
 
-// The next batch, in order; waits for it. Memory belongs to the loader until it is released; several may be out at
-// once, but no more than `ahead` - 1. Returns 0, -ENODATA at the end of a pass, or the error that stopped a worker. One
-// thread at a time.
+// Waits for the next batch, in order. It belongs to the loader and stays valid until it is released; at most `ahead` - 1 batches
+// may be out. Returns 0, -ENODATA at the end of a pass, or the error that stopped a worker. Thread-safety: one thread at a time.
 int clzt_loader_next(struct clzt_loader *loader, struct clzt_batch **batch);
 void clzt_loader_release(struct clzt_loader *loader, struct clzt_batch **batch);
 
-// Begin at `step` again (without augment: 0 begins the pass anew). All batches must have been released.
+// Continues at `step` (without augment: 0 begins a new pass). All batches must have been released.
 int clzt_loader_rewind(struct clzt_loader *loader, int64_t step);
 
 struct clzt_loader_stats {
-    int64_t pictures;                       // prepared
-    double waited;                          // seconds the caller spent waiting in clzt_loader_next
-    double worked;                          // seconds of all workers together
+    int64_t pictures;                       // samples made
+    double waited;                          // seconds that callers waited in clzt_loader_next
+    double worked;                          // seconds of work, summed over the workers
 };
 struct clzt_loader_stats clzt_loader_stats(struct clzt_loader *loader);
 
 struct clzt_colours {
     double mean[2];                         // a*/110 and b*/110
-    int64_t pictures, grey;                 // looked at; of these with a spread below CLZT_GREY
-    double spread;                          // mean over pictures: deviation of a*, b* from the picture's own mean, Lab units
-    double across;                          // of all pictures together: deviation across the line that their colours lie along
+    int64_t pictures, grey;                 // measured; of these nearly grey: with a spread below CLZT_GREY
+    double spread;                          // standard deviation of a picture's a*, b*, Lab units; mean over the pictures
+    double across;                          // standard deviation along the minor axis of the a*, b* of all pictures, Lab units
 };
 enum {
-    CLZT_GREY = 3,                          // spread of a grey picture at most; photographs have 5 to 50
-    CLZT_TINT = 2,                          // across of tinted (sepia) material at most; a set of photographs has 6 and more
+    CLZT_GREY = 3,                          // colour photographs have a spread of 5 to 50
+    CLZT_TINT = 3,                          // `across` of tinted (sepia) material is below; 15 photographs had 16
 };
 
-// The colours of up to `pictures` pictures spread evenly over the dataset (0: all), and if counts is not NULL how often each cell
-// of clzt_ab_weights occurs (CLZT_AB_CELLS^2 entries). For the mean-colour baseline, rebalancing, and clzt_colours_warn.
+// Measures up to `pictures` pictures spread evenly over the dataset (0: all). counts: NULL, or room for CLZT_AB_CELLS^2 entries,
+// the histogram of a*, b* for clzt_ab_weights.
 int clzt_dataset_colours(struct clzt_dataset *dataset, int64_t pictures, struct clzt_colours *colours, double *counts);
 
-// Warns where a fifth of the pictures are nearly grey, or all are tinted. what: the recipe's key, "train".
+// Logs a warning if a fifth of the pictures is nearly grey, or all are tinted. what: the recipe's key, "train".
 void clzt_colours_warn(const struct clzt_colours *colours, const char *what, const struct clz_log *log);
 #endif

@@ -1,5 +1,5 @@
-// loader.c - batches made in the background. Workers take samples one by one from a counter; a batch is handed out when
-// all its samples are in place, and batches are handed out in order. What a sample is depends on its number alone.
+// loader.c - prepares batches in worker threads. Workers take sample numbers from a counter; a batch is ready when all its
+// samples are, and batches are handed out in order. A sample depends on its number alone.
 #include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
@@ -17,9 +17,9 @@ enum { MAX_WORKERS = 256, AHEAD = 3 };
 enum slot_state { FREE, FILLING, READY, OUT };
 
 struct slot {
-    struct clzt_batch batch;                // first: a batch is its slot
+    struct clzt_batch batch;                // the first member, so that a batch pointer is also its slot's
     enum slot_state state;
-    int missing;                            // samples not yet in place
+    int missing;                            // samples that are not ready
 };
 
 struct clzt_loader {
@@ -28,22 +28,22 @@ struct clzt_loader {
     struct clzt_crop_tables tables;
     struct clzt_size most;                  // greatest width and height of a sample
     int64_t pictures;                       // in an epoch
-    int64_t batches;                        // in a pass; INT64_MAX: no end
-    struct slot *slots;                     // [params.ahead]; batch k lies in slot k % ahead
+    int64_t batches;                        // in a pass; INT64_MAX: endless
+    struct slot *slots;                     // [params.ahead]; batch k is in slot k % ahead
     pthread_t threads[MAX_WORKERS];
     int started;
 
     pthread_mutex_t lock;
     pthread_cond_t work, ready;             // a slot became free; a batch became ready
-    int64_t batch_next, item_next;          // what a worker takes next
-    int64_t give_next;                      // batch that next() gives
+    int64_t batch_next, item_next;          // the next sample for a worker: batch, and place in it
+    int64_t give_next;                      // the next batch for clzt_loader_next
     bool stop;
     int error;
     struct clzt_loader_stats stats;
 };
 
-// Place i of the order of an epoch: a Feistel network over the next even number of bits, walked until it falls inside
-// (Black and Rogaway 2002). Six rounds of Philox; count up to 2^62.
+// Picture number i of an epoch: a pseudorandom permutation of 0 to count - 1, computed by a Feistel network over an even number
+// of bits with cycle walking (Black and Rogaway 2002). Six rounds, with Philox as the round function; count up to 2^62.
 static int64_t permute(uint64_t seed, int64_t epoch, int64_t i, int64_t count)
 {
     int half = 1;
@@ -55,7 +55,7 @@ static int64_t permute(uint64_t seed, int64_t epoch, int64_t i, int64_t count)
         uint64_t left = v >> half, right = v & mask;
         for (int round = 0; round < 6; round++) {
             uint32_t r[4];
-            clzk_philox(seed, (uint64_t)epoch << 32 | (uint64_t)round << 8 | 255, right, r);   // 255: no use of crop.c's
+            clzk_philox(seed, (uint64_t)epoch << 32 | (uint64_t)round << 8 | 255, right, r);   // 255: not in crop.c's enum use
             const uint64_t mixed = left ^ (r[0] & mask);
             left = right;
             right = mixed;
@@ -65,7 +65,7 @@ static int64_t permute(uint64_t seed, int64_t epoch, int64_t i, int64_t count)
     return (int64_t)v;
 }
 
-// Sample `item` of batch `step`, made in place.
+// Makes sample `item` of batch `step` in the batch's memory.
 static int make(const struct clzt_loader *l, int64_t step, int item, struct clzt_batch *batch, struct clzt_reader *reader,
                 struct clzt_crop_scratch *scratch)
 {
@@ -88,13 +88,13 @@ static int make(const struct clzt_loader *l, int64_t step, int item, struct clzt
     return ret;
 }
 
-// The shape of a batch depends on its number alone.
+// The size of a batch's samples depends on its number alone.
 static int shape_of(const struct clzt_loader *l, int64_t step)
 {
     uint32_t r[4];
 
     if (l->params.shape_count < 2) return 0;
-    clzk_philox(l->params.seed, 254, (uint64_t)step, r);            // 254: no use of crop.c's
+    clzk_philox(l->params.seed, 254, (uint64_t)step, r);            // 254: not in crop.c's enum use
     return (int)((uint64_t)r[0] * (uint64_t)l->params.shape_count >> 32);
 }
 
@@ -200,13 +200,16 @@ int clzt_loader_create(struct clzt_loader **loader, struct clzt_dataset *dataset
     pthread_cond_init(&l->work, NULL);
     pthread_cond_init(&l->ready, NULL);
     if (p->size < 1 || p->size > clzt_dataset_min_side(dataset) || p->batch < 1 || p->first_step < 0) {
-        ret = clzi_fail(clzt_dataset_log(dataset), -EINVAL, "loader: crop %d, batch %d, step %lld; crops are at most the dataset's min_side, %d.",
-                        p->size, p->batch, (long long)p->first_step, clzt_dataset_min_side(dataset));
+        ret = clzi_fail(clzt_dataset_log(dataset), -EINVAL,
+                        "loader: crop size %d, batch %d, first step %lld; expected a size from 1 to the dataset's min_side, %d, "
+                        "a batch of 1 or more and a step of 0 or more.", p->size, p->batch,
+                        (long long)p->first_step, clzt_dataset_min_side(dataset));
         goto fail;
     }
     if (p->zoom_in > CLZT_MAX_ZOOM || p->zoom_out > CLZT_MAX_ZOOM || p->aspect > CLZT_MAX_ASPECT) {
-        ret = clzi_fail(clzt_dataset_log(dataset), -EINVAL, "loader: zoom.in %g, zoom.out %g, aspect %g; at most %d, %d and %d.", p->zoom_in,
-                        p->zoom_out, p->aspect, CLZT_MAX_ZOOM, CLZT_MAX_ZOOM, CLZT_MAX_ASPECT);
+        ret = clzi_fail(clzt_dataset_log(dataset), -EINVAL,
+                        "loader: zoom.in %g, zoom.out %g, aspect %g; expected at most %d, %d and %d.",
+                        p->zoom_in, p->zoom_out, p->aspect, CLZT_MAX_ZOOM, CLZT_MAX_ZOOM, CLZT_MAX_ASPECT);
         goto fail;
     }
     if (p->workers <= 0) p->workers = cores < 1 ? 1 : (int)cores;

@@ -1,5 +1,4 @@
-// scaler.c - through libswscale, but for pictures that are 4:4:4 already and of the right size: those need arithmetic
-// only.
+// scaler.c - libswscale; but 4:4:4 pictures that have the wanted size already are converted here, which is faster.
 #include <errno.h>
 #include <limits.h>
 #include <math.h>
@@ -9,11 +8,12 @@
 #include <libavutil/pixdesc.h>
 #include <libswscale/swscale.h>
 
+#include "kernels/lab_math.h"
 #include "scaler.h"
 
 struct clzt_scaler {
     struct SwsContext *sws;
-    struct { int width, height, format, matrix, full, w, h; } set;     // what sws was made for
+    struct { int width, height, format, matrix, full, w, h; } set;     // parameters of sws
     AVFrame *out;                           // gbrp
 };
 
@@ -40,7 +40,7 @@ void clzt_scaled_size(int width, int height, int scale, int min_side, int *w, in
     *h = height == shorter ? side : (int)fmin(rint((double)height * side / shorter), INT_MAX);
 }
 
-// The j in yuvj420p says full range, which is said elsewhere too.
+// The deprecated yuvj formats: the plain format at full range.
 static const struct { enum AVPixelFormat old, now; } full_formats[] = {
     { AV_PIX_FMT_YUVJ420P, AV_PIX_FMT_YUV420P }, { AV_PIX_FMT_YUVJ422P, AV_PIX_FMT_YUV422P },
     { AV_PIX_FMT_YUVJ444P, AV_PIX_FMT_YUV444P }, { AV_PIX_FMT_YUVJ440P, AV_PIX_FMT_YUV440P },
@@ -61,32 +61,36 @@ static enum AVPixelFormat plain_format(const AVFrame *frame, bool *full)
     return frame->format;
 }
 
-// Red and blue weight of Y'; a file that says nothing is 601 when it is small or of full range (as pictures are), else
-// 709.
-static const struct matrix { int sws; double red, blue; } bt601 = { SWS_CS_ITU601, 0.299, 0.114 },
-    bt709 = { SWS_CS_ITU709, 0.2126, 0.0722 }, bt2020 = { SWS_CS_BT2020, 0.2627, 0.0593 };
+static const struct matrix { int sws; struct clzk_luma_weights weights; } bt601 = { SWS_CS_ITU601, CLZK_LUMA_601 },
+    bt709 = { SWS_CS_ITU709, CLZK_LUMA_709 }, bt2020 = { SWS_CS_BT2020, CLZK_LUMA_2020 };
+
+// An untagged frame counts as BT.601 where it is small or of full range (as photographs are), else as BT.709. The shorter side
+// decides, so that a rotated film gets the same matrix.
 
 static const struct matrix *matrix_of(const AVFrame *frame, bool full)
 {
+    const int shorter = frame->width < frame->height ? frame->width : frame->height;
+
     switch (frame->colorspace) {
     case AVCOL_SPC_BT709: return &bt709;
     case AVCOL_SPC_BT2020_NCL:
     case AVCOL_SPC_BT2020_CL: return &bt2020;
-    case AVCOL_SPC_UNSPECIFIED: return full || frame->height <= 576 ? &bt601 : &bt709;
+    case AVCOL_SPC_UNSPECIFIED: return full || shorter <= 576 ? &bt601 : &bt709;
     default: return &bt601;
     }
 }
 
 static inline int clip(int v) { return v < 0 ? 0 : v > 255 ? 255 : v; }
 
-// Fixed point of 16 bits; rounding error at most half a level and a little.
+// In fixed point with 16 fractional bits; the rounding error is at most slightly above half a level.
 static void convert_444(const AVFrame *frame, const struct matrix *m, bool full, int w, int h, uint8_t *rgb)
 {
-    const double green = 1 - m->red - m->blue, luma = full ? 1 : 255.0 / 219, chroma = full ? 1 : 255.0 / 224;
+    const double red = m->weights.kr, blue = m->weights.kb, green = 1 - red - blue;
+    const double luma = full ? 1 : 255.0 / 219, chroma = full ? 1 : 255.0 / 224;
     const int ky = (int)lrint(luma * 65536), offset = full ? 0 : 16;
-    const int rv = (int)lrint(chroma * 2 * (1 - m->red) * 65536), bu = (int)lrint(chroma * 2 * (1 - m->blue) * 65536);
-    const int gv = (int)lrint(chroma * 2 * (1 - m->red) * m->red / green * 65536);
-    const int gu = (int)lrint(chroma * 2 * (1 - m->blue) * m->blue / green * 65536);
+    const int rv = (int)lrint(chroma * 2 * (1 - red) * 65536), bu = (int)lrint(chroma * 2 * (1 - blue) * 65536);
+    const int gv = (int)lrint(chroma * 2 * (1 - red) * red / green * 65536);
+    const int gu = (int)lrint(chroma * 2 * (1 - blue) * blue / green * 65536);
 
     for (int row = 0; row < h; row++) {
         const uint8_t *restrict py = frame->data[0] + (ptrdiff_t)row * frame->linesize[0];
@@ -113,7 +117,8 @@ static int make_sws(struct clzt_scaler *s, const AVFrame *frame, enum AVPixelFor
     sws_freeContext(s->sws);
     if (!(s->sws = sws_getContext(frame->width, frame->height, format, w, h, AV_PIX_FMT_GBRP, flags, NULL, NULL, NULL)))
         return -EIO;
-    sws_setColorspaceDetails(s->sws, sws_getCoefficients(m->sws), full, sws_getCoefficients(SWS_CS_DEFAULT), 1, 0, 1 << 16, 1 << 16);
+    sws_setColorspaceDetails(s->sws, sws_getCoefficients(m->sws), full, sws_getCoefficients(SWS_CS_DEFAULT), 1, 0, 1 << 16,
+                             1 << 16);
     s->set.width = frame->width;
     s->set.height = frame->height;
     s->set.format = format;
@@ -132,7 +137,7 @@ static int make_sws(struct clzt_scaler *s, const AVFrame *frame, enum AVPixelFor
 
 int clzt_scaler_run(struct clzt_scaler *s, const AVFrame *frame, int w, int h, uint8_t *rgb)
 {
-    static const int plane_of[3] = { 2, 0, 1 };                 // gbrp holds green, blue, red
+    static const int plane_of[3] = { 2, 0, 1 };                 // gbrp stores green, blue, red
     bool full;
     const enum AVPixelFormat format = plain_format(frame, &full);
     const struct matrix *m = matrix_of(frame, full);
@@ -149,8 +154,9 @@ int clzt_scaler_run(struct clzt_scaler *s, const AVFrame *frame, int w, int h, u
     }
     if (sws_scale(s->sws, (const uint8_t *const *)frame->data, frame->linesize, 0, frame->height, s->out->data,
                   s->out->linesize) != h) return -EIO;
-    for (int p = 0; p < 3; p++)
-        for (int row = 0; row < h; row++)
-            memcpy(rgb + ((size_t)p * h + row) * w, s->out->data[plane_of[p]] + (ptrdiff_t)row * s->out->linesize[plane_of[p]], w);
+    for (int p = 0; p < 3; p++) {
+        const uint8_t *from = s->out->data[plane_of[p]];
+        for (int row = 0; row < h; row++, from += s->out->linesize[plane_of[p]]) memcpy(rgb + ((size_t)p * h + row) * w, from, w);
+    }
     return 0;
 }

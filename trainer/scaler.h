@@ -1,4 +1,4 @@
-// scaler.h - a decoded frame of any format as planes of 8-bit sRGB at the size that training wants.
+// scaler.h - converts a decoded frame of any pixel format to planes of 8-bit sRGB at a given size.
 #ifndef CLZT_SCALER_H
 #define CLZT_SCALER_H
 #include <stdint.h>
@@ -9,9 +9,10 @@ struct clzt_scaler;
 int clzt_scaler_create(struct clzt_scaler **scaler);
 void clzt_scaler_destroy(struct clzt_scaler **scaler);
 
-// Short side `scale` (0: as it is), but at least min_side; the aspect ratio is kept (the long side at most INT_MAX).
+// Size with short side `scale` (0: that of the frame), but at least min_side, and the frame's aspect ratio; the long side is at
+// most INT_MAX.
 void clzt_scaled_size(int width, int height, int scale, int min_side, int *w, int *h);
 
-// rgb: three planes of w * h bytes, one after the other.
+// Converts to w x h. rgb: three planes of w * h bytes, one after the other.
 int clzt_scaler_run(struct clzt_scaler *scaler, const AVFrame *frame, int w, int h, uint8_t *rgb);
 #endif

@@ -1,4 +1,4 @@
-// sheet.c - a big picture put together from small ones, and PNG through libavcodec.
+// sheet.c - composes sheets of pictures; writes PNG through libavcodec.
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -36,7 +36,7 @@ int clzt_png_write(const char *path, const uint8_t *rgb, int width, int height, 
     for (int y = 0; y < height; y++)
         memcpy(frame->data[0] + (ptrdiff_t)y * frame->linesize[0], rgb + y * stride, (size_t)3 * width);
     if (avcodec_send_frame(codec, frame) < 0 || avcodec_receive_packet(codec, packet) < 0) {
-        ret = clzi_fail(log, -EIO, "%s: a picture of %dx%d cannot be encoded.", path, width, height);
+        ret = clzi_fail(log, -EIO, "%s: a picture of %dx%d cannot be encoded as PNG.", path, width, height);
         goto end;
     }
     ret = clzi_file_replace(path, packet->data, packet->size, log);

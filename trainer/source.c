@@ -1,4 +1,4 @@
-// source.c - the list of kinds of files.
+// source.c - the table of kinds of files.
 #include <ctype.h>
 #include <errno.h>
 #include <stdlib.h>

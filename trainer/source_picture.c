@@ -1,5 +1,5 @@
-// source_picture.c - a file that is one picture. It goes to the decoder whole, without a demuxer: that is the quick way
-// with a hundred thousand small files. Its kind is told by its first bytes; names lie.
+// source_picture.c - a file that is one picture. The whole file is given to the decoder, without a demuxer, which is faster for
+// many small files. The format is recognised by the first bytes, since extensions are often wrong.
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -48,7 +48,7 @@ static const struct format *identify(const uint8_t *data, size_t size)
     return NULL;
 }
 
-// A FIFO that took the file's place would let a plain fopen wait for a writer.
+// Opens a regular file. Without O_NONBLOCK, opening a FIFO that has replaced the file would block.
 static FILE *open_regular(const char *path)
 {
     const int fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
@@ -60,7 +60,7 @@ static FILE *open_regular(const char *path)
     return file;
 }
 
-// A file of a picture's name is taken as it is; only when the name tells nothing its head is looked at.
+// A file with the extension of a picture is not read here; others are recognised by their first bytes.
 static int open_file(struct clzt_source *source, const struct clz_log *log)
 {
     uint8_t head[16];
@@ -94,8 +94,7 @@ end:
     return ret;
 }
 
-// A JPEG that was cut off decodes to a picture with a grey foot; it shows by the end marker that is missing near its
-// end.
+// libavcodec decodes a truncated JPEG to a picture whose lower part is grey; such a file lacks the end marker near its end.
 static bool cut_off(const struct format *format, const AVPacket *packet)
 {
     const int tail = packet->size > 65536 ? packet->size - 65536 : 0;
@@ -126,7 +125,7 @@ static int read_picture(void *reader, const struct clzt_source *source, int64_t 
     }
     codec->thread_count = 1;
     codec->max_pixels = CLZT_MAX_PIXELS;
-    // libavcodec's TIFF decoder takes every tag that it does not know, such as the orientation, for an error to end at
+    // with AV_EF_EXPLODE libavcodec's TIFF decoder fails at each tag that it does not know, such as the orientation
     codec->err_recognition = format->codec == AV_CODEC_ID_TIFF ? AV_EF_CRCCHECK : AV_EF_CRCCHECK | AV_EF_EXPLODE;
     if (avcodec_open2(codec, decoder, NULL) < 0 || avcodec_send_packet(codec, packet) < 0) goto end;
     avcodec_send_packet(codec, NULL);

@@ -1,10 +1,10 @@
-// source_video.c - a video as a set of pictures: every frame of its first video stream, numbered as they are shown.
+// source_video.c - a video as a set of pictures: all frames of its best video stream, numbered in presentation order.
 //
-// Opening reads through all packets once and keeps each frame's time and whether decoding can begin there, so that any
-// frame can be sought. Where packets have no times, or the same twice, frames are counted from the beginning instead.
+// Opening reads all packets once and stores each frame's timestamp and whether it is a key frame, so that any frame can be seeked
+// to. Where timestamps are missing or not unique, frames are counted from the beginning instead.
 //
-// A packet that the demuxer calls corrupt is left out, and all after it up to the next key frame, which lean on it: alike in
-// opening and in reading, or counted frames would not agree.
+// A packet that the demuxer marks as corrupt is dropped, with all packets up to the next key frame, which may depend on it.
+// Opening and reading drop the same packets, so that the numbers of counted frames agree.
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,18 +20,18 @@ struct mark { int64_t pts; bool key; };
 
 struct video {
     int stream;
-    bool timed;                             // marks hold; else frames can only be counted
-    struct mark *marks;                     // [count], by pts
-    int orientation;                        // of frames that do not say their own
+    bool timed;                             // timestamps are complete and unique; otherwise frames are counted
+    struct mark *marks;                     // [count], sorted by pts
+    int orientation;                        // of frames without a display matrix of their own
 };
 
 struct reader {
     AVFormatContext *format;
     AVCodecContext *codec;
     AVPacket *packet;
-    AVFrame *held;                          // a frame later than the one asked for
-    bool holding, draining, broken;         // broken: a key frame is waited for
-    int64_t next;                           // frame that decoding gives next, if all is well
+    AVFrame *held;                          // a decoded frame that is later than the one asked for
+    bool holding, draining, broken;         // broken: packets are dropped until the next key frame
+    int64_t next;                           // number of the frame that is expected to be decoded next
 };
 
 static bool probe(const char *path)
@@ -79,7 +79,7 @@ static const int32_t *stream_matrix(const AVStream *stream)
 }
 #endif
 
-// A frame's own matrix (JPEG's EXIF, H.264's SEI) goes before the stream's, as in ffmpeg.
+// A frame's display matrix (EXIF of JPEG, SEI of H.264) has precedence over the stream's, as in ffmpeg.
 static int orientation_of(const struct video *v, const AVFrame *frame)
 {
     const AVFrameSideData *side = av_frame_get_side_data(frame, AV_FRAME_DATA_DISPLAYMATRIX);
@@ -97,16 +97,16 @@ static void close_file(struct clzt_source *source)
     source->priv = NULL;
 }
 
-// Whether a packet of the stream goes to the decoder.
-static bool sound(const AVPacket *packet, bool *broken)
+// Whether a packet may be decoded: it is not corrupt and does not follow a corrupt one without a key frame between.
+static bool decodable(const AVPacket *packet, bool *broken)
 {
     if (packet->flags & AV_PKT_FLAG_CORRUPT) *broken = true;
     else if (packet->flags & AV_PKT_FLAG_KEY) *broken = false;
     return !*broken;
 }
 
-// Demuxers take a file that was cut off for one that ends there; its header still tells how long it was.
-static bool shorter_than_said(const AVFormatContext *format, const struct video *v, int64_t count)
+// Demuxers report a truncated file as one that ends there, but its header still has the full length.
+static bool truncated(const AVFormatContext *format, const struct video *v, int64_t count)
 {
     const AVStream *stream = format->streams[v->stream];
     const double said = format->nb_streams == 1 && format->duration > 0 ? (double)format->duration / AV_TIME_BASE : 0;
@@ -130,7 +130,8 @@ static int open_file(struct clzt_source *source, const struct clz_log *log)
     if (!packet || !v) goto fail;
     if ((ret = open_format(&format, source->path, &v->stream)) < 0) {
         av_strerror(ret, why, sizeof why);
-        ret = clzi_fail(log, ret == AVERROR(ENOMEM) ? -ENOMEM : -EINVAL, "%s: not a picture and not a video: %s.", source->path, why);
+        ret = clzi_fail(log, ret == AVERROR(ENOMEM) ? -ENOMEM : -EINVAL, "%s: neither a picture nor a video: %s.", source->path,
+                        why);
         goto fail;
     }
     matrix = stream_matrix(format->streams[v->stream]);
@@ -141,7 +142,7 @@ static int open_file(struct clzt_source *source, const struct clz_log *log)
             av_packet_unref(packet);
             continue;
         }
-        if (!sound(packet, &broken)) left_out++;
+        if (!decodable(packet, &broken)) left_out++;
         else if (!(packet->flags & AV_PKT_FLAG_DISCARD)) {
             if (count == room) {
                 struct mark *more = realloc(v->marks, (room = room * 2 + 1024) * sizeof *more);
@@ -159,20 +160,21 @@ static int open_file(struct clzt_source *source, const struct clz_log *log)
     whole = ret == AVERROR_EOF;
     if (!whole) {
         av_strerror(ret, why, sizeof why);
-        clzi_log(log, CLZ_LOG_WARNING, "%s: broken after %lld frames (%s); those are used.", source->path, (long long)count, why);
+        clzi_log(log, CLZ_LOG_WARNING, "%s: cannot be read beyond %lld frames (%s); these are used.", source->path,
+                 (long long)count, why);
     }
     if (left_out)
-        clzi_log(log, CLZ_LOG_WARNING, "%s: broken in %lld of %lld frames, or in what they lean on; the others are used.", source->path,
-                 (long long)left_out, (long long)(count + left_out));
+        clzi_log(log, CLZ_LOG_WARNING, "%s: %lld of %lld frames are corrupt or depend on corrupt ones; the others are used.",
+                 source->path, (long long)left_out, (long long)(count + left_out));
     if (!count) {
-        ret = clzi_fail(log, -EINVAL, "%s: no frame in it.", source->path);
+        ret = clzi_fail(log, -EINVAL, "%s: the video has no frame.", source->path);
         goto fail;
     }
     qsort(v->marks, count, sizeof *v->marks, compare);
     for (int64_t i = 1; i < count && v->timed; i++)
         if (v->marks[i].pts == v->marks[i - 1].pts) v->timed = false;
-    if (whole && !left_out && shorter_than_said(format, v, count))
-        clzi_log(log, CLZ_LOG_WARNING, "%s: ends after %lld frames, sooner than its header says; those are used.", source->path,
+    if (whole && !left_out && truncated(format, v, count))
+        clzi_log(log, CLZ_LOG_WARNING, "%s: ends after %lld frames, earlier than its header says; these are used.", source->path,
                  (long long)count);
     source->count = count;
     ret = 0;
@@ -196,7 +198,7 @@ static void reader_close(void **reader)
     *reader = NULL;
 }
 
-// Opens file and decoder at frame 0, closing what was open.
+// Opens file and decoder at frame 0; closes them first if they are open.
 static int start(struct reader *r, const struct clzt_source *source)
 {
     const AVCodec *decoder;
@@ -210,7 +212,7 @@ static int start(struct reader *r, const struct clzt_source *source)
     if (open_format(&r->format, source->path, &stream) < 0) return -EIO;
     if (!(decoder = avcodec_find_decoder(r->format->streams[stream]->codecpar->codec_id))) return -EIO;
     if (!(r->codec = avcodec_alloc_context3(decoder))) return -ENOMEM;
-    r->codec->thread_count = 1;             // several readers work at once
+    r->codec->thread_count = 1;             // several readers run in parallel
     r->codec->pkt_timebase = r->format->streams[stream]->time_base;
     if (avcodec_parameters_to_context(r->codec, r->format->streams[stream]->codecpar) < 0) return -EIO;
     return avcodec_open2(r->codec, decoder, NULL) < 0 ? -EIO : 0;
@@ -226,7 +228,7 @@ static int reader_open(void **reader, const struct clzt_source *source)
     return ret;
 }
 
-// Decodes the next frame there is. -ENODATA: the end. Packets that do not decode are passed over.
+// Decodes the next frame. -ENODATA: the end of the file. Packets that cannot be decoded are skipped.
 static int decode(struct reader *r, int stream, AVFrame *frame)
 {
     for (;;) {
@@ -237,7 +239,7 @@ static int decode(struct reader *r, int stream, AVFrame *frame)
         do {
             av_packet_unref(r->packet);
             ret = av_read_frame(r->format, r->packet);
-        } while (ret >= 0 && (r->packet->stream_index != stream || !sound(r->packet, &r->broken)));
+        } while (ret >= 0 && (r->packet->stream_index != stream || !decodable(r->packet, &r->broken)));
         if (ret < 0) {
             if (r->draining) return -ENODATA;
             r->draining = true;
@@ -255,7 +257,7 @@ static int seek(struct reader *r, const struct clzt_source *source, int64_t inde
     if (!r->codec) return start(r, source);
     if (!v->timed) return index < r->next ? start(r, source) : 0;
     while (key > 0 && !v->marks[key].key) key--;
-    if (index >= r->next && key <= r->next) return 0;          // decoding on gets there as soon
+    if (index >= r->next && key <= r->next) return 0;          // seeking would not save any decoding
     if (av_seek_frame(r->format, v->stream, v->marks[index].pts, AVSEEK_FLAG_BACKWARD) < 0) return start(r, source);
     avcodec_flush_buffers(r->codec);
     av_frame_unref(r->held);
@@ -276,7 +278,7 @@ static int read_frame(void *reader, const struct clzt_source *source, int64_t in
             av_frame_move_ref(frame, r->held);
             r->holding = false;
         } else if ((ret = decode(r, v->stream, frame)) < 0) {
-            r->next = INT64_MAX;                                // the end: whatever comes next must be sought
+            r->next = INT64_MAX;                                // the end: the next read must seek
             return ret == -ENODATA ? -EIO : ret;
         }
         if (v->timed && frame->best_effort_timestamp > v->marks[index].pts) {

@@ -58,9 +58,9 @@ static int create(struct validation *v, struct clzi_device *dev, const struct cl
                          p->batch, p->size, p->size);
     if (ret < 0) return ret;
     ret = clzt_loader_create(&v->loader, dataset,
-                             &(struct clzt_loader_params){ .size = p->size, .batch = p->batch, .zoom_out = p->zoom_out, .luma = p->luma,
-                                                           .workers = p->workers,
-                                                           .want_true_l = true, .pictures = v->total });
+                             &(struct clzt_loader_params){ .size = p->size, .batch = p->batch, .zoom_out = p->zoom_out,
+                                                           .luma = p->luma, .workers = p->workers, .want_true_l = true,
+                                                           .pictures = v->total });
     if (ret < 0) return ret;
     if ((ret = clzt_metrics_create(&v->model, p->size, p->size)) < 0 ||
         (ret = clzt_metrics_create(&v->grey, p->size, p->size)) < 0 ||
@@ -93,7 +93,7 @@ static int judge(struct validation *v, const struct clzt_batch *batch)
     const float factor = CLZT_L_SCALE / v->params->l_scale, offset = CLZT_L_OFFSET * factor - v->params->l_offset;
     int ret;
 
-    // a last, shorter batch leaves old pictures behind it
+    // after a shorter last batch, pictures of the batch before remain in v->l; their scores are not added
     for (int64_t i = 0; i < batch->count * pixels; i++) v->l[i] = factor * batch->l[i] + offset;
     if ((ret = clzi_exec_upload(v->exec, 0, v->l)) < 0 ||
         (ret = clzi_exec_forward(v->exec, 0)) < 0 ||
@@ -105,7 +105,7 @@ static int judge(struct validation *v, const struct clzt_batch *batch)
         clzt_metrics_add(v->model, l, true_ab, ab);
         clzt_metrics_add_flat(v->grey, l, true_ab, (const double[2]){ 0, 0 });
         clzt_metrics_add_flat(v->mean, l, true_ab, v->params->mean);
-        // rows of the sheet are spread over the whole set
+        // the sheet's rows are spread evenly over the set
         for (int row = 0; v->sheet && row < v->rows; row++)
             if (v->done == row * v->total / v->rows) show(v, row, batch->l + i * pixels, l, ab, true_ab);
     }
@@ -125,7 +125,8 @@ int clzt_validate(struct clzi_device *dev, const struct clzi_graph *graph, float
         if (params->progress) params->progress(params->priv, v.done, v.total);
     }
     if (ret == -ENODATA) {
-        *result = (struct clzt_validation){ clzt_metrics_scores(v.model), clzt_metrics_scores(v.grey), clzt_metrics_scores(v.mean),
+        *result = (struct clzt_validation){ clzt_metrics_scores(v.model), clzt_metrics_scores(v.grey),
+                                           clzt_metrics_scores(v.mean),
                                             v.sheet ? clzt_sheet_write(v.sheet, params->sheet, &clzi_device_base(dev)->log) : 0 };
         ret = 0;
     }

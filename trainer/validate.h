@@ -1,4 +1,4 @@
-// validate.h - how well a model colours pictures it was not trained on, beside two baselines: grey, and one colour everywhere.
+// validate.h - scores of a model on pictures it was not trained on, beside two baselines: grey, and one colour everywhere.
 #ifndef CLZT_VALIDATE_H
 #define CLZT_VALIDATE_H
 #include "data.h"
@@ -7,18 +7,18 @@
 
 struct clzt_validation {
     struct clzt_scores model, grey, mean;
-    int sheet;                              // 0, or why the sheet was not written; the scores stand all the same
+    int sheet;                              // 0, or the error of writing the sheet; the scores are valid all the same
 };
 
 struct clzt_validate_params {
-    int size, batch;                        // side of the centre crops; pictures at once
-    double zoom_out;                        // the crops are of up to size * zoom_out pixels, scaled to size
+    int size, batch;                        // width and height of samples; samples per batch
+    double zoom_out;                        // centre crops of up to size * zoom_out pixels are scaled to size
     int64_t pictures;                       // 0: all
     enum clzt_luma_input luma;
     float l_scale, l_offset;                // the network's input is L* / l_scale - l_offset
     double mean[2];                         // mean colour of the training set, ab / 110
-    float saturation;                       // factor on ab, 1 as a rule
-    const char *sheet;                      // PNG of grey | predicted | true rows, NULL: none
+    float saturation;                       // factor on the predicted ab, usually 1
+    const char *sheet;                      // path of a PNG with rows of grey | predicted | true, NULL: none
     int sheet_pictures;
     int workers;
     const volatile int *stop;               // when non-zero, validation ends with -ECANCELED
@@ -26,7 +26,7 @@ struct clzt_validate_params {
     void *priv;
 };
 
-// graph and values as trained; they are fused as a player would fuse them.
+// graph and values as trained; they are fused as for inference in the library.
 int clzt_validate(struct clzi_device *dev, const struct clzi_graph *graph, float *const *values, struct clzt_dataset *dataset,
                   const struct clzt_validate_params *params, struct clzt_validation *result);
 #endif
