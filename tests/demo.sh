@@ -69,7 +69,7 @@ check subtitles/frames [ "$(stream v nb_read_frames $colour)" = 8 ]
 check subtitles/text_stays [ "$(ffprobe -v error -select_streams s -show_entries stream=codec_name -of csv=p=0 $colour | tr '\n' ' ')" = "mov_text mov_text " ]
 for i in 0 1; do check subtitles/words_$i [ "$(ffmpeg -nostdin -v error -i $colour -map 0:s:$i -f srt - | sed -n 2,3p | tr '\n' ' ')" = "00:00:00,250 --> 00:00:00,750 Hello " ]; done
 check subtitles/language [ "$(ffprobe -v error -select_streams s:0 -show_entries stream_tags=language -of csv=p=0 $colour)" = eng ]
-check subtitles/says_what_is_left_out grep -q "subtitles that are no text are left out.*: 1$" out
+check subtitles/tells_what_is_left_out grep -q "subtitle streams left out because they are not text.*: 1$" out
 
 # ---- its own film ----
 

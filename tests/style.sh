@@ -149,7 +149,6 @@ kernels/frame.c
 kernels/frame.h
 kernels/frame_rows.h
 samples/colorize_ppm.c
-samples/demo.sh
 tests/bench.sh
 tests/bench_gst.c
 tests/bench_net.c

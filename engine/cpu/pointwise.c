@@ -1,11 +1,11 @@
-// pointwise.c - ops that look at one element or one pixel at a time: act, add, clamp, softmax, dropout.
+// pointwise.c - ops whose result depends on one element or one pixel: act, add, clamp, softmax, dropout.
 #include <omp.h>
 #include <string.h>
 
 #include "cpu.h"
 #include "kernels/dropout.h"
 
-// Calls `call` for each piece of `count` elements, with `at` its first element and `some` how many.
+// Executes `call` for each piece of `count` elements, with `at` its first element and `some` the number of its elements.
 #define FOR_PIECES(count, call)                                                                                     \
     _Pragma("omp parallel for schedule(static) if (count > CLZI_CPU_PIECE)")                                        \
     for (int64_t i = 0; i < clzi_cpu_pieces(count); i++) {                                                          \
@@ -159,7 +159,7 @@ static int softmax_backward(struct clzi_call *c)
 
 const struct clzi_op clzi_cpu_softmax = { softmax_plan, softmax_forward, softmax_backward, NULL };
 
-// ---- dropout: the mask is defined over dense NCHW (kernels/dropout.h) and worked out for some pixels at a time ----
+// ---- dropout: the mask is defined on dense NCHW (kernels/dropout.h) and computed for DROPOUT_PIXELS pixels at a time ----
 
 enum { DROPOUT_PIXELS = 64 };
 
