@@ -140,13 +140,16 @@ bench: all $(benches)
 
 # Fuzz targets need clang and its runtime (packages clang, libclang-rt-14-dev). The head of tests/fuzz_filter.c tells how to build
 # that target.
-fuzz: $(BUILD)/fuzz/fuzz_model
+fuzz: $(BUILD)/fuzz/fuzz_model $(BUILD)/fuzz/fuzz_pth
 parser := $(filter engine/model%.c $(patsubst %,engine/%.c,bytes safetensors atomic_file graph op fuse log sha256),$(engine))
-$(BUILD)/fuzz/fuzz_model: tests/fuzz_model.c $(parser) $(call rel,engine/*.h engine/*.def) Makefile
+$(BUILD)/fuzz/fuzz_model: tests/fuzz_model.c
+$(BUILD)/fuzz/fuzz_pth: tests/fuzz_pth.c tests/pth_files.h $(filter trainer/pth% trainer/tensors%,$(trainer)) \
+    $(call rel,trainer/*.h)
+$(BUILD)/fuzz/fuzz_model $(BUILD)/fuzz/fuzz_pth: $(parser) $(call rel,engine/*.h engine/*.def) Makefile
 	@mkdir -p $(@D)
 	$(call say,FUZZ,$@)
 	$(Q)clang -std=gnu11 -g -O1 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined -Wno-unknown-pragmas \
-	    $(CPPFLAGS_ALL) $(PKG_CFLAGS) $(filter %.c,$^) -o $@ $(PKG_LIBS) -lpthread -lm
+	    $(CPPFLAGS_ALL) $(PKG_CFLAGS) $(filter %.c,$^) -o $@ $(PKG_LIBS) $(AV_LIBS) -lpthread -lm
 
 demo: all
 	$(Q)BUILD=$(abspath $(BUILD)) SRC=$(SRC) sh $(SRC)/samples/demo.sh
