@@ -346,7 +346,7 @@ static float **read_values(const struct plan *p, struct clzt_tensors *t, int *re
     *ret = values ? 0 : -ENOMEM;
     for (int i = 0; i < g->param_count && *ret >= 0; i++)
         if (!(values[i] = malloc((size_t)clzi_param_count(&g->params[i]) * sizeof **values))) *ret = -ENOMEM;
-    if (*ret >= 0) clzt_net_init(g, p->net->init, 0, values);
+    if (*ret >= 0 && p->filled < g->param_count) clzt_net_init(g, p->net->init, 0, values);
     for (int i = 0; i < g->param_count && *ret >= 0; i++)
         if (p->from[i] >= 0) *ret = read_param(p, t, i, values[i]);
     return values;
