@@ -57,6 +57,10 @@ int clzi_model_parse(struct clz_model **model, const void *data, size_t size, co
 int clzi_model_write(const char *path, const struct clzi_graph *graph, float *const *values,
                      const struct clzi_model_facts *facts, enum clzi_dtype dtype, const struct clz_log *log);
 
+// The same parameters as a safetensors file for programs that know the network. It is no model: it has no graph.
+int clzi_model_write_plain(const char *path, const struct clzi_graph *graph, float *const *values,
+                           const struct clzi_model_facts *facts, enum clzi_dtype dtype, const struct clz_log *log);
+
 // Converts between a graph and the JSON text of the metadata key colorize.graph. The caller frees *json.
 int clzi_graph_to_json(const struct clzi_graph *graph, char **json);
 int clzi_graph_from_json(struct clzi_graph **graph, const char *json, size_t size, const char *name,

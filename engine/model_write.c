@@ -25,6 +25,7 @@ struct writer {
     enum clzi_dtype dtype;
     const char *path;
     const struct clz_log *log;
+    bool plain;                             // the parameters alone: no model, so neither format nor graph
 };
 
 static enum clzi_dtype dtype_of(const struct writer *w, const struct clzi_param *p)
@@ -129,18 +130,19 @@ static json_t *fact_to_json(const struct clzi_model_facts *facts, const struct c
 static json_t *metadata(const struct writer *w, const struct clzi_model_facts *facts)
 {
     json_t *m = json_object();
-    char *graph = NULL;
-    int bad = clzi_graph_to_json(w->graph, &graph) < 0;
+    int bad = json_object_set_new(m, "format", json_string("pt")) < 0;
 
-    bad |= json_object_set_new(m, "format", json_string("pt")) < 0;
-    bad |= json_object_set_new(m, "colorize.format", json_string(CLZI_MODEL_FORMAT)) < 0;
+    if (!w->plain) bad |= json_object_set_new(m, "colorize.format", json_string(CLZI_MODEL_FORMAT)) < 0;
     for (const struct clzi_fact *fact = clzi_facts; fact->key; fact++) {
         char key[64];
         snprintf(key, sizeof key, "colorize.%s", fact->key);
         bad |= json_object_set_new(m, key, fact_to_json(facts, fact)) < 0;
     }
-    bad |= !graph || json_object_set_new(m, "colorize.graph", json_string(graph)) < 0;
-    free(graph);
+    if (!w->plain) {
+        char *graph = NULL;
+        bad |= clzi_graph_to_json(w->graph, &graph) < 0 || json_object_set_new(m, "colorize.graph", json_string(graph)) < 0;
+        free(graph);
+    }
     if (!bad) return m;
     json_decref(m);
     return NULL;
@@ -203,28 +205,39 @@ static int write_file(const struct writer *w, const char *head, size_t head_size
     return clzi_atomic_close(&file, ret);
 }
 
-int clzi_model_write(const char *path, const struct clzi_graph *graph, float *const *values,
-                     const struct clzi_model_facts *facts, enum clzi_dtype dtype, const struct clz_log *log)
+static int write_model(const struct writer *w, const struct clzi_model_facts *facts)
 {
-    const struct writer w = { graph, values, dtype, path, log };
     struct clzi_model_facts f = *facts;
     struct clzi_sha256 hash;
     char *head = NULL;
     size_t head_size = 0;
     int ret;
 
-    if ((ret = clzi_facts_check(facts, graph, -EINVAL, path, log)) < 0 || (ret = check_values(&w)) < 0) return ret;
+    if ((ret = clzi_facts_check(facts, w->graph, -EINVAL, w->path, w->log)) < 0 || (ret = check_values(w)) < 0) return ret;
     clzi_sha256_init(&hash);
-    put_data(&w, to_hash, &hash);
+    put_data(w, to_hash, &hash);
     clzi_sha256_hex(&hash, f.sha256);
-    head = header(&w, &f, &head_size);
+    head = header(w, &f, &head_size);
     if (head_size > 8 + CLZI_MAX_HEADER) {
         free(head);
-        return clzi_fail(log, -EINVAL, "%s: not written: the header has %zu bytes, expected at most %d", path, head_size - 8,
-                         CLZI_MAX_HEADER);
+        return clzi_fail(w->log, -EINVAL, "%s: not written: the header has %zu bytes, expected at most %d", w->path,
+                         head_size - 8, CLZI_MAX_HEADER);
     }
-    if (!head) return clzi_fail(log, -ENOMEM, "%s: not written: out of memory, or a text in its metadata is not UTF-8", path);
-    if ((ret = write_file(&w, head, head_size)) < 0) clzi_fail(log, ret, "%s: not written: %s", path, strerror(-ret));
+    if (!head)
+        return clzi_fail(w->log, -ENOMEM, "%s: not written: out of memory, or a text in its metadata is not UTF-8", w->path);
+    if ((ret = write_file(w, head, head_size)) < 0) clzi_fail(w->log, ret, "%s: not written: %s", w->path, strerror(-ret));
     free(head);
     return ret;
+}
+
+int clzi_model_write(const char *path, const struct clzi_graph *graph, float *const *values,
+                     const struct clzi_model_facts *facts, enum clzi_dtype dtype, const struct clz_log *log)
+{
+    return write_model(&(struct writer){ graph, values, dtype, path, log, false }, facts);
+}
+
+int clzi_model_write_plain(const char *path, const struct clzi_graph *graph, float *const *values,
+                           const struct clzi_model_facts *facts, enum clzi_dtype dtype, const struct clz_log *log)
+{
+    return write_model(&(struct writer){ graph, values, dtype, path, log, true }, facts);
 }

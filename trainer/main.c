@@ -190,9 +190,14 @@ static int export_model(int argc, char **argv, const struct clz_log *log)
     static const struct { const char *name; enum clzi_dtype dtype; } types[] = {
         { "f16", CLZI_F16 }, { "f32", CLZI_F32 }, { "bf16", CLZI_BF16 }
     };
+    const size_t length = strlen(argv[1]);
+    bool plain = length > 12 && !strcmp(argv[1] + length - 12, ".safetensors");
     struct clzt_recipe *r = NULL;
     enum clzi_dtype dtype = CLZI_F16;
     int ret = clzt_recipe_create(&r);
+
+    for (int i = 2; i < argc; i++) plain |= !strcmp(argv[i], "--safetensors");
+    if (plain) dtype = CLZI_F32;
 
     if (ret >= 0) ret = load_run(r, argv[0], log);
     for (int i = 2; i < argc && ret >= 0; i++) {
@@ -201,12 +206,13 @@ static int export_model(int argc, char **argv, const struct clz_log *log)
             ret = clzt_recipe_set(r, argv[i], log);
             continue;
         }
+        if (!strcmp(argv[i], "--safetensors")) continue;
         while (k < sizeof types / sizeof *types && strcmp(argv[i], types[k].name)) k++;
         if (k < sizeof types / sizeof *types) dtype = types[k].dtype;
         else ret = clzi_fail(log, -EINVAL, "number format \"%s\" is none of f16, f32, bf16", argv[i]);
     }
     if (ret >= 0) ret = clzt_recipe_check(r, log);
-    if (ret >= 0 && (ret = clzt_run_export(r, argv[1], dtype, log)) == -ENOENT)
+    if (ret >= 0 && (ret = clzt_run_export(r, argv[1], dtype, plain, log)) == -ENOENT)
         fprintf(stderr, "error: %s has no checkpoint\n", argv[0]);
     clzt_recipe_destroy(&r);
     return ret;
@@ -395,7 +401,7 @@ static const struct command commands[] = {
     { "compare", "TRUE.mp4 FILM.mp4 [pictures=64]", 2, "likewise, of a coloured film against the true one; 0: all frames",
       compare },
     { "export", "RUN OUT.bin [f16|f32|bf16] [working_size=N] [working_shape=square] [saturation=X] [license=...] [notes=...]", 2,
-      "newest checkpoint as a model file", export_model },
+      "newest checkpoint as a model file; OUT.safetensors or --safetensors: as weights for PyTorch, f32", export_model },
     { "convert", "WEIGHTS.pth OUT.bin [net=NAME] [section=KEY] [strict=no] [license=...] [input=lstar] [working_size=N] "
       "[working_shape=square]", 2, "a PyTorch checkpoint or safetensors file as a model file, for the init of a recipe", convert },
     { "info",   "MODEL.bin", 1, "what a model file says of itself", info },

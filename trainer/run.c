@@ -312,7 +312,7 @@ static int validate(struct run *r, bool sheet)
     return ret == -ECANCELED ? 0 : ret;
 }
 
-static int write_model(struct run *r, const char *path, enum clzi_dtype dtype)
+static int write_model(struct run *r, const char *path, enum clzi_dtype dtype, bool plain)
 {
     struct clzi_model_facts f = { .size = r->recipe->working_size ? r->recipe->working_size : r->net->size,
                                   .stride = clzi_graph_stride(r->graph), .l_scale = CLZT_L_SCALE,
@@ -324,7 +324,7 @@ static int write_model(struct run *r, const char *path, enum clzi_dtype dtype)
     snprintf(f.input, sizeof f.input, "%s", r->recipe->luma == CLZT_LUMA_LSTAR ? "lstar" : "luma");
     snprintf(f.license, sizeof f.license, "%s", r->recipe->license ? r->recipe->license : "");
     if (ret >= 0) ret = clzt_facts_write(f.train, sizeof f.train, r->recipe, r->number, r->seconds, r->data, r->log);
-    return ret < 0 ? ret : clzi_model_write(path, r->graph, r->values, &f, dtype, r->log);
+    return ret < 0 ? ret : (plain ? clzi_model_write_plain : clzi_model_write)(path, r->graph, r->values, &f, dtype, r->log);
 }
 
 // ---- setting up ----
@@ -670,7 +670,7 @@ int clzt_run(struct clzt_recipe *recipe, const struct clz_log *log, struct clzt_
     if (ret >= 0 && !*stop && r.val && !is_validated(&r)) ret = validate(&r, true);
     if (ret >= 0) {
         char *path = path_in(&r, "model.bin");
-        ret = path ? write_model(&r, path, CLZI_F16) : -ENOMEM;
+        ret = path ? write_model(&r, path, CLZI_F16, false) : -ENOMEM;
         if (ret >= 0) clzi_log(log, CLZ_LOG_INFO, "%s written, step %" PRId64, path, r.number);
         free(path);
     }
@@ -679,7 +679,8 @@ int clzt_run(struct clzt_recipe *recipe, const struct clz_log *log, struct clzt_
     return ret >= 0 && *stop ? -EINTR : ret;    // stopped before: -ECANCELED
 }
 
-int clzt_run_export(const struct clzt_recipe *recipe, const char *path, enum clzi_dtype dtype, const struct clz_log *log)
+int clzt_run_export(const struct clzt_recipe *recipe, const char *path, enum clzi_dtype dtype, bool plain,
+                    const struct clz_log *log)
 {
     static const int never = 0;
     struct clzt_recipe copy = *recipe;
@@ -694,7 +695,7 @@ int clzt_run_export(const struct clzt_recipe *recipe, const char *path, enum clz
     if (ret >= 0) ret = create_step(&r);
     copy.batch = recipe->batch;
     if (ret >= 0) ret = load(&r);
-    if (ret >= 0) ret = write_model(&r, path, dtype);
+    if (ret >= 0) ret = write_model(&r, path, dtype, plain);
     if (ret >= 0) clzi_log(log, CLZ_LOG_INFO, "%s written, step %" PRId64, path, r.number);
     destroy(&r);
     return ret;
