@@ -122,7 +122,7 @@ static void refuses(void)
     refused("net: light\n\nbtach: 3\n", "r.yaml:3:", "\"batch\"");
     refused("grain: 0.1\n", "\"grain\"", "\"film.grain\"");
     refused("film:\n  grian: 1\n", "r.yaml:2:", "\"film.grain\"");
-    refused("zzzzzzzzzzzz: 1\n", "r.yaml:1:", "no key \"zzzzzzzzzzzz\".");
+    refused("zzzzzzzzzzzz: 1\n", "r.yaml:1:", "no key is called \"zzzzzzzzzzzz\".");
 
     CASE("recipe/bad_value_names_key_value_and_expectation");
     refused("batch: many\n", "batch: \"many\"", "a whole number from 1 to 4096");
@@ -140,7 +140,7 @@ static void refuses(void)
 
     CASE("recipe/numbers_are_decimal");
     static const struct { const char *text, *word; } numbers[] = {
-        { "batch: 010\n", "begins with 0, which some YAML readers take for octal; write 10." }, { "seed: 007\n", "write 7." },
+        { "batch: 010\n", "begins with 0, which some YAML readers interpret as octal; write 10." }, { "seed: 007\n", "write 7." },
         { "workers: 00\n", "write 0." }, { "lr: 010\n", "write 10." }, { "lr: 00.5\n", "write 0.5." }, { "batch: -08\n", "write -8." },
         { "batch: 0x10\n", "\"0x10\" is not a whole number" }, { "lr: 0x1p-3\n", "\"0x1p-3\" is not a number" },
         { "batch: \" 5\"\n", "\" 5\" is not" }, { "lr: inf\n", "\"inf\" is not" }, { "batch: 1e3\n", "\"1e3\" is not" },
@@ -162,7 +162,7 @@ static void refuses(void)
     refused("loss: {l1: 1}\nloss.l1: 1\n", "r.yaml:2:", "twice");
     refused("- batch\n", "r.yaml:1:", "list");
     refused("batch\n", "r.yaml:1:", "map of keys");
-    refused("batch: 1\n---\nbatch: 2\n", "r.yaml:2:", "second document");
+    refused("batch: 1\n---\nbatch: 2\n", "r.yaml:2:", "second YAML document");
     refused("run: &a x\nnotes: *a\n", "r.yaml:1:", "anchors");
     refused("run: *a\n", "r.yaml:1:", "alias");
     refused("batch: !!int 3\n", "r.yaml:1:", "tags");
@@ -296,14 +296,14 @@ static void brackets(void)
     REQUIRE(!mkdir("[1920x1080] reel", 0777) && !mkdir("[a, b]", 0777));
     REQUIRE_INT(clzt_recipe_set(r, "train=[1920x1080] reel", &listener), 0);
     REQUIRE(r->train.count == 1 && !strcmp(r->train.items[0], "[1920x1080] reel"));
-    REQUIRE_INT(clzt_recipe_set(r, "train=[a, b]", &listener), 0);              // a folder that is there
+    REQUIRE_INT(clzt_recipe_set(r, "train=[a, b]", &listener), 0);              // an existing folder
     REQUIRE(r->train.count == 1 && !strcmp(r->train.items[0], "[a, b]"));
-    REQUIRE_INT(clzt_recipe_set(r, "train=[a, c]", &listener), 0);              // one that is not: a list
+    REQUIRE_INT(clzt_recipe_set(r, "train=[a, c]", &listener), 0);              // no such folder: a list
     REQUIRE(r->train.count == 2 && !strcmp(r->train.items[1], "c"));
     REQUIRE_INT(clzt_recipe_set(r, "val=[\"[1920x1080] reel\", more]", &listener), 0);
     REQUIRE(r->val.count == 2 && !strcmp(r->val.items[0], "[1920x1080] reel"));
     REQUIRE_INT(clzt_recipe_set(r, "train=[1920x1080] rel", &listener), -EINVAL);
-    REQUIRE(strstr(said, "train: \"[1920x1080] rel\" is neither a list, which ends with ], nor a file or folder that is there"));
+    REQUIRE(strstr(said, "train: \"[1920x1080] rel\" is neither a list, which ends with ], nor an existing file or folder"));
     clzt_recipe_destroy(&r);
     rmdir("[1920x1080] reel");
     rmdir("[a, b]");

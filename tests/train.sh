@@ -316,9 +316,9 @@ ends gone/resume_of_a_recipe 2 "r.yaml is not the folder of a run; colorize-trai
 
 mkdir empty
 bad() { printf "$3" >bad.yaml; ends "refused/$1" 2 "$2" "$train" train bad.yaml; }
-bad unknown_key 'bad.yaml:2: there is no key "btach"; the nearest is "batch"' 'train: photos\nbtach: 4\n'
+bad unknown_key 'bad.yaml:2: no key is called "btach"; the nearest is "batch"' 'train: photos\nbtach: 4\n'
 bad value 'bad.yaml:3: lr: "fast" is not a number from 0 to 10' 'train: photos\nbatch: 4\nlr: fast\n'
-bad warmup 'warmup is 20, more than steps, 10: give warmup=10 or less' 'train: photos\nsteps: 10\nwarmup: 20\n'
+bad warmup 'warmup is 20, more than steps, 10; expected warmup=10 or less' 'train: photos\nsteps: 10\nwarmup: 20\n'
 bad not_yaml 'bad.yaml:[0-9]*: not YAML' 'train: [photos\n'
 bad no_data 'train: no folder' 'batch: 4\n'
 ends refused/argument 2 'batch: "0" is not a whole number from 1' "$train" train r.yaml batch=0

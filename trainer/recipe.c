@@ -1,4 +1,4 @@
-// recipe.c - the table of keys, and everything that walks it.
+// recipe.c - the table of keys, and the functions that work on it: reading, checking, writing, hashing.
 #include <ctype.h>
 #include <errno.h>
 #include <math.h>
@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+#include <libavutil/avstring.h>
 #include <yaml.h>
 
 #include "engine/decimal.h"
@@ -18,15 +19,15 @@ enum {
     MAX_FILE = 1 << 20,
     MAX_KEYS = 64,
     MAX_NAME = 40,
-    MAX_MAPS = 16,                          // nested maps of one file
+    MAX_MAPS = 16,                          // maps in one file
     MIN_SHAPE = 16, MAX_SHAPE = 2048,       // of size and shapes
     MIN_WORKING = 32, MAX_LICENSE = 255,    // of model files, engine/model.h
 };
 
-enum type { TYPE_TEXT, TYPE_LIST, TYPE_INT, TYPE_COUNT, TYPE_REAL, TYPE_BOOL, TYPE_CHOICE };   // COUNT: an int64_t
+enum type { TYPE_TEXT, TYPE_LIST, TYPE_INT, TYPE_COUNT, TYPE_REAL, TYPE_BOOL, TYPE_CHOICE };   // COUNT: int64_t
 
 enum {
-    NUMBERS = 1,                            // changes what is learnt: part of the recipe's hash
+    NUMBERS = 1,                            // influences the trained weights: is part of the recipe's hash
     PATH = 2,                               // a file or folder
 };
 
@@ -35,7 +36,7 @@ struct key {
     enum type type;
     unsigned flags;
     size_t offset;                          // in struct clzt_recipe
-    const char *fallback;                   // the default, as it would stand in a recipe
+    const char *fallback;                   // the default, as it is written in a recipe
     double min, max;                        // inclusive, for numbers
     const char *const *choices;             // in the order of their enum, ends with NULL
     const char *help;
@@ -51,58 +52,58 @@ static const char *const resumes[] = { "auto", "never", "force", NULL };
 
 #define AT(field) offsetof(struct clzt_recipe, field)
 static const struct key table[] = {
-    { "net", TYPE_TEXT, NUMBERS, AT(net), "light", 0, 0, NULL, "network to train; colorize-train nets lists them" },
+    { "net", TYPE_TEXT, NUMBERS, AT(net), "light", 0, 0, NULL, "network to train, one of colorize-train nets" },
     { "init", TYPE_TEXT, NUMBERS | PATH, AT(init), "", 0, 0, NULL,
-      "model file whose weights to start from; empty: from chance" },
+      "model file with the initial weights; empty: random ones" },
     { "train", TYPE_LIST, PATH, AT(train), "[]", 0, 0, NULL,
-      "folders (searched through), videos and pictures to learn from" },
-    { "val", TYPE_LIST, PATH, AT(val), "[]", 0, 0, NULL, "the same, to measure with; never learnt from" },
-    { "run", TYPE_TEXT, PATH, AT(run), "run", 0, 0, NULL, "folder for everything this training writes" },
+      "training pictures: folders (searched recursively), videos, pictures" },
+    { "val", TYPE_LIST, PATH, AT(val), "[]", 0, 0, NULL, "pictures for validation, likewise; not used for training" },
+    { "run", TYPE_TEXT, PATH, AT(run), "run", 0, 0, NULL, "folder for all output of the training" },
     { "resume", TYPE_CHOICE, 0, AT(resume), "auto", 0, 0, resumes,
-      "auto: go on from the newest checkpoint in run, refuse when recipe or data have changed; force: go on all the same; "
-      "never: refuse a folder that holds one" },
+      "auto: continue from the newest checkpoint in run, refuse if recipe or data have changed; force: continue in that case "
+      "too; never: refuse a folder with a checkpoint" },
     { "seed", TYPE_COUNT, NUMBERS, AT(seed), "1", 0, 9007199254740992.0, NULL,
-      "of all chance: first weights, order, crops, greys" },
+      "seed of all random numbers: initial weights, order of pictures, crops, luma weights" },
 
-    { "size", TYPE_INT, NUMBERS, AT(size), "128", MIN_SHAPE, MAX_SHAPE, NULL, "side of the square crops, pixels" },
+    { "size", TYPE_INT, NUMBERS, AT(size), "128", MIN_SHAPE, MAX_SHAPE, NULL, "width and height of crops, pixels" },
     { "shapes", TYPE_LIST, NUMBERS, AT(shapes), "[]", 0, 0, NULL,
-      "widths and heights of crops, as 160x96, in place of the square: each batch has one of them, by chance; empty: size. "
-      "Validation is done at size" },
+      "sizes of crops, such as 160x96, instead of size x size; each batch gets a random one. Empty: size. Validation always "
+      "uses size" },
     { "scale", TYPE_INT, NUMBERS, AT(scale), "0", 0, 8192, NULL,
-      "short side pictures are scaled to before cropping; 0: as they are" },
-    { "batch", TYPE_INT, NUMBERS, AT(batch), "32", 1, 4096, NULL, "pictures to a step" },
+      "short side to which pictures are scaled before cropping; 0: not scaled" },
+    { "batch", TYPE_INT, NUMBERS, AT(batch), "32", 1, 4096, NULL, "pictures per step" },
     { "steps", TYPE_COUNT, NUMBERS, AT(steps), "0", 0, 1e12, NULL,
       "length of the training; 0: pictures / batch, or 20000" },
     { "pictures", TYPE_COUNT, NUMBERS, AT(pictures), "0", 0, 1e15, NULL,
-      "length of the training counted in pictures shown, in place of steps" },
-    { "workers", TYPE_INT, 0, AT(workers), "0", 0, 256, NULL, "threads that prepare pictures; 0: one a core" },
-    { "cache", TYPE_CHOICE, 0, AT(cache), "ram", 0, 0, caches, "ram: decode every picture once and keep it" },
+      "length of the training in pictures, instead of steps" },
+    { "workers", TYPE_INT, 0, AT(workers), "0", 0, 256, NULL, "threads that prepare batches; 0: one per core" },
+    { "cache", TYPE_CHOICE, 0, AT(cache), "ram", 0, 0, caches, "ram: decode every picture once and keep it in memory" },
     { "cache_limit", TYPE_COUNT, 0, AT(cache_limit), "0", 0, 1e9, NULL,
-      "MiB of that; what is beyond is decoded anew. 0: half of the memory" },
+      "size of that cache, MiB; further pictures are decoded for each use. 0: half of the memory" },
     { "zoom.in", TYPE_REAL, NUMBERS, AT(zoom_in), "1", 1, CLZT_MAX_ZOOM, NULL,
-      "greatest enlargement: crops of down to size / zoom.in are enlarged to size; 1: none" },
+      "largest enlargement: crops of at least size / zoom.in are enlarged to size; 1: none" },
     { "zoom.out", TYPE_REAL, NUMBERS, AT(zoom_out), "1", 1, CLZT_MAX_ZOOM, NULL,
-      "greatest reduction: crops of up to size * zoom.out, as far as the picture goes, are reduced to size; validation "
-      "takes the widest. 1: none" },
+      "largest reduction: crops of up to size * zoom.out, if the picture is large enough, are reduced to size; validation "
+      "uses the largest. 1: none" },
     { "aspect", TYPE_REAL, NUMBERS, AT(aspect), "1", 1, CLZT_MAX_ASPECT, NULL,
-      "greatest ratio of width to height of crops, which are squeezed to squares as frames are for a model of square shape; "
-      "1: none" },
-    { "flip", TYPE_BOOL, NUMBERS, AT(flip), "true", 0, 0, NULL, "mirror half of the crops" },
+      "largest aspect ratio of crops, which are scaled to square samples as frames are for a model with working_shape square; "
+      "1: square crops" },
+    { "flip", TYPE_BOOL, NUMBERS, AT(flip), "true", 0, 0, NULL, "mirror half of the crops horizontally" },
     { "luma", TYPE_CHOICE, NUMBERS, AT(luma), "random", 0, 0, lumas,
-      "how grey is made from colour: a matrix, random weights about them (real film differs), or L* of the colour itself" },
+      "grey from colour: luma of BT.601, 709 or 2020, random weights (films differ in sensitivity), or L* of the colour pixel" },
     { "film.grain", TYPE_REAL, NUMBERS, AT(film.grain), "0.03", 0, 0.5, NULL,
-      "greatest grain of the grey: standard deviation, white is 1" },
-    { "film.blur", TYPE_REAL, NUMBERS, AT(film.blur), "0.8", 0, 8, NULL, "greatest blur of the grey: sigma in pixels" },
+      "film grain: largest standard deviation, relative to white" },
+    { "film.blur", TYPE_REAL, NUMBERS, AT(film.blur), "0.8", 0, 8, NULL, "film blur: largest sigma, pixels" },
     { "film.gamma", TYPE_REAL, NUMBERS, AT(film.gamma), "0.3", 0, 2, NULL,
-      "film response: exponent from 2^-gamma to 2^gamma" },
+      "film response: exponents from 2^-gamma to 2^gamma" },
     { "film.contrast", TYPE_REAL, NUMBERS, AT(film.contrast), "0.15", 0, 0.9, NULL,
-      "film response: contrast from 1-x to 1+x" },
+      "film response: contrast factors from 1-x to 1+x" },
 
-    { "lr", TYPE_REAL, NUMBERS, AT(lr), "0.0005", 0, 10, NULL, "learning rate of Adam, the greatest" },
-    { "lr_schedule", TYPE_CHOICE, NUMBERS, AT(schedule), "cosine", 0, 0, schedules, "how it falls towards the end" },
+    { "lr", TYPE_REAL, NUMBERS, AT(lr), "0.0005", 0, 10, NULL, "learning rate of Adam: the maximum" },
+    { "lr_schedule", TYPE_CHOICE, NUMBERS, AT(schedule), "cosine", 0, 0, schedules, "decay of the learning rate after warmup" },
     { "lr_end", TYPE_REAL, NUMBERS, AT(lr_end), "0.02", 0, 1, NULL,
-      "what is left of it at the last step, as a factor" },
-    { "warmup", TYPE_COUNT, NUMBERS, AT(warmup), "200", 0, 1e12, NULL, "steps over which it rises from 0" },
+      "learning rate at the last step, relative to lr" },
+    { "warmup", TYPE_COUNT, NUMBERS, AT(warmup), "200", 0, 1e12, NULL, "steps over which the learning rate rises from 0 to lr" },
     { "encoder.lr", TYPE_REAL, NUMBERS, AT(encoder_lr), "1", 0, 10, NULL,
       "factor on lr for the encoder's parameters, which may be pretrained" },
     { "encoder.freeze", TYPE_COUNT, NUMBERS, AT(encoder_freeze), "0", 0, 1e12, NULL,
@@ -110,46 +111,46 @@ static const struct key table[] = {
     { "encoder.statistics", TYPE_CHOICE, NUMBERS, AT(encoder_statistics), "batch", 0, 0, statistics,
       "batch: the encoder's batch norms use each batch's statistics and update the running ones; kept: they use the running "
       "ones and leave them as they are" },
-    { "beta1", TYPE_REAL, NUMBERS, AT(beta1), "0.9", 0, 0.999999, NULL, "Adam" },
-    { "beta2", TYPE_REAL, NUMBERS, AT(beta2), "0.99", 0, 0.999999, NULL, "Adam" },
-    { "eps", TYPE_REAL, NUMBERS, AT(eps), "1e-08", 1e-20, 1, NULL, "Adam" },
+    { "beta1", TYPE_REAL, NUMBERS, AT(beta1), "0.9", 0, 0.999999, NULL, "decay of Adam's first moment" },
+    { "beta2", TYPE_REAL, NUMBERS, AT(beta2), "0.99", 0, 0.999999, NULL, "decay of Adam's second moment" },
+    { "eps", TYPE_REAL, NUMBERS, AT(eps), "1e-08", 1e-20, 1, NULL, "Adam's epsilon" },
     { "weight_decay", TYPE_REAL, NUMBERS, AT(weight_decay), "0.01", 0, 10, NULL,
-      "pull of convolution weights to 0, decoupled (AdamW)" },
+      "weight decay of convolutions, decoupled (AdamW)" },
     { "ema", TYPE_REAL, NUMBERS, AT(ema), "0.999", 0, 0.999999, NULL,
-      "averaging of the weights that are validated and exported; 0: none" },
+      "decay of the exponential moving average of the weights, which is validated and exported; 0: no average" },
     { "loss", TYPE_REAL, NUMBERS, AT(loss),
-      "0", 0, 1e6, NULL, NULL },         // stands for a key loss.NAME for each row of clzt_losses
+      "0", 0, 1e6, NULL, NULL },         // is replaced by a key loss.NAME for each row of clzt_losses
     { "rebalance", TYPE_REAL, NUMBERS, AT(rebalance), "0", 0, 1, NULL,
-      "weight rare colours more: 0 not; else mix of the data's distribution with an even one, 0.5 as published" },
+      "higher weight of rare colours: share of the uniform distribution in the mix with the data's; 0: off, 0.5 as published" },
 
-    { "device", TYPE_TEXT, 0, AT(device), "auto", 0, 0, NULL, "auto, cpu, ref, cuda, cuda:1" },
+    { "device", TYPE_TEXT, 0, AT(device), "auto", 0, 0, NULL, "device: auto, cpu, ref, cuda, cuda:1" },
     { "precision", TYPE_CHOICE, NUMBERS, AT(precision), "auto", 0, 0, precisions,
-      "of activations and gradients; weights are always f32" },
-    { "threads", TYPE_INT, 0, AT(threads), "0", 0, 1024, NULL, "of a CPU device; 0: one a core" },
+      "number format of activations and gradients; weights are always f32" },
+    { "threads", TYPE_INT, 0, AT(threads), "0", 0, 1024, NULL, "threads of a CPU device; 0: one per core" },
 
     { "save_every", TYPE_COUNT, 0, AT(save_every), "1000", 0, 1e12, NULL,
-      "steps from checkpoint to checkpoint; 0: only the last" },
-    { "keep", TYPE_INT, 0, AT(keep), "3", 0, 100000, NULL, "checkpoints that stay, the newest; 0: all" },
+      "steps between checkpoints; 0: only the last" },
+    { "keep", TYPE_INT, 0, AT(keep), "3", 0, 100000, NULL, "number of checkpoints that are kept, the newest; 0: all" },
     { "val_every", TYPE_COUNT, 0, AT(val_every), "1000", 0, 1e12, NULL,
-      "steps from measurement to measurement; 0: only at the end" },
-    { "val_pictures", TYPE_INT, 0, AT(val_pictures), "256", 0, 1e9, NULL, "how many pictures to measure with; 0: all" },
+      "steps between validations; 0: only at the end" },
+    { "val_pictures", TYPE_INT, 0, AT(val_pictures), "256", 0, 1e9, NULL, "number of pictures for validation; 0: all" },
     { "sheet_every", TYPE_COUNT, 0, AT(sheet_every), "1000", 0, 1e12, NULL,
-      "steps from sample sheet to sample sheet; 0: only at the end" },
+      "steps between sample sheets; 0: only at the end" },
     { "sheet_pictures", TYPE_INT, 0, AT(sheet_pictures), "8", 0, 64, NULL, "rows of a sample sheet; 0: no sheets" },
-    { "log_every", TYPE_COUNT, 0, AT(log_every), "50", 1, 1e12, NULL, "steps from row to row of metrics.csv" },
+    { "log_every", TYPE_COUNT, 0, AT(log_every), "50", 1, 1e12, NULL, "steps between rows of metrics.csv" },
 
     { "working_size", TYPE_INT, 0, AT(working_size), "0", 0, 2048, NULL,
-      "short side of the network's picture when it plays, written into the model; 0: the net's own" },
+      "written into the model: short side of the network's input at inference; 0: the net's default" },
     { "working_shape", TYPE_CHOICE, 0, AT(working_shape), "frame", 0, 0, working_shapes,
-      "of that picture, written into the model; frame: as the frame's, square: squeezed to a square, for nets that know the "
-      "shape they were trained at" },
+      "written into the model: aspect ratio of the network's input; frame: that of the frame, square: frames are scaled to a "
+      "square, for nets trained on squares only" },
     { "saturation", TYPE_REAL, 0, AT(saturation), "1", 0.1, 4, NULL,
-      "factor on the colours of the model when it plays, written into it; below 1: more exact, above: livelier" },
-    { "license", TYPE_TEXT, 0, AT(license), "", 0, 0, NULL, "written into the model" },
-    { "notes", TYPE_TEXT, 0, AT(notes), "", 0, 0, NULL, "written into the model" },
+      "written into the model: factor on the predicted a*, b*; below 1: lower error, above 1: more vivid" },
+    { "license", TYPE_TEXT, 0, AT(license), "", 0, 0, NULL, "written into the model: its license" },
+    { "notes", TYPE_TEXT, 0, AT(notes), "", 0, 0, NULL, "written into the model: free text" },
 };
 
-// The table with loss.NAME in place of the row `loss`. l1 alone is 1 by default.
+// The table with keys loss.NAME instead of the row `loss`. The default of l1 is 1, of the others 0.
 struct keys {
     struct key k[MAX_KEYS];
     char names[CLZT_MAX_LOSSES][MAX_NAME];
@@ -184,7 +185,7 @@ static const struct key *find(const struct keys *keys, const char *name)
     return NULL;
 }
 
-static bool is_section(const struct keys *keys, const char *name)      // "loss": keys begin with "loss."
+static bool is_section(const struct keys *keys, const char *name)      // whether keys begin with "NAME."
 {
     const size_t n = strlen(name);
     for (int i = 0; i < keys->count; i++)
@@ -194,7 +195,7 @@ static bool is_section(const struct keys *keys, const char *name)      // "loss"
 
 static int min3(int a, int b, int c) { return a < b ? (a < c ? a : c) : b < c ? b : c; }
 
-// Letters to change, add or drop to make one word of the other (Levenshtein 1966).
+// Levenshtein distance: number of letters to change, insert or delete to turn one word into the other.
 static int distance(const char *a, const char *b)
 {
     int row[MAX_NAME + 1];
@@ -233,19 +234,19 @@ static const char *nearest(const struct keys *keys, const char *name)
 
 // ---- values ----
 
-// Where a value stands, for messages.
+// Origin of a value, for messages.
 struct place { const char *file; int line; const struct clz_log *log; };
 
 static int unknown(const struct keys *keys, const char *name, const struct place *at)
 {
     const char *near = nearest(keys, name);
 
-    if (near) return clzi_fail(at->log, -EINVAL, "%s:%d: there is no key \"%.200s\"; the nearest is \"%s\".",
+    if (near) return clzi_fail(at->log, -EINVAL, "%s:%d: no key is called \"%.200s\"; the nearest is \"%s\".",
                                at->file, at->line, name, near);
-    return clzi_fail(at->log, -EINVAL, "%s:%d: there is no key \"%.200s\".", at->file, at->line, name);
+    return clzi_fail(at->log, -EINVAL, "%s:%d: no key is called \"%.200s\".", at->file, at->line, name);
 }
 
-// "one of auto, f32, bf16", "a whole number from 1 to 4096"
+// Describes the values that a key accepts: "one of auto, f32, bf16", "a whole number from 1 to 4096".
 static void expectation(const struct key *key, char *text, size_t size)
 {
     size_t used;
@@ -298,25 +299,25 @@ static int parse_bool(const char *value)
     return -1;
 }
 
-// "010": eight for readers of YAML 1.1, ten for those of 1.2 and for strtol.
+// Refuses numbers such as 010, which is 8 in YAML 1.1 but 10 in YAML 1.2 and for strtol.
 static int leading_zero(const struct key *key, const char *value, const struct place *at)
 {
     const char *digits = value + (*value == '-' || *value == '+'), *rest = digits + strspn(digits, "0");
 
-    if (rest > digits && !isdigit((unsigned char)*rest)) rest--;        // the 0 of "0" and "0.5" stays
+    if (rest > digits && !isdigit((unsigned char)*rest)) rest--;        // "0" and "0.5" have one 0 that is needed
     if (rest == digits) return 0;
-    return clzi_fail(at->log, -EINVAL, "%s:%d: %s: \"%.200s\" begins with 0, which some YAML readers take for octal; "
+    return clzi_fail(at->log, -EINVAL, "%s:%d: %s: \"%.200s\" begins with 0, which some YAML readers interpret as octal; "
                      "write %.*s%.200s.", at->file, at->line, key->name, value, (int)(digits - value), value, rest);
 }
 
-// Decimal numbers only: strtod also takes white space, hexadecimal, infinity and NaN.
+// Refuses what strtod accepts beyond decimal numbers: white space, hexadecimal, infinity, NaN.
 static int check_number(const struct key *key, const char *value, const char *characters, const struct place *at)
 {
     if (value[strspn(value, characters)]) return bad_value(key, value, at);
     return leading_zero(key, value, at);
 }
 
-// One scalar into its field. A list gets one more item.
+// Sets a key's field from text; appends the text if the key is a list.
 static int set_value(struct clzt_recipe *recipe, const struct key *key, const char *value, const struct place *at)
 {
     void *field = (char *)recipe + key->offset;
@@ -364,7 +365,7 @@ static int set_value(struct clzt_recipe *recipe, const struct key *key, const ch
 
 // ---- YAML ----
 
-struct level { bool list; size_t prefix; };     // prefix: length of the path this map's keys are added to
+struct level { bool list; size_t prefix; };     // prefix: length of the path of this map
 
 struct reading {
     struct clzt_recipe *recipe;
@@ -375,9 +376,9 @@ struct reading {
     int map_count;
     struct level levels[MAX_DEPTH];
     int depth;
-    char path[MAX_NAME * 2];                // "film.grain"
-    const struct key *key;                  // a value of this key comes next (or items, inside a list)
-    bool section;                           // a map comes next
+    char path[MAX_NAME * 2];                // of the current key, as "film.grain"
+    const struct key *key;                  // the next event is a value of this key (or an item, inside a list)
+    bool section;                           // the next event begins a map
 };
 
 static int begin_map(struct reading *r)
@@ -389,7 +390,7 @@ static int begin_map(struct reading *r)
     }
     for (int i = 0; i < r->map_count; i++)
         if (!strcmp(r->maps[i], r->path))
-            return clzi_fail(r->at.log, -EINVAL, "%s:%d: %s stands there twice.", r->at.file, r->at.line, r->path);
+            return clzi_fail(r->at.log, -EINVAL, "%s:%d: %s is given twice.", r->at.file, r->at.line, r->path);
     if (r->map_count == MAX_MAPS || r->depth == MAX_DEPTH) return -EINVAL;
     snprintf(r->maps[r->map_count++], sizeof *r->maps, "%s", r->path);
     r->levels[r->depth++] = (struct level){ false, strlen(r->path) };
@@ -400,7 +401,7 @@ static int begin_map(struct reading *r)
 static int begin_list(struct reading *r)
 {
     if (!r->key || r->key->type != TYPE_LIST || r->levels[r->depth - 1].list || r->depth == MAX_DEPTH)
-        return clzi_fail(r->at.log, -EINVAL, "%s:%d: %s: a list is not expected here.", r->at.file, r->at.line,
+        return clzi_fail(r->at.log, -EINVAL, "%s:%d: %s: no list is expected here.", r->at.file, r->at.line,
                          r->depth ? r->path : "the recipe");
     r->levels[r->depth] = (struct level){ true, r->levels[r->depth - 1].prefix };
     r->depth++;
@@ -416,7 +417,7 @@ static int key_name(struct reading *r, const char *name)
     snprintf(r->path + level->prefix, sizeof r->path - level->prefix, "%s%s", level->prefix ? "." : "", name);
     if ((r->key = find(r->keys, r->path))) {
         bool *seen = &r->seen[r->key - r->keys->k];
-        if (*seen) return clzi_fail(r->at.log, -EINVAL, "%s:%d: %s stands there twice.", r->at.file, r->at.line, r->path);
+        if (*seen) return clzi_fail(r->at.log, -EINVAL, "%s:%d: %s is given twice.", r->at.file, r->at.line, r->path);
         *seen = true;
         if (r->key->type == TYPE_LIST) list_clear((struct clzt_list *)((char *)r->recipe + r->key->offset));
         return 0;
@@ -431,9 +432,9 @@ static int scalar(struct reading *r, const char *value, size_t size)
     int ret;
 
     if (!level)
-        return clzi_fail(r->at.log, -EINVAL, "%s:%d: a recipe is a map of keys and values.", r->at.file, r->at.line);
+        return clzi_fail(r->at.log, -EINVAL, "%s:%d: expected a map of keys and values.", r->at.file, r->at.line);
     if (strlen(value) != size)
-        return clzi_fail(r->at.log, -EINVAL, "%s:%d: %s: the value holds a NUL.", r->at.file, r->at.line, r->path);
+        return clzi_fail(r->at.log, -EINVAL, "%s:%d: %s: the value contains a NUL character.", r->at.file, r->at.line, r->path);
     if (r->section)
         return clzi_fail(r->at.log, -EINVAL, "%s:%d: %s: \"%.200s\" is not a map.", r->at.file, r->at.line, r->path, value);
     if (!r->key) return key_name(r, value);
@@ -460,8 +461,8 @@ static int event(struct reading *r, const yaml_event_t *e)
     case YAML_MAPPING_START_EVENT: anchor = e->data.mapping_start.anchor; tag = e->data.mapping_start.tag; break;
     default: break;
     }
-    if (anchor) return clzi_fail(r->at.log, -EINVAL, "%s:%d: anchors and aliases are not taken.", r->at.file, r->at.line);
-    if (tag) return clzi_fail(r->at.log, -EINVAL, "%s:%d: tags are not taken.", r->at.file, r->at.line);
+    if (anchor) return clzi_fail(r->at.log, -EINVAL, "%s:%d: anchors and aliases are not supported.", r->at.file, r->at.line);
+    if (tag) return clzi_fail(r->at.log, -EINVAL, "%s:%d: tags are not supported.", r->at.file, r->at.line);
 
     switch (e->type) {
     case YAML_SCALAR_EVENT: return scalar(r, (const char *)e->data.scalar.value, e->data.scalar.length);
@@ -483,7 +484,7 @@ int clzt_recipe_parse(struct clzt_recipe *recipe, const char *text, size_t size,
     bool done = false;
     int ret = 0, documents = 0;
 
-    if (size > MAX_FILE) return clzi_fail(log, -EINVAL, "%s: %zu bytes; a recipe has at most %d.", name, size, MAX_FILE);
+    if (size > MAX_FILE) return clzi_fail(log, -EINVAL, "%s: %zu bytes; expected at most %d.", name, size, MAX_FILE);
     keys_make(&keys);
     if (!yaml_parser_initialize(&parser)) return -ENOMEM;
     yaml_parser_set_input_string(&parser, (const unsigned char *)text, size);
@@ -495,7 +496,7 @@ int clzt_recipe_parse(struct clzt_recipe *recipe, const char *text, size_t size,
         }
         done = e.type == YAML_STREAM_END_EVENT;
         if (e.type == YAML_DOCUMENT_START_EVENT && ++documents > 1)
-            ret = clzi_fail(log, -EINVAL, "%s:%zu: a second document; a recipe is one.", name, e.start_mark.line + 1);
+            ret = clzi_fail(log, -EINVAL, "%s:%zu: a second YAML document; expected one.", name, e.start_mark.line + 1);
         else ret = event(&r, &e);
         yaml_event_delete(&e);
     }
@@ -524,7 +525,8 @@ end:
     return ret;
 }
 
-// steps and pictures say the same thing: the first that is an argument takes the file's other away.
+// steps= or pictures= on the command line clears the other one read from the file. Both on the command line remain, and are
+// refused later.
 static void length_given(struct clzt_recipe *recipe, const struct key *key)
 {
     const bool steps = key->offset == AT(steps) && recipe->steps, pictures = key->offset == AT(pictures) && recipe->pictures;
@@ -534,7 +536,7 @@ static void length_given(struct clzt_recipe *recipe, const struct key *key)
     recipe->length_given = true;
 }
 
-// train=[photos, film.mkv]
+// Sets a list key from YAML: train=[photos, film.mkv].
 static int set_list(struct clzt_recipe *recipe, const char *name, const char *value, const struct clz_log *log)
 {
     const size_t size = strlen(name) + strlen(value) + 3;
@@ -542,8 +544,8 @@ static int set_list(struct clzt_recipe *recipe, const char *name, const char *va
     int ret;
 
     if (value[strlen(value) - 1] != ']')
-        return clzi_fail(log, -EINVAL, "argument: %s: \"%.200s\" is neither a list, which ends with ], nor a file or folder that "
-                         "is there.", name, value);
+        return clzi_fail(log, -EINVAL, "argument: %s: \"%.200s\" is neither a list, which ends with ], nor an existing file "
+                         "or folder.", name, value);
     if (!(text = malloc(size))) return -ENOMEM;
     snprintf(text, size, "%s: %s", name, value);
     ret = clzt_recipe_parse(recipe, text, strlen(text), "argument", log);
@@ -560,7 +562,7 @@ int clzt_recipe_set(struct clzt_recipe *recipe, const char *assignment, const st
     char name[MAX_NAME];
     int ret;
 
-    if (!equals) return clzi_fail(log, -EINVAL, "argument \"%.200s\" is not key=value.", assignment);
+    if (!equals) return clzi_fail(log, -EINVAL, "argument \"%.200s\": expected key=value.", assignment);
     keys_make(&keys);
     snprintf(name, equals - assignment < MAX_NAME ? equals - assignment + 1 : MAX_NAME, "%s", assignment);
     if (!(key = find(&keys, name))) return unknown(&keys, name, &at);
@@ -602,34 +604,21 @@ void clzt_recipe_destroy(struct clzt_recipe **recipe)
     *recipe = NULL;
 }
 
-// Length of the UTF-8 character at s and its number; 0: none (RFC 3629: also what is longer than need be, and surrogates).
-static int character(const char *s, unsigned *code)
-{
-    static const unsigned least[5] = { 0, 0, 0x80, 0x800, 0x10000 };
-    const unsigned char c = (unsigned char)*s;
-    const int size = c < 0x80 ? 1 : c >= 0xf0 ? 4 : c >= 0xe0 ? 3 : 2;
-
-    *code = size == 1 ? c : c & (0x7f >> size);
-    if (size > 1 && (c < 0xc2 || c > 0xf4)) return 0;
-    for (int i = 1; i < size; i++) {
-        if ((s[i] & 0xc0) != 0x80) return 0;
-        *code = *code << 6 | (s[i] & 0x3f);
-    }
-    return *code < least[size] || *code > 0x10ffff || (*code >= 0xd800 && *code < 0xe000) ? 0 : size;
-}
-
 static int check_text(const struct key *key, const char *text, const struct clz_log *log)
 {
-    unsigned code;
-    int size;
+    const uint8_t *at = (const uint8_t *)text, *const end = at + strlen(text);
+    int32_t code;
 
-    for (const char *at = text; *at; at += size)
-        if (!(size = character(at, &code)))
-            return clzi_fail(log, -EINVAL, "%s: byte %td, 0x%02x, is not UTF-8.", key->name, at - text + 1, (unsigned char)*at);
+    while (at < end) {
+        const uint8_t *const character = at;
+        if (av_utf8_decode(&code, &at, end, AV_UTF8_FLAG_ACCEPT_NON_CHARACTERS) < 0)
+            return clzi_fail(log, -EINVAL, "%s: byte %td, 0x%02x, is not UTF-8.", key->name,
+                             character - (const uint8_t *)text + 1, *character);
+    }
     return 0;
 }
 
-// A YAML file and a model file hold UTF-8 only.
+// Recipes and model files contain UTF-8 only.
 static int check_texts(const struct clzt_recipe *recipe, const struct clz_log *log)
 {
     struct keys keys;
@@ -653,24 +642,25 @@ int clzt_recipe_check(struct clzt_recipe *recipe, const struct clz_log *log)
 
     if ((ret = check_texts(recipe, log)) < 0) return ret;
     for (int i = 0; i < CLZT_MAX_LOSSES; i++) weight += recipe->loss[i];
-    if (!recipe->train.count) return clzi_fail(log, -EINVAL, "train: no folder, video or picture to learn from is given.");
-    if (!*recipe->net) return clzi_fail(log, -EINVAL, "net: no network is named.");
-    if (!*recipe->run) return clzi_fail(log, -EINVAL, "run: no folder is named.");
+    if (!recipe->train.count) return clzi_fail(log, -EINVAL, "train: no folder, video or picture is given.");
+    if (!*recipe->net) return clzi_fail(log, -EINVAL, "net: the name is empty.");
+    if (!*recipe->run) return clzi_fail(log, -EINVAL, "run: the path is empty.");
     if (recipe->steps && recipe->pictures)
-        return clzi_fail(log, -EINVAL, "steps is %lld and pictures is %lld: give one of them.", (long long)recipe->steps,
+        return clzi_fail(log, -EINVAL, "steps is %lld and pictures is %lld: expected only one of them.", (long long)recipe->steps,
                          (long long)recipe->pictures);
     if (recipe->scale && recipe->scale < recipe->size)
-        return clzi_fail(log, -EINVAL, "scale is %d, smaller than the crop, size %d.", recipe->scale, recipe->size);
-    if (!(weight > 0)) return clzi_fail(log, -EINVAL, "loss: every weight is 0, nothing would be learnt.");
-    if (recipe->working_size && recipe->working_size < MIN_WORKING)      // a model file would be refused, after the last step
-        return clzi_fail(log, -EINVAL, "working_size is %d; a model file takes %d to 2048, or give 0 for the net's own.",
+        return clzi_fail(log, -EINVAL, "scale is %d, expected at least size, %d.", recipe->scale, recipe->size);
+    if (!(weight > 0)) return clzi_fail(log, -EINVAL, "loss: the weights of all losses are 0.");
+    // otherwise the model file could not be written after the last step
+    if (recipe->working_size && recipe->working_size < MIN_WORKING)
+        return clzi_fail(log, -EINVAL, "working_size is %d; expected %d to 2048, or 0 for the net's default.",
                          recipe->working_size, MIN_WORKING);
     if (strlen(recipe->license) > MAX_LICENSE)
-        return clzi_fail(log, -EINVAL, "license: %zu bytes; a model file takes %d.", strlen(recipe->license), MAX_LICENSE);
+        return clzi_fail(log, -EINVAL, "license: %zu bytes; expected at most %d.", strlen(recipe->license), MAX_LICENSE);
     if (!recipe->steps) recipe->steps = recipe->pictures ? (recipe->pictures + recipe->batch - 1) / recipe->batch : 20000;
     recipe->pictures = 0;
     if (recipe->warmup > recipe->steps)
-        return clzi_fail(log, -EINVAL, "warmup is %lld, more than steps, %lld: give warmup=%lld or less.",
+        return clzi_fail(log, -EINVAL, "warmup is %lld, more than steps, %lld; expected warmup=%lld or less.",
                          (long long)recipe->warmup, (long long)recipe->steps, (long long)recipe->steps);
     return 0;
 }
@@ -682,7 +672,7 @@ int clzt_recipe_shapes(const struct clzt_recipe *recipe, struct clzt_size shapes
     char more;
 
     if (list->count > CLZT_MAX_SHAPES)
-        return clzi_fail(log, -EINVAL, "shapes: %d of them; a recipe has at most %d.", list->count, CLZT_MAX_SHAPES);
+        return clzi_fail(log, -EINVAL, "shapes: %d are given; expected at most %d.", list->count, CLZT_MAX_SHAPES);
     for (int i = 0; i < list->count; i++)
         if (sscanf(list->items[i], "%dx%d%c", &shapes[i].w, &shapes[i].h, &more) != 2 || shapes[i].w < MIN_SHAPE ||
             shapes[i].w > MAX_SHAPE || shapes[i].h < MIN_SHAPE || shapes[i].h > MAX_SHAPE)
@@ -724,70 +714,109 @@ int clzt_recipe_absolute(struct clzt_recipe *recipe)
     return ret;
 }
 
-static void write_text(FILE *file, const char *text)
-{
-    unsigned c;
-
-    fputc('"', file);
-    for (int size; *text; text += size) {
-        if (!(size = character(text, &c))) c = (unsigned char)*text, size = 1;     // not checked yet: as it is
-        if (c == '"' || c == '\\') fprintf(file, "\\%c", c);
-        else if (c == '\n') fputs("\\n", file);
-        // what YAML does not take as it is, and its other line breaks, which would be folded
-        else if (c < 32 || (c >= 127 && c < 160 && size > 1) || c == 127) fprintf(file, "\\x%02x", c);
-        else if (c == 0x2028 || c == 0x2029 || c == 0xfeff || c == 0xfffe || c == 0xffff) fprintf(file, "\\u%04x", c);
-        else fwrite(text, 1, size, file);
-    }
-    fputc('"', file);
-}
-
-static void write_real(FILE *file, double number)
-{
-    char text[CLZI_DECIMAL_SIZE];
-
-    clzi_shortest_decimal(text, number, false);
-    fputs(text, file);
-}
-
-static void write_value(FILE *file, const struct clzt_recipe *recipe, const struct key *key)
+// The text of a value that is no list. number: memory for the digits of a number.
+static const char *scalar_text(const struct clzt_recipe *recipe, const struct key *key, char number[CLZI_DECIMAL_SIZE])
 {
     const void *field = (const char *)recipe + key->offset;
-    const struct clzt_list *list = field;
 
     switch (key->type) {
-    case TYPE_TEXT: write_text(file, *(char *const *)field); break;
-    case TYPE_BOOL: fputs(*(const bool *)field ? "true" : "false", file); break;
-    case TYPE_CHOICE: fputs(key->choices[*(const int *)field], file); break;
-    case TYPE_INT: fprintf(file, "%d", *(const int *)field); break;
-    case TYPE_COUNT: fprintf(file, "%lld", (long long)*(const int64_t *)field); break;
-    case TYPE_REAL: write_real(file, *(const double *)field); break;
-    case TYPE_LIST:
-        fputc('[', file);
-        for (int i = 0; i < list->count; i++) {
-            if (i) fputs(", ", file);
-            write_text(file, list->items[i]);
-        }
-        fputc(']', file);
+    case TYPE_TEXT: return *(char *const *)field;
+    case TYPE_BOOL: return *(const bool *)field ? "true" : "false";
+    case TYPE_CHOICE: return key->choices[*(const int *)field];
+    case TYPE_INT: snprintf(number, CLZI_DECIMAL_SIZE, "%d", *(const int *)field); break;
+    case TYPE_COUNT: snprintf(number, CLZI_DECIMAL_SIZE, "%lld", (long long)*(const int64_t *)field); break;
+    case TYPE_REAL: clzi_shortest_decimal(number, *(const double *)field, false); break;
+    case TYPE_LIST: break;
     }
+    return number;
+}
+
+// ---- writing YAML: these functions return whether they succeeded, as libyaml's do ----
+
+static bool emit(yaml_emitter_t *emitter, int initialised, yaml_event_t *event)
+{
+    return initialised && yaml_emitter_emit(emitter, event);
+}
+
+static bool emit_scalar(yaml_emitter_t *emitter, const char *text, size_t size, bool quoted)
+{
+    yaml_event_t event;
+
+    return emit(emitter, yaml_scalar_event_initialize(&event, NULL, NULL, (const yaml_char_t *)text, (int)size, 1, 1,
+                quoted ? YAML_DOUBLE_QUOTED_SCALAR_STYLE : YAML_PLAIN_SCALAR_STYLE), &event);
+}
+
+static bool begin_section(yaml_emitter_t *emitter)
+{
+    yaml_event_t event;
+    return emit(emitter, yaml_mapping_start_event_initialize(&event, NULL, NULL, 1, YAML_BLOCK_MAPPING_STYLE), &event);
+}
+
+static bool end_section(yaml_emitter_t *emitter)
+{
+    yaml_event_t event;
+    return emit(emitter, yaml_mapping_end_event_initialize(&event), &event);
+}
+
+static bool emit_list(yaml_emitter_t *emitter, const struct clzt_list *list)
+{
+    yaml_event_t event;
+    bool ok = emit(emitter, yaml_sequence_start_event_initialize(&event, NULL, NULL, 1, YAML_FLOW_SEQUENCE_STYLE), &event);
+
+    for (int i = 0; i < list->count && ok; i++) ok = emit_scalar(emitter, list->items[i], strlen(list->items[i]), true);
+    return ok && emit(emitter, yaml_sequence_end_event_initialize(&event), &event);
+}
+
+static bool emit_value(yaml_emitter_t *emitter, const struct clzt_recipe *recipe, const struct key *key)
+{
+    char number[CLZI_DECIMAL_SIZE];
+    const char *text;
+
+    if (key->type == TYPE_LIST) return emit_list(emitter, (const struct clzt_list *)((const char *)recipe + key->offset));
+    text = scalar_text(recipe, key, number);
+    return emit_scalar(emitter, text, strlen(text), key->type == TYPE_TEXT);
+}
+
+// The keys of a section follow each other in the table.
+static bool emit_keys(yaml_emitter_t *emitter, const struct clzt_recipe *recipe, const struct keys *keys)
+{
+    const char *section = NULL;             // the key before; begins with the name of the open section
+    size_t open = 0;                        // length of that name, 0: no section is open
+    bool ok = true;
+
+    for (int i = 0; i < keys->count && ok; i++) {
+        const char *name = keys->k[i].name, *dot = strchr(name, '.');
+        const size_t size = dot ? (size_t)(dot - name) : 0;
+        const bool same = open && open == size && !strncmp(section, name, size + 1);
+        if (open && !same) ok = end_section(emitter);
+        if (size && !same) ok = ok && emit_scalar(emitter, name, size, false) && begin_section(emitter);
+        section = name;
+        open = size;
+        ok = ok && emit_scalar(emitter, dot ? dot + 1 : name, strlen(dot ? dot + 1 : name), false) &&
+             emit_value(emitter, recipe, &keys->k[i]);
+    }
+    return ok && (!open || end_section(emitter));
 }
 
 int clzt_recipe_write(const struct clzt_recipe *recipe, FILE *file)
 {
+    yaml_emitter_t emitter;
+    yaml_event_t event;
     struct keys keys;
-    size_t open = 0;                        // length of the section's name that is written already
+    bool ok;
 
     keys_make(&keys);
-    for (int i = 0; i < keys.count; i++) {
-        const char *name = keys.k[i].name, *dot = strchr(name, '.');
-        const size_t section = dot ? (size_t)(dot - name) : 0;
-        if (section && !(open == section && !strncmp(keys.k[i - 1].name, name, section + 1)))
-            fprintf(file, "%.*s:\n", (int)section, name);
-        open = section;
-        fprintf(file, "%s%s: ", section ? "  " : "", section ? dot + 1 : name);
-        write_value(file, recipe, &keys.k[i]);
-        fputc('\n', file);
-    }
-    return ferror(file) ? -EIO : 0;
+    if (!yaml_emitter_initialize(&emitter)) return -ENOMEM;
+    yaml_emitter_set_output_file(&emitter, file);
+    yaml_emitter_set_unicode(&emitter, 1);
+    yaml_emitter_set_width(&emitter, -1);   // no line breaks in long texts
+    ok = emit(&emitter, yaml_stream_start_event_initialize(&event, YAML_UTF8_ENCODING), &event) &&
+         emit(&emitter, yaml_document_start_event_initialize(&event, NULL, NULL, NULL, 1), &event) &&
+         begin_section(&emitter) && emit_keys(&emitter, recipe, &keys) && end_section(&emitter) &&
+         emit(&emitter, yaml_document_end_event_initialize(&event, 1), &event) &&
+         emit(&emitter, yaml_stream_end_event_initialize(&event), &event);
+    yaml_emitter_delete(&emitter);
+    return ok && !fflush(file) && !ferror(file) ? 0 : ferror(file) ? -EIO : -ENOMEM;
 }
 
 int clzt_recipe_print_keys(FILE *file, bool markdown)
@@ -815,7 +844,7 @@ static bool equal_lists(const struct clzt_list *a, const struct clzt_list *b)
     return same;
 }
 
-static bool equal(const struct clzt_recipe *a, const struct clzt_recipe *b, const struct key *key)     // of no list
+static bool equal(const struct clzt_recipe *a, const struct clzt_recipe *b, const struct key *key)
 {
     const void *x = (const char *)a + key->offset, *y = (const char *)b + key->offset;
 
@@ -831,7 +860,21 @@ static bool equal(const struct clzt_recipe *a, const struct clzt_recipe *b, cons
     return equal_lists(x, y);
 }
 
-// Keys at their default are left out: one that is added later leaves the hashes of earlier runs as they are.
+// Writes a value in the form that is hashed. Checkpoints contain such hashes, so the form must not change.
+static void hash_text(FILE *file, const struct clzt_recipe *recipe, const struct key *key)
+{
+    const struct clzt_list *list = (const struct clzt_list *)((const char *)recipe + key->offset);
+    char number[CLZI_DECIMAL_SIZE];
+
+    if (key->type != TYPE_LIST) {
+        fprintf(file, key->type == TYPE_TEXT ? "\"%s\"" : "%s", scalar_text(recipe, key, number));
+        return;
+    }
+    for (int i = 0; i < list->count; i++) fprintf(file, "%s\"%s\"", i ? ", " : "[", list->items[i]);
+    fputs(list->count ? "]" : "[]", file);
+}
+
+// Keys at their default are left out, so that a key added later does not change the hashes of earlier runs.
 uint64_t clzt_recipe_hash(const struct clzt_recipe *recipe)
 {
     uint64_t hash = CLZK_FNV1A_TRAINER;
@@ -849,7 +892,7 @@ uint64_t clzt_recipe_hash(const struct clzt_recipe *recipe)
     for (int i = 0; i < keys.count; i++)
         if (keys.k[i].flags & NUMBERS && !equal(recipe, fresh, &keys.k[i])) {
             fprintf(file, "%s=", keys.k[i].name);
-            write_value(file, recipe, &keys.k[i]);
+            hash_text(file, recipe, &keys.k[i]);
             fputc('\n', file);
         }
     if (fclose(file)) size = 0;
