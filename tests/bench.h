@@ -1,4 +1,4 @@
-// bench.h - what the bench_ programs share: a clock, a median, a picture, and errors on stderr.
+// bench.h - shared by the bench_ programs: clock, median, a frame, errors on stderr.
 #ifndef BENCH_H
 #define BENCH_H
 #include <stdint.h>
@@ -26,7 +26,7 @@ static inline void print_error(void *priv, enum clz_log_level level, const char 
 }
 static const struct clz_log stderr_log = { print_error, NULL, CLZ_LOG_WARNING };
 
-// yuv420p without colour: a ramp with noise, which differs from seed to seed.
+// A yuv420p frame without colour: a ramp with noise that depends on the seed.
 static inline struct clz_frame frame_create(int w, int h, int seed)
 {
     struct clz_frame f = { .format = clz_pixfmt_find("yuv420p"), .width = w, .height = h };

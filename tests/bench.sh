@@ -1,9 +1,10 @@
 #!/bin/sh
-# bench.sh - `make bench`: speed as ratios to a peer or a limit that is measured in the same run, in turns, so that whatever else
-# the machine does hits both; medians of the turns. Each line: what, figure, target, met or not. About 5 minutes on 2 cores.
+# bench.sh - `make bench`: measures speed as ratios to a peer or to a limit. Both are measured in the same run, in turns, so that
+# other load on the machine affects both; the figures are medians of the turns. Each line has name, figure, target, met or not.
+# About 5 minutes on 2 cores. A row that this machine cannot measure says why.
 #
-# Peer: ONNX Runtime, where a Python with onnxruntime, onnx and numpy is found: ORT_PYTHON=..., else python3.
-# ROUNDS=n: turns, 5. ONLY="net filter gst start memory ends train ops": parts of it.
+# Peer: ONNX Runtime, if ORT_PYTHON or else python3 has onnxruntime, onnx and numpy.
+# ROUNDS=n: number of turns [5]. ONLY="net filter gst start memory ends train ops": parts to run [all].
 set -u
 : "${BUILD:?the build folder}" "${SRC:?the source root}"
 rounds=${ROUNDS:-5}
@@ -15,7 +16,7 @@ trap 'exit 130' INT TERM
 
 threads=$(nproc)
 [ "$threads" -le 2 ] || threads=2
-# Above all other work where that is allowed: two threads that wait for each other lose a whole slice to every third one.
+# Real-time priority, if allowed: two threads that wait for each other lose a whole time slice to any third one.
 first=
 if chrt -f 1 true 2>/dev/null; then first='chrt -f 1'; fi
 
@@ -31,29 +32,41 @@ heading() { printf '\n%s\n' "$1"; }
 judge() {
     awk -v name="$1" -v x="$2" -v how="$3" -v target="$4" -v unit="$5" -v remark="${6:-}" 'BEGIN {
         met = how == "min" ? x >= target : x <= target
-        printf "  %-52s %8.2f %-11s at %-5s %5s  %-7s  %s\n", name, x, unit, how == "min" ? "least" : "most", target, met ? "met" : "NOT met", remark
+        printf "  %-52s %8.2f %-11s at %-5s %5s  %-7s  %s\n", name, x, unit, how == "min" ? "least" : "most", target,
+            met ? "met" : "NOT met", remark
     }'
 }
-tell() { awk -v name="$1" -v x="$2" -v unit="$3" -v remark="${4:-}" 'BEGIN { printf "  %-52s %8.2f %-35s %s\n", name, x, unit, remark }'; }
+tell() {
+    awk -v name="$1" -v x="$2" -v unit="$3" -v remark="${4:-}" \
+        'BEGIN { printf "  %-52s %8.2f %-35s %s\n", name, x, unit, remark }'
+}
+cannot() { printf '  %-52s not measured: %s\n' "$1" "$2"; }
 
-echo "$(sed -n 's/^model name[ \t]*: //p' /proc/cpuinfo | head -n 1), $(nproc) cores, $(uname -m), load $(cut -d' ' -f1 /proc/loadavg);" \
-    "$threads threads, medians of $rounds turns"
+echo "$(sed -n 's/^model name[ \t]*: //p' /proc/cpuinfo | head -n 1), $(nproc) cores, $(uname -m)," \
+    "load $(cut -d' ' -f1 /proc/loadavg); $threads threads, medians of $rounds turns"
 
 "$T/bench_model" light "$dir/light.bin" && "$T/bench_model" resnet18-light "$dir/resnet18-light.bin" || fail "cannot make models"
-light=$dir/light.bin size=256                                   # the size the net is made for; the shipped model sees smaller squares
+light=$dir/light.bin size=256                                   # the size the net is designed for; the shipped model's is smaller
 
-# ---- the networks beside ONNX Runtime ----
+precisions="f32 bf16" no_bf16=
+if ! "$T/bench_net" "$light" 64x64 bf16 1 0 >/dev/null 2>"$dir/why"; then
+    precisions=f32 no_bf16=$(tail -n 1 "$dir/why")
+    case $no_bf16 in *"bf16 needs"*) ;; *) fail "bench_net failed: $no_bf16" ;; esac
+fi
+
+# ---- the networks, relative to ONNX Runtime ----
 
 python=
 for p in ${ORT_PYTHON:-} python3; do
     if [ -z "$python" ] && "$p" -c 'import numpy, onnx, onnxruntime' 2>/dev/null; then python=$p; fi
 done
 
-# One turn: f32, ONNX Runtime, bf16. To a file each: "ratio of times, ours ms, theirs ms, ratio of memory, error".
+# One turn: each precision, then ONNX Runtime. Appends to a file each: ratio of times, our ms, their ms, ratio of memory, error.
 turn() {
-    for precision in f32 bf16; do
+    for precision in $precisions; do
         ours=$($first "$T/bench_net" "$2" 256x256 $precision "$threads" 1 "$dir/answer") || fail "bench_net failed"
-        theirs=$($first "$python" "$SRC/tests/bench_ort.py" run "$dir/net.onnx" "$threads" 1 "$dir/answer") || fail "bench_ort.py failed"
+        theirs=$($first "$python" "$SRC/tests/bench_ort.py" run "$dir/net.onnx" "$threads" 1 "$dir/answer") ||
+            fail "bench_ort.py failed"
         echo "$ours $theirs" | sed 's/cpu[^)]*)//' | awk '{ print $4 / $1, $1, $4, $3 / $6, $7 }' >>"$dir/$1-$precision"
     done
     version=${theirs#* * * * }
@@ -63,7 +76,8 @@ network() {
     rm -f "$dir/$1"-*
     i=0
     while [ $i -lt "$rounds" ]; do turn "$1" "$2"; i=$((i + 1)); done
-    for precision in f32 bf16; do
+    [ -z "$no_bf16" ] || cannot "$1 bf16, speed, resident memory" "$no_bf16"
+    for precision in $precisions; do
         f=$dir/$1-$precision target=1.0
         [ $precision = f32 ] || target=2.0
         judge "$1 $precision, speed" "$(column "$f" 1)" min $target "x ORT f32" \
@@ -73,43 +87,47 @@ network() {
 }
 if part net; then
     if [ -n "$python" ]; then
-        heading "256x256, batch 1: the same weights in ONNX Runtime, f32 (error: relative L2 of our answer)"
+        heading "256x256, batch 1, relative to ONNX Runtime in f32 with the same weights (error: relative L2 of our output)"
         network light "$light"
         network resnet18-light "$dir/resnet18-light.bin"
         echo "  $version"
     else
-        heading "ONNX Runtime: skipped, no Python with onnxruntime and onnx (ORT_PYTHON names one)"
+        heading "256x256, batch 1 (no comparison with ONNX Runtime: no Python with onnxruntime and onnx, set ORT_PYTHON)"
         for net in light resnet18-light; do
-            for precision in f32 bf16; do
-                tell "$net $precision" "$($first "$T/bench_net" "$dir/$net.bin" 256x256 $precision "$threads" 3 | cut -d' ' -f1)" ms
+            [ -z "$no_bf16" ] || cannot "$net bf16" "$no_bf16"
+            for precision in $precisions; do
+                tell "$net $precision" \
+                    "$($first "$T/bench_net" "$dir/$net.bin" 256x256 $precision "$threads" 3 | cut -d' ' -f1)" ms
             done
         done
     fi
 fi
 
-# ---- the whole filter beside its network ----
+# ---- the whole filter, relative to its network ----
 
-# Raw frames, read from memory (the page cache) and thrown away: no disk, no codec. Not above other work: ffmpeg has threads of its
-# own beside the network's, and they all need their turn.
+# Raw frames are read from the page cache and discarded: no disk, no codec. Without real-time priority: ffmpeg has other threads
+# than the network's, and all of them need the CPUs.
 ffmpeg=$BUILD/filter/ffmpeg
 COLORIZE_LIBRARY=$BUILD/libcolorize.so.0
 export COLORIZE_LIBRARY
 raw="-f rawvideo -pixel_format yuv420p -video_size 1920x1080 -framerate 25"
 play() { # frames, filter
     # shellcheck disable=SC2086
-    "$ffmpeg" -nostdin -v error -y -stream_loop -1 $raw -i "$dir/film.yuv" -frames:v "$1" -vf "$2" -f rawvideo /dev/null || fail "ffmpeg failed"
+    "$ffmpeg" -nostdin -v error -y -stream_loop -1 $raw -i "$dir/film.yuv" -frames:v "$1" -vf "$2" -f rawvideo /dev/null ||
+        fail "ffmpeg failed"
 }
 seconds() { s0=$(clock); "$@" || exit 1; calc "$(clock) - $s0"; }
-# frames a second without the start
+# frames per second, without the time to start
 rate() { short=$(seconds play 10 "$1") || exit 1; long=$(seconds play "$2" "$1") || exit 1; calc "($2 - 10) / ($long - $short)"; }
 
 film() {
     [ -x "$ffmpeg" ] || { heading "filter: skipped, not built ($ffmpeg)"; return 1; }
-    [ -e "$dir/film.yuv" ] || "$ffmpeg" -nostdin -v error -f lavfi -i testsrc2=s=1920x1080:r=25,noise=alls=6:allf=t,format=yuv420p \
-        -frames:v 24 -f rawvideo "$dir/film.yuv" || fail "cannot make a film"
+    [ -e "$dir/film.yuv" ] || "$ffmpeg" -nostdin -v error -f lavfi \
+        -i testsrc2=s=1920x1080:r=25,noise=alls=6:allf=t,format=yuv420p -frames:v 24 -f rawvideo "$dir/film.yuv" ||
+        fail "cannot make a film"
 }
 if part filter && film; then
-    heading "1920x1080 yuv420p, 8 bit, raw frames, light with size=$size: beside its network alone"
+    heading "1920x1080 yuv420p, 8 bit, raw frames, light with size=$size, relative to the network alone"
     "$T/bench_stream" speed "$light" 1 $size "$threads" >"$dir/say" || fail "bench_stream failed"
     net_size=$(sed 's/.* \([0-9]*x[0-9]*\),.*/\1/' "$dir/say")
     i=0
@@ -122,7 +140,8 @@ if part filter && film; then
     done
     judge "ffmpeg with the filter" "$(column "$dir/filter" 1)" min 0.7 "x network" \
         "$(printf '%.1f f/s; network at %s %.1f f/s' "$(column "$dir/filter" 5)" "$net_size" "$(column "$dir/filter" 3)")"
-    tell "library alone, frames coloured in place" "$(column "$dir/filter" 2)" "x network" "$(printf '%.1f f/s' "$(column "$dir/filter" 4)")"
+    tell "library alone, frames coloured in place" "$(column "$dir/filter" 2)" "x network" \
+        "$(printf '%.1f f/s' "$(column "$dir/filter" 4)")"
     tell "ffmpeg without the filter" "$(rate null 500)" "f/s"
     tell "ffmpeg with the shipped model at its own size" "$(rate "colorize=$SRC/samples/model.bin:threads=$threads" 260)" "f/s"
     cut -d' ' -f2- "$dir/say" | sed 's/^/  /'
@@ -131,7 +150,7 @@ fi
 # ---- the GStreamer element ----
 
 if part gst && [ -x "$T/bench_gst" ]; then
-    heading "1920x1080 I420, light with size=$size: the GStreamer element beside the engine alone"
+    heading "1920x1080 I420, light with size=$size: the GStreamer element, relative to the engine alone"
     i=0
     while [ $i -lt "$rounds" ]; do
         alone=$("$T/bench_gst" "$light" 3 $size "$threads" engine) || fail "bench_gst failed"
@@ -140,7 +159,7 @@ if part gst && [ -x "$T/bench_gst" ]; then
         echo "$alone $whole" | awk '{ print $1 / $2, $2, $1 }' >>"$dir/gst"
         i=$((i + 1))
     done
-    judge "element, time a frame" "$(column "$dir/gst" 1)" max 1.05 "x engine" \
+    judge "element, time per frame" "$(column "$dir/gst" 1)" max 1.05 "x engine" \
         "$(printf '%.1f f/s against %.1f f/s' "$(column "$dir/gst" 2)" "$(column "$dir/gst" 3)")"
 fi
 
@@ -172,14 +191,14 @@ if part memory; then
     set -- $($first "$T/bench_stream" flat "$light" 10000)
     [ $# = 4 ] || fail "bench_stream failed"
     # the helper thread of a trial (engine/cpu/wait.c) allocates a few times in thousands of frames
-    judge "allocations" "$1" max 0.001 "a frame" "beside oneDNN's $2, made and freed within its calls"
+    judge "allocations" "$1" max 0.001 "per frame" "and $2 by oneDNN, freed within its calls"
     judge "growth of resident memory (least squares)" "$3" max 1 "KiB/1000 f" "$4 KiB in all"
 fi
 
-# ---- both ends of the pipeline ----
+# ---- conversions of frames ----
 
 if part ends; then
-    heading "Conversions at 1920x1080 beside memcpy of as many bytes, $threads threads"
+    heading "Conversions at 1920x1080, relative to memcpy of as many bytes, $threads threads"
     $first "$T/bench_frame" "$threads" | while read -r name ms speed copy; do
         tell "$name" "$(calc "$speed / $copy")" "x memcpy" "$ms ms, $speed GB/s, memcpy $copy GB/s"
     done
@@ -188,19 +207,21 @@ fi
 # ---- training ----
 
 if part train; then
-    heading "Training light: 128x128, batch 16, bf16, pictures of memory"
+    precision=${precisions##* }
+    heading "Training light: 128x128, batch 16, $precision, pictures in memory"
     mkdir "$dir/pictures"
     "${FFMPEG:-ffmpeg}" -nostdin -v error -f lavfi -i mandelbrot=s=320x240:rate=2 -frames:v 64 "$dir/pictures/%02d.png" ||
         fail "cannot make pictures"
     train() {
         rm -rf "$dir/run"
-        printf 'net: light\ntrain: %s\nrun: %s\nsize: 128\nbatch: 16\nsteps: %d\nwarmup: 0\nprecision: bf16\nthreads: %d\nval_every: 0\nsheet_every: 0\n' \
-            "$dir/pictures" "$dir/run" "$1" "$threads" >"$dir/recipe.yaml"
-        $first "$BUILD/colorize-train" train "$dir/recipe.yaml" >"$dir/train.log" 2>&1 || { cat "$dir/train.log" >&2; fail "training failed"; }
+        printf '%s\n' "net: light" "train: $dir/pictures" "run: $dir/run" "size: 128" "batch: 16" "steps: $1" "warmup: 0" \
+            "precision: $precision" "threads: $threads" "val_every: 0" "sheet_every: 0" >"$dir/recipe.yaml"
+        $first "$BUILD/colorize-train" train "$dir/recipe.yaml" >"$dir/train.log" 2>&1 ||
+            { cat "$dir/train.log" >&2; fail "training failed"; }
     }
     i=0
     while [ $i -lt $(((rounds + 1) / 2)) ]; do
-        forward=$($first "$T/bench_net" "$light" 128x128 bf16 "$threads" 1 | cut -d' ' -f1)
+        forward=$($first "$T/bench_net" "$light" 128x128 $precision "$threads" 1 | cut -d' ' -f1)
         short=$(seconds train 5) || exit 1
         long=$(seconds train 55) || exit 1
         loader=$($first "$T/data" bench "$threads" 1 1 "$dir/pictures" | sed -n 's/^loader: \([0-9]*\).*/\1/p')
@@ -209,14 +230,19 @@ if part train; then
         i=$((i + 1))
     done
     awk '{ print $1, $2 / $1, $1 * 3 * $3 / 1000, $2 }' "$dir/train" >"$dir/trained"
-    judge "training, loading included" "$(column "$dir/trained" 1)" min 70 "pictures/s"
+    if [ -z "$no_bf16" ]; then
+        judge "training, loading included" "$(column "$dir/trained" 1)" min 70 "pictures/s"
+    else
+        cannot "training in bf16, loading included" "$no_bf16"
+        tell "training in f32, loading included" "$(column "$dir/trained" 1)" "pictures/s"
+    fi
     judge "loader alone" "$(column "$dir/trained" 2)" min 5 "x training" "$(column "$dir/trained" 4 | cut -d. -f1) pictures/s"
-    tell "training beside 3 forward passes of inference" "$(column "$dir/trained" 3)" "x"
+    tell "training, relative to 3 forward passes of inference" "$(column "$dir/trained" 3)" "x"
 fi
 
 # ---- ops ----
 
 if part ops; then
-    heading "Ops, forward and backward (f32 and bf16 of this CPU)"
+    heading "Ops, forward and backward (the precisions of this CPU)"
     $first "$T/ops" --bench | sed 's/^/  /'
 fi

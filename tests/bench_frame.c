@@ -1,5 +1,5 @@
-// bench_frame.c - the conversions at both ends of the pipeline beside memcpy, for `make bench`: 1920x1080 yuv420p in and out, the
-// network's picture 448x256. A line each: "name ms GB/s memcpy_GB/s", bytes read and written counted once each, medians of turns.
+// bench_frame.c - speed of the conversions of frames, relative to memcpy, for `make bench`: 1920x1080 yuv420p, network at
+// 448x256. Prints a line each: "name ms GB/s memcpy_GB/s". Bytes read and bytes written count once each; medians of the turns.
 //
 //     bench_frame [THREADS]
 #include <string.h>
@@ -10,7 +10,7 @@
 
 enum { W = 1920, H = 1080, NET_W = 448, NET_H = 256, FRAMES = 12, ROUNDS = 61 };    // 12 frames: 37 MB, beyond the caches
 
-// As many bytes read and written in all, by as many threads.
+// Reads and writes as many bytes as the conversion, with as many threads.
 static void copy(char *to, const char *from, size_t bytes, int threads)
 {
 #pragma omp parallel for num_threads(threads)
@@ -35,7 +35,7 @@ int main(int argc, char **argv)
     clzk_set_threads(threads);
     for (int i = 0; i < FRAMES; i++) {
         f[i] = frame_create(W, H, i);
-        f[i].range = CLZ_RANGE_LIMITED;     // a stream would settle these
+        f[i].range = CLZ_RANGE_LIMITED;     // a stream determines these
         f[i].matrix = CLZ_MATRIX_709;
         f[i].siting = CLZ_SITING_LEFT;
     }

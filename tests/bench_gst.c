@@ -1,9 +1,9 @@
-// bench_gst.c - the GStreamer element by the clock, for `make bench`:
+// bench_gst.c - measures the GStreamer element, for `make bench`:
 //
 //     bench_gst MODEL.bin SECONDS SIZE THREADS engine|element     frames/s at 1920x1080 I420
 //
-// On frames that are coloured in place and used again. One of the two to a process: a second stream's threads would change how
-// OpenMP's wait. Needs GST_PLUGIN_PATH.
+// Frames are coloured in place and reused. A process measures one of the two: the threads of a second stream would change how
+// OpenMP's threads wait (engine/cpu/wait.c). Needs GST_PLUGIN_PATH.
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,7 +19,8 @@ enum { W = 1920, H = 1080, BYTES = W * H * 3 / 2, FRAMES = 16 };
 
 static void paint(guint8 *data, int seed)
 {
-    for (int i = 0; i < W * H; i++) data[i] = (guint8)(16 + (i % W * 160 / W + i / W * 50 / H + (guint)(i + seed) * 2654435761u % 9));
+    for (int i = 0; i < W * H; i++)
+        data[i] = (guint8)(16 + (i % W * 160 / W + i / W * 50 / H + (guint)(i + seed) * 2654435761u % 9));
     memset(data + W * H, 128, W * H / 2);
 }
 

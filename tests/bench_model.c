@@ -1,4 +1,4 @@
-// bench_model.c - a model file of one of the trainer's nets with its first, random weights, for `make bench`.
+// bench_model.c - writes a model file of one of the trainer's nets with random initial weights, for `make bench`.
 //
 //     bench_model NET OUT.bin
 #include "bench.h"

@@ -1,11 +1,11 @@
-"""A model in ONNX Runtime, for `make bench`: the same graph and weights, read from model.bin. Exit 77: packages are missing.
+"""Runs a model in ONNX Runtime, for `make bench`, with the graph and weights of a model.bin. Exit 77: packages are missing.
 
     bench_ort.py convert MODEL.bin WIDTHxHEIGHT OUT.onnx
     bench_ort.py run MODEL.onnx THREADS SECONDS [OURS.f32]
 
-run prints "median_ms min_ms resident_MiB error version": resident is the process at its largest less what Python and numpy had before
-ONNX Runtime was loaded, so that its library, weights and buffers count and the interpreter does not; error is the relative L2
-distance of OURS.f32, bench_net's answer to the same input, or -. ONNX Runtime folds batch norm itself.
+run prints "median_ms min_ms resident_MiB error version". resident is the peak memory of the process minus that of Python and
+numpy before ONNX Runtime was loaded, so that its library, weights and buffers count and the interpreter does not. error is the
+relative L2 distance of OURS.f32, the output of bench_net for the same input, or -. ONNX Runtime folds batch norms by itself.
 """
 import json
 import resource
@@ -132,7 +132,8 @@ def run(path, threads, seconds, ours=None):
     error = "-"
     if ours:
         error = "%.3g" % (np.linalg.norm(np.fromfile(ours, np.float32) - y.ravel()) / np.linalg.norm(y))
-    print(f"{times[len(times) // 2] * 1e3:.4f} {times[0] * 1e3:.4f} {resident() - before:.1f} {error} ONNX Runtime {ort.__version__}")
+    memory = resident() - before
+    print(f"{times[len(times) // 2] * 1e3:.4f} {times[0] * 1e3:.4f} {memory:.1f} {error} ONNX Runtime {ort.__version__}")
 
 
 {"convert": convert, "run": run}[sys.argv[1]](*sys.argv[2:])

@@ -1,11 +1,11 @@
-// bench_stream.c - the public API by the clock, for `make bench`. Each mode prints one line of numbers:
+// bench_stream.c - measures the public API, for `make bench`. Each mode prints one line of numbers:
 //
 //     bench_stream speed MODEL.bin SECONDS SIZE THREADS    frames/s at 1920x1080, coloured in place
-//     bench_stream first MODEL.bin SIZE            seconds from the start of a process to its first frame of 1920x1080, coloured
-//     bench_stream flat MODEL.bin FRAMES           allocations a frame, oneDNN's own, KiB a thousand frames (least squares),
-//                                                  KiB resident at the end
+//     bench_stream first MODEL.bin SIZE            seconds from the start of a process to its first coloured frame of 1920x1080
+//     bench_stream flat MODEL.bin FRAMES           allocations per frame, those of oneDNN, growth of resident memory in KiB per
+//                                                  thousand frames (least squares), KiB resident at the end
 //
-// In `flat` frames are small, so that ten thousand take seconds: what a frame leaves behind does not depend on its size.
+// `flat` uses small frames, so that ten thousand take seconds: a leak per frame does not depend on the size of frames.
 #include <errno.h>
 #include <stdatomic.h>
 #include <string.h>
@@ -14,15 +14,15 @@
 
 #include "bench.h"
 
-// ---- every allocation of the process, of libraries too: these stand before the C library's own ----
+// ---- counts all allocations of the process, including libraries: these replace the C library's functions ----
 
 void *__libc_malloc(size_t size);
 void *__libc_calloc(size_t count, size_t size);
 void *__libc_realloc(void *p, size_t size);
 void *__libc_memalign(size_t alignment, size_t size);
 
-#define SEEN __attribute__((visibility("default")))        // by the libraries
-static atomic_llong allocations, in_cxx;    // in_cxx: C++'s operator new, which here is oneDNN's, inside its calls
+#define SEEN __attribute__((visibility("default")))        // so that the libraries call them
+static atomic_llong allocations, in_cxx;    // in_cxx: by C++'s operator new, which only oneDNN uses, within its calls
 
 SEEN void *malloc(size_t size) { allocations++; return __libc_malloc(size); }
 SEEN void *calloc(size_t count, size_t size) { allocations++; return __libc_calloc(count, size); }
@@ -39,7 +39,7 @@ SEEN int posix_memalign(void **p, size_t alignment, size_t size)
 
 // ---- frames ----
 
-enum { FRAMES = 16 };                       // more than a stream of the default batch holds
+enum { FRAMES = 16 };                       // more than a stream with the default batch holds
 
 struct player {
     clz_model *model;
@@ -51,7 +51,8 @@ struct player {
 static void open_player(struct player *p, const char *path, int w, int h, int size, int threads, int frames)
 {
     if (clz_model_open(&p->model, path, &stderr_log) < 0 ||
-        clz_stream_open(&p->stream, p->model, &(struct clz_stream_params){ .size = size, .threads = threads, .log = stderr_log }) < 0)
+        clz_stream_open(&p->stream, p->model, &(struct clz_stream_params){ .size = size, .threads = threads,
+                                                                           .log = stderr_log }) < 0)
         exit(1);
     if (clz_stream_max_in_flight(p->stream) > FRAMES) {
         fprintf(stderr, "a stream holds %d frames, more than %d\n", clz_stream_max_in_flight(p->stream), FRAMES);
@@ -60,7 +61,7 @@ static void open_player(struct player *p, const char *path, int w, int h, int si
     for (int i = 0; i < frames; i++) p->frames[i] = frame_create(w, h, i);
 }
 
-// Sends one frame; takes one out first when the stream is full, as a player does. Returns frames taken out.
+// Sends one frame; receives one first if the stream is full, as a player does. Returns the number of frames received.
 static int step(struct player *p)
 {
     const struct clz_frame *f = &p->frames[p->sent++ % FRAMES];
@@ -137,7 +138,7 @@ static int first(const char *path, const char *size)
 
 static double resident(void)                // KiB
 {
-    static char text[200];                  // no stdio here: its buffers would count
+    static char text[200];                  // so that stdio allocates no buffer, which would count
     FILE *f = fopen("/proc/self/statm", "r");
     long pages = 0;
 
@@ -155,7 +156,7 @@ static int flat(const char *path, int frames)
     long long before, cxx_before, own = 0, cxx = 0;
 
     open_player(&p, path, 64, 64, 64, 0, FRAMES);
-    for (int i = 0; i < 2 * FRAMES; i++) step(&p);      // the first batches: buffers are made
+    for (int i = 0; i < 2 * FRAMES; i++) step(&p);      // the first batches allocate buffers
     for (int i = 0; i < frames; i++) {
         before = allocations, cxx_before = in_cxx;
         step(&p);
@@ -164,7 +165,8 @@ static int flat(const char *path, int frames)
         y = resident();
         sx += i, sy += y, sxx += (double)i * i, sxy += i * y, n++;
     }
-    printf("%.4f %.1f %.2f %.0f\n", (double)own / frames, (double)cxx / frames, (n * sxy - sx * sy) / (n * sxx - sx * sx) * 1000, y);
+    printf("%.4f %.1f %.2f %.0f\n", (double)own / frames, (double)cxx / frames,
+           (n * sxy - sx * sy) / (n * sxx - sx * sx) * 1000, y);
     close_player(&p);
     return 0;
 }

@@ -1,4 +1,4 @@
-// tiny_model.h - a small model file for tests: two convolutions and an enlargement, colours that differ from place to place.
+// tiny_model.h - a small model file for tests: two convolutions and an enlargement, whose colours vary over the picture.
 #ifndef TINY_MODEL_H
 #define TINY_MODEL_H
 #include <stdlib.h>
@@ -7,8 +7,7 @@
 #include "engine/graph.h"
 #include "engine/model.h"
 
-// Writes it to path; returns what clzi_model_write returns. large: its answers are
-// numbers so large that they are no colours.
+// Writes it to path; returns the result of clzi_model_write(). large: its output is so large that it is no valid colour.
 static inline int tiny_model_write_as(const char *path, bool large)
 {
     struct clzi_model_facts facts = { .arch = "tiny", .size = 64, .stride = 4, .input = "luma", .l_scale = 50, .l_offset = 1,
@@ -32,7 +31,8 @@ static inline int tiny_model_write_as(const char *path, bool large)
         values[i] = malloc(count * sizeof(float));
         for (int64_t k = 0; k < count; k++) {
             seed = seed * 1664525u + 1013904223u;
-            values[i][k] = !i && large ? 1e30f : strstr(g->params[i].name, "running_var") ? 1.f : ((float)(seed >> 8) / 16777216.f - 0.5f) * 0.6f;
+            values[i][k] = !i && large ? 1e30f : strstr(g->params[i].name, "running_var") ? 1.f :
+                           ((float)(seed >> 8) / 16777216.f - 0.5f) * 0.6f;
         }
     }
     ret = x < 0 ? x : clzi_model_write(path, g, values, &facts, CLZI_F32, NULL);
