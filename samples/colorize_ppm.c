@@ -1,11 +1,11 @@
-// colorize_ppm.c - the library in a hundred lines: colours one picture.
+// colorize_ppm.c - example of the library: colours one picture.
 //
 //     colorize_ppm MODEL IN.pgm OUT.ppm
 //     cc colorize_ppm.c $(pkg-config --cflags --libs colorize) -o colorize_ppm
 //
-// IN is binary PGM (P5) or PPM (P6; its own colour is forgotten) of 8 bits. The picture is laid out as full-range yuv444p of
-// BT.601, the library fills in U and V, and the three planes become R, G, B. A film goes the same way, frame by frame: see
-// the loop at the head of colorize.h.
+// IN is a binary PGM (P5) or PPM (P6; its colours are ignored) of 8 bits. The picture is converted to a full-range yuv444p frame
+// of BT.601, the library writes U and V, and the frame is converted to RGB. A film is coloured in the same way, frame by frame:
+// see the loop at the beginning of colorize.h.
 #include <ctype.h>
 #include <errno.h>
 #include <stdio.h>
@@ -14,7 +14,7 @@
 
 #include "colorize.h"
 
-struct picture { int width, height; uint8_t *y, *u, *v; };       // one block of memory, at y
+struct picture { int width, height; uint8_t *y, *u, *v; };       // one allocation, at y
 
 static void print_message(void *priv, enum clz_log_level level, const char *msg)
 {
@@ -22,7 +22,7 @@ static void print_message(void *priv, enum clz_log_level level, const char *msg)
     if (level == CLZ_LOG_ERROR) *(int *)priv = 1;
 }
 
-// One number of the head, after white space and # comments. -1: none, or larger than most.
+// Reads one number of the header, after white space and # comments. -1: no number, or larger than most.
 static int number(FILE *file, int most)
 {
     int c, value = 0, digits = 0;
@@ -30,10 +30,10 @@ static int number(FILE *file, int most)
     while ((c = getc(file)) == '#' || isspace(c))
         if (c == '#') while ((c = getc(file)) != '\n' && c != EOF);
     for (; isdigit(c) && value <= most; c = getc(file), digits++) value = 10 * value + c - '0';
-    return digits && value <= most && isspace(c) ? value : -1;   // one white space ends it, the last one ends the head
+    return digits && value <= most && isspace(c) ? value : -1;    // one white space after the last number ends the header
 }
 
-// Returns NULL, or what is wrong.
+// Returns NULL, or the reason of the failure.
 static const char *read_picture(struct picture *p, const char *path)
 {
     const char *wrong = NULL;
@@ -44,24 +44,25 @@ static const char *read_picture(struct picture *p, const char *path)
     if (!file) return strerror(errno);
     if (getc(file) != 'P' || ((kind = getc(file)) != '5' && kind != '6')) wrong = "neither binary PGM (P5) nor PPM (P6)";
     else if ((p->width = number(file, CLZ_MAX_SIZE)) < 1 || (p->height = number(file, CLZ_MAX_SIZE)) < 1) wrong = "bad size";
-    else if (number(file, 255) != 255) wrong = "not 8 bits a sample";
+    else if (number(file, 255) != 255) wrong = "not 8 bits per sample";
     else if (!(p->y = malloc(3 * (n = (size_t)p->width * p->height)))) wrong = "out of memory";
-    else if (fread(p->y, channels = kind == '6' ? 3 : 1, n, file) != n) wrong = ferror(file) ? strerror(errno) : "it ends too early";
+    else if (fread(p->y, channels = kind == '6' ? 3 : 1, n, file) != n)
+        wrong = ferror(file) ? strerror(errno) : "truncated";
     else {
         p->u = p->y + n;
         p->v = p->u + n;
-        for (size_t i = 0; i < n && channels == 3; i++)          // in place: sample i is read from 3 i, at or beyond it
+        for (size_t i = 0; i < n && channels == 3; i++)          // in place: pixel i is read at 3 i >= i
             p->y[i] = (uint8_t)(0.299 * p->y[3 * i] + 0.587 * p->y[3 * i + 1] + 0.114 * p->y[3 * i + 2] + 0.5);
     }
     fclose(file);
     return wrong;
 }
 
-// One frame in, drain, one frame out. in and out may share their planes: luma is then not even copied.
-// *said becomes 1 when the library has told what was wrong.
-static int colour(struct picture *p, const char *model_path, int *said)
+// Sends one frame, drains, receives one frame. The input and output frame may share their planes: then luma is not copied.
+// *logged becomes 1 if the library has logged an error.
+static int colour(struct picture *p, const char *model_path, int *logged)
 {
-    const struct clz_log log = { print_message, said, CLZ_LOG_WARNING };
+    const struct clz_log log = { print_message, logged, CLZ_LOG_WARNING };
     const struct clz_frame frame = { .format = clz_pixfmt_find("yuv444p"), .width = p->width, .height = p->height,
                                      .data = { p->y, p->u, p->v }, .stride = { p->width, p->width, p->width },
                                      .range = CLZ_RANGE_FULL, .matrix = CLZ_MATRIX_601 };
@@ -106,15 +107,15 @@ int main(int argc, char **argv)
 {
     struct picture p = {0};
     const char *wrong;
-    int ret = 0, said = 0;
+    int ret = 0, logged = 0;
 
     if (argc != 4) {
         fprintf(stderr, "usage: colorize_ppm MODEL IN.pgm|IN.ppm OUT.ppm\n");
         return 2;
     }
     if ((wrong = read_picture(&p, argv[2]))) fprintf(stderr, "colorize_ppm: %s: %s\n", argv[2], wrong);
-    else if ((ret = colour(&p, argv[1], &said)) < 0) {
-        if (!said) fprintf(stderr, "colorize_ppm: not coloured: %s\n", strerror(-ret));
+    else if ((ret = colour(&p, argv[1], &logged)) < 0) {
+        if (!logged) fprintf(stderr, "colorize_ppm: not coloured: %s\n", strerror(-ret));
     } else if ((ret = write_picture(&p, argv[3])) < 0) fprintf(stderr, "colorize_ppm: %s: %s\n", argv[3], strerror(-ret));
     free(p.y);
     return wrong || ret < 0;

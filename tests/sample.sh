@@ -1,5 +1,5 @@
 #!/bin/sh
-# sample.sh - samples/colorize_ppm: a picture comes out coloured, of the same size and luma; bad input gets one message.
+# sample.sh - tests of samples/colorize_ppm: the output is coloured and has the same size and luma; wrong input gives one message.
 set -u
 : "${BUILD:?the build folder}" "${SRC:?the source root}"
 BUILD=$(cd "$BUILD" && pwd) SRC=$(cd "$SRC" && pwd)
@@ -18,7 +18,7 @@ check() {
     cases=$((cases + 1)) name=$1; shift
     if "$@"; then echo "ok   sample/$name"; else failed=$((failed + 1)); echo "FAIL sample/$name: false: $*"; fi
 }
-# refuse NAME STATUS WORDS command...: fails with this status and one line that has these words, and leaves no picture
+# refuse NAME STATUS WORDS command...: must fail with this status and one line that contains these words, without an output file
 refuse() {
     name=$1 status=$2 words=$3; shift 3
     rm -f bad.ppm
@@ -35,9 +35,10 @@ picture testsrc2=s=1x1,format=gray dot.pgm
 check picture/status "$program" model.bin grey.pgm out.ppm
 check picture/head [ "$(head -n 3 out.ppm | tr '\n' ' ')" = "P6 37 23 255 " ]
 check picture/length [ "$(wc -c <out.ppm)" = $((13 + 3 * 37 * 23)) ]
-# Luma: chroma is kept inside the gamut, so only the rounding of R, G and B is left (0.5 at most; 0.463 measured).
+# The chroma stays inside the gamut, so luma differs only by the rounding of R, G and B (at most 0.5; measured: 0.463).
 samples grey.pgm 1 >y && samples out.ppm 3 >rgb
-worst=$(paste -d' ' y rgb | awk '{ d = $1 - .299 * $2 - .587 * $3 - .114 * $4; if (d < 0) d = -d; if (d > m) m = d } END { print m }')
+worst=$(paste -d' ' y rgb |
+    awk '{ d = $1 - .299 * $2 - .587 * $3 - .114 * $4; if (d < 0) d = -d; if (d > m) m = d } END { print m }')
 check "picture/luma_is_kept_to_$worst" awk "BEGIN { exit !($worst <= 0.51) }"
 check picture/has_colour [ "$(awk '$1 != $2 || $2 != $3' rgb | wc -l)" -gt 100 ]
 check picture/again "$program" model.bin grey.ppm again.ppm
@@ -48,7 +49,7 @@ check picture/comments cmp -s out.ppm again.ppm
 check picture/one_pixel "$program" model.bin dot.pgm again.ppm
 if [ -e "$SRC/samples/model.bin" ]; then check picture/shipped_model "$program" "$SRC/samples/model.bin" grey.pgm again.ppm; fi
 
-# The header in C++98, in which a comma after the last of an enumeration is a mistake.
+# The header in C++98, where a comma after the last enumerator is an error.
 if command -v g++ >/dev/null; then
     echo '#include "colorize.h"' >header.cpp
     check header/cpp98 g++ -std=c++98 -Wpedantic -Wall -Wextra -Werror -I"$SRC/engine" -c header.cpp -o header.o
@@ -69,7 +70,7 @@ refuse wrong/folder 1 "^colorize_ppm: .: " "$program" model.bin . bad.ppm
 for bad in text plain; do refuse wrong/$bad 1 "$bad.pgm: neither" "$program" model.bin $bad.pgm bad.ppm; done
 for bad in empty large minus head; do refuse wrong/$bad 1 "$bad.pgm: bad size" "$program" model.bin $bad.pgm bad.ppm; done
 refuse wrong/deep 1 "deep.pgm: not 8 bits" "$program" model.bin deep.pgm bad.ppm
-refuse wrong/short 1 "short.ppm: it ends too early" "$program" model.bin short.ppm bad.ppm
+refuse wrong/short 1 "short.ppm: truncated" "$program" model.bin short.ppm bad.ppm
 refuse wrong/no_model 1 nothere.bin "$program" nothere.bin grey.pgm bad.ppm
 refuse wrong/bad_model 1 bad.bin "$program" bad.bin grey.pgm bad.ppm
 refuse wrong/no_folder 1 "no/where.ppm: No such file" "$program" model.bin grey.pgm no/where.ppm

@@ -25,7 +25,7 @@ struct clzi_cpu_wait_policy {
     double period, wall, cpu;               // sums over the window: end to end of passes; within passes; CPU time of this thread
     double typical_period;                  // mean of the last whole window; 0: none yet
     double other_period, other_wall;        // means of the other mode while this one is on trial; else 0
-    double next_trial, retry_interval;      // when the other mode may be tried next; from that trial to the one after it
+    double next_trial, retry_interval;      // when the other mode is tried next, at the earliest; interval between trials
 };
 // To be called after each pass. True: sleep from now on.
 bool clzi_cpu_wait_policy_update(struct clzi_cpu_wait_policy *l, double now, double wall, double cpu);
