@@ -561,7 +561,8 @@ static av_cold int init(AVFilterContext *ctx)
             ret = av_opt_set(s, "hue", s->model_path, 0);
         } else {
             ret = AVERROR(missing);
-            av_log(ctx, AV_LOG_ERROR, "cannot open the model '%s': %s\n", s->model_path, av_err2str(ret));
+            av_log(ctx, AV_LOG_ERROR, "cannot open the model '%s': %s (this is the path as it was read: in a filter's options the characters "
+                   ": ' \\ , ; [ ] must be escaped)\n", s->model_path, av_err2str(ret));
         }
     }
     return ret < 0 ? ret : resolve_saturation(ctx);
@@ -578,16 +579,28 @@ static int output_ended(AVFilterContext *ctx)
     return 0;
 }
 
-// With frames inside, either the output has ended or ffmpeg rebuilds its filters in mid-film. Where ffmpeg has just stopped
-// asking (-frames:v), the two look the same.
+// Coloured frames that ffmpeg has not taken from its end of the graph. After a signal ffmpeg (5.1) sends the end of the film through
+// its filters, but takes no more frames from them.
+static int queued_behind(AVFilterContext *ctx)
+{
+    int count = 0;
+
+    for (; ctx->nb_outputs == 1 && ctx->outputs[0]; ctx = ctx->outputs[0]->dst)
+        count += (int)ff_inlink_queued_frames(ctx->outputs[0]);
+    return count;
+}
+
+// With frames inside, either the output has ended, or ffmpeg was interrupted, or it rebuilds its filters in mid-film. Where ffmpeg
+// has just stopped asking (-frames:v), these look the same.
 static av_cold void uninit(AVFilterContext *ctx)
 {
     CZContext *s = ctx->priv;
+    int left = s->stream ? (output_ended(ctx) ? 0 : s->count) + queued_behind(ctx) : 0;
 
-    if (s->count && !output_ended(ctx))
-        av_log(ctx, AV_LOG_WARNING, "%d frame%s inside %s not asked for: nothing is lost if the output ended first (-t, "
-               "-frames:v); if the film has changed its size they are: batch=1 or ffmpeg's -reinit_filter 0 keeps all\n",
-               s->count, s->count > 1 ? "s" : "", s->count > 1 ? "were" : "was");
+    if (left)
+        av_log(ctx, AV_LOG_WARNING, "%d frame%s inside %s not asked for: nothing is lost if the output ended first (-t, -frames:v); if "
+               "ffmpeg was interrupted they are not written; if the film has changed its size they are lost, and batch=1 or ffmpeg's "
+               "-reinit_filter 0 keeps all\n", left, left > 1 ? "s" : "", left > 1 ? "were" : "was");
     forget(s);
     if (s->engine.library) {
         s->engine.stream_close(&s->stream);

@@ -123,6 +123,32 @@ sums ffmpeg $source,format=yuv420p colorize=model.bin:batch=64,trim=end_frame=5 
 same film/downstream_closes got expected
 check film/downstream_closes_without_a_warning [ ! -s err ]
 ffmpeg -f lavfi -i $source,format=yuv420p -c:v ffv1 -g 1 -y film.mkv
+# A film of variable rate: by itself ffmpeg counts its frames out to a constant rate, with any filter; with README's options it keeps
+# each with its time.
+ffmpeg -f lavfi -i testsrc2=s=64x48:r=25:d=4 -vf "settb=1/1000,setpts='N*16-10*eq(mod(N,4),3)+N*N/50'" -fps_mode passthrough \
+    -enc_time_base 1/1000 -c:v libx264 -bf 2 -y rate.mkv
+pts_of() { ffprobe -v error -select_streams v -show_entries packet=pts_time -of csv=p=0 "$1" | sort -g; }
+for batch in 0 1; do
+    # shellcheck disable=SC2046
+    ffmpeg -i rate.mkv -vf colorize=model.bin:batch=$batch $(sed -n 's|^    filter/ffmpeg .*-vf colorize=[^ ]* \(.*\) colour.mkv.*|\1|p' "$SRC/README.md") -y rates.mkv
+    pts_of rate.mkv >expected; pts_of rates.mkv >got
+    check "film/variable_rate_batch_$batch/count" [ "$(wc -l <expected)" = 100 ]
+    same "film/variable_rate_batch_$batch/times" got expected
+done
+# ffmpeg that is interrupted takes no more frames from its filters: what it has decoded is written, or counted. With a decoder that
+# holds a frame back (mpeg4) the end of the film does not reach the filters, with another it does.
+for codec in ffv1 mpeg4; do ffmpeg -f lavfi -i testsrc2=r=25:d=60:s=64x48 -c:v $codec -y cut-$codec.mkv; done
+for codec in ffv1 mpeg4; do for signal in INT TERM; do for batch in 1 4; do
+    rm -f cut
+    "$ours/ffmpeg" -nostdin -hide_banner -v verbose -re -i cut-$codec.mkv -vf colorize=model.bin:batch=$batch -f framemd5 -flush_packets 1 -y cut 2>err &
+    job=$!
+    while [ -z "$(sed -n 20p cut 2>/dev/null)" ] && kill -0 $job 2>/dev/null; do sleep 0.1; done
+    kill -$signal $job
+    wait $job
+    decoded=$(sed -n 's/.* \([0-9]*\) frames decoded.*/\1/p' err | head -n 1) written=$(grep -vc '^#' cut)
+    inside=$(sed -n 's/.* \([0-9]*\) frames* inside w.* interrupted they are not written.*/\1/p' err)
+    check "film/interrupted_by_${signal}_${codec}_batch_$batch" [ "$written" -gt 9 -a "$decoded" = $((written + ${inside:-0})) ]
+done; done; done
 # An output that ends first; with this decoder, which is one frame late, ffmpeg frees the filter while frames are inside.
 ffmpeg -f lavfi -i testsrc2=r=25:d=2:s=162x122 -c:v mpeg2video -y late.mkv
 ends() { "$ours/ffmpeg" -nostdin -v warning -i late.mkv -vf colorize=model.bin "$@" -f framemd5 - 2>err | grep -vc '^#'; }
@@ -200,6 +226,15 @@ done
 
 run() { ffmpeg -f lavfi -i "$source,format=yuv420p" -vf "$1" -f null -; }
 refuse error/missing_model "cannot open the model 'nothere.bin'" run colorize=nothere.bin
+refuse error/missing_model_is_told_as_it_was_read "cannot open the model 'its.bin'.* must be escaped" run "colorize=it's.bin"
+# A path with all that ffmpeg's own syntax uses, escaped as doc/filter.md says.
+eval "$(sed -n 's/^    \(escape() .*\)/\1/p' "$SRC/doc/filter.md")"
+mkdir 'a "b"'
+model="a \"b\"/it's: x=1,[y];z\\.bin"
+cp model.bin "$model"
+sums ffmpeg $source,format=yuv420p "colorize=model=$(escape "$model")" >got
+same path/with_all_special_characters got all
+refuse path/is_told_as_it_was_read "cannot open the model 'it's: x=1,\[y\];z.bin'" run "colorize=model=$(escape "it's: x=1,[y];z.bin")"
 refuse error/bad_model "a bad model file" run colorize=bad.bin
 refuse error/no_such_device "no such device" run colorize=model.bin:device=cuda
 refuse error/missing_library "cannot open the engine" run colorize=model.bin:library=/nothere/libcolorize.so.0
