@@ -156,6 +156,45 @@ static void strides(void)
 }
 
 
+// ---- files that PyTorch wrote (tests/ref/make_pth.py) ----
+
+static float formula(const struct clzt_tensor *x, int k, int64_t i)
+{
+    const int v = (int)((5 * i + k) % 13);
+
+    if (!strcmp(x->number->name, "BOOL")) return (float)(v % 2);
+    return (float)(strcmp(x->number->name, "U8") ? v - 6 : v);
+}
+
+static void of_pytorch(const char *file, int count, const char *section)
+{
+    const char *src = getenv("SRC");
+    struct clzt_tensors *t;
+    char title[64], path[300];
+    float to[128];
+
+    snprintf(title, sizeof title, "pth/pytorch_%s", file);
+    CASE(title);
+    snprintf(path, sizeof path, "%s/tests/ref/pth/%s", src ? src : ".", file);
+    REQUIRE_INT(clzt_tensors_open(&t, path, NULL, &listener), 0);
+    if (!t) {
+        printf("  %s\n", said);
+        return;
+    }
+    REQUIRE_INT(t->count, count);
+    REQUIRE_STR(t->section, section);
+    for (int k = 0; k < t->count; k++) {
+        const struct clzt_tensor *x = &t->tensors[k];
+        int wrong = 0;
+        REQUIRE(clzt_tensor_count(x) <= (int)COUNT(to));
+        REQUIRE_INT(clzt_tensors_read(t, x, to), 0);
+        for (int64_t i = 0; i < clzt_tensor_count(x); i++) wrong += to[i] != formula(x, k, i);
+        if (wrong) printf("  %s %s: %d wrong\n", x->name, clzt_tensor_shape(x).text, wrong);
+        REQUIRE_INT(wrong, 0);
+    }
+    clzt_tensors_close(&t);
+}
+
 // ---- wrong pickles, each in both forms ----
 
 struct bad { const char *name, *pickle, *want; };
@@ -619,6 +658,9 @@ int main(void)
     bound_memory();
     good_files();
     strides();
+    of_pytorch("zip.pth", 17, "");
+    of_pytorch("legacy.pth", 17, "");
+    of_pytorch("nested.pth", 7, "state_dict");
     bad_pickles(opcodes, COUNT(opcodes));
     bad_pickles(stacks, COUNT(stacks));
     bad_pickles(numbers, COUNT(numbers));
