@@ -14,10 +14,13 @@
 #include <unistd.h>
 
 #include "check.h"
+#include "engine/atomic_file.h"
 #include "engine/clock.h"
 #include "kernels/fnv.h"
+#include "pth_files.h"
 #include "tiny_model.h"
 #include "trainer/checkpoint.h"
+#include "trainer/convert.h"
 #include "trainer/data.h"
 #include "trainer/facts.h"
 #include "trainer/recipe.h"
@@ -497,6 +500,59 @@ static int write_model(void)
     return access(temporary, F_OK) == 0 || hash_of(path) != want ? WRONG : ret;
 }
 
+// ---- foreign weights ----
+
+static struct bytes zip_form, legacy_form, safetensors_form, light_form;    // light_form: begins as weights of the net light
+
+static void make_checkpoints(void)
+{
+    static const char header[] = "{\"b\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,8]},"
+                                 "\"a\":{\"dtype\":\"F16\",\"shape\":[],\"data_offsets\":[8,10]}}";
+    struct bytes pickle = { 0 };
+    struct zip z = { 0 };
+
+    put_pickle(&pickle, PICKLE("} ( 'state_dict' " ORDERED_DICT " ( 'a.weight' "
+                               TENSOR("0", "6", "0", "#3; #2;", "#1; #3;") " 'b.bias' " TENSOR_B " u u"));
+    put_zip_checkpoint(&z, pickle.p, pickle.size);
+    zip_form = z.file;
+    put_legacy(&legacy_form, pickle.p, pickle.size);
+    pickle.size = 0;
+    put_pickle(&pickle, PICKLE("} 'encoder.0.down.conv.weight' " TENSOR_A " s"));
+    put_legacy(&light_form, pickle.p, pickle.size);
+    put_number(&safetensors_form, sizeof header - 1, 8);
+    put(&safetensors_form, header, sizeof header - 1);
+    put(&safetensors_form, storage_values, 10);
+    bytes_free(&pickle);
+}
+
+static int read_tensors(const struct bytes *file)
+{
+    struct clzt_tensors *t;
+    int ret = clzt_tensors_parse(&t, file->p, file->size, NULL, "file", &listener);
+    float to[6];
+
+    if ((ret == 0) != (t != NULL)) ret = WRONG;
+    for (int i = 0; ret >= 0 && i < t->count; i++) ret = clzt_tensors_read(t, &t->tensors[i], to);
+    clzt_tensors_close(&t);
+    return ret;
+}
+
+static int read_zip_form(void) { return read_tensors(&zip_form); }
+static int read_legacy_form(void) { return read_tensors(&legacy_form); }
+static int read_safetensors_form(void) { return read_tensors(&safetensors_form); }
+
+// Up to the report that the weights fit no net: what comes behind it takes seconds a round, and write_model covers most of it.
+static int choose_net(void)
+{
+    char in[PATH], out[PATH];
+    const int ret = clzt_convert(&(struct clzt_convert){ .in = in_folder(in, "weights.pth"), .out = in_folder(out, "out.bin"),
+                                                         .net = "light" }, &listener);
+
+    if (ret != -EBADMSG || !errors) return ret ? ret : WRONG;
+    errors = 0;
+    return 0;
+}
+
 // ---- main ----
 
 static int prepare(void)
@@ -518,6 +574,8 @@ static int prepare(void)
         for (int i = 0; i < 3 * (20 + k) * 18; i++) fputc(i * (k + 3) % 253, f);
         fclose(f);
     }
+    make_checkpoints();
+    if (clzi_file_replace(in_folder(path, "weights.pth"), light_form.p, light_form.size, NULL) < 0) return -1;
     if (tiny_model_write(in_folder(path, "open.bin")) < 0 || tiny_model_write(in_folder(path, "stream.bin")) < 0) return -1;
     return clz_model_open(&model, path, NULL);
 }
@@ -529,6 +587,8 @@ int main(void)
         { "oom/recipe", read_recipe }, { "oom/facts", write_facts }, { "oom/pictures_cached", read_pictures_cached },
         { "oom/pictures_uncached", read_pictures_uncached },
         { "oom/training_step", train_on_cpu }, { "oom/checkpoint", keep_checkpoint }, { "oom/write_model", write_model },
+        { "oom/zip_form", read_zip_form }, { "oom/legacy_form", read_legacy_form },
+        { "oom/safetensors_form", read_safetensors_form }, { "oom/choose_net", choose_net },
     };
     const char *temporary = getenv("TMPDIR"), *only = getenv("CASE");
     char command[PATH];
