@@ -1,8 +1,8 @@
-// convert.c - weights of other programs as a model file of ours.
+// convert.c - makes a model file of the weights of another program.
 //
-// Names of tensors differ between programs by their prefixes. A family is a way of naming: a tensor by which it is recognised in
-// the file, the parameter of a net of ours that takes this tensor, and rules that replace one prefix by another. What stands
-// before these two names ("module." of DataParallel, "net_G.", our "encoder.") is found out, not listed.
+// Tensor names differ between programs in their prefixes. A family describes one naming: the tensor that identifies it, the
+// parameter that this tensor fills, and rules that replace prefixes. The prefixes in front of these two names ("module." of
+// DataParallel, "net_G.", "encoder." in our nets) are taken from the file and from the net, so no list of them is needed.
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -22,15 +22,15 @@ enum { LINE = 900, CHUNK = 64 << 10 };
 // ---- the families ----
 
 struct rule {
-    const char *from, *to;                  // prefix in the file, prefix in the net; to NULL: left out, and why says what it is
-    const char *why;
+    const char *from, *to;                  // prefix in the file, prefix in the net; to NULL: the tensor is not needed
+    const char *reason;                     // why it is not needed
 };
 
 struct family {
     const char *name;
-    const char *sign, *place;               // a tensor of the file, the parameter that it fills; NULL: the net's first parameter
-    bool encoder;                           // fills an encoder alone: the rest of the net keeps its initial values
-    const struct rule *rules;               // the first that fits; ends with from NULL
+    const char *signature, *target;         // a tensor of the file, the parameter that it fills; NULL: the net's first one
+    bool encoder;                           // fills only an encoder; the rest of the net keeps its initial values
+    const struct rule *rules;               // the first match counts; ends with from NULL
 };
 
 static const struct rule lite_rules[] = {
@@ -55,19 +55,24 @@ static const struct family families[] = {
 };
 enum { FAMILIES = sizeof families / sizeof *families };
 
-// ---- how a file's tensors go onto a net ----
+// ---- assignment of tensors to parameters ----
 
 struct plan {
     const struct family *family;
     const struct clzt_net *net;
     struct clzi_graph *graph;
-    int *from;                              // [graph->param_count]: the tensor that fills it; -1: none
-    int *to;                                // [tensors->count]: parameter that it fills; one of the following
-    const char **why;                       // [tensors->count]: of those LEFT_OUT
-    char before[CLZT_TENSOR_NAME], into[CLZI_NAME_SIZE];    // what stands before the family's names in the file, in the net
-    int filled, missing, unlike, left;
+    int *from;                              // [graph->param_count]: index of the tensor that fills it; -1: none
+    int *to;                                // [tensors->count]: index of the parameter that it fills, or one of the following
+    const char **reason;                    // [tensors->count]: the rule's, for DROPPED
+    char before[CLZT_TENSOR_NAME], into[CLZI_NAME_SIZE];    // prefix of the family's names in the file, in the net
+    int filled, missing, misshapen, unused;
 };
-enum { LEFT = -1, LEFT_OUT = -2, COUNTER = -3, OUTSIDE = -4 };
+enum {
+    UNUSED  = -1,                           // the net has no parameter for it
+    DROPPED = -2,                           // a rule says that it is not needed
+    COUNTER = -3,                           // num_batches_tracked
+    OUTSIDE = -4,                           // does not begin with plan.before
+};
 
 static bool ends_with(const char *s, const char *suffix)
 {
@@ -82,21 +87,21 @@ static void cut_suffix(char *to, size_t size, const char *name, const char *suff
     snprintf(to, size, "%.*s", (int)(strlen(name) - strlen(suffix)), name);
 }
 
-// Where the family begins in file and net. Of several places in the file the one with the shortest name is taken.
+// Finds the prefixes of the family's names in file and net. If several tensors match, the one with the shortest name counts.
 static bool find_prefixes(struct plan *p, const struct clzt_tensors *t)
 {
-    const char *sign = p->family->sign ? p->family->sign : p->graph->params[0].name;
-    const char *place = p->family->place ? p->family->place : sign, *name = NULL;
+    const char *signature = p->family->signature ? p->family->signature : p->graph->params[0].name;
+    const char *target = p->family->target ? p->family->target : signature, *name = NULL;
     int i = 0;
 
     for (int k = 0; k < t->count; k++) {
         const char *candidate = t->tensors[k].name;
-        if (ends_with(candidate, sign) && (!name || strlen(candidate) < strlen(name))) name = candidate;
+        if (ends_with(candidate, signature) && (!name || strlen(candidate) < strlen(name))) name = candidate;
     }
-    while (i < p->graph->param_count && !ends_with(p->graph->params[i].name, place)) i++;
+    while (i < p->graph->param_count && !ends_with(p->graph->params[i].name, target)) i++;
     if (!name || i == p->graph->param_count) return false;
-    cut_suffix(p->before, sizeof p->before, name, sign);
-    cut_suffix(p->into, sizeof p->into, p->graph->params[i].name, place);
+    cut_suffix(p->before, sizeof p->before, name, signature);
+    cut_suffix(p->into, sizeof p->into, p->graph->params[i].name, target);
     return true;
 }
 
@@ -107,7 +112,7 @@ static int find_param(const struct clzi_graph *g, const char *name)
     return -1;
 }
 
-static int place_of(const struct plan *p, const char *name, const char **why)
+static int place_of(const struct plan *p, const char *name, const char **reason)
 {
     char ours[CLZT_TENSOR_NAME + CLZI_NAME_SIZE];
 
@@ -117,16 +122,16 @@ static int place_of(const struct plan *p, const char *name, const char **why)
     for (const struct rule *r = p->family->rules; r->from; r++) {
         int param;
         if (!begins_with(name, r->from)) continue;
-        *why = r->why;
-        if (!r->to) return LEFT_OUT;
+        *reason = r->reason;
+        if (!r->to) return DROPPED;
         snprintf(ours, sizeof ours, "%s%s%s", p->into, r->to, name + strlen(r->from));
         param = find_param(p->graph, ours);
-        return param < 0 ? LEFT : param;
+        return param < 0 ? UNUSED : param;
     }
-    return LEFT;
+    return UNUSED;
 }
 
-// A convolution of the net's one-channel input takes one of three: its weights are summed, as fastai does it.
+// The first convolution of a net has one input channel: weights for three channels are summed over them, as fastai does.
 static bool summed(const struct clzi_graph *g, int param, const struct clzt_tensor *x)
 {
     const struct clzi_param *p = &g->params[param];
@@ -147,7 +152,7 @@ static bool fits(const struct clzi_graph *g, int param, const struct clzt_tensor
     return same || summed(g, param, x);
 }
 
-// The decoder of a net is not looked for in the weights of an encoder.
+// Weights of an encoder need not fill the decoder.
 static bool is_missing(const struct plan *p, int param)
 {
     return p->from[param] < 0 && begins_with(p->graph->params[param].name, p->family->encoder ? p->into : "");
@@ -158,11 +163,12 @@ static void plan_free(struct plan *p)
     clzi_graph_destroy(&p->graph);
     free(p->from);
     free(p->to);
-    free(p->why);
+    free(p->reason);
     *p = (struct plan){ 0 };
 }
 
-// 1: *p says how the tensors go onto the net, well or badly; 0: the file is not of this family, or the net has no place for it.
+// Assigns the tensors to the net's parameters, whether they fit or not. 1: done; 0: the file is not of this family, or the net
+// has no parameters of it.
 static int plan_make(struct plan *p, const struct family *family, const struct clzt_net *net, const struct clzt_tensors *t)
 {
     int ret;
@@ -174,14 +180,14 @@ static int plan_make(struct plan *p, const struct family *family, const struct c
     ret = -ENOMEM;
     p->from = malloc((size_t)p->graph->param_count * sizeof *p->from);
     p->to = malloc(((size_t)t->count + 1) * sizeof *p->to);
-    p->why = calloc((size_t)t->count + 1, sizeof *p->why);
-    if (!p->from || !p->to || !p->why) goto fail;
+    p->reason = calloc((size_t)t->count + 1, sizeof *p->reason);
+    if (!p->from || !p->to || !p->reason) goto fail;
     for (int i = 0; i < p->graph->param_count; i++) p->from[i] = -1;
     for (int k = 0; k < t->count; k++) {
-        const int param = p->to[k] = place_of(p, t->tensors[k].name, &p->why[k]);
-        p->left += param == LEFT;
+        const int param = p->to[k] = place_of(p, t->tensors[k].name, &p->reason[k]);
+        p->unused += param == UNUSED;
         if (param < 0) continue;
-        p->unlike += !fits(p->graph, param, &t->tensors[k]);
+        p->misshapen += !fits(p->graph, param, &t->tensors[k]);
         p->from[param] = k;
         p->filled++;
     }
@@ -192,15 +198,24 @@ fail:
     return ret;
 }
 
-static int faults(const struct plan *p) { return p->missing + p->unlike + p->left; }
+static int faults(const struct plan *p) { return p->missing + p->misshapen + p->unused; }
 
-// ---- which plan ----
+// Weights of a whole generator contain those of its encoder, which fit other nets too: the whole one is meant.
+static bool is_whole(const struct plan *p) { return !p->family->encoder && 2 * p->filled > p->graph->param_count; }
 
-// Tries every family on every net, or on the one that is given; the plan with the fewest faults.
+// Below 0: a fits better than b.
+static int compare_plans(const struct plan *a, const struct plan *b)
+{
+    return is_whole(a) != is_whole(b) ? is_whole(b) - is_whole(a) : faults(a) - faults(b);
+}
+
+// ---- choice of a plan ----
+
+// Tries every family on every net, or on the given one, and takes the plan that fits best.
 static int choose(struct plan *best, const struct clzt_convert *c, const struct clzt_tensors *t, const struct clz_log *log)
 {
     const struct clzt_net *given = c->net ? clzt_net_find(c->net) : NULL;
-    char same[256] = "";
+    char same[256] = "";                    // nets that the file fits as well as best->net
     int ret = 0;
 
     if (c->net && !given) return clzi_fail(log, -EINVAL, "net=%s: no such net; colorize-train nets lists them.", c->net);
@@ -208,9 +223,9 @@ static int choose(struct plan *best, const struct clzt_convert *c, const struct 
         for (int f = 0; f < FAMILIES && ret >= 0; f++) {
             struct plan p;
             if ((given && *net != given) || (ret = plan_make(&p, &families[f], *net, t)) <= 0) continue;
-            if (best->net && faults(&p) == faults(best) && p.net != best->net)
+            if (best->net && !compare_plans(&p, best) && p.net != best->net)
                 snprintf(same + strlen(same), sizeof same - strlen(same), ", %s", p.net->name);
-            if (!best->net || faults(&p) < faults(best)) {
+            if (!best->net || compare_plans(&p, best) < 0) {
                 plan_free(best);
                 *best = p;
                 same[0] = 0;
@@ -222,13 +237,14 @@ static int choose(struct plan *best, const struct clzt_convert *c, const struct 
     if (!best->net)
         return clzi_fail(log, -EBADMSG, "%s: its %d tensors, beginning with %s, are not named as weights that %s can take.",
                          c->in, t->count, clzi_printable(t->tensors[0].name).text, c->net ? c->net : "a net of ours");
-    if (*same) return clzi_fail(log, -EINVAL, "%s: fits %s%s; say which is meant, with net=NAME.", c->in, best->net->name, same);
+    if (*same && !faults(best))
+        return clzi_fail(log, -EINVAL, "%s: fits %s%s; say which is meant, with net=NAME.", c->in, best->net->name, same);
     return 0;
 }
 
-// ---- what is said of it ----
+// ---- messages ----
 
-// Names, gathered into lines of a bearable length.
+// A list of names, logged in messages of limited length.
 struct names { const struct clz_log *log; enum clz_log_level level; const char *head; char line[LINE]; };
 
 static void names_end(struct names *n)
@@ -245,33 +261,34 @@ static void names_add(struct names *n, const char *name)
     snprintf(n->line + strlen(n->line), sizeof n->line - strlen(n->line), "%s%s", *n->line ? ", " : "", name);
 }
 
-static void name_tensors(const struct plan *p, const struct clzt_tensors *t, int place, const char *why, enum clz_log_level level,
-                         const char *head, const struct clz_log *log)
+static void name_tensors(const struct plan *p, const struct clzt_tensors *t, int place, const char *reason,
+                         enum clz_log_level level, const char *head, const struct clz_log *log)
 {
     struct names n = { log, level, head, "" };
 
     for (int k = 0; k < t->count; k++)
-        if (p->to[k] == place && (!why || !strcmp(why, p->why[k]))) names_add(&n, clzi_printable(t->tensors[k].name).text);
+        if (p->to[k] == place && (!reason || !strcmp(reason, p->reason[k])))
+            names_add(&n, clzi_printable(t->tensors[k].name).text);
     names_end(&n);
 }
 
-static void name_left_out(const struct plan *p, const struct clzt_tensors *t, const struct clz_log *log)
+static void name_dropped(const struct plan *p, const struct clzt_tensors *t, const struct clz_log *log)
 {
     char head[128];
 
     for (const struct rule *r = p->family->rules; r->from; r++) {
         bool told = r->to != NULL;
         for (const struct rule *before = p->family->rules; before < r && !told; before++)
-            told = before->why && !strcmp(before->why, r->why);
+            told = before->reason && !strcmp(before->reason, r->reason);
         if (told) continue;
-        snprintf(head, sizeof head, "left out, being %s", r->why);
-        name_tensors(p, t, LEFT_OUT, r->why, CLZ_LOG_INFO, head, log);
+        snprintf(head, sizeof head, "not needed (%s)", r->reason);
+        name_tensors(p, t, DROPPED, r->reason, CLZ_LOG_INFO, head, log);
     }
 }
 
 static void name_missing(const struct plan *p, enum clz_log_level level, const struct clz_log *log)
 {
-    struct names n = { log, level, "missing in the file", "" };
+    struct names n = { log, level, "parameters without a tensor in the file", "" };
 
     for (int i = 0; i < p->graph->param_count; i++)
         if (is_missing(p, i)) names_add(&n, p->graph->params[i].name);
@@ -286,7 +303,7 @@ static struct clzt_shape_text param_shape(const struct clzi_param *p)
     return clzt_tensor_shape(&x);
 }
 
-static void name_unlike(const struct plan *p, const struct clzt_tensors *t, const struct clz_log *log)
+static void name_misshapen(const struct plan *p, const struct clzt_tensors *t, const struct clz_log *log)
 {
     for (int i = 0; i < p->graph->param_count; i++)
         if (p->from[i] >= 0 && !fits(p->graph, i, &t->tensors[p->from[i]]))
@@ -302,20 +319,20 @@ static int report(const struct plan *p, const struct clzt_convert *c, const stru
 
     clzi_log(log, CLZ_LOG_INFO, "%s is %s%s%s, %d tensors: %s, onto %s", c->in, t->format, *t->section ? ", section " : "",
              t->section, t->count, p->family->name, p->net->name);
-    snprintf(outside, sizeof outside, "left out, not within %s", clzi_printable(p->before).text);
+    snprintf(outside, sizeof outside, "not used (outside of %s)", clzi_printable(p->before).text);
     name_tensors(p, t, OUTSIDE, NULL, CLZ_LOG_INFO, outside, log);
-    name_left_out(p, t, log);
-    name_tensors(p, t, LEFT, NULL, level, "left over", log);
+    name_dropped(p, t, log);
+    name_tensors(p, t, UNUSED, NULL, level, "without a parameter in the net", log);
     name_missing(p, level, log);
-    name_unlike(p, t, log);
-    if (p->unlike || !p->filled || (!c->loose && faults(p)))
-        return clzi_fail(log, -EBADMSG, "%s does not fit %s: %d tensors left over, %d missing, %d of another shape%s", c->in,
-                         p->net->name, p->left, p->missing, p->unlike,
-                         p->unlike || c->loose ? "." : "; strict=no takes what fits.");
+    name_misshapen(p, t, log);
+    if (p->misshapen || !p->filled || (!c->loose && faults(p)))
+        return clzi_fail(log, -EBADMSG, "%s does not fit %s: %d tensors without a parameter, %d parameters without a tensor, "
+                         "%d of another shape%s", c->in, p->net->name, p->unused, p->missing, p->misshapen,
+                         p->misshapen || c->loose ? "." : "; strict=no takes what fits.");
     return 0;
 }
 
-// ---- numbers ----
+// ---- values ----
 
 static int read_param(const struct plan *p, struct clzt_tensors *t, int param, float *to)
 {
@@ -370,7 +387,7 @@ static int hash_file(const struct clzi_bytes *bytes, char hex[65])
     return ret;
 }
 
-// Where the weights are from, as JSON.
+// The origin of the weights as JSON.
 static int describe(const struct plan *p, const struct clzt_tensors *t, char *to, size_t size)
 {
     const char *slash = strrchr(t->bytes.name, '/');
@@ -400,9 +417,12 @@ static int write_model(const struct plan *p, const struct clzt_convert *c, struc
     snprintf(f.shape, sizeof f.shape, "%s", square ? "square" : "frame");
     snprintf(f.input, sizeof f.input, "%s", c->input ? c->input : whole ? "lstar" : "luma");
     snprintf(f.license, sizeof f.license, "%s", c->license ? c->license : "");
+    if (c->license && strlen(c->license) >= sizeof f.license)
+        return clzi_fail(log, -EINVAL, "license: has %zu bytes, expected at most %zu.", strlen(c->license), sizeof f.license - 1);
+    if (!*f.license) clzi_log(log, CLZ_LOG_INFO, "%s states no licence of the weights; license=... adds it", c->out);
     if (whole && (!c->input || c->square < 0))
-        clzi_log(log, CLZ_LOG_INFO, "%s: input=%s and working_shape=%s, as in the tutorial for PyTorch, if they are not given",
-                 c->out, f.input, f.shape);
+        clzi_log(log, CLZ_LOG_INFO, "%s: input is %s and working_shape is %s, by default as in the PyTorch tutorial", c->out,
+                 f.input, f.shape);
     return ret < 0 ? ret : clzi_model_write(c->out, p->graph, values, &f, CLZI_F32, log);
 }
 

@@ -47,7 +47,8 @@ def main(folder):
     state = module.state_dict()
     for k, key in enumerate(state):
         state[key] = numbers(k, state[key].shape, state[key].dtype)
-    torch.save({"epoch": 7, "state_dict": state, "best": 0.25, "name": "x", "done": False, "steps": [1, 2]}, f"{folder}/nested.pth")
+    torch.save({"epoch": 7, "state_dict": state, "best": 0.25, "name": "x", "done": False, "steps": [1, 2]},
+               f"{folder}/nested.pth")
 
 
 if __name__ == "__main__":
