@@ -169,7 +169,7 @@ static void strays(const char *dir)
     snprintf(path, sizeof path, "%s/step-9", dir);
     REQUIRE(!symlink("nowhere", path));
     REQUIRE_INT(load(dir), 6);
-    REQUIRE(strstr(said, "step-9: no checkpoint"));
+    REQUIRE(strstr(said, "step-9: not a checkpoint"));
     REQUIRE_INT(save(dir, 8, 3), 0);                                            // as every step of a given up future
     REQUIRE_INT(clzt_checkpoint_list(dir, steps, 8), 2);
     REQUIRE_INT(count_temporaries(dir), 0);
@@ -178,7 +178,7 @@ static void strays(const char *dir)
     CASE("checkpoint/stray_alone_is_not_none");
     REQUIRE(!mkdir(dir, 0777) && !symlink("nowhere", path));
     REQUIRE_INT(load(dir), -EBADMSG);
-    REQUIRE(strstr(said, "no checkpoint in it can be read"));
+    REQUIRE(strstr(said, "none of its checkpoints can be read"));
     remove_tree(dir);
 }
 

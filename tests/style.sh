@@ -158,17 +158,11 @@ tests/recipe.c
 tests/step.c
 tests/stream.c
 tests/train.sh
-trainer/checkpoint.c
-trainer/checkpoint.h
 trainer/loss.c
 trainer/loss.h
-trainer/main.c
 trainer/nets.h
 trainer/nets/light.c
 trainer/nets/resnet18_unet.c
-trainer/progress.c
-trainer/run.c
-trainer/run.h
 trainer/step.c
 trainer/step.h
 LIST

@@ -104,7 +104,7 @@ check val/scale_0_is_told_by_nobody sh -c '! grep -q "short side" err'
 "$train" export straight wider.bin scale=40 2>err && "$train" export straight whole.bin scale=0 2>>err
 val_large val/scale_of_the_model "short side of 40;" wider.bin size=32
 val_large val/scale_follows_size "short side of 80;" wider.bin size=64
-val_large val/scale_of_a_model_trained_without "pictures are taken as they are, as in training; scale= changes it" whole.bin \
+val_large val/scale_of_a_model_trained_without "pictures are not scaled, as in training; scale= changes it" whole.bin \
     size=32
 if [ -e "$SRC/samples/model.bin" ]; then            # it does not say its scale
     val_large val/scale_of_the_shipped_model "short side of 144; scale= changes it" "$SRC/samples/model.bin" ""
@@ -113,7 +113,7 @@ fi
 # the input is what the model file says: which grey, and its scale
 "$train" train r.yaml run=lightness luma=lstar steps=10 sheet_every=0 >out 2>err
 ends val/lstar_as_trained 0 "^24 pictures" "$train" val lightness/model.bin val=photos size=32 scale=32 threads=1
-check val/lstar_is_said grep -q "the input is L\* of the colour pixel, as in training; luma= changes it" err
+check val/lstar_is_said grep -q "input is L\* of the colour pixel, as in training; luma= changes it" err
 grep '^l1 ' out >lstar
 "$train" val lightness/model.bin val=photos size=32 scale=32 threads=1 luma=lstar 2>err | grep '^l1 ' >given
 same val/lstar_is_what_luma_lstar_gives lstar given
@@ -124,7 +124,7 @@ LC_ALL=C sed 's/"colorize.l_scale":"50.0"/"colorize.l_scale":"90.0"/' straight/m
 check val/scale_of_the_input sh -c '[ -s got ] && ! grep -qf got whole'
 for type in f16 f32 bf16; do
     ends export/$type 0 "^$type.bin written, step 80" "$train" export straight $type.bin $type
-    check export/${type}_goes_on_with_nothing sh -c '! grep -q "going on" err'
+    check export/${type}_goes_on_with_nothing sh -c '! grep -q "continuing" err'
     ends info/$type 0 "^net *light" "$train" info $type.bin
 done
 check info/training_is_json sh -c 'sed -n "s/^training *//p" out | python3 -c "import json, sys; json.load(sys.stdin)" || ! command -v python3 >/dev/null'
@@ -140,7 +140,7 @@ check export/the_link_stays [ -L link.bin ]
 same export/it_leads_to_the_model linked/model.bin f16.bin
 ends export/escapes 0 "written, step 80" "$train" export straight escapes.bin license="$(printf 'a\033[31mb\302\2331mc\303\251')"
 ends info/escapes 0 "^license *a?\[31mb?1mc$(printf '\303\251')\$" "$train" info escapes.bin
-ends export/other_type 2 "none of f16, f32, bf16" "$train" export straight x.bin f64
+ends export/other_type 2 "not one of f16, f32, bf16" "$train" export straight x.bin f64
 cp -r straight earlier && sed 's/^lr: .*/lr: 0.01/' straight/recipe.yaml >earlier/recipe.yaml
 ends export/of_another_recipe 0 "written, step 80" "$train" export earlier x.bin            # only the net must fit
 check export/of_another_recipe_has_the_weights [ "$(sha x.bin)" = "$(sha straight/model.bin)" ]
@@ -153,7 +153,7 @@ ends nets 0 "^light " "$train" nets
 ends help 0 "colorize-train resume" "$train" --help
 ends version 0 "^colorize-train [0-9]" "$train" --version
 ends no_command 2 "colorize-train train" "$train"
-ends unknown_command 2 'no command "trian"' "$train" trian
+ends unknown_command 2 'no command is called "trian"' "$train" trian
 ends keys 0 "film.grain" "$train" keys
 "$train" keys --markdown >keys.md
 sed -n '/^| key | default/,/^$/p' "$SRC/doc/recipe.md" | sed '/^$/d' >doc.md
@@ -195,7 +195,7 @@ ends compare/all_frames 0 "^12 pictures" "$train" compare film.mkv film.mkv pict
 # one line, on stderr
 refuses() { ends "$@"; check "$1_in_one_line" [ "$(wc -l <err)/$(wc -c <out)" = 1/0 ]; }
 refuses compare/other_length 2 "the true film has 2 frames, the other 3" "$train" compare red.mkv long.mkv
-refuses compare/other_size 2 "frame 0 of the other film is 16x32, others are 16x16" "$train" compare red.mkv wide.mkv
+refuses compare/other_size 2 "frame 0 of the other film is 16x32, expected 16x16 as of the first" "$train" compare red.mkv wide.mkv
 refuses compare/no_truth 1 "nothere.mkv: No such file" "$train" compare nothere.mkv red.mkv
 refuses compare/no_film 1 "nothere.mkv: No such file" "$train" compare red.mkv nothere.mkv
 refuses compare/no_number 2 '"pictures=3x" is not pictures=N' "$train" compare red.mkv red.mkv pictures=3x
@@ -294,20 +294,20 @@ ends validation/on_the_way_is_made_up_for 0 "step 81" "$train" resume longer res
 check validation/on_the_way_row [ "$(scores longer)" = "40 80 81 " ]
 
 cp straight/recipe.yaml before
-ends resume/changed_recipe 2 "trained with another recipe; say resume=force" "$train" train r.yaml lr=0.01
+ends resume/changed_recipe 2 "trained with another recipe; resume=force" "$train" train r.yaml lr=0.01
 same resume/refused_leaves_the_recipe before straight/recipe.yaml
 ends resume/never 1 "has checkpoints up to step 80" "$train" train r.yaml resume=never
-ends resume/force 0 "going on from step 80" "$train" train r.yaml resume=force lr=0.01 steps=81 val='[]' sheet_every=0
+ends resume/force 0 "continuing from step 80" "$train" train r.yaml resume=force lr=0.01 steps=81 val='[]' sheet_every=0
 check resume/force_is_not_stored grep -q '^resume: auto' straight/recipe.yaml
 mkdir fewer && cp photos/0*.png fewer
-ends resume/changed_pictures 2 "another training pictures" "$train" train straight/recipe.yaml train=fewer
+ends resume/changed_pictures 2 "trained with other training pictures" "$train" train straight/recipe.yaml train=fewer
 
 # ---- checkpoints that are gone ----
 
 cp -r straight gone && rm -r gone/ckpt
 find gone -type f -exec cksum {} + | sort >before
-ends gone/resume 1 "gone/ckpt: no checkpoint (step-N) is there to go on from; colorize-train train gone/recipe.yaml" "$train" resume gone
-ends gone/train 1 "gone/model.bin is there, but no checkpoint in .*gone/ckpt: training would begin at step 0" "$train" train r.yaml run=gone
+ends gone/resume 1 "gone/ckpt: there is no checkpoint (step-N) to continue from; colorize-train train gone/recipe.yaml" "$train" resume gone
+ends gone/train 1 "gone/model.bin exists, but there is no checkpoint in .*gone/ckpt: training would begin at step 0" "$train" train r.yaml run=gone
 find gone -type f -exec cksum {} + | sort >after
 same gone/nothing_was_overwritten after before
 ends gone/resume_of_a_recipe 2 "r.yaml is not the folder of a run; colorize-train train takes a recipe" "$train" resume r.yaml
@@ -322,8 +322,8 @@ bad warmup 'warmup is 20, more than steps, 10; expected warmup=10 or less' 'trai
 bad not_yaml 'bad.yaml:[0-9]*: not YAML' 'train: [photos\n'
 bad no_data 'train: no folder' 'batch: 4\n'
 ends refused/argument 2 'batch: "0" is not a whole number from 1' "$train" train r.yaml batch=0
-ends refused/size_and_stride 2 "no multiple of 32" "$train" train r.yaml run=x size=40 scale=0
-ends refused/net 2 'net: "lihgt" is none of light' "$train" train r.yaml run=x net=lihgt
+ends refused/size_and_stride 2 "not a multiple of 32" "$train" train r.yaml run=x size=40 scale=0
+ends refused/net 2 'net: "lihgt" is not one of light' "$train" train r.yaml run=x net=lihgt
 ends refused/long_notes 2 "notes: 2500 bytes" "$train" train r.yaml run=x notes="$(printf %2500d 1)"
 latin1=$(printf 'caf\351')
 ends refused/license_not_utf8 2 "license: byte 4, 0xe9, is not UTF-8" "$train" train r.yaml run=x license="$latin1"
@@ -340,7 +340,7 @@ done
 echo text >text.bin
 ends refused/init_is_no_model 65 "text.bin" "$train" train r.yaml run=x train=undecoded init=text.bin
 check refused/init_before_decoding sh -c '! grep -q text.png err'
-ends refused/empty_val 2 "empty: no picture" "$train" train r.yaml run=x train=undecoded val=empty
+ends refused/empty_val 2 "empty contains no picture" "$train" train r.yaml run=x train=undecoded val=empty
 check refused/empty_val_before_decoding sh -c '! grep -q text.png err'
 mkfifo fifo.png
 ends refused/fifo 2 "train: .*fifo.png is a FIFO; expected a folder, a picture or a video" timeout 20 "$train" train r.yaml run=x train=fifo.png
@@ -357,16 +357,16 @@ ends brackets/folder 0 "^9 pictures" "$train" val f16.bin val='[1920x1080] reel'
 mkdir greys && ffmpeg -nostdin -v error -i photos/%02d.png -vf format=gray greys/%02d.png
 ends grey/train_is_warned 0 "warning: train: 24 of 24 pictures are nearly grey" "$train" train r.yaml run=grey.run train=greys val='[]' steps=5 save_every=0
 ends grey/val_is_warned 0 "warning: val: 24 of 24 pictures are nearly grey" "$train" val f16.bin val=greys size=32 scale=32 threads=1
-ends refused/no_pictures 2 "empty: no picture" "$train" train r.yaml run=x train=empty
+ends refused/no_pictures 2 "empty contains no picture" "$train" train r.yaml run=x train=empty
 ends refused/val_without_pictures 2 "val: no folder" "$train" val f16.bin
 touch file
-ends refused/file_in_place_of_the_run 1 "file is in the way" "$train" train r.yaml run=file
+ends refused/file_in_place_of_the_run 1 "file exists, but is not a folder" "$train" train r.yaml run=file
 mkdir blocked && touch blocked/ckpt
-ends refused/file_in_place_of_the_checkpoints 1 "blocked/ckpt is in the way" "$train" train r.yaml run=blocked
+ends refused/file_in_place_of_the_checkpoints 1 "blocked/ckpt exists, but is not a folder" "$train" train r.yaml run=blocked
 cp r.yaml blocked/recipe.yaml
 ends refused/export_of_that 1 "blocked/ckpt: Not a directory" "$train" export blocked x.bin
 rm blocked/ckpt && ln -s nowhere blocked/ckpt
-ends refused/link_in_place_of_the_checkpoints 1 "blocked/ckpt is in the way" "$train" train r.yaml run=blocked
+ends refused/link_in_place_of_the_checkpoints 1 "blocked/ckpt exists, but is not a folder" "$train" train r.yaml run=blocked
 ends refused/device 2 . "$train" train r.yaml run=x device=toaster
 
 # ---- broken pictures ----
@@ -393,8 +393,8 @@ echo "status $?, $(ls disk/run/ckpt), $([ -s disk/run/model.bin ] && echo and a 
 END
 if [ "$(id -u)" = 0 ] && unshare -m true 2>/dev/null && unshare -m mount -t tmpfs tmpfs disk 2>/dev/null; then
     unshare -m sh full.sh "$train" >out 2>err
-    check full_disk/is_said grep -q "step-4: not saved: .* MB are free. Earlier checkpoints stay" err
-    check full_disk/training_goes_on grep -q "training goes on" err
+    check full_disk/is_said grep -q "step-4: not saved: .* MB are free. Earlier checkpoints are kept" err
+    check full_disk/training_goes_on grep -q "training continues" err
     check full_disk/status_and_what_stays [ "$(head -n 2 out | tr '\n' ' ')" = "status 74, last step-2, and a model " ]
     check full_disk/third_time_ends_with_a_model [ "$(tail -n 2 out | tr '\n' ' ')" = "status 74, last step-1, and a model " ]
     check full_disk/third_time_is_said grep -q "step 4: checkpoint not written.*training ends" err

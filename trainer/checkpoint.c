@@ -1,4 +1,4 @@
-// checkpoint.c - the commit protocol that checkpoint.h describes. The manifest of a checkpoint is text:
+// checkpoint.c - the commit protocol described in checkpoint.h. The manifest of a checkpoint is text:
 //
 //     colorize checkpoint 1
 //     step 12000
@@ -59,8 +59,8 @@ static int write_file(int folder, const char *name, const void *data, size_t siz
     return ret;
 }
 
-// Reads a file that must have exactly `size` bytes (SIZE_MAX: up to MAX_MANIFEST) and checks its hash while at it. data
-// NULL: checks only. *data has one NUL more.
+// Reads a file, which must have exactly `size` bytes (SIZE_MAX: at most MAX_MANIFEST), and checks its hash. data NULL: checks
+// only. A NUL is appended to *data.
 static int read_file(int folder, const char *name, size_t size, const char *hex, char **data, size_t *got)
 {
     const int fd = openat(folder, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
@@ -102,14 +102,14 @@ end:
     return ret;
 }
 
-static void remove_folder(int parent, const char *name)         // flat, as checkpoints are
+static void remove_folder(int parent, const char *name)         // without subfolders, like a checkpoint
 {
     const int fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
     struct dirent *entry;
     DIR *dir;
 
     if (fd < 0) {
-        unlinkat(parent, name, 0);          // a file or a link in its place
+        unlinkat(parent, name, 0);          // it is a file or a link
         return;
     }
     if (!(dir = fdopendir(fd))) {
@@ -124,7 +124,7 @@ static void remove_folder(int parent, const char *name)         // flat, as chec
 
 // ---- names ----
 
-static int64_t step_of(const char *name)    // "step-12000"; -1: another name
+static int64_t step_of(const char *name)    // of "step-12000": 12000; -1: another name
 {
     char same[40];
     int64_t n;
@@ -132,7 +132,7 @@ static int64_t step_of(const char *name)    // "step-12000"; -1: another name
     if (strncmp(name, "step-", 5) || name[5] < '0' || name[5] > '9') return -1;
     n = strtoll(name + 5, NULL, 10);
     snprintf(same, sizeof same, "step-%" PRId64, n);
-    return strcmp(name, same) ? -1 : n;     // step-007 would be opened as step-7
+    return strcmp(name, same) ? -1 : n;     // not step-007: the folder is opened as step-7
 }
 
 static int newest_first(const void *a, const void *b)
@@ -141,7 +141,7 @@ static int newest_first(const void *a, const void *b)
     return (x < y) - (x > y);
 }
 
-// All steps, newest first; *steps is to be freed. Returns how many.
+// Lists the steps of all checkpoints, newest first; the caller frees *steps. Returns their number or an error.
 static int all_steps(const char *path, int64_t **steps)
 {
     DIR *dir = opendir(path);
@@ -192,7 +192,7 @@ static bool blob_name_ok(const char *name)
     return strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-.") == n;
 }
 
-// Removes .step-N.tmp.PID and last.tmp.PID, if not all then those of processes that are no more.
+// Removes .step-N.tmp.PID and last.tmp.PID: all, or only those of processes that do not exist any more.
 static void sweep(int folder, bool all)
 {
     const int copy = openat(folder, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -242,7 +242,7 @@ static int make_manifest(char **text, size_t *size, int64_t step, const struct c
     return ret;
 }
 
-// Takes the next line from *at: "WORD ..."; NULL when the line does not begin with word.
+// Returns what follows WORD in the next line, "WORD ...", and advances *at. NULL: the line does not begin with word.
 static char *line(char **at, const char *word)
 {
     char *begin = *at, *end = strchr(begin, '\n');
@@ -260,8 +260,7 @@ static bool size_and_hash(const char *text, size_t *size, char hex[HEX])
     return sscanf(text, "%zu %64[0-9a-f]%n", size, hex, &used) == 2 && !text[used] && strlen(hex) == 64;
 }
 
-// One folder, checked whole; with load false nothing is kept but the verdict. -EBADMSG and the reason logged as a
-// warning.
+// Checks a checkpoint's folder, and loads its contents if `load`. -EBADMSG: damaged; the reason is logged as a warning.
 static int read_checkpoint(struct clzt_checkpoint **checkpoint, int folder, const char *shown, int64_t step, bool load,
                            const struct clz_log *log)
 {
@@ -331,7 +330,7 @@ static int read_step(struct clzt_checkpoint **checkpoint, const char *dir, int64
     fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0) {
         ret = errno == ENOMEM ? -ENOMEM : -EBADMSG;
-        clzi_log(log, CLZ_LOG_WARNING, "%s: no checkpoint: %s.", path, strerror(errno));
+        clzi_log(log, CLZ_LOG_WARNING, "%s: not a checkpoint: %s.", path, strerror(errno));
     } else {
         ret = read_checkpoint(checkpoint, fd, dir, step, load, log);
         close(fd);
@@ -385,11 +384,12 @@ int clzt_checkpoint_load(struct clzt_checkpoint **checkpoint, const char *dir, c
     if (folder < 0) return errno == ENOENT ? -ENOENT : clzi_fail(log, -errno, "%s: %s.", dir, strerror(errno));
     sweep(folder, false);
     close(folder);
-    if ((count = all_steps(dir, &steps)) < 0) return count == -ENOMEM ? count : clzi_fail(log, count, "%s: %s.", dir, strerror(-count));
+    if ((count = all_steps(dir, &steps)) < 0)
+        return count == -ENOMEM ? count : clzi_fail(log, count, "%s: %s.", dir, strerror(-count));
     for (int i = 0; i < count; i++)
         if ((ret = read_step(checkpoint, dir, steps[i], true, log)) != -EBADMSG) break;
     free(steps);
-    if (ret == -EBADMSG) clzi_fail(log, ret, "%s: no checkpoint in it can be read.", dir);
+    if (ret == -EBADMSG) clzi_fail(log, ret, "%s: none of its checkpoints can be read.", dir);
     return ret;
 }
 
@@ -407,20 +407,20 @@ static int write_all(int folder, int64_t step, const struct clzt_blob *blobs, in
     return ret;
 }
 
-// Puts the finished folder in its place. One of that name is exchanged in one go, so that there is no moment without
-// any.
-static int put(int folder, const char *temporary, const char *name)
+// Renames the complete folder to its final name. An existing folder of that name is exchanged atomically, so that one of the two
+// always has the name.
+static int commit(int folder, const char *temporary, const char *name)
 {
     if (!renameat2(folder, temporary, folder, name, RENAME_EXCHANGE)) {
         remove_folder(folder, temporary);
         return fsync(folder) ? -errno : 0;
     }
-    if (errno != ENOENT) remove_folder(folder, name);           // a file system that cannot exchange
+    if (errno != ENOENT) remove_folder(folder, name);           // the file system does not support the exchange
     if (renameat(folder, temporary, folder, name)) return -errno;
     return fsync(folder) ? -errno : 0;
 }
 
-static void discard(int folder, int64_t step)   // by a rename first: half a step-N must never be seen
+static void discard(int folder, int64_t step)   // renames first, so that no partly removed step-N is visible
 {
     char name[40], temporary[60];
 
@@ -430,7 +430,7 @@ static void discard(int folder, int64_t step)   // by a rename first: half a ste
     if (!renameat(folder, name, folder, temporary)) remove_folder(folder, temporary);
 }
 
-// Those later than `step` belong to a future that was given up (a damaged one that was stepped back from).
+// Deletes checkpoints newer than `step` (damaged ones that the run did not continue from), and the oldest beyond `keep`.
 static void prune(int folder, const char *dir, int64_t step, int keep)
 {
     int64_t *steps;
@@ -443,8 +443,7 @@ static void prune(int folder, const char *dir, int64_t step, int keep)
     free(steps);
 }
 
-// Removes what is least worth of the checkpoints: one of a future that was given up, or the oldest when a newer one is known to
-// be good. False: there is none such.
+// Deletes one checkpoint: one newer than `step`, otherwise the oldest, if a newer one verifies. False: none can be deleted.
 static bool make_room(int folder, const char *dir, int64_t step, const struct clz_log *log)
 {
     struct clzt_checkpoint *unused = NULL;
@@ -457,7 +456,8 @@ static bool make_room(int folder, const char *dir, int64_t step, const struct cl
     for (int i = 0; i < count - 1 && victim < 0; i++)
         if (!read_step(&unused, dir, steps[i], false, log)) victim = count - 1;
     if (victim >= 0) {
-        clzi_log(log, CLZ_LOG_WARNING, "%s/step-%" PRId64 ": removed, to make room for step %" PRId64 ".", dir, steps[victim], step);
+        clzi_log(log, CLZ_LOG_WARNING, "%s/step-%" PRId64 ": removed to free disk space for step %" PRId64 ".", dir,
+                 steps[victim], step);
         discard(folder, steps[victim]);
     }
     free(steps);
@@ -466,7 +466,7 @@ static bool make_room(int folder, const char *dir, int64_t step, const struct cl
 
 struct saving { const char *dir; int64_t step; const struct clzt_blob *blobs; int blob_count; const char *state; double needed; };
 
-// Writes the checkpoint and puts it in its place. -ENOSPC: also when it is seen beforehand that it does not fit.
+// Writes the checkpoint and commits it. -ENOSPC: the disk is full, or has less free space than will be needed (*missing).
 static int try_save(int folder, const struct saving *s, double *missing)
 {
     char name[40], temporary[60];
@@ -481,16 +481,17 @@ static int try_save(int folder, const struct saving *s, double *missing)
     snprintf(name, sizeof name, "step-%" PRId64, s->step);
     snprintf(temporary, sizeof temporary, ".step-%" PRId64 ".tmp.%ld", s->step, (long)getpid());
     remove_folder(folder, temporary);
-    if (mkdirat(folder, temporary, 0777) || (inner = openat(folder, temporary, O_RDONLY | O_DIRECTORY | O_CLOEXEC)) < 0) ret = -errno;
+    if (mkdirat(folder, temporary, 0777)) ret = -errno;
+    else if ((inner = openat(folder, temporary, O_RDONLY | O_DIRECTORY | O_CLOEXEC)) < 0) ret = -errno;
     else ret = write_all(inner, s->step, s->blobs, s->blob_count, s->state);
-    if (!ret) ret = put(folder, temporary, name);
+    if (!ret) ret = commit(folder, temporary, name);
     if (ret) remove_folder(folder, temporary);
     if (inner >= 0) close(inner);
     return ret;
 }
 
-int clzt_checkpoint_save(const char *dir, int64_t step, const struct clzt_blob *blobs, int blob_count, const char *state, int keep,
-                         const struct clz_log *log)
+int clzt_checkpoint_save(const char *dir, int64_t step, const struct clzt_blob *blobs, int blob_count, const char *state,
+                         int keep, const struct clz_log *log)
 {
     struct saving saving = { dir, step, blobs, blob_count, state, strlen(state) + 200.0 * blob_count };
     struct clzt_checkpoint *unused = NULL;
@@ -498,9 +499,12 @@ int clzt_checkpoint_save(const char *dir, int64_t step, const struct clzt_blob *
     double missing = 0;
     int folder = -1, ret = 0;
 
-    if (step < 0 || blob_count > MAX_BLOBS - 16) return clzi_fail(log, -EINVAL, "%s: no checkpoint of step %" PRId64 " and %d blobs.", dir, step, blob_count);
+    if (step < 0 || blob_count > MAX_BLOBS - 16)
+        return clzi_fail(log, -EINVAL, "%s: step %" PRId64 ", %d blobs; expected a step of 0 or more, and at most %d blobs.", dir,
+                         step, blob_count, MAX_BLOBS - 16);
     for (int i = 0; i < blob_count; i++) {
-        if (!blob_name_ok(blobs[i].name)) return clzi_fail(log, -EINVAL, "%s: \"%s\" cannot name a blob.", dir, blobs[i].name);
+        if (!blob_name_ok(blobs[i].name)) return clzi_fail(log, -EINVAL, "%s: \"%s\" is not a valid name of a blob.", dir,
+                                                           blobs[i].name);
         saving.needed += blobs[i].size + 4096.0;
     }
     saving.needed *= 1.1;
@@ -526,9 +530,9 @@ int clzt_checkpoint_save(const char *dir, int64_t step, const struct clzt_blob *
     goto end;
 fail:
     if (missing > 0)
-        clzi_fail(log, ret, "%s/%s: not saved: %.0f MB are needed, %.0f MB are free. Earlier checkpoints stay.", dir, name,
+        clzi_fail(log, ret, "%s/%s: not saved: %.0f MB are needed, %.0f MB are free. Earlier checkpoints are kept.", dir, name,
                   1e-6 * saving.needed, 1e-6 * (saving.needed - missing));
-    else clzi_fail(log, ret, "%s/%s: not saved: %s. Earlier checkpoints stay.", dir, name, strerror(-ret));
+    else clzi_fail(log, ret, "%s/%s: not saved: %s. Earlier checkpoints are kept.", dir, name, strerror(-ret));
 end:
     if (folder >= 0) close(folder);
     return ret;

@@ -1,9 +1,9 @@
-// checkpoint.h - saving a training so that it survives kill -9, a full disk and a torn write.
+// checkpoint.h - checkpoints of a training that survive kill -9, a full disk and incomplete writes.
 //
-// A checkpoint is a folder DIR/step-N with one file per blob, a text `state` and a `manifest` that gives size and
-// SHA-256 of each. It comes to be as DIR/.step-N.tmp.PID; every file is fsynced, then the folder, then it is renamed to
-// step-N and DIR is fsynced, then the small file DIR/last names it. So step-N is whole or not there, as far as the disk
-// keeps its word; loading checks every hash all the same and takes the newest that verifies.
+// A checkpoint is a folder DIR/step-N with one file per blob, the text file `state` and a `manifest` with the size and SHA-256 of
+// each. It is written as DIR/.step-N.tmp.PID; every file is fsynced, then the folder; then it is renamed to step-N, DIR is
+// fsynced, and the file DIR/last gets its name. So step-N is complete or does not exist, if the disk honours fsync; loading still
+// checks all hashes, and takes the newest checkpoint that verifies.
 #ifndef CLZT_CHECKPOINT_H
 #define CLZT_CHECKPOINT_H
 #include <stddef.h>
@@ -14,10 +14,9 @@ enum { CLZT_BLOB_NAME = 64 };               // with its NUL; letters, digits, '_
 
 struct clzt_blob { const char *name; const void *data; size_t size; };
 
-// Saves blobs and state as checkpoint `step`, then removes the oldest so that `keep` stay (0: all); never before the
-// new one has been read back and verified. Where there is no room for it and keep is not 0, the oldest go first, as long
-// as one that verifies stays. Returns 0, -ENOSPC (also found out beforehand), -EIO and others: then the other earlier
-// checkpoints are as they were.
+// Saves blobs and state as checkpoint `step`, reads it back and verifies it, then deletes the oldest checkpoints beyond `keep`
+// (0: none). If the disk is full and keep is not 0, the oldest are deleted first, as long as one that verifies remains. -ENOSPC
+// (also if the free space is too small beforehand), -EIO and others: no further checkpoint was changed.
 int clzt_checkpoint_save(const char *dir, int64_t step, const struct clzt_blob *blobs, int blob_count,
                          const char *state, int keep, const struct clz_log *log);
 
@@ -28,22 +27,21 @@ struct clzt_checkpoint {
     int blob_count;
 };
 
-// The newest that verifies; a warning names each that does not. -ENOENT: there is none; -EBADMSG: none verifies. Sweeps what dead processes left
-// half-written.
+// Loads the newest checkpoint that verifies; logs a warning for each that does not. -ENOENT: there is none; -EBADMSG: none
+// verifies. Removes temporary files of processes that do not exist any more.
 int clzt_checkpoint_load(struct clzt_checkpoint **checkpoint, const char *dir, const struct clz_log *log);
 
-// A given one: step-N's folder.
+// Loads the checkpoint of a given step.
 int clzt_checkpoint_load_step(struct clzt_checkpoint **checkpoint, const char *dir, int64_t step,
                               const struct clz_log *log);
 void clzt_checkpoint_destroy(struct clzt_checkpoint **checkpoint);
 
-// A blob by name. NULL: not there, or of another size than `size`.
+// Data of a blob. NULL: there is none of that name and size.
 const void *clzt_checkpoint_blob(const struct clzt_checkpoint *checkpoint, const char *name, size_t size);
 
-// Steps of the checkpoints in dir, newest first, at most max; returns how many. Only looks at names.
+// Lists the steps of the checkpoints in dir, newest first, at most max; returns their number. Reads names only.
 int clzt_checkpoint_list(const char *dir, int64_t *steps, int max);
 
-// Removes what was left half-written of checkpoints in dir, whoever has the number of the process that left it. For a caller who
-// knows that nobody else writes there.
+// Removes all temporary files of checkpoints in dir. For a caller who knows that no other process writes there.
 void clzt_checkpoint_sweep(const char *dir);
 #endif

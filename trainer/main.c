@@ -1,4 +1,4 @@
-// main.c - colorize-train: the commands.
+// main.c - the commands of colorize-train.
 #include <errno.h>
 #include <signal.h>
 #include <stdbool.h>
@@ -24,7 +24,7 @@
 
 enum { EXIT_USAGE = 2, EXIT_DATA = 65, EXIT_IO = 74 };
 
-static volatile sig_atomic_t stop_signal;   // what a handler may touch
+static volatile sig_atomic_t stop_signal;   // the only type a signal handler may write
 static volatile int stop, save_now;
 
 static void on_signal(int signal)
@@ -33,7 +33,7 @@ static void on_signal(int signal)
         save_now = 1;
         return;
     }
-    if (stop) _Exit(128 + signal);          // twice: now
+    if (stop) _Exit(128 + signal);          // the second signal ends at once
     stop_signal = signal;
     stop = 1;
 }
@@ -73,12 +73,12 @@ static int exit_status(int ret)
     }
 }
 
-// Errors that had no message of their own where they arose.
+// Prints the messages of errors that are not logged where they occur.
 static int finish(int ret)
 {
     if (ret == -ENOMEM) fprintf(stderr, "error: out of memory\n");
-    else if (ret == -EINTR) fprintf(stderr, "stopped; a checkpoint was written, `colorize-train resume` goes on\n");
-    else if (ret == -ECANCELED) fprintf(stderr, "stopped before a step was made; no checkpoint and no model were written\n");
+    else if (ret == -EINTR) fprintf(stderr, "stopped; a checkpoint was written, colorize-train resume continues from it\n");
+    else if (ret == -ECANCELED) fprintf(stderr, "stopped before the first step; no checkpoint and no model were written\n");
     return exit_status(ret);
 }
 
@@ -86,7 +86,7 @@ static int finish(int ret)
 
 struct command {
     const char *name, *usage;
-    int least;                              // arguments there must be
+    int least;                              // number of required arguments
     const char *help;
     int (*run)(int argc, char **argv, const struct clz_log *log);
 };
@@ -113,15 +113,16 @@ static int load_recipe(struct clzt_recipe *r, const char *path, const struct clz
     if (!is_folder(path) && !clzt_source_probe(path)) return clzt_recipe_load(r, path, log);
     if (asprintf(&inside, "%s/recipe.yaml", path) < 0) return -ENOMEM;
     if (!access(inside, F_OK))
-        ret = clzi_fail(log, -EINVAL, "%s is the folder of a run, not a recipe: colorize-train resume %s goes on with it.", path, path);
+        ret = clzi_fail(log, -EINVAL, "%s is the folder of a run, not a recipe: colorize-train resume %s continues it.", path,
+                        path);
     else
-        ret = clzi_fail(log, -EINVAL, "%s is a %s, not a recipe: to learn from it, colorize-train train RECIPE.yaml train=%s; recipes to "
-                        "begin with are in samples/recipes.", path, is_folder(path) ? "folder" : "picture or a video", path);
+        ret = clzi_fail(log, -EINVAL, "%s is a %s, not a recipe: colorize-train train RECIPE.yaml train=%s trains on it. "
+                        "There are recipes in samples/recipes.", path, is_folder(path) ? "folder" : "picture or a video", path);
     free(inside);
     return ret;
 }
 
-// The recipe of a run's folder. It names that folder, but a folder may have been moved since.
+// Loads the recipe of a run folder. Its key `run` is overwritten, since the folder may have been moved.
 static int load_run(struct clzt_recipe *r, const char *folder, const struct clz_log *log)
 {
     char *path = NULL, *run = NULL;
@@ -145,13 +146,13 @@ static int load_run_to_resume(struct clzt_recipe *r, const char *folder, const s
     int ret;
 
     if (!access(folder, F_OK) && !is_folder(folder))
-        return clzi_fail(log, -EINVAL, "%s is not the folder of a run; colorize-train train takes a recipe, and goes on where the run "
-                         "stopped.", folder);
+        return clzi_fail(log, -EINVAL, "%s is not the folder of a run. colorize-train train takes a recipe, and continues its "
+                         "run.", folder);
     if ((ret = load_run(r, folder, log)) < 0) return ret;
     if (asprintf(&ckpt, "%s/ckpt", folder) < 0) return -ENOMEM;
     if (clzt_checkpoint_list(ckpt, &step, 1) < 1)
-        ret = clzi_fail(log, -ENOENT, "%s: no checkpoint (step-N) is there to go on from; colorize-train train %s/recipe.yaml begins at "
-                        "step 0.", ckpt, folder);
+        ret = clzi_fail(log, -ENOENT, "%s: there is no checkpoint (step-N) to continue from; colorize-train train "
+                        "%s/recipe.yaml begins at step 0.", ckpt, folder);
     free(ckpt);
     return ret;
 }
@@ -166,7 +167,7 @@ static int train_with(int (*load)(struct clzt_recipe *, const char *, const stru
     if (ret >= 0) ret = load(r, *argv++, log);
     if (ret >= 0) ret = set_all(r, argc, argv, log);
     if (ret >= 0) ret = clzt_recipe_absolute(r);
-    if (ret >= 0) ret = clzt_recipe_check(r, log);              // now: the working folder's name is part of paths
+    if (ret >= 0) ret = clzt_recipe_check(r, log);              // after paths were made absolute: the text of all is checked
     if (ret >= 0) {
         catch_signals();
         ret = clzt_run(r, log, log->priv, &stop, &save_now);
@@ -209,16 +210,16 @@ static int export_model(int argc, char **argv, const struct clz_log *log)
         if (!strcmp(argv[i], "--safetensors")) continue;
         while (k < sizeof types / sizeof *types && strcmp(argv[i], types[k].name)) k++;
         if (k < sizeof types / sizeof *types) dtype = types[k].dtype;
-        else ret = clzi_fail(log, -EINVAL, "number format \"%s\" is none of f16, f32, bf16", argv[i]);
+        else ret = clzi_fail(log, -EINVAL, "number format: \"%s\" is not one of f16, f32, bf16.", argv[i]);
     }
     if (ret >= 0) ret = clzt_recipe_check(r, log);
     if (ret >= 0 && (ret = clzt_run_export(r, argv[1], dtype, plain, log)) == -ENOENT)
-        fprintf(stderr, "error: %s has no checkpoint\n", argv[0]);
+        fprintf(stderr, "error: %s has no checkpoint.\n", argv[0]);
     clzt_recipe_destroy(&r);
     return ret;
 }
 
-// Puts the value of "key=value" in place if that is the key.
+// If arg is "key=value" with that key, sets *value.
 static bool option(const char *arg, const char *key, const char **value)
 {
     const size_t n = strlen(key);
@@ -248,27 +249,27 @@ static int convert(int argc, char **argv, const struct clz_log *log)
         else if (option(argv[i], "working_shape", &text)) ret = one_of("working_shape", text, "frame", "square", &c.square, log);
         else if (option(argv[i], "strict", &text)) ret = one_of("strict", text, "no", "yes", &strict, log);
         else if (sscanf(argv[i], "working_size=%d%c", &c.size, &more) != 1)
-            ret = clzi_fail(log, -EINVAL, "convert: \"%s\" is none of its options.", argv[i]);
+            ret = clzi_fail(log, -EINVAL, "convert: \"%s\" is not one of its options.", argv[i]);
     }
     c.loose = !strict;
     return ret < 0 ? ret : clzt_convert(&c, log);
 }
 
-// What pictures of any size are scaled to where nobody says it: else crops of large ones are patches that tell of nothing.
+// The default of `scale` for val: as in the model's training. Unscaled, crops of large pictures show too small a part of them.
 static int scale_as_trained(const struct clz_model *m, int size, const struct clz_log *log)
 {
     const int scale = clzt_facts_scale(m->facts.train, size);
 
     if (scale) clzi_log(log, CLZ_LOG_INFO, "pictures are scaled to a short side of %d; scale= changes it", scale);
-    else clzi_log(log, CLZ_LOG_INFO, "pictures are taken as they are, as in training; scale= changes it");
+    else clzi_log(log, CLZ_LOG_INFO, "pictures are not scaled, as in training; scale= changes it");
     return scale;
 }
 
-// The grey that the model was trained on, unless luma= says another.
+// The default of `luma` for val: the input that the model was trained with.
 static int luma_as_trained(const struct clz_model *m, const struct clz_log *log)
 {
     if (strcmp(m->facts.input, "lstar")) return CLZT_LUMA_RANDOM;
-    clzi_log(log, CLZ_LOG_INFO, "the input is L* of the colour pixel, as in training; luma= changes it");
+    clzi_log(log, CLZ_LOG_INFO, "the network's input is L* of the colour pixel, as in training; luma= changes it");
     return CLZT_LUMA_LSTAR;
 }
 
@@ -286,16 +287,16 @@ static int val(int argc, char **argv, const struct clz_log *log)
     if (ret >= 0) ret = clzi_model_read(&m, argv[0], log);
     if (ret >= 0) {
         r->size = m->facts.size;
-        r->scale = r->luma = -1;            // not given; no value that can be
+        r->scale = r->luma = -1;            // not given; outside the range of both keys
     }
     for (int i = 1; i < argc && ret >= 0; i++) {
         if (!strncmp(argv[i], "sheet=", 6)) sheet = argv[i] + 6;
         else ret = clzt_recipe_set(r, argv[i], log);
     }
-    if (ret >= 0 && !r->val.count) ret = clzi_fail(log, -EINVAL, "val: no folder, video or picture to measure with is given.");
+    if (ret >= 0 && !r->val.count) ret = clzi_fail(log, -EINVAL, "val: no folder, video or picture is given.");
     if (ret >= 0) ret = clzt_paths_check((const char *const *)r->val.items, r->val.count, "val", log);
     if (ret >= 0 && r->size % m->facts.stride)
-        ret = clzi_fail(log, -EINVAL, "size: %d is no multiple of %d, the stride of %s.", r->size, m->facts.stride, argv[0]);
+        ret = clzi_fail(log, -EINVAL, "size: %d is not a multiple of %d, the stride of %s.", r->size, m->facts.stride, argv[0]);
     if (ret >= 0 && r->scale < 0) r->scale = scale_as_trained(m, r->size, log);
     if (ret >= 0 && r->luma < 0) r->luma = luma_as_trained(m, log);
     if (ret >= 0)
@@ -309,11 +310,12 @@ static int val(int argc, char **argv, const struct clz_log *log)
     if (ret >= 0) clzt_colours_warn(&colours, "val", log);
     if (ret >= 0)
         ret = clzt_validate(dev, m->graph, m->values, data,
-                            &(struct clzt_validate_params){ .size = r->size, .batch = r->batch, .zoom_out = r->zoom_out, .pictures = r->val_pictures,
-                                                            .luma = r->luma, .l_scale = m->facts.l_scale, .l_offset = m->facts.l_offset,
-                                                            .mean = { colours.mean[0], colours.mean[1] },
-                                                            .saturation = (float)r->saturation * m->facts.ab_scale / 110, .sheet = sheet,
-                                                            .sheet_pictures = r->sheet_pictures, .workers = r->workers }, &v);
+                            &(struct clzt_validate_params){
+                                .size = r->size, .batch = r->batch, .zoom_out = r->zoom_out, .pictures = r->val_pictures,
+                                .luma = r->luma, .l_scale = m->facts.l_scale, .l_offset = m->facts.l_offset,
+                                .mean = { colours.mean[0], colours.mean[1] },
+                                .saturation = (float)r->saturation * m->facts.ab_scale / 110,
+                                .sheet = sheet, .sheet_pictures = r->sheet_pictures, .workers = r->workers }, &v);
     if (ret >= 0) clzt_scores_print(stdout, &v.model, &v.grey, &v.mean);
     if (ret >= 0) ret = v.sheet;
     clzt_dataset_close(&data);
@@ -334,7 +336,7 @@ static int compare(int argc, char **argv, const struct clz_log *log)
 
     for (int i = 2; i < argc && ret >= 0; i++)
         if (sscanf(argv[i], "pictures=%lld%c", &pictures, &more) != 1 || pictures < 0)
-            ret = clzi_fail(log, -EINVAL, "compare: \"%s\" is not pictures=N", argv[i]);
+            ret = clzi_fail(log, -EINVAL, "compare: \"%s\" is not pictures=N.", argv[i]);
     for (int i = 0; i < 2 && ret >= 0; i++)
         ret = clzt_dataset_open(&films[i], &(struct clzt_dataset_params){ .paths = (const char *const *)argv + i, .path_count = 1,
                                                                           .log = *log });
@@ -345,7 +347,8 @@ static int compare(int argc, char **argv, const struct clz_log *log)
     return ret;
 }
 
-// Text of a model file, which may be anybody's: no escape sequence reaches the terminal. It is UTF-8; C1 controls are c2 80 to c2 9f.
+// Prints text of a model file without control characters, since escape sequences from an untrusted file must not reach the
+// terminal. The text is UTF-8; the C1 controls are encoded as c2 80 to c2 9f.
 static void print_text(const char *label, const char *text)
 {
     printf("%-12s", label);
@@ -393,41 +396,44 @@ static int nets(int argc, char **argv, const struct clz_log *log)
 }
 
 static const struct command commands[] = {
-    { "train",  "RECIPE.yaml [key=value ...]", 1, "train, going on where the run folder stopped", train },
-    { "resume", "RUN [key=value ...]", 1, "go on with a run, by its folder", resume },
+    { "train",  "RECIPE.yaml [key=value ...]", 1, "train; continues from the newest checkpoint of the run folder", train },
+    { "resume", "RUN [key=value ...]", 1, "continue the run in a folder", resume },
     { "val",    "MODEL.bin val=PATH [size=N] [scale=N] [batch=32] [sheet=OUT.png] [saturation=1] [key=value ...]", 1,
-      "scores beside grey and mean colour; size: the model's own; scale: short side of the pictures, as in training; "
-      "0: as they are", val },
-    { "compare", "TRUE.mp4 FILM.mp4 [pictures=64]", 2, "likewise, of a coloured film against the true one; 0: all frames",
+      "scores of a model, beside two baselines: grey and mean colour; default of size: the model's; of scale: as in training, "
+      "0: pictures are not scaled", val },
+    { "compare", "TRUE.mp4 FILM.mp4 [pictures=64]", 2, "the same scores of a coloured film against the true one; 0: all frames",
       compare },
     { "export", "RUN OUT.bin [f16|f32|bf16] [working_size=N] [working_shape=square] [saturation=X] [license=...] [notes=...]", 2,
-      "newest checkpoint as a model file; OUT.safetensors or --safetensors: as weights for PyTorch, f32", export_model },
+      "write the newest checkpoint as a model file; OUT.safetensors or --safetensors: as weights for PyTorch, f32", export_model },
     { "convert", "WEIGHTS.pth OUT.bin [net=NAME] [section=KEY] [strict=no] [license=...] [input=lstar] [working_size=N] "
-      "[working_shape=square]", 2, "a PyTorch checkpoint or safetensors file as a model file, for the init of a recipe", convert },
-    { "info",   "MODEL.bin", 1, "what a model file says of itself", info },
-    { "nets",   "", 0, "the networks a recipe can name", nets },
-    { "keys",   "[--markdown]", 0, "all keys of recipes with defaults and ranges", keys },
+      "[working_shape=square]", 2, "write a PyTorch checkpoint or safetensors file as a model file, for init= of a recipe",
+      convert },
+    { "info",   "MODEL.bin", 1, "print the metadata of a model file", info },
+    { "nets",   "", 0, "list the networks", nets },
+    { "keys",   "[--markdown]", 0, "list the keys of recipes with defaults and ranges", keys },
 };
 
 static int help(FILE *file)
 {
-    fprintf(file, "colorize-train %s: trains and judges models for the colorize filter\n\n", clz_version());
+    fprintf(file, "colorize-train %s: trains and evaluates models for the colorize filter\n\n", clz_version());
     for (size_t i = 0; i < sizeof commands / sizeof *commands; i++)
         fprintf(file, "  colorize-train %s %s\n        %s\n", commands[i].name, commands[i].usage, commands[i].help);
-    fprintf(file, "\nSignals: INT or TERM stop after the step with a checkpoint (twice: at once), USR1 writes a checkpoint.\n"
-                  "Exit status: 0 done, 2 wrong use or recipe, 65 bad data or a loss that is not finite, 74 disk, 130/143 stopped, "
-                  "1 anything else.\n");
+    fprintf(file, "\nSignals: INT or TERM end the training after the current step, with a checkpoint (twice: at once); USR1 "
+                  "writes a checkpoint.\n"
+                  "Exit status: 0 success, 2 usage or recipe, 65 invalid data or a loss that is not finite, 74 disk full or I/O "
+                  "error, 130/143 stopped by a signal, 1 other errors.\n");
     return file == stdout ? 0 : EXIT_USAGE;
 }
 
-// Of "steps=5 steps=6" the last would win, unseen.
+// Refuses a key that is given twice, such as steps=5 steps=6.
 static int check_options(int count, char **options, const struct clz_log *log)
 {
     for (int i = 0; i < count; i++)
         for (int k = i + 1; k < count; k++) {
             const size_t n = strcspn(options[i], "=");
             if (!strncmp(options[i], options[k], n) && options[i][n] == options[k][n])
-                return clzi_fail(log, -EINVAL, "%.*s is given twice: %.200s and %.200s.", (int)n, options[i], options[i], options[k]);
+                return clzi_fail(log, -EINVAL, "%.*s is given twice: %.200s and %.200s.", (int)n, options[i], options[i],
+                                 options[k]);
         }
     return 0;
 }
@@ -455,6 +461,6 @@ int main(int argc, char **argv)
         fprintf(stderr, "usage: colorize-train %s %s\n", commands[i].name, commands[i].usage);
         return EXIT_USAGE;
     }
-    fprintf(stderr, "error: no command \"%s\"; colorize-train --help lists them\n", argv[1]);
+    fprintf(stderr, "error: no command is called \"%s\"; colorize-train --help lists the commands.\n", argv[1]);
     return EXIT_USAGE;
 }

@@ -1,5 +1,5 @@
-// metrics.c - the measures. Without OpenMP: a picture takes milliseconds, and waiting threads would cost more than they
-// give while the loader's are at work. Who wants more threads gives each a struct clzt_metrics.
+// metrics.c - scores. Single-threaded: a picture takes milliseconds, and OpenMP's waiting threads would slow the loader's down.
+// Several threads can each have a struct clzt_metrics.
 #include <errno.h>
 #include <math.h>
 #include <stdlib.h>
@@ -8,19 +8,19 @@
 #include "kernels/lab_math.h"
 #include "metrics.h"
 
-enum { RADIUS = 5, TAPS = 2 * RADIUS + 1 };             // of SSIM's window
+enum { RADIUS = 5, TAPS = 2 * RADIUS + 1 };             // of the window of SSIM
 
 struct sums { double ab, de; };
 
 struct clzt_metrics {
     int width, height;
     uint8_t *truth, *guess;                 // RGB
-    float *flat;                            // [2,height,width] of add_flat
+    float *flat;                            // [2,height,width] a*, b* of clzt_metrics_add_flat
     int64_t pictures;
     double l1, de, psnr, ssim, cf, cf_abs, cf_true, cf_abs_true;
 };
 
-// ---- single measures ----
+// ---- scores of single pictures ----
 
 double clzt_mse(const uint8_t *a, const uint8_t *b, int64_t samples)
 {
@@ -44,7 +44,7 @@ static void window(double w[TAPS])
     for (int i = 0; i < TAPS; i++) w[i] /= sum;
 }
 
-// One row of means of a, b, aa, bb, ab under the window, for the columns where it fits.
+// Horizontal weighted means of a, b, a^2, b^2 and ab, for the columns where the window fits.
 static void ssim_row(const double w[TAPS], const float *a, const float *b, int out_width, double *out)
 {
     for (int x = 0; x < out_width; x++) {
@@ -88,7 +88,7 @@ double clzt_ssim(const float *a, const float *b, int width, int height)
     return sum / ((double)out_width * out_height);
 }
 
-// SSIM of a weighted sum of R, G, B.
+// SSIM of weighted sums of R, G, B.
 static double ssim_of(const uint8_t *a, const uint8_t *b, int width, int height, const float weights[3])
 {
     const size_t pixels = (size_t)width * height;
@@ -144,7 +144,7 @@ void clzt_lab_to_rgb8(const float *l, const float *ab, int64_t pixels, uint8_t *
     }
 }
 
-// ---- adding up ----
+// ---- means over pictures ----
 
 int clzt_metrics_create(struct clzt_metrics **metrics, int width, int height)
 {

@@ -1,6 +1,5 @@
-// metrics.h - how good a colouring is. Definitions and sources:
-// - l1, ab_mae and de2000 compare Lab values: the true L* with the true and with the guessed a*, b*. So only colour is
-//   judged.
+// metrics.h - scores of predicted colours against the true ones. Definitions and sources:
+// - l1, ab_mae and de2000 compare Lab values: the true L* with the true and the predicted a*, b*, so that only colour counts.
 // - psnr, ssim and cf compare the 8-bit sRGB pictures made of these.
 // - l1: mean |difference| of a*/110 and b*/110. ab_mae: the same in Lab units.
 // - psnr: 10 log10(255^2 / MSE over all samples of R, G, B), identical pictures count as 100 dB; mean over pictures.
@@ -8,8 +7,8 @@
 //   valid region; mean over pictures. Of pictures smaller than 11x11 it is NAN.
 // - de2000: mean CIEDE2000 over pixels (Sharma 2005).
 // - cf: colourfulness of Hasler and Suesstrunk 2003, rg = R - G, yb = (R + G) / 2 - B signed, population standard
-//   deviations; cf_abs: the same of |rg|, |yb|, as DDColor's tables have it. Means over pictures. ratio = guess / truth
-//   of the means.
+//   deviations; cf_abs: the same with |rg|, |yb|, as in the tables of DDColor. Means over pictures. ratio: mean of the
+//   prediction / mean of the truth.
 #ifndef CLZT_METRICS_H
 #define CLZT_METRICS_H
 #include <stdbool.h>
@@ -23,7 +22,7 @@ struct clzt_scores {
     double cf, cf_abs, cf_true, cf_abs_true, cf_ratio, cf_abs_ratio;
 };
 
-// Names and places of the numbers above, for logs and tables; ends with a row whose name is NULL.
+// Names and offsets of the scores, for logs and tables; ends with a row whose name is NULL.
 struct clzt_score_info { const char *name; size_t offset; int decimals; bool more_is_better; const char *help; };
 extern const struct clzt_score_info clzt_score_list[];
 static inline double clzt_score(const struct clzt_scores *s, const struct clzt_score_info *i)
@@ -31,7 +30,7 @@ static inline double clzt_score(const struct clzt_scores *s, const struct clzt_s
     return *(const double *)((const char *)s + i->offset);
 }
 
-// Adds up pictures of one size. One thread at a time; several objects in several threads are fine.
+// Means over pictures of one size. Thread-safety: one thread at a time per object.
 struct clzt_metrics;
 int clzt_metrics_create(struct clzt_metrics **metrics, int width, int height);
 void clzt_metrics_destroy(struct clzt_metrics **metrics);
@@ -40,16 +39,15 @@ void clzt_metrics_reset(struct clzt_metrics *metrics);
 // l [1,h,w] = L*/50 - 1 of the colour picture, true_ab and ab [2,h,w] in units of 110.
 void clzt_metrics_add(struct clzt_metrics *metrics, const float *l, const float *true_ab, const float *ab);
 
-// The same with one colour everywhere, in units of 110: the baselines. {0, 0}: grey; the training set's mean
-// (clzt_dataset_colours): mean colour.
+// The same for one colour everywhere, in units of 110: the baselines grey, {0, 0}, and mean colour, clzt_colours.mean.
 void clzt_metrics_add_flat(struct clzt_metrics *metrics, const float *l, const float *true_ab, const double ab[2]);
 struct clzt_scores clzt_metrics_scores(const struct clzt_metrics *metrics);
 
-// One line per score: name, this model, grey, mean colour. Any of the baselines may be NULL.
+// Prints a line per score: name, model, grey, mean colour. The baselines may be NULL.
 int clzt_scores_print(FILE *file, const struct clzt_scores *model, const struct clzt_scores *grey,
                       const struct clzt_scores *mean);
 
-// ---- single measures, on 8-bit RGB, r g b in turns, rows without gaps ----
+// ---- scores of single pictures: 8-bit RGB, interleaved, rows without padding ----
 
 double clzt_mse(const uint8_t *a, const uint8_t *b, int64_t samples);
 double clzt_psnr(const uint8_t *a, const uint8_t *b, int64_t samples);             // 100 when equal

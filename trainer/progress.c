@@ -1,4 +1,4 @@
-// progress.c - bar, lines and metrics.csv.
+// progress.c - progress display and metrics.csv.
 #include <errno.h>
 #include <math.h>
 #include <stdbool.h>
@@ -29,13 +29,13 @@ double clzt_smooth_value(const struct clzt_smooth *s) { return s->weight > 0 ? s
 struct clzt_progress {
     FILE *file;
     bool terminal, shown, running;
-    double interval;                        // between drawings
+    double interval;                        // seconds between updates of the display
     const char *unit;
     char phase[32], note[200];
-    int64_t done, total, counted;           // counted: done at the last drawing
+    int64_t done, total, counted;           // counted: `done` when the rate was last computed
     int per_unit;
-    double drawn;                           // when
-    struct clzt_smooth rate;                // units a second
+    double drawn;                           // time of that
+    struct clzt_smooth rate;                // units per second
 };
 
 int clzt_progress_create(struct clzt_progress **progress, const struct clzt_progress_params *params)
@@ -104,14 +104,15 @@ static void draw(struct clzt_progress *p)
         snprintf(speed, sizeof speed, "%.*f %s/s", clzt_progress_rate(p) < 10 ? 2 : 0, clzt_progress_rate(p),
                  p->per_unit ? "pictures" : p->unit);
     }
-    if (p->total > 0) snprintf(count, sizeof count, "%3d%% %lld/%lld", (int)(100 * part), (long long)p->done, (long long)p->total);
+    if (p->total > 0)
+        snprintf(count, sizeof count, "%3d%% %lld/%lld", (int)(100 * part), (long long)p->done, (long long)p->total);
     else snprintf(count, sizeof count, "%lld", (long long)p->done);
-    n = snprintf(text, sizeof text, "%s %s%s%s%s%s%s%s", p->phase, count, *p->note ? "  " : "", p->note, *speed ? "  " : "", speed,
-                 *left ? "  left " : "", left);
+    n = snprintf(text, sizeof text, "%s %s%s%s%s%s%s%s", p->phase, count, *p->note ? "  " : "", p->note, *speed ? "  " : "",
+                 speed, *left ? "  left " : "", left);
     if (p->terminal) {
         const int width = columns(p->file) - 1, room = width - n - 3;
         fputs("\r\033[K", p->file);
-        if (room >= 10 && p->total > 0) {                   // the bar takes what the words leave, up to 40
+        if (room >= 10 && p->total > 0) {                   // the bar is at most 40 columns wide
             const int bar = room < 40 ? room : 40, full = (int)(part * bar);
             fputc('[', p->file);
             for (int i = 0; i < bar; i++) fputc(i < full ? '#' : '.', p->file);
@@ -130,7 +131,7 @@ void clzt_progress_update(struct clzt_progress *p, int64_t done, const char *not
     p->done = done;
     if (note) snprintf(p->note, sizeof p->note, "%s", note);
     if (!p->running || passed < p->interval) return;
-    if (done > p->counted) {                // forgets over about ten seconds
+    if (done > p->counted) {                // mean with a time constant of ten seconds
         smooth(&p->rate, (done - p->counted) / passed, exp(-passed / 10));
         p->counted = done;
         p->drawn = t;
@@ -165,7 +166,7 @@ enum { MAX_CSV = 1 << 30 };
 
 struct clzt_csv { FILE *file; int columns; };
 
-// NULL: no regular file, or it cannot be read.
+// Returns the content of a regular file. NULL: it is none, or it cannot be read.
 static char *read_whole(const char *path, size_t *size)
 {
     struct stat st;
@@ -184,7 +185,7 @@ static char *read_whole(const char *path, size_t *size)
     return text;
 }
 
-// Moves the rows that stay to the front; returns their size.
+// Drops rows of steps after `step`, and rows that are no rows; returns the size of the rest.
 static size_t keep_rows(char *text, size_t header, int64_t step)
 {
     size_t used = header;
@@ -205,7 +206,7 @@ int clzt_csv_open(struct clzt_csv **csv, const char *path, const char *const *na
     char *header = NULL, *text = NULL, *old = NULL;
     size_t header_size = 0, size, kept;
     struct stat st;
-    const bool appends = stat(path, &st) || S_ISREG(st.st_mode);       // else a FIFO or a device, which is written to as it is
+    const bool appends = stat(path, &st) || S_ISREG(st.st_mode);       // otherwise a FIFO or a device
     FILE *memory;
     int ret = -ENOMEM;
 
@@ -222,7 +223,7 @@ int clzt_csv_open(struct clzt_csv **csv, const char *path, const char *const *na
             ret = clzi_fail(log, -errno, "%s: %s.", path, strerror(errno));
             goto fail;
         }
-        clzi_log(log, CLZ_LOG_WARNING, "%s has other columns; it is now %s.", path, old);
+        clzi_log(log, CLZ_LOG_WARNING, "%s has other columns than this version writes; it was renamed to %s.", path, old);
         size = 0;
     }
     kept = text && size ? keep_rows(text, header_size, step) : 0;
@@ -257,7 +258,7 @@ int clzt_csv_add(struct clzt_csv *csv, int64_t step, const double *values)
     return -EIO;
 }
 
-// The n-th field of a line, from 0; NULL: there are fewer.
+// Field n of a line, counted from 0; NULL: the line has fewer.
 static const char *field(const char *line, int n)
 {
     for (; n > 0; n--, line++)

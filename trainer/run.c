@@ -1,4 +1,4 @@
-// run.c - a training run from recipe to model file.
+// run.c - a training run, from recipe to model file.
 #include <errno.h>
 #include <fcntl.h>
 #include <stdarg.h>
@@ -41,14 +41,14 @@ struct run {
     struct clzt_ab_weights rarity;
     double mean[2];                         // of the training set, ab / 110
     uint64_t data;                          // hash of the training set; an export takes it from the checkpoint
-    float **values;                         // host copy of the parameters, for starting, validating and saving
+    float **values;                         // host copy of the parameters, for initialising, validating and saving
     float *blobs[CLZT_KEPT_COUNT];
-    int64_t number, saved;                  // steps done; of these in the newest checkpoint
-    double seconds;                         // trained so far, earlier sittings included
+    int64_t number, saved;                  // steps done; number of the newest checkpoint
+    double seconds;                         // of training, including those before a resume
     struct clzt_smooth smooth[CLZT_MAX_LOSSES];
     int bad_steps, failed_saves, csv_failed;
-    int given_up;                           // error of the last save, which ends the training; 0: none
-    int lock;                               // descriptor of the run folder, -1: none
+    int save_error;                         // error of saving that ends the training; 0: none
+    int lock;                               // descriptor of the run folder, which is locked; -1: none
 };
 
 static char *path_in(const struct run *r, const char *format, ...) __attribute__((format(printf, 2, 3)));
@@ -90,7 +90,7 @@ static float **values_new(const struct clzi_graph *g)
     return values;
 }
 
-// ---- checkpoints: one blob a kind, all parameters one after the other; state: lines "key value" ----
+// ---- checkpoints: one blob per kind with all parameters one after the other; state: lines "key value" ----
 
 static int collect(struct run *r, enum clzt_kept kind, float *to)
 {
@@ -103,7 +103,7 @@ static int collect(struct run *r, enum clzt_kept kind, float *to)
     return ret;
 }
 
-// The losses' means, so that the rows of a resumed run are those of one that was never stopped. %a: no bit is lost.
+// The moving averages of the losses are saved, so that a resumed run writes the same rows as an uninterrupted one. %a is exact.
 static void write_smooth(const struct run *r, char *text, size_t size)
 {
     for (int i = 0, used = 0; clzt_losses[i].name; i++)
@@ -119,7 +119,7 @@ static void read_smooth(struct run *r, const char *state)
         const int n = snprintf(key, sizeof key, "\nsmooth.%s ", clzt_losses[i].name);
         const char *line = strstr(state, key);
         struct clzt_smooth s;
-        // checkpoints of earlier versions have none, and begin anew
+        // checkpoints of earlier versions have none: the average begins again
         if (line && sscanf(line + n, "%la %la", &s.mean, &s.weight) == 2) r->smooth[i] = s;
     }
 }
@@ -147,15 +147,15 @@ static int save(struct run *r)
     return 0;
 }
 
-// In mid-training a checkpoint that could not be written is no reason to stop, unless it happens again and again.
-static void save_and_go_on(struct run *r)
+// A checkpoint during the training. FAILED_SAVES failures in a row end the training, fewer do not.
+static void save_or_warn(struct run *r)
 {
     const int ret = save(r);
 
     if (ret >= 0) return;
-    if (++r->failed_saves >= FAILED_SAVES) r->given_up = ret;
-    clzi_log(r->log, CLZ_LOG_WARNING, "step %" PRId64 ": checkpoint not written (%s); earlier ones are kept, training %s", r->number,
-             strerror(-ret), r->given_up ? "ends" : "goes on");
+    if (++r->failed_saves >= FAILED_SAVES) r->save_error = ret;
+    clzi_log(r->log, CLZ_LOG_WARNING, "step %" PRId64 ": checkpoint not written (%s); earlier ones are kept, training %s.",
+             r->number, strerror(-ret), r->save_error ? "ends" : "continues");
 }
 
 static uint64_t state_hash(const char *state, const char *key)
@@ -167,13 +167,13 @@ static uint64_t state_hash(const char *state, const char *key)
 static int check_state(struct run *r, const struct clzt_checkpoint *c)
 {
     const struct { const char *key, *what; uint64_t now; } facts[2] = {
-        { "\nrecipe ", "recipe", clzt_recipe_hash(r->recipe) }, { "\ndata ", "training pictures", r->data },
+        { "\nrecipe ", "another recipe", clzt_recipe_hash(r->recipe) }, { "\ndata ", "other training pictures", r->data },
     };
 
     for (int i = 0; i < 2; i++)
         if (state_hash(c->state, facts[i].key) != facts[i].now && r->recipe->resume != CLZT_RESUME_FORCE)
-            return clzi_fail(r->log, -EINVAL, "%s: step %" PRId64 " was trained with another %s; say resume=force to go on all the "
-                             "same, or another run=", r->recipe->run, c->step, facts[i].what);
+            return clzi_fail(r->log, -EINVAL, "%s: step %" PRId64 " was trained with %s; resume=force continues all the same, "
+                             "another run= begins a new training.", r->recipe->run, c->step, facts[i].what);
     return 0;
 }
 
@@ -186,15 +186,15 @@ static int load(struct run *r)
     int ret = dir ? clzt_checkpoint_load(&c, dir, r->log) : -ENOMEM;
 
     if (ret >= 0 && r->recipe->resume == CLZT_RESUME_NEVER)
-        ret = clzi_fail(r->log, -EEXIST, "%s has checkpoints up to step %" PRId64 "; choose another run= or resume=auto",
+        ret = clzi_fail(r->log, -EEXIST, "%s has checkpoints up to step %" PRId64 "; expected none, because of resume=never.",
                         r->recipe->run, c->step);
     if (ret >= 0 && !r->train) r->data = state_hash(c->state, "\ndata ");
-    if (ret >= 0 && r->train) ret = check_state(r, c);     // an export trains nothing: the net must fit, which is seen below
+    if (ret >= 0 && r->train) ret = check_state(r, c);     // for an export only the net must agree, see below
     for (int kind = 0; kind < CLZT_KEPT_COUNT && ret >= 0; kind++) {
         const float *from = r->blobs[kind] ? clzt_checkpoint_blob(c, clzt_kept_names[kind], size) : NULL;
         if (r->blobs[kind] && !from)
-            ret = clzi_fail(r->log, -EBADMSG, "%s/step-%" PRId64 ": no %s of %zu bytes: another net?", dir, c->step,
-                            clzt_kept_names[kind], size);
+            ret = clzi_fail(r->log, -EBADMSG, "%s/step-%" PRId64 ": expected %s of %zu bytes; was another net trained?", dir,
+                            c->step, clzt_kept_names[kind], size);
         for (int i = 0; from && i < r->graph->param_count && ret >= 0; i++) {
             if (clzt_step_has(r->step, kind, i)) ret = clzt_step_write(r->step, kind, i, from);
             from += clzi_param_count(&r->graph->params[i]);
@@ -205,7 +205,7 @@ static int load(struct run *r)
         seconds = strstr(c->state, "\nseconds ");
         r->seconds = seconds ? strtod(seconds + 9, NULL) : 0;
         read_smooth(r, c->state);
-        if (r->train) clzi_log(r->log, CLZ_LOG_INFO, "going on from step %" PRId64, r->number);
+        if (r->train) clzi_log(r->log, CLZ_LOG_INFO, "continuing from step %" PRId64, r->number);
     }
     clzt_checkpoint_destroy(&c);
     free(dir);
@@ -239,10 +239,10 @@ static void csv_row(struct run *r, const double *loss, double lr, double rate, c
     for (int i = 0; clzt_losses[i].name; i++) row[n++] = loss ? loss[i] : NAN;
     for (int i = 0; clzt_score_list[i].name; i++) row[n++] = scores ? clzt_score(scores, &clzt_score_list[i]) : NAN;
     if (clzt_csv_add(r->csv, r->number, row) < 0 && !r->csv_failed++)
-        clzi_log(r->log, CLZ_LOG_WARNING, "%s/metrics.csv: a row was not written; training goes on", r->recipe->run);
+        clzi_log(r->log, CLZ_LOG_WARNING, "%s/metrics.csv: a row was not written; training continues.", r->recipe->run);
 }
 
-// A checkpoint may be there and the scores of its step not, when a run was stopped between the two.
+// Whether the validation of the current step is in metrics.csv. A run may have been stopped between checkpoint and validation.
 static bool is_validated(const struct run *r)
 {
     char *path = path_in(r, "metrics.csv");
@@ -306,7 +306,8 @@ static int validate(struct run *r, bool sheet)
                  "dE2000 %.2f, colourfulness %.3f of the truth", r->number, v.model.l1, v.model.psnr, v.grey.psnr, v.mean.psnr,
                  v.model.ssim, v.model.de2000, v.model.cf_abs_ratio);
         csv_row(r, NULL, NAN, NAN, &v.model);
-        if (v.sheet < 0) clzi_log(r->log, CLZ_LOG_WARNING, "step %" PRId64 ": no sample sheet; training goes on", r->number);
+        if (v.sheet < 0) clzi_log(r->log, CLZ_LOG_WARNING, "step %" PRId64 ": no sample sheet was written; training continues.",
+                                  r->number);
     }
     clzt_progress_begin(r->progress, "train", r->number, c->steps, c->batch);
     return ret == -ECANCELED ? 0 : ret;
@@ -327,7 +328,7 @@ static int write_model(struct run *r, const char *path, enum clzi_dtype dtype, b
     return ret < 0 ? ret : (plain ? clzi_model_write_plain : clzi_model_write)(path, r->graph, r->values, &f, dtype, r->log);
 }
 
-// ---- setting up ----
+// ---- set-up ----
 
 static void destroy(struct run *r)
 {
@@ -353,8 +354,9 @@ static int make_folder(const char *path, const struct clz_log *log)
     for (char *slash = copy ? strchr(copy + 1, '/') : NULL; ret >= 0; slash = strchr(slash + 1, '/')) {
         struct stat st;
         if (slash) *slash = 0;
-        if (mkdir(copy, 0777) < 0 && errno != EEXIST) ret = clzi_fail(log, -errno, "cannot make folder %s: %s", copy, strerror(errno));
-        else if (stat(copy, &st) || !S_ISDIR(st.st_mode)) ret = clzi_fail(log, -ENOTDIR, "%s is in the way: not a folder", copy);
+        if (mkdir(copy, 0777) < 0 && errno != EEXIST)
+            ret = clzi_fail(log, -errno, "%s: the folder cannot be created: %s.", copy, strerror(errno));
+        else if (stat(copy, &st) || !S_ISDIR(st.st_mode)) ret = clzi_fail(log, -ENOTDIR, "%s exists, but is not a folder.", copy);
         if (!slash) break;
         *slash = '/';
     }
@@ -376,15 +378,15 @@ static void sweep(const struct run *r)
     }
 }
 
-// Two trainings in one folder would take each other's checkpoints away. The lock goes with the process, however it ends.
+// Two trainings in one folder would delete each other's checkpoints. The kernel releases the lock when the process ends.
 static int lock(struct run *r)
 {
     r->lock = open(r->recipe->run, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (r->lock < 0) return clzi_fail(r->log, -errno, "%s: %s", r->recipe->run, strerror(errno));
     if (!flock(r->lock, LOCK_EX | LOCK_NB)) sweep(r);
     else if (errno == EWOULDBLOCK)
-        return clzi_fail(r->log, -EBUSY, "%s: another training is at work there; choose another run=", r->recipe->run);
-    return 0;                               // a file system without locks: as it is
+        return clzi_fail(r->log, -EBUSY, "%s: another training is running in this folder; choose another run=.", r->recipe->run);
+    return 0;                               // a file system without locks
 }
 
 static int write_recipe(const struct run *r)
@@ -395,7 +397,7 @@ static int write_recipe(const struct run *r)
     struct clzt_recipe copy = *r->recipe;
     int ret = path && f ? 0 : -ENOMEM;
 
-    copy.resume = CLZT_RESUME_AUTO;         // never and force are said of one start, not of those to come
+    copy.resume = CLZT_RESUME_AUTO;         // never and force are meant for this start only
     if (ret >= 0) ret = clzt_recipe_write(&copy, f);
     if (f && fclose(f) && ret >= 0) ret = -ENOMEM;
     if (ret >= 0) ret = clzi_file_replace(path, text, size, r->log);
@@ -421,12 +423,12 @@ static int fill_dataset(struct run *r, struct clzt_dataset *dataset, const char 
     ret = clzt_dataset_fill(dataset);
     clzt_progress_end(r->progress);
     if (ret >= 0)
-        clzi_log(r->log, CLZ_LOG_INFO, "%s: %" PRId64 " pictures, %" PRId64 " of them in memory", what, clzt_dataset_count(dataset),
-                 clzt_dataset_cached(dataset));
+        clzi_log(r->log, CLZ_LOG_INFO, "%s: %" PRId64 " pictures, %" PRId64 " of them in memory", what,
+                 clzt_dataset_count(dataset), clzt_dataset_cached(dataset));
     return ret;
 }
 
-// Before anything is decoded, which may take minutes: does all that the recipe names exist?
+// Checks that all paths of the recipe exist, before pictures are decoded, which may take minutes.
 static int check_paths(const struct run *r)
 {
     const struct clzt_recipe *c = r->recipe;
@@ -437,7 +439,7 @@ static int check_paths(const struct run *r)
     return ret;
 }
 
-// A training that begins at step 0 would replace the model of one whose checkpoints are gone.
+// Refuses to begin at step 0 where the model of a training is whose checkpoints were deleted.
 static int check_model(const struct run *r)
 {
     char *ckpt = path_in(r, "ckpt"), *model = path_in(r, "model.bin");
@@ -445,14 +447,14 @@ static int check_model(const struct run *r)
     int ret = ckpt && model ? 0 : -ENOMEM;
 
     if (!ret && clzt_checkpoint_list(ckpt, &step, 1) < 1 && !access(model, F_OK))
-        ret = clzi_fail(r->log, -EEXIST, "%s is there, but no checkpoint in %s: training would begin at step 0 and replace it. Move it "
-                        "away, or choose another run=.", model, ckpt);
+        ret = clzi_fail(r->log, -EEXIST, "%s exists, but there is no checkpoint in %s: training would begin at step 0 and "
+                        "replace it. Move it away, or choose another run=.", model, ckpt);
     free(ckpt);
     free(model);
     return ret;
 }
 
-// Parameters that agree in name and shape are taken from another model.
+// Copies the parameters of a model file that agree in name and shape.
 static int take_from(struct run *r, const char *path)
 {
     struct clz_model *m = NULL;
@@ -466,8 +468,8 @@ static int take_from(struct run *r, const char *path)
             taken++;
         }
     clz_model_close(&m);
-    if (ret >= 0 && !taken) ret = clzi_fail(r->log, -EINVAL, "init: %s has no parameter of %s", path, r->net->name);
-    if (ret >= 0) clzi_log(r->log, CLZ_LOG_INFO, "%s: %d of %d parameters taken", path, taken, r->graph->param_count);
+    if (ret >= 0 && !taken) ret = clzi_fail(r->log, -EINVAL, "init: %s has no parameter of the net %s.", path, r->net->name);
+    if (ret >= 0) clzi_log(r->log, CLZ_LOG_INFO, "%s: %d of %d parameters were copied", path, taken, r->graph->param_count);
     return ret;
 }
 
@@ -478,17 +480,18 @@ static int no_net(const struct run *r)
     FILE *f = open_memstream(&known, &size);
 
     if (!f) return -ENOMEM;
-    for (const struct clzt_net *const *net = clzt_nets; *net; net++) fprintf(f, "%s%s", net == clzt_nets ? "" : ", ", (*net)->name);
+    for (const struct clzt_net *const *net = clzt_nets; *net; net++)
+        fprintf(f, "%s%s", net == clzt_nets ? "" : ", ", (*net)->name);
     if (fclose(f)) {
         free(known);
         return -ENOMEM;
     }
-    clzi_fail(r->log, -EINVAL, "net: \"%.100s\" is none of %s", r->recipe->net, known);
+    clzi_fail(r->log, -EINVAL, "net: \"%.100s\" is not one of %s.", r->recipe->net, known);
     free(known);
     return -EINVAL;
 }
 
-// The weights that a training begins with.
+// The initial weights of a training.
 static int first_values(struct run *r)
 {
     clzt_net_init(r->graph, r->net->init, r->recipe->seed, r->values);
@@ -503,14 +506,15 @@ static int build_net(struct run *r)
     if (!(r->net = clzt_net_find(r->recipe->net))) return no_net(r);
     if ((ret = clzi_graph_create(&r->graph)) < 0 || (ret = r->net->build(r->graph)) < 0) return ret;
     if (!r->net->encoder && (r->recipe->encoder_lr != 1 || r->recipe->encoder_freeze || r->recipe->encoder_statistics))
-        return clzi_fail(r->log, -EINVAL, "encoder.lr, encoder.freeze, encoder.statistics: %s has no encoder", r->net->name);
+        return clzi_fail(r->log, -EINVAL, "encoder.lr, encoder.freeze, encoder.statistics: %s has no encoder.", r->net->name);
     if (r->recipe->size % clzi_graph_stride(r->graph))
-        return clzi_fail(r->log, -EINVAL, "size: %d is no multiple of %d, the stride of %s", r->recipe->size,
+        return clzi_fail(r->log, -EINVAL, "size: %d is not a multiple of %d, the stride of %s.", r->recipe->size,
                          clzi_graph_stride(r->graph), r->net->name);
     if ((ret = clzt_recipe_shapes(r->recipe, shapes, &count, r->log)) < 0) return ret;
     for (int i = 0; i < count; i++)
         if (shapes[i].w % clzi_graph_stride(r->graph) || shapes[i].h % clzi_graph_stride(r->graph))
-            return clzi_fail(r->log, -EINVAL, "shapes: %dx%d is no multiple of %d, the stride of %s", shapes[i].w, shapes[i].h,
+            return clzi_fail(r->log, -EINVAL, "shapes: %dx%d is not a multiple of %d, the stride of %s.", shapes[i].w,
+                             shapes[i].h,
                              clzi_graph_stride(r->graph), r->net->name);
     return (r->values = values_new(r->graph)) ? 0 : -ENOMEM;
 }
@@ -573,7 +577,7 @@ static int set_up(struct run *r)
     if ((ret = open_dataset(r, &r->train, &c->train)) < 0) return ret;
     if (c->val.count && (ret = open_dataset(r, &r->val, &c->val)) < 0) return ret;
     r->data = clzt_dataset_hash(r->train);
-    // now: notes that do not fit must not be found out after the last step
+    // notes that are too long must be reported now, not after the last step
     if ((ret = clzt_facts_write(trained, sizeof trained, c, 0, 0, r->data, r->log)) < 0) return ret;
     if ((ret = fill_dataset(r, r->train, "train")) < 0 || (r->val && (ret = fill_dataset(r, r->val, "val")) < 0)) return ret;
     if ((ret = clzt_dataset_colours(r->train, 4096, &colours, counts)) < 0) return ret;
@@ -608,20 +612,20 @@ static int one_step(struct run *r, double *loss, double *lr)
     r->number++;
     if (ret == -EDOM && ++r->bad_steps < BAD_STEPS_IN_A_ROW) return 0;
     if (ret == -EDOM)
-        return clzi_fail(r->log, -EDOM, "step %" PRId64 ": loss or gradients were not finite %d times in a row; the last checkpoint is "
-                         "good, try a smaller lr", r->number, BAD_STEPS_IN_A_ROW);
+        return clzi_fail(r->log, -EDOM, "step %" PRId64 ": loss or gradients were not finite in %d consecutive steps; the last "
+                         "checkpoint is valid, try a smaller lr.", r->number, BAD_STEPS_IN_A_ROW);
     if (ret >= 0) r->bad_steps = 0;
     for (int i = 0; ret >= 0 && clzt_losses[i].name; i++)
         if (r->recipe->loss[i]) clzt_smooth_add(&r->smooth[i], loss[i]);
     return ret;
 }
 
-// On the way; the last step's is made at the end.
+// Validates if the recipe says so at this step; the validation after the last step is made by clzt_run.
 static int validate_if_due(struct run *r)
 {
     const bool sheet = every(r->number, r->recipe->sheet_every);
 
-    if (!r->val || r->given_up || r->number >= r->recipe->steps || !(sheet || every(r->number, r->recipe->val_every))) return 0;
+    if (!r->val || r->save_error || r->number >= r->recipe->steps || !(sheet || every(r->number, r->recipe->val_every))) return 0;
     return validate(r, sheet);
 }
 
@@ -635,7 +639,7 @@ static int loop(struct run *r)
 
     clzt_progress_begin(r->progress, "train", r->number, c->steps, c->batch);
     if (r->number && !is_validated(r)) ret = validate_if_due(r);
-    while (r->number < c->steps && !*r->stop && !r->given_up && ret >= 0) {
+    while (r->number < c->steps && !*r->stop && !r->save_error && ret >= 0) {
         int at = 0;
         if ((ret = one_step(r, loss, &lr)) < 0) break;
         r->seconds = before + clzi_now() - start;
@@ -650,7 +654,7 @@ static int loop(struct run *r)
         }
         if (every(r->number, c->save_every) || *r->save) {
             *r->save = 0;
-            save_and_go_on(r);
+            save_or_warn(r);
         }
         ret = validate_if_due(r);
     }
@@ -665,8 +669,8 @@ int clzt_run(struct clzt_recipe *recipe, const struct clz_log *log, struct clzt_
     int ret = set_up(&r);
 
     if (ret >= 0) ret = loop(&r);
-    if (ret >= 0 && !r.number) ret = -ECANCELED;                // nothing is learnt: a model that is there stays
-    if (ret >= 0 && !r.given_up && r.saved != r.number) r.given_up = save(&r);  // a disk too full for it may still take the model
+    if (ret >= 0 && !r.number) ret = -ECANCELED;                // an existing model is not replaced
+    if (ret >= 0 && !r.save_error && r.saved != r.number) r.save_error = save(&r);  // even if the disk is full, the model may fit
     if (ret >= 0 && !*stop && r.val && !is_validated(&r)) ret = validate(&r, true);
     if (ret >= 0) {
         char *path = path_in(&r, "model.bin");
@@ -675,8 +679,8 @@ int clzt_run(struct clzt_recipe *recipe, const struct clz_log *log, struct clzt_
         free(path);
     }
     destroy(&r);
-    if (ret >= 0) ret = r.given_up;
-    return ret >= 0 && *stop ? -EINTR : ret;    // stopped before: -ECANCELED
+    if (ret >= 0) ret = r.save_error;
+    return ret >= 0 && *stop ? -EINTR : ret;    // before the first step: -ECANCELED
 }
 
 int clzt_run_export(const struct clzt_recipe *recipe, const char *path, enum clzi_dtype dtype, bool plain,
@@ -691,7 +695,7 @@ int clzt_run_export(const struct clzt_recipe *recipe, const char *path, enum clz
     copy.resume = CLZT_RESUME_AUTO;
     if (ret >= 0)
         ret = clzi_device_open(&r.dev, "ref", &(struct clzi_device_params){ .threads = 1, .log = { NULL, NULL, 0 } });
-    copy.batch = 1;                         // nothing is trained: a small step that only takes the checkpoint in
+    copy.batch = 1;                         // a minimal training step, to load the checkpoint into
     if (ret >= 0) ret = create_step(&r);
     copy.batch = recipe->batch;
     if (ret >= 0) ret = load(&r);
