@@ -1,4 +1,4 @@
-// checkpoint.c - checkpoints: whole or not there, whatever happens to the process or the disk.
+// checkpoint.c - checkpoints are complete or do not exist, also after kill -9 and on a full disk.
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -33,7 +33,7 @@ static const struct clz_log listener = { hear, NULL, CLZ_LOG_INFO };
 
 static unsigned char weights[SIZE], moments[SIZE / 2];
 
-// Numbers that follow from the step, so that a mixture of two steps is noticed.
+// Contents computed from the step, so that a mixture of two steps is detected.
 static void numbers(int64_t step)
 {
     for (int i = 0; i < SIZE; i++) weights[i] = (unsigned char)(step * 31 + i * 7);
@@ -50,7 +50,7 @@ static int save(const char *dir, int64_t step, int keep)
     return clzt_checkpoint_save(dir, step, blobs, 3, state, keep, &listener);
 }
 
-// Loads the newest and returns its step, or the error; -1000: loaded, but not what was saved.
+// Loads the newest checkpoint and returns its step, or the error; -1000: the contents differ from what was saved.
 static int64_t load(const char *dir)
 {
     struct clzt_checkpoint *c;
@@ -105,7 +105,7 @@ static void saves(const char *dir)
     REQUIRE_INT(clzt_checkpoint_list(dir, steps, 8), 0);
 
     CASE("checkpoint/round_trip_and_keep");
-    for (int64_t s = 1; s <= 5; s++) REQUIRE_INT(save(dir, s * 9, 3), 0);      // 9 and 45: numbers, not names, are ordered
+    for (int64_t s = 1; s <= 5; s++) REQUIRE_INT(save(dir, s * 9, 3), 0);      // 9 and 45: ordered as numbers, not as names
     REQUIRE_INT(load(dir), 45);
     REQUIRE_STR(said, "");
     REQUIRE_INT(clzt_checkpoint_list(dir, steps, 8), 3);
@@ -124,7 +124,7 @@ static void saves(const char *dir)
     REQUIRE_INT(load(dir), 36);
     damage(dir, 36, "manifest", 60);
     REQUIRE_INT(load(dir), -EBADMSG);
-    REQUIRE_INT(save(dir, 50, 3), 0);                                           // goes on; the damaged future is given up
+    REQUIRE_INT(save(dir, 50, 3), 0);                                           // deletes the damaged newer ones
     REQUIRE_INT(load(dir), 50);
     REQUIRE_STR(said, "");
     snprintf(path, sizeof path, "%s/step-50/adam.m", dir);
@@ -153,7 +153,7 @@ static int count_temporaries(const char *dir)
     return n;
 }
 
-// Names that look like a step, in a folder with good ones and alone.
+// Files whose names look like a step, beside valid checkpoints and alone.
 static void strays(const char *dir)
 {
     int64_t steps[8];
@@ -170,7 +170,7 @@ static void strays(const char *dir)
     REQUIRE(!symlink("nowhere", path));
     REQUIRE_INT(load(dir), 6);
     REQUIRE(strstr(said, "step-9: not a checkpoint"));
-    REQUIRE_INT(save(dir, 8, 3), 0);                                            // as every step of a given up future
+    REQUIRE_INT(save(dir, 8, 3), 0);                                            // newer checkpoints are deleted
     REQUIRE_INT(clzt_checkpoint_list(dir, steps, 8), 2);
     REQUIRE_INT(count_temporaries(dir), 0);
     remove_tree(dir);
@@ -197,7 +197,7 @@ static void killed(const char *dir)
     REQUIRE_INT(save(dir, 0, 2), 0);
     srand(1);
     for (int i = 0; i < KILLS; i++) {
-        const long us = 500 + rand() % (last ? 20000 : 20000 * (i + 1));      // a busy machine gets to its first save in the end
+        const long us = 500 + rand() % (last ? 20000 : 20000 * (i + 1));      // increases until a busy machine reaches a save
         int status;
         const pid_t pid = fork();
         if (!pid) writer(dir, last + 1);
@@ -216,11 +216,11 @@ static void killed(const char *dir)
     REQUIRE_INT(lost, 0);
     REQUIRE_INT(died, 0);
     REQUIRE(torn > 0 && last > 0);
-    REQUIRE_INT(count_temporaries(dir), 0);                                     // swept
+    REQUIRE_INT(count_temporaries(dir), 0);                                     // removed
     remove_tree(dir);
 }
 
-static void limited(const char *dir)        // child: exit status tells what save gave
+static void limited(const char *dir)        // in a child process; its exit status says which check failed
 {
     signal(SIGXFSZ, SIG_IGN);
     if (setrlimit(RLIMIT_FSIZE, &(struct rlimit){ SIZE / 2, SIZE / 2 })) _exit(77);
@@ -238,14 +238,14 @@ static void on_small_disk(const char *dir)
     if (save(inside, 1, 0)) _exit(1);                                           // 600 kB fit once
     if (save(inside, 2, 0) != -ENOSPC) _exit(2);
     if (load(inside) != 1) _exit(3);
-    if (save(inside, 3, 1) != -ENOSPC || load(inside) != 1) _exit(4);           // the only one is not given for it
+    if (save(inside, 3, 1) != -ENOSPC || load(inside) != 1) _exit(4);           // the only checkpoint is kept
     if (umount(dir)) _exit(77);
-    if (mount("tmpfs", dir, "tmpfs", 0, "size=1700k")) _exit(77);               // now two fit
+    if (mount("tmpfs", dir, "tmpfs", 0, "size=1700k")) _exit(77);               // two fit
     if (save(inside, 1, 3) || save(inside, 2, 3)) _exit(5);
-    if (save(inside, 3, 0) != -ENOSPC || clzt_checkpoint_list(inside, steps, 4) != 2) _exit(6);    // keep 0: all
+    if (save(inside, 3, 0) != -ENOSPC || clzt_checkpoint_list(inside, steps, 4) != 2) _exit(6);    // keep 0: none is deleted
     if (save(inside, 3, 3) || clzt_checkpoint_list(inside, steps, 4) != 2 || load(inside) != 3) _exit(7);
     damage(inside, 3, "w", 0);
-    if (save(inside, 4, 3) != -ENOSPC || load(inside) != 2) _exit(8);           // the last good one stays
+    if (save(inside, 4, 3) != -ENOSPC || load(inside) != 2) _exit(8);           // the last valid one is kept
     _exit(0);
 }
 
@@ -296,12 +296,12 @@ static void stopped(const char *dir)
     REQUIRE_INT(clzt_recipe_set(r, text, NULL), 0);
     snprintf(text, sizeof text, "run=%s", dir);
     REQUIRE_INT(clzt_recipe_set(r, text, NULL), 0);
-    REQUIRE(!clzt_recipe_set(r, "cache=none", NULL) && !clzt_recipe_set(r, "threads=1", NULL) && !clzt_recipe_set(r, "size=32", NULL) &&
-            !clzt_recipe_set(r, "batch=1", NULL));
+    REQUIRE(!clzt_recipe_set(r, "cache=none", NULL) && !clzt_recipe_set(r, "threads=1", NULL));
+    REQUIRE(!clzt_recipe_set(r, "size=32", NULL) && !clzt_recipe_set(r, "batch=1", NULL));
     REQUIRE_INT(clzt_recipe_check(r, NULL), 0);
     said[0] = 0;
     REQUIRE_INT(clzt_run(r, &listener, NULL, &stop, &save_now), -ECANCELED);
-    REQUIRE(strstr(said, "parameters"));                                        // all was set up
+    REQUIRE(strstr(said, "parameters"));                                        // set-up was complete
     snprintf(path, sizeof path, "%s/model.bin", dir);
     REQUIRE(stat(path, &st));
     snprintf(path, sizeof path, "%s/ckpt", dir);
@@ -321,7 +321,7 @@ static void columns(void)
 {
     char column[40];
 
-    CASE("run/column_of_a_loss");           // every score's name is taken, not l1 alone
+    CASE("run/column_of_a_loss");           // each score's name gets the prefix, not l1 only
     for (int i = 0; clzt_score_list[i].name; i++) {
         char want[40];
         snprintf(want, sizeof want, "train_%s", clzt_score_list[i].name);

@@ -1,7 +1,6 @@
-// data.c - datasets and the loader: what is found, decoded, replaced, and that batches depend on the seed and nothing
-// else.
+// data.c - datasets and the loader: finding and decoding files, damaged ones, crops, and that batches depend on the seed only.
 //
-//     data bench WORKERS CACHE FILM PATH...    pictures a second (CACHE, FILM: 0 or 1)
+//     data bench WORKERS CACHE FILM PATH...    pictures per second (CACHE, FILM: 0 or 1)
 #include <errno.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -51,7 +50,7 @@ static void make_png(const char *name, int width, int height, int r, int g, int 
     free(rgb);
 }
 
-// A picture in which every place is another colour, so that crops can be told apart.
+// A picture whose pixels all differ in colour, so that crops can be identified.
 static void make_pattern(const char *name, int width, int height, int salt)
 {
     uint8_t *rgb = malloc((size_t)3 * width * height);
@@ -90,7 +89,7 @@ static void cut(const char *name, double part)
     REQUIRE(!truncate(path, (off_t)(st.st_size * part)));
 }
 
-static void join(const char *part, const char *whole)          // the part twice
+static void join(const char *part, const char *whole)          // concatenates the file with itself
 {
     char command[3 * PATH + 20], path[PATH], to[PATH];
 
@@ -332,20 +331,20 @@ static void pictures(void)
     REQUIRE(!d);
     in_folder(path, "set/notes.txt");
     REQUIRE_INT(clzt_dataset_open(&d, &(struct clzt_dataset_params){ .paths = list, .path_count = 1 }), -EINVAL);
-    alarm(20);                              // a FIFO that is opened waits for a writer
+    alarm(20);                              // opening a FIFO without O_NONBLOCK would block
     const char *const fifos[] = { "fifo.png", "fifo.mkv", "fifo" };
+    const struct clz_log log = { hear, NULL, CLZ_LOG_INFO };
     for (int i = 0; i < 3; i++) {
         in_folder(path, fifos[i]);
         REQUIRE(!mkfifo(path, 0600));
         said[0] = 0;
-        REQUIRE_INT(clzt_dataset_open(&d, &(struct clzt_dataset_params){ .paths = list, .path_count = 1, .log = { hear, NULL, CLZ_LOG_INFO } }),
-                    -EINVAL);
+        REQUIRE_INT(clzt_dataset_open(&d, &(struct clzt_dataset_params){ .paths = list, .path_count = 1, .log = log }), -EINVAL);
         REQUIRE(strstr(said, path) && strstr(said, "a FIFO"));
-        REQUIRE_INT(clzt_paths_check(list, 1, "val", &(struct clz_log){ hear, NULL, CLZ_LOG_INFO }), -EINVAL);
+        REQUIRE_INT(clzt_paths_check(list, 1, "val", &log), -EINVAL);
         REQUIRE(strstr(said, "val: "));
         unlink(path);
     }
-    make_png("later.png", 20, 20, 1, 2, 3);                     // one that takes a picture's place after the folder was read
+    make_png("later.png", 20, 20, 1, 2, 3);                     // is replaced by a FIFO after it was found
     d = open_one("later.png", (struct clzt_dataset_params){ .min_side = 16 });
     in_folder(path, "later.png");
     REQUIRE(!unlink(path) && !mkfifo(path, 0600));
@@ -361,7 +360,7 @@ static void pictures(void)
     d = open_one("empty", (struct clzt_dataset_params){ .min_side = 16 });
     REQUIRE_INT(clzt_reader_create(&r, d), 0);
     for (int again = 0; again < 2; again++) REQUIRE_INT(clzt_reader_read(r, 0, &p), -EBADMSG);
-    REQUIRE(messages == 2 && strstr(said, "none of 1 pictures can be read"));     // beside that of the picture
+    REQUIRE(messages == 2 && strstr(said, "none of 1 pictures can be read"));     // besides the message about the picture
     clzt_reader_destroy(&r);
     clzt_dataset_close(&d);
 }
@@ -384,12 +383,12 @@ static void links(void)
     REQUIRE(messages == 1 && strstr(said, "loop/x: this link leads to a folder above it"));
     clzt_dataset_close(&d);
     in_folder(path, "loop/sub/y");
-    REQUIRE(!symlink("..", path));          // two such: twice as many at each level, 2^32 in all
+    REQUIRE(!symlink("..", path));          // followed, two of them would double the number at each level
     d = open_one("loop", (struct clzt_dataset_params){ .min_side = 16 });
     REQUIRE_INT(clzt_dataset_count(d), 1);
     clzt_dataset_close(&d);
     in_folder(path, "loop/again");
-    REQUIRE(!symlink("sub", path));         // beside, not back: the user may want it twice
+    REQUIRE(!symlink("sub", path));         // to a folder that is not above: is followed
     d = open_one("loop", (struct clzt_dataset_params){ .min_side = 16 });
     REQUIRE_INT(clzt_dataset_count(d), 2);
     clzt_dataset_close(&d);
@@ -435,8 +434,8 @@ static void videos(void)
     clzt_reader_destroy(&r);
     clzt_dataset_close(&d);
 
-    // Two in one file: times come twice, so frames are counted, and the packet before the second begins is taken for corrupt,
-    // a B-frame: it goes, and the one up to the next key frame.
+    // Two films in one file: timestamps are not unique, so frames are counted. The demuxer marks the last packet of the first
+    // film, a B-frame, as corrupt; it is dropped, with the one before the next key frame.
     CASE("data/video_broken_in_the_middle");
     REQUIRE(make_video("part.ts", AV_CODEC_ID_MPEG4, AV_PIX_FMT_YUV420P));
     join("part.ts", "joined.ts");
@@ -446,7 +445,7 @@ static void videos(void)
     REQUIRE_INT(clzt_reader_create(&r, d), 0);
     for (int i = 0; i < 2 * FRAMES - 2; i++) {
         const int frame = i < FRAMES - 3 ? i : i == FRAMES - 3 ? FRAMES - 1 : i - (FRAMES - 2);
-        REQUIRE_NEAR(red_of(r, i), (level(frame) - 16) * 255 / 219., 1.01);     // a transport stream does not tell full range
+        REQUIRE_NEAR(red_of(r, i), (level(frame) - 16) * 255 / 219., 1.01);     // a transport stream has no tag for full range
     }
     REQUIRE_NEAR(red_of(r, 150), (level(52) - 16) * 255 / 219., 1.01);
     REQUIRE_NEAR(red_of(r, 20), (level(20) - 16) * 255 / 219., 1.01);
@@ -503,7 +502,7 @@ static uint64_t hash_of(uint64_t h, const void *data, size_t size)
     return h;
 }
 
-// Hash of batches first .. first + count - 1, made one after the other or with other workers.
+// Hash of the batches first to first + count - 1.
 static uint64_t batches(struct clzt_dataset *d, struct clzt_loader_params p, int64_t first, int count, uint64_t *each)
 {
     struct clzt_loader *l = NULL;
@@ -699,8 +698,8 @@ static void zoom(void)
         if (crop.width > most) most = crop.width;
         wider += crop.width > SIZE;
     }
-    REQUIRE(least == SIZE / 2 && most == size.h);               // 4 * SIZE would be more than the picture has
-    REQUIRE_NEAR(wider / 2000., log(80 / 32.) / log(80 / 16.), 0.04);           // even in octaves
+    REQUIRE(least == SIZE / 2 && most == size.h);               // the picture is smaller than 4 * SIZE
+    REQUIRE_NEAR(wider / 2000., log(80 / 32.) / log(80 / 16.), 0.04);           // uniform in the logarithm
 
     CASE("zoom/validation_takes_the_widest");
     clzt_crop_plain(&crop, &p, sample_size, size.w, size.h);
@@ -709,7 +708,7 @@ static void zoom(void)
     clzt_crop_plain(&crop, &p, sample_size, size.w, size.h);
     REQUIRE(crop.width == 48 && crop.height == 48 && crop.x == 26 && crop.y == 16);
 
-    CASE("zoom/a_ramp_stays_a_ramp");       // scaling keeps places and brightness, mirrored or not
+    CASE("zoom/a_ramp_stays_a_ramp");       // scaling does not shift or change levels, mirrored or not
     clzt_crop_tables_make(&tables);
     REQUIRE_INT(clzt_crop_scratch_create(&s, sample_size), 0);
     for (int i = 0; i < 8000; i++) rgb[i] = rgb[8000 + i] = rgb[16000 + i] = (uint8_t)(i % 100 + i / 100);
@@ -723,7 +722,7 @@ static void zoom(void)
             for (int i = 0; i < PLANE; i++) {
                 const int x = flip ? SIZE - 1 - i % SIZE : i % SIZE, y = i / SIZE;
                 const double ratio = side / (double)SIZE, at = 10 + (x + y + 1) * ratio - 1;
-                const bool edge = x < 1 || y < 1 || x > SIZE - 2 || y > SIZE - 2;           // the triangle is cut there
+                const bool edge = x < 1 || y < 1 || x > SIZE - 2 || y > SIZE - 2;           // the filter is cut off there
                 REQUIRE_NEAR(clzk_l_to_luma((l[i] + 1) * 50) * 255, at, edge ? 0.6 * ratio + 0.7 : 1.01);   // rounded twice
             }
         }
@@ -750,25 +749,28 @@ static void zoom(void)
         REQUIRE_NEAR(clzk_l_to_luma((l[i] + 1) * 50) * 255, 17 + (x + 0.5) * 2 - 0.5 + (y + 0.5) * 1.5 - 0.5, 1.01);
     }
 
-    CASE("aspect/widest_crop_of_the_greatest_zoom");            // as wide as zoom.out and aspect together allow: 16 * SIZE
+    CASE("aspect/widest_crop_of_the_greatest_zoom");            // zoom.out and aspect allow up to 16 * SIZE
     static uint8_t wide[3 * 520 * 140];
     const struct clzt_picture wide_picture = { 520, 140, wide, wide + 520 * 140, wide + 2 * 520 * 140 };
-    const struct clzt_loader_params widest = { .size = SIZE, .luma = CLZT_LUMA_601, .zoom_out = CLZT_MAX_ZOOM, .aspect = CLZT_MAX_ASPECT };
+    const struct clzt_loader_params widest = { .size = SIZE, .luma = CLZT_LUMA_601, .zoom_out = CLZT_MAX_ZOOM,
+                                              .aspect = CLZT_MAX_ASPECT };
     most = 0;
     for (int i = 0; i < 2000; i++) {
         clzt_crop_draw(&crop, &widest, sample_size, 5000, 4000, 5, i);
         if (crop.width > most) most = crop.width;
     }
     REQUIRE(most > 15 * SIZE && most <= 16 * SIZE);
-    for (int i = 0; i < 520 * 140; i++) wide[i] = wide[520 * 140 + i] = wide[2 * 520 * 140 + i] = (uint8_t)(i % 520 / 4 + i / 520 / 2);
-    crop = (struct clzt_crop){ .x = 4, .y = 6, .width = 16 * SIZE, .height = 4 * SIZE, .size = sample_size, .luma = { 0.299f, 0.587f, 0.114f },
-                               .gamma = 1, .contrast = 1 };
+    for (int plane = 0; plane < 3; plane++)
+        for (int i = 0; i < 520 * 140; i++) wide[plane * 520 * 140 + i] = (uint8_t)(i % 520 / 4 + i / 520 / 2);
+    crop = (struct clzt_crop){ .x = 4, .y = 6, .width = 16 * SIZE, .height = 4 * SIZE, .size = sample_size,
+                               .luma = { 0.299f, 0.587f, 0.114f }, .gamma = 1, .contrast = 1 };
     REQUIRE_INT(clzt_crop_run(&crop, &tables, s, &wide_picture, l, ab, NULL), 0);
     for (int i = 0; i < PLANE; i++) {
         const int x = i % SIZE, y = i / SIZE;
         if (x < 1 || y < 1 || x > SIZE - 2 || y > SIZE - 2) continue;
-        // the ramp is rounded down to whole levels: 3/8 of one and 1/4 of one less on average
-        REQUIRE_NEAR(clzk_l_to_luma((l[i] + 1) * 50) * 255, (4 + (x + 0.5) * 16 - 0.5) / 4 + (6 + (y + 0.5) * 4 - 0.5) / 2 - 0.625, 1.01);
+        // both terms of the ramp are rounded down, by 3/8 and 1/4 of a level on average
+        REQUIRE_NEAR(clzk_l_to_luma((l[i] + 1) * 50) * 255,
+                     (4 + (x + 0.5) * 16 - 0.5) / 4 + (6 + (y + 0.5) * 4 - 0.5) / 2 - 0.625, 1.01);
     }
 
     CASE("zoom/what_is_not_in_the_square_is_not_seen");
@@ -781,7 +783,7 @@ static void zoom(void)
     clzt_crop_scratch_destroy(&s);
 }
 
-// The float plane of a crop back as Y' 0..1.
+// Converts L of a sample back to Y' from 0 to 1.
 static double luma_at(const float *l, int i) { return clzk_l_to_luma((l[i] + 1) * 50); }
 
 static void pixels(void)
@@ -826,17 +828,17 @@ static void pixels(void)
     crop.contrast = 0.5f;
     clzt_crop_run(&crop, &tables, s, &picture, l, ab, NULL);
     REQUIRE_NEAR(luma_at(l, 77), (128 / 255. * 128 / 255. - 0.5) * 0.5 + 0.5, 0.51 / 255);
-    REQUIRE_NEAR(ab[5], 0, 1e-4);           // the colour to be learnt stays
+    REQUIRE_NEAR(ab[5], 0, 1e-4);           // the target colour is not changed
 
     CASE("crop/blur_spreads_and_keeps_the_sum");
     crop.flip = false;
     crop.gamma = crop.contrast = 1;
     crop.blur = 1.5f;
     memset(rgb, 0, sizeof rgb);
-    for (int p = 0; p < 3; p++) rgb[2000 * p + 50 * 20 + 25] = 255;             // one white point
+    for (int p = 0; p < 3; p++) rgb[2000 * p + 50 * 20 + 25] = 255;             // one white pixel
     clzt_crop_run(&crop, &tables, s, &picture, l, ab, NULL);
     for (int i = 0; i < PLANE; i++) mean += luma_at(l, i);
-    REQUIRE_NEAR(mean, 1, 0.1);             // rounding to 8 bits; measured 0.98
+    REQUIRE_NEAR(mean, 1, 0.1);             // because of rounding to 8 bits; measured: 0.98
     REQUIRE_NEAR(luma_at(l, 16 * SIZE + 16), 1 / (2 * 3.14159 * 1.5 * 1.5), 0.005);
     REQUIRE_NEAR(luma_at(l, 16 * SIZE + 17), luma_at(l, 15 * SIZE + 16), 1e-6);
 
@@ -925,7 +927,7 @@ static void plain(void)
     REQUIRE_INT(clzt_dataset_colours(d, 3, &colours, counts), 0);
     REQUIRE_NEAR(colours.mean[0] * 110, 12.758895, 1e-3);
     REQUIRE_NEAR(colours.mean[1] * 110, 33.564737, 1e-3);
-    REQUIRE(colours.pictures == 3 && colours.grey == 3);        // one colour each: no more than a tint
+    REQUIRE(colours.pictures == 3 && colours.grey == 3);        // pictures of one colour each have no spread
     for (int i = 0; i < CLZT_AB_CELLS * CLZT_AB_CELLS; i++) total += counts[i];
     REQUIRE_NEAR(total, 3 * 50 * 40, 0);
     REQUIRE_NEAR(counts[12 * CLZT_AB_CELLS + 14], total, 0);                    // a* in 5..15, b* in 25..35
@@ -937,7 +939,7 @@ static void add_number(uint8_t **at, uint32_t n, int size)      // little-endian
     for (int i = 0; i < size; i++) *(*at)++ = (uint8_t)(n >> 8 * i);
 }
 
-// A grey picture of 24 x 16 with an EXIF tag; what it shows at (x, y) as it is stored: 8 x + y.
+// A grey picture of 24 x 16 with an orientation tag; its stored pixel (x, y) has the value 8 x + y.
 static uint8_t *add_directory(uint8_t *at, int count, const int entries[][3])
 {
     add_number(&at, 0x2a4949, 4);
@@ -956,8 +958,9 @@ static uint8_t *add_directory(uint8_t *at, int count, const int entries[][3])
 static void make_tiff(const char *name, int orientation)
 {
     enum { ENTRIES = 10, DATA = 8 + 2 + 12 * ENTRIES + 4 };
-    const int entries[ENTRIES][3] = { { 256, 3, 24 }, { 257, 3, 16 }, { 258, 3, 8 }, { 259, 3, 1 }, { 262, 3, 1 }, { 273, 4, DATA },
-                                      { 274, 3, orientation }, { 277, 3, 1 }, { 278, 3, 16 }, { 279, 4, 24 * 16 } };
+    const int entries[ENTRIES][3] = { { 256, 3, 24 }, { 257, 3, 16 }, { 258, 3, 8 }, { 259, 3, 1 }, { 262, 3, 1 },
+                                      { 273, 4, DATA }, { 274, 3, orientation }, { 277, 3, 1 }, { 278, 3, 16 },
+                                      { 279, 4, 24 * 16 } };
     uint8_t file[DATA + 24 * 16], *at = add_directory(file, ENTRIES, entries);
 
     for (int i = 0; i < 24 * 16; i++) *at++ = (uint8_t)(8 * (i % 24) + i / 24);
@@ -991,7 +994,7 @@ static void make_exif_png(const char *name, int orientation)
     fclose(f);
 }
 
-// The tests of trainer/orientation.c have all eight, tests/train.sh those of JPEG and of films; here is the way from file to picture.
+// Orientation on the way from file to picture. tests/orientation.c has all eight, tests/train.sh those of JPEG files and films.
 static void orientations(void)
 {
     static void (*const make[2])(const char *, int) = { make_tiff, make_exif_png };
@@ -1010,14 +1013,14 @@ static void orientations(void)
                 p = (struct clzt_picture){0};
                 REQUIRE_INT(clzt_reader_read(r, 0, &p), 0);
                 REQUIRE(p.width == (o == 1 ? 24 : 16) && p.height == (o == 1 ? 16 : 24));
-                for (int i = 0; i < p.width * p.height; i++) {  // 6: turned clockwise
+                for (int i = 0; i < p.width * p.height; i++) {  // 6: turned by 90 degrees clockwise
                     const int x = i % p.width, y = i / p.width;
                     REQUIRE_NEAR(p.g[i], o == 1 ? 8 * x + y : 8 * y + 15 - x, 1);
                 }
                 clzt_reader_destroy(&r);
                 clzt_dataset_close(&d);
             }
-    for (int k = 0; k < 2; k++) {           // what was cut off is still seen
+    for (int k = 0; k < 2; k++) {           // truncated files are still detected
         cut(names[k], 0.9);
         d = open_one(names[k], (struct clzt_dataset_params){ .min_side = 16 });
         REQUIRE_INT(clzt_reader_create(&r, d), 0);
@@ -1027,14 +1030,14 @@ static void orientations(void)
     }
 }
 
-// Which pictures count as grey: by a*, b* of blocks of 8 x 8.
+// Which pictures count as grey or tinted.
 static void greys(void)
 {
     struct clzt_dataset *d;
     struct clzt_colours colours;
     uint8_t rgb[3 * 64 * 64];
     char name[40], path[PATH];
-    // grey: a ramp; noise: the same, and noise in every channel; sepia: a ramp in brown; coloured: a wheel of hues
+    // grey: a ramp; noise: a ramp with noise in each channel; sepia: a brown ramp; coloured: all hues
     enum kind { GREY, NOISE, SEPIA, COLOURED, KINDS };
     static const char *const folders[KINDS] = { "grey", "noise", "sepia", "coloured" };
     static const struct { int grey; const char *words; } want[KINDS] = { { 10, "10 of 10 pictures are nearly grey" },

@@ -1,4 +1,4 @@
-// metrics.c - the measures against published numbers and a pair of pictures that every reader can rebuild; progress and csv.
+// metrics.c - scores, compared with published values and with those of a pair of computed pictures; progress and metrics.csv.
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -205,7 +205,7 @@ static void csv(const char *folder)
     REQUIRE_STR(contents(old), "step,l1,psnr\n10,0.5,20\n20,0.25,\n30,1,2\n");
     REQUIRE_INT(clzt_csv_open(&c, "/nonexistent/metrics.csv", names, 0, NULL), -ENOENT);
 
-    CASE("csv/a_fifo_gets_the_rows");       // both ends open beforehand: nobody waits
+    CASE("csv/a_fifo_gets_the_rows");       // both ends are open already, so that no open blocks
     unlink(old);
     REQUIRE(!mkfifo(old, 0600));
     const int fd = open(old, O_RDWR);
@@ -240,7 +240,7 @@ static void progress(const char *folder)
     f = fopen(path, "wb");
     REQUIRE_INT(clzt_progress_create(&p, &(struct clzt_progress_params){ .file = f, .interval = 1 }), 0);
     clzt_progress_begin(p, "train", 0, 200, 8);
-    for (int i = 1; i <= 100; i++) clzt_progress_update(p, i, "l1 0.5");      // within the interval: no line
+    for (int i = 1; i <= 100; i++) clzt_progress_update(p, i, "l1 0.5");      // no line within the interval
     clzt_progress_end(p);
     clzt_progress_end(p);
     clzt_progress_destroy(&p);

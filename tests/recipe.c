@@ -1,4 +1,4 @@
-// recipe.c - recipes: what is read, what is refused and with what words, what is written back.
+// recipe.c - recipes: reading, the messages of errors, writing, the hash, the learning rate.
 #include <errno.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -37,7 +37,7 @@ static struct clzt_recipe *fresh(void)
     return r;
 }
 
-// The text is refused, and the message holds each of the two words.
+// Requires that the text is refused with a message that contains both words.
 static void refused(const char *text, const char *word, const char *other)
 {
     struct clzt_recipe *r = fresh();
@@ -141,13 +141,15 @@ static void refuses(void)
     CASE("recipe/numbers_are_decimal");
     static const struct { const char *text, *word; } numbers[] = {
         { "batch: 010\n", "begins with 0, which some YAML readers interpret as octal; write 10." }, { "seed: 007\n", "write 7." },
-        { "workers: 00\n", "write 0." }, { "lr: 010\n", "write 10." }, { "lr: 00.5\n", "write 0.5." }, { "batch: -08\n", "write -8." },
+        { "workers: 00\n", "write 0." }, { "lr: 010\n", "write 10." }, { "lr: 00.5\n", "write 0.5." },
+        { "batch: -08\n", "write -8." },
         { "batch: 0x10\n", "\"0x10\" is not a whole number" }, { "lr: 0x1p-3\n", "\"0x1p-3\" is not a number" },
         { "batch: \" 5\"\n", "\" 5\" is not" }, { "lr: inf\n", "\"inf\" is not" }, { "batch: 1e3\n", "\"1e3\" is not" },
     };
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) refused(numbers[i].text, "r.yaml:1:", numbers[i].word);
     static const struct { const char *text; double lr; } reals[] = {
-        { "lr: 0\n", 0 }, { "lr: 0.5\n", 0.5 }, { "lr: +1\n", 1 }, { "lr: .25\n", 0.25 }, { "lr: 0e0\n", 0 }, { "lr: 1e-04\n", 1e-4 },
+        { "lr: 0\n", 0 }, { "lr: 0.5\n", 0.5 }, { "lr: +1\n", 1 }, { "lr: .25\n", 0.25 }, { "lr: 0e0\n", 0 },
+        { "lr: 1e-04\n", 1e-4 },
     };
     for (size_t i = 0; i < sizeof reals / sizeof *reals; i++) {
         struct clzt_recipe *r = fresh();
@@ -197,13 +199,13 @@ static void checks(void)
     REQUIRE_INT(parse(r, "train: x\npictures: 1001\nbatch: 10\nwarmup: 0\n"), 0);
     REQUIRE_INT(clzt_recipe_check(r, &listener), 0);
     REQUIRE_INT(r->steps, 101);
-    REQUIRE_INT(clzt_recipe_check(r, &listener), 0);            // again: nothing changes
+    REQUIRE_INT(clzt_recipe_check(r, &listener), 0);            // a second check changes nothing
     REQUIRE_INT(r->steps, 101);
     REQUIRE_INT(clzt_recipe_set(r, "warmup=102", NULL), 0);
     REQUIRE_INT(clzt_recipe_check(r, &listener), -EINVAL);
     REQUIRE(strstr(said, "warmup=101 or less"));
     REQUIRE_INT(clzt_recipe_set(r, "warmup=0", NULL), 0);
-    REQUIRE_INT(clzt_recipe_set(r, "working_size=31", NULL), 0);  // a model file that would be refused after the last step
+    REQUIRE_INT(clzt_recipe_set(r, "working_size=31", NULL), 0);  // smaller than a model file may say
     REQUIRE_INT(clzt_recipe_check(r, &listener), -EINVAL);
     REQUIRE(strstr(said, "working_size") && strstr(said, "32"));
     REQUIRE_INT(clzt_recipe_set(r, "working_size=32", NULL), 0);
@@ -239,15 +241,16 @@ static void checks(void)
         clzt_recipe_destroy(&r);
     }
 
-    CASE("recipe/text_is_utf8");            // what a recipe file or a model cannot hold is not found out after the training
-    static const char *const bad[] = { "license=caf\xe9", "train=ph\xe9", "train=[a, b\xff]", "run=\xc0\xaf", "notes=\xed\xa0\x80",
+    CASE("recipe/text_is_utf8");            // otherwise recipe.yaml or the model could not be written
+    static const char *const bad[] = { "license=caf\xe9", "train=ph\xe9", "train=[a, b\xff]", "run=\xc0\xaf",
+                                       "notes=\xed\xa0\x80",
                                        "notes=\xf4\x90\x80\x80", "notes=\xe2\x82", "notes=\x80", NULL };
     for (int i = 0; bad[i]; i++) {
         char name[10];
         snprintf(name, sizeof name, "%.*s:", (int)strcspn(bad[i], "="), bad[i]);
         r = fresh();
         REQUIRE_INT(clzt_recipe_set(r, "train=x", NULL), 0);
-        if (clzt_recipe_set(r, bad[i], NULL) < 0) REQUIRE(!strcmp(bad[i], bad[2]));     // a list is YAML, and refused there
+        if (clzt_recipe_set(r, bad[i], NULL) < 0) REQUIRE(!strcmp(bad[i], bad[2]));     // a list is refused by the YAML parser
         else {
             REQUIRE_INT(clzt_recipe_check(r, &listener), -EINVAL);
             REQUIRE(strstr(said, name) && strstr(said, "UTF-8"));
@@ -346,10 +349,10 @@ static void writes(void)
     REQUIRE_INT(clzt_recipe_set(b, "film.grain=0.031", NULL), 0);
     REQUIRE(clzt_recipe_hash(a) != clzt_recipe_hash(b));
 
-    CASE("recipe/hash_leaves_out_defaults");                    // as a key is that an earlier version did not have
+    CASE("recipe/hash_leaves_out_defaults");                    // so that new keys do not change the hashes of old recipes
     struct clzt_recipe *c = fresh();
-    REQUIRE(clzt_recipe_hash(c) == 1469598103934665603u);       // FNV-1a of nothing
-    REQUIRE_INT(clzt_recipe_set(c, "lr=0.0005", NULL), 0);      // written out, the same
+    REQUIRE(clzt_recipe_hash(c) == 1469598103934665603u);       // the start value of the hash
+    REQUIRE_INT(clzt_recipe_set(c, "lr=0.0005", NULL), 0);      // the default, given explicitly
     REQUIRE(clzt_recipe_hash(c) == 1469598103934665603u);
     REQUIRE_INT(clzt_recipe_set(c, "net=other", NULL), 0);
     REQUIRE(clzt_recipe_hash(c) != 1469598103934665603u);

@@ -147,17 +147,13 @@ kernels/frame.c
 kernels/frame.h
 kernels/frame_rows.h
 tests/bench_net.c
-tests/checkpoint.c
-tests/data.c
 tests/filter.sh
 tests/frame.c
 tests/fuzz_filter.c
 tests/gst.c
 tests/gst_launch.sh
-tests/recipe.c
 tests/step.c
 tests/stream.c
-tests/train.sh
 trainer/loss.c
 trainer/loss.h
 trainer/nets.h

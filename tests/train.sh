@@ -1,14 +1,13 @@
 #!/bin/sh
-# train.sh - colorize-train end to end, on pictures and a film that it makes itself: learning, what stands in a run folder, every
-# command; stopped and killed runs that must come to the same weights as one that was left alone; what is refused, and in which
-# words; broken pictures, a folder that cannot be written, a full disk. One thread: on a machine that is busy, more would wait for
-# each other, and a minute has to do.
+# train.sh - colorize-train end to end, on pictures and films made here: training, the run folder, every command; stopped and
+# killed runs, which must give the same weights as an uninterrupted one; errors and their messages; broken pictures, folders that
+# cannot be written to, a full disk. One thread, since more would wait for each other on a busy machine.
 set -u
 : "${BUILD:?the build folder}" "${SRC:?the source root}"
 BUILD=$(cd "$BUILD" && pwd) SRC=$(cd "$SRC" && pwd)
 train=$BUILD/colorize-train
 [ -x "$train" ] || { echo "skip no $train"; exit 77; }
-command -v ffmpeg >/dev/null && command -v ffprobe >/dev/null || { echo "skip no ffmpeg and ffprobe to make pictures with"; exit 77; }
+command -v ffmpeg >/dev/null && command -v ffprobe >/dev/null || { echo "skip no ffmpeg, ffprobe"; exit 77; }
 
 dir=$(mktemp -d) || exit 1
 pid=
@@ -18,26 +17,33 @@ cd "$dir" || exit 1
 
 cases=0 failed=0
 pass() { cases=$((cases + 1)); echo "ok   train/$1"; }
-fault() { cases=$((cases + 1)) failed=$((failed + 1)); echo "FAIL train/$1"; shift; [ $# = 0 ] || echo "  $*"; [ ! -s err ] || tail -n 6 err | sed 's/^/  | /'; }
+fault() {
+    cases=$((cases + 1)) failed=$((failed + 1))
+    echo "FAIL train/$1"
+    shift
+    [ $# = 0 ] || echo "  $*"
+    [ ! -s err ] || tail -n 6 err | sed 's/^/  | /'
+}
 check() { name=$1; shift; if "$@"; then pass "$name"; else fault "$name" "false: $*"; fi; }
 same() { name=$1; if [ -s "$2" ] && cmp -s "$2" "$3"; then pass "$name"; else fault "$name" "$2 and $3 differ"; fi; }
-# a command that must end with this status, and say these words (a regular expression; . for any)
+# ends NAME STATUS WORDS COMMAND...: the command ends with that status, and its output matches the regular expression WORDS
 ends() {
     name=$1 status=$2 words=$3; shift 3
     "$@" >out 2>err; got=$?
     if [ $got != "$status" ]; then fault "$name" "status $got, should be $status"
     elif cat out err | grep -q "$words"; then pass "$name"
-    else fault "$name" "no '$words' in what it says"; fi
+    else fault "$name" "its output does not contain '$words'"; fi
 }
 sha() { "$train" info "$1" | sed -n 's/^sha256 *\([0-9a-f]*\).*/\1/p'; }
 size_of() { ffprobe -v error -show_entries stream=codec_name,width,height -of csv=p=0 "$1"; }
 
-# Colour follows from luma: blue where dark, orange where bright; waves that differ from picture to picture.
+# The colour is a function of the luma: dark is blue, bright is orange. Waves that differ between pictures.
 wave='(0.5+0.45*sin(X/(14+mod(N,5))+N)*cos(Y/(11+mod(N,7))+2*N))'
 pictures="color=black:s=96x96:r=24,format=gbrp,geq=r='255*$wave':g='128+40*sin(5*$wave)':b='200*(1-$wave)'"
 mkdir photos
 ffmpeg -nostdin -v error -f lavfi -i "$pictures" -frames:v 24 photos/%02d.png &&
-ffmpeg -nostdin -v error -f lavfi -i "$pictures" -frames:v 12 -c:v ffv1 film.mkv || { echo "ffmpeg cannot make the pictures"; exit 1; }
+ffmpeg -nostdin -v error -f lavfi -i "$pictures" -frames:v 12 -c:v ffv1 film.mkv ||
+    { echo "ffmpeg cannot make the pictures"; exit 1; }
 cat >r.yaml <<END
 train: photos
 val: photos
@@ -64,32 +70,37 @@ license: CC0-1.0
 notes: "waves \"and\" more"
 END
 
-# ---- learning, and what it leaves ----
+# ---- training, and the run folder ----
 
 ends learn/status 0 "model.bin written, step 80" "$train" train r.yaml
-for file in recipe.yaml metrics.csv model.bin ckpt/last ckpt/step-80/manifest; do check "run_folder/$file" [ -s straight/$file ]; done
-for step in 40 80; do
-    check run_folder/sheet_of_step_$step [ "$(size_of straight/samples/step-000000$step.png)" = png,104,140 ]    # 3 x 4 of 32, gaps of 4
+for file in recipe.yaml metrics.csv model.bin ckpt/last ckpt/step-80/manifest; do
+    check "run_folder/$file" [ -s straight/$file ]
+done
+for step in 40 80; do               # 3 x 4 pictures of 32, gaps of 4
+    check run_folder/sheet_of_step_$step [ "$(size_of straight/samples/step-000000$step.png)" = png,104,140 ]
 done
 column() { awk -F, -v name="$2" 'NR == 1 { for (i = 1; i <= NF; i++) if ($i == name) n = i; next } $n != "" { print $1 }' "$1"; }
 seq 1 80 >steps
 column straight/metrics.csv train_l1 >got
 same metrics/a_row_of_losses_for_each_step got steps
 check metrics/scores_at_40_and_80 [ "$(column straight/metrics.csv psnr | tr '\n' ' ')" = "40 80 " ]
-check run_folder/recipe_is_whole [ "$(grep -c '^ *[a-z_0-9]*: .' straight/recipe.yaml)" = "$("$train" keys --markdown | sed 1,2d | wc -l)" ]
+check run_folder/recipe_is_complete \
+    [ "$(grep -c '^ *[a-z_0-9]*: .' straight/recipe.yaml)" = "$("$train" keys --markdown | sed 1,2d | wc -l)" ]
 
 # ---- commands ----
 
-ends val/status 0 "24 pictures" "$train" val straight/model.bin val=photos size=32 scale=32 threads=1 sheet=val.png sheet_pictures=2
-# measured: 0.022 in bf16, 0.027 in f32, beside grey's 0.241 and the mean colour's 0.185
+ends val/status 0 "24 pictures" \
+    "$train" val straight/model.bin val=photos size=32 scale=32 threads=1 sheet=val.png sheet_pictures=2
+# measured: 0.022 in bf16, 0.027 in f32; grey 0.241, mean colour 0.185
 check val/three_times_better_than_grey awk '$1 == "l1" { ok = 3 * $2 < $3 && 2 * $2 < $4 } END { exit !ok }' out
 check val/sheet [ "$(size_of val.png)" = png,104,68 ]
 ends val/saturation_is_a_number 2 'saturation: "abc" is not a number' "$train" val straight/model.bin val=photos saturation=abc
 "$train" val straight/model.bin val=photos size=32 scale=32 threads=1 >whole 2>err
 "$train" val straight/model.bin val=photos size=32 scale=32 threads=1 saturation=0.5 >half 2>>err
-check val/saturation awk '$1 != "cf_ratio" { next } NR == FNR { whole = $2; next } { ok = $2 > 0.3 * whole && $2 < 0.7 * whole } END { exit !ok }' whole half
+check val/saturation awk '$1 != "cf_ratio" { next } NR == FNR { whole = $2; next }
+    { ok = $2 > 0.3 * whole && $2 < 0.7 * whole } END { exit !ok }' whole half
 ends val/of_a_film 0 "12 pictures" "$train" val straight/model.bin val=film.mkv size=64 threads=1
-# pictures of any size are made what the model was trained on
+# pictures of any size are scaled as in the model's training
 mkdir large && ffmpeg -nostdin -v error -i photos/%02d.png -frames:v 4 -vf scale=480:480 large/%02d.png
 val_large() { ends "$1" 0 "$2" "$train" val "$3" val=large threads=1 batch=4 $4; }
 val_large val/scale_is_as_trained "scaled to a short side of 32; scale= changes it" straight/model.bin size=32
@@ -106,11 +117,11 @@ val_large val/scale_of_the_model "short side of 40;" wider.bin size=32
 val_large val/scale_follows_size "short side of 80;" wider.bin size=64
 val_large val/scale_of_a_model_trained_without "pictures are not scaled, as in training; scale= changes it" whole.bin \
     size=32
-if [ -e "$SRC/samples/model.bin" ]; then            # it does not say its scale
+if [ -e "$SRC/samples/model.bin" ]; then            # it does not contain `scale`
     val_large val/scale_of_the_shipped_model "short side of 144; scale= changes it" "$SRC/samples/model.bin" ""
     val_large val/scale_of_the_shipped_model_at_64 "short side of 72;" "$SRC/samples/model.bin" size=64
 fi
-# the input is what the model file says: which grey, and its scale
+# the network's input is that of the model file: luma or L*, and its scale
 "$train" train r.yaml run=lightness luma=lstar steps=10 sheet_every=0 >out 2>err
 ends val/lstar_as_trained 0 "^24 pictures" "$train" val lightness/model.bin val=photos size=32 scale=32 threads=1
 check val/lstar_is_said grep -q "input is L\* of the colour pixel, as in training; luma= changes it" err
@@ -127,7 +138,8 @@ for type in f16 f32 bf16; do
     check export/${type}_goes_on_with_nothing sh -c '! grep -q "continuing" err'
     ends info/$type 0 "^net *light" "$train" info $type.bin
 done
-check info/training_is_json sh -c 'sed -n "s/^training *//p" out | python3 -c "import json, sys; json.load(sys.stdin)" || ! command -v python3 >/dev/null'
+check info/training_is_json \
+    sh -c 'sed -n "s/^training *//p" out | python3 -c "import json, sys; json.load(sys.stdin)" || ! command -v python3 >/dev/null'
 check info/license grep -q CC0-1.0 out
 check export/f16_has_the_weights_of_the_run [ "$(sha f16.bin)" = "$(sha straight/model.bin)" ]
 check export/f32_is_larger [ "$(wc -c <f32.bin)" -gt $(($(wc -c <f16.bin) * 3 / 2)) ]
@@ -142,7 +154,7 @@ ends export/escapes 0 "written, step 80" "$train" export straight escapes.bin li
 ends info/escapes 0 "^license *a?\[31mb?1mc$(printf '\303\251')\$" "$train" info escapes.bin
 ends export/other_type 2 "not one of f16, f32, bf16" "$train" export straight x.bin f64
 cp -r straight earlier && sed 's/^lr: .*/lr: 0.01/' straight/recipe.yaml >earlier/recipe.yaml
-ends export/of_another_recipe 0 "written, step 80" "$train" export earlier x.bin            # only the net must fit
+ends export/of_another_recipe 0 "written, step 80" "$train" export earlier x.bin            # only the net must agree
 check export/of_another_recipe_has_the_weights [ "$(sha x.bin)" = "$(sha straight/model.bin)" ]
 ends export/no_run 1 "nothere/recipe.yaml" "$train" export nothere x.bin
 ends export/too_few_arguments 2 "^usage:" "$train" export straight
@@ -159,21 +171,23 @@ ends keys 0 "film.grain" "$train" keys
 sed -n '/^| key | default/,/^$/p' "$SRC/doc/recipe.md" | sed '/^$/d' >doc.md
 same keys/doc_recipe_md_is_up_to_date keys.md doc.md
 for recipe in "$SRC"/samples/recipes/*.yaml; do
-    [ ! -e "$recipe" ] || ends "samples/$(basename "$recipe")" 1 "nothere: No such file" "$train" train "$recipe" train=nothere val=nothere run=sample
+    [ ! -e "$recipe" ] || ends "samples/$(basename "$recipe")" 1 "nothere: No such file" \
+        "$train" train "$recipe" train=nothere val=nothere run=sample
 done
 
 # ---- compare ----
 
-# Red, and the same whose last frame is a grey of another lightness. By hand, of sRGB red (Lab 53.24 80.09 67.20): the mean of a* and
-# b* is 73.648; the grey of its lightness is 127, so the PSNR is 10 log10(3 * 255^2 / (128^2 + 2 * 127^2)) = 6.032; CIEDE2000 is
-# 104.64 (its chroma, with CIEDE2000's a*) / (1 + 0.045 * 104.64 / 2) = 31.195; its colourfulness is 0.3 * sqrt(255^2 + 127.5^2) =
-# 85.53. An equal frame has a PSNR of 100.
+# A red film, and the same with a grey last frame. Computed by hand for sRGB red (Lab 53.24 80.09 67.20): the mean of a* and b* is
+# 73.648; the grey of equal L* is 127, so the PSNR is 10 log10(3 * 255^2 / (128^2 + 2 * 127^2)) = 6.032; CIEDE2000 is 104.64
+# (chroma with the a* of CIEDE2000) / (1 + 0.045 * 104.64 / 2) = 31.195; colourfulness is 0.3 * sqrt(255^2 + 127.5^2) = 85.53. The
+# PSNR of equal frames is 100.
 red_film() {
-    ffmpeg -nostdin -v error -f lavfi -i "color=black:s=$2:r=24,format=gbrp,geq=r='$4':g='$5':b='$5'" -frames:v "$3" -c:v ffv1 "$1"
+    ffmpeg -nostdin -v error -f lavfi -i "color=black:s=$2:r=24,format=gbrp,geq=r='$4':g='$5':b='$5'" -frames:v "$3" \
+        -c:v ffv1 "$1"
 }
 red_film red.mkv 16x16 2 255 0 && red_film half.mkv 16x16 2 'if(N,200,255)' '200*N' && red_film wide.mkv 16x32 2 255 0 &&
     red_film long.mkv 16x16 3 255 0 || echo "ffmpeg cannot make the films"
-# score NAME NEAR FILM [GREY MEAN]: what compare printed, NEAR being the greatest difference
+# score NAME TOLERANCE FILM [GREY MEAN]: the scores that compare printed
 score() {
     awk -v name="$1" -v near="$2" -v want="$3 ${4:-} ${5:-}" '$1 == name { n = split(want, w); ok = n > 0
         for (i = 1; i <= n; i++) ok = ok && $(i + 1) ~ /^[0-9]/ && ($(i + 1) - w[i]) ^ 2 <= near ^ 2 } END { exit !ok }' out
@@ -183,40 +197,42 @@ check compare/equal_l1 score l1 0 0
 check compare/equal_psnr score psnr 0 100
 check compare/equal_cf_ratio score cf_ratio 0 1
 ends compare/half 0 "^2 pictures" "$train" compare red.mkv half.mkv
-check compare/half_ab_mae score ab_mae 0.002 36.824 73.648 0        # measured: 0.001, an 8-bit grey is not quite grey
+check compare/half_ab_mae score ab_mae 0.002 36.824 73.648 0        # measured: 0.001, since 8-bit grey has a small a*, b*
 check compare/half_psnr score psnr 0.005 53.016 6.032 100
 check compare/half_de2000 score de2000 0.004 15.597 31.195 0        # likewise 0.002
 check compare/half_cf score cf 0.005 42.7648 0 85.53
 check compare/half_cf_true score cf_true 0.005 85.53 85.53 85.53
 check compare/half_cf_ratio score cf_ratio 0 0.5 0 1
-ends compare/one_frame 0 "^1 pictures" "$train" compare red.mkv half.mkv pictures=1     # the middle one of two is the second
+ends compare/one_frame 0 "^1 pictures" "$train" compare red.mkv half.mkv pictures=1     # the central one of two is the second
 check compare/one_frame_psnr score psnr 0.005 6.032 6.032 100
 ends compare/all_frames 0 "^12 pictures" "$train" compare film.mkv film.mkv pictures=0
-# one line, on stderr
+# one line on stderr, nothing on stdout
 refuses() { ends "$@"; check "$1_in_one_line" [ "$(wc -l <err)/$(wc -c <out)" = 1/0 ]; }
 refuses compare/other_length 2 "the true film has 2 frames, the other 3" "$train" compare red.mkv long.mkv
-refuses compare/other_size 2 "frame 0 of the other film is 16x32, expected 16x16 as of the first" "$train" compare red.mkv wide.mkv
+refuses compare/other_size 2 "frame 0 of the other film is 16x32, expected 16x16 as of the first" \
+    "$train" compare red.mkv wide.mkv
 refuses compare/no_truth 1 "nothere.mkv: No such file" "$train" compare nothere.mkv red.mkv
 refuses compare/no_film 1 "nothere.mkv: No such file" "$train" compare red.mkv nothere.mkv
 refuses compare/no_number 2 '"pictures=3x" is not pictures=N' "$train" compare red.mkv red.mkv pictures=3x
 refuses compare/unknown_word 2 '"frames=3" is not pictures=N' "$train" compare red.mkv red.mkv frames=3
 refuses compare/one_film 2 "^usage:" "$train" compare red.mkv
 
-# ---- how pictures and films are to be shown: as stock ffmpeg shows them ----
+# ---- orientation of pictures and films: as in stock ffmpeg ----
 
-# A JPEG file with EXIF's tag of orientation $1, and a film with the display matrix of the same meaning ("a b c d").
+# turned_jpeg N: a JPEG file with that EXIF orientation. turned_mov A B C D: a film with that display matrix.
 ffmpeg -nostdin -v error -f lavfi -i testsrc2=s=64x48 -frames:v 1 -q:v 1 -pix_fmt yuvj444p stored.jpg &&
     ffmpeg -nostdin -v error -f lavfi -i testsrc2=s=64x48 -frames:v 2 -c:v mjpeg -q:v 1 -pix_fmt yuvj444p stored.mov ||
     echo "ffmpeg cannot make the pictures"
 turned_jpeg() {
     head -c 2 stored.jpg
-    printf '\377\341\000\042Exif\000\000MM\000*\000\000\000\010\000\001\001\022\000\003\000\000\000\001\000\'$(printf %03o $1)'\000\000\000\000\000\000'
+    printf '\377\341\000\042Exif\000\000MM\000*\000\000\000\010\000\001'
+    printf '\001\022\000\003\000\000\000\001\000\'$(printf %03o $1)'\000\000\000\000\000\000'
     tail -c +3 stored.jpg
 }
 fixed() { case $1 in 1) printf '\000\001\000\000';; -1) printf '\377\377\000\000';; *) printf '\000\000\000\000';; esac; }
 turned_mov() {
     cp stored.mov turned.mov
-    at=$(grep -abo tkhd turned.mov | sed 's/:.*//;q')           # version 0: 44 bytes from the box's type to the matrix
+    at=$(grep -abo tkhd turned.mov | sed 's/:.*//;q')           # box version 0: the matrix is 44 bytes after the type
     { fixed $1; fixed $2; fixed 0; fixed $3; fixed $4; fixed 0; } | dd of=turned.mov bs=1 seek=$((at + 44)) conv=notrunc 2>err
 }
 ffmpeg -nostdin -v error -y -i stored.jpg stored.png
@@ -234,7 +250,7 @@ for matrix in "1 0 0 1" "-1 0 0 1" "-1 0 0 -1" "1 0 0 -1" "0 1 1 0" "0 1 -1 0" "
     check orientation/film_${o}_is_as_ffmpeg_shows_it awk '$1 == "psnr" { ok = $2 > 45 } END { exit !ok }' out
 done
 
-# ---- stopped, killed, resumed: the same weights ----
+# ---- stopped, killed and resumed runs give the same weights ----
 
 start() { "$train" "$@" workers=1 >out 2>err & pid=$!; }
 rows() { if [ -e stopped/metrics.csv ]; then wc -l <stopped/metrics.csv; else echo 0; fi; }
@@ -248,7 +264,7 @@ kill -INT $pid
 ended stop/int_is_status_130 130
 check stop/int_leaves_a_checkpoint [ -s "stopped/ckpt/$(last)/manifest" ]
 check stop/int_says_how_to_go_on grep -q "colorize-train resume" err
-mv stopped elsewhere && mkdir other && mv elsewhere other/stopped && ln -s other/stopped stopped    # a moved folder
+mv stopped elsewhere && mkdir other && mv elsewhere other/stopped && ln -s other/stopped stopped    # move the folder
 first=$(last)
 start resume other/stopped
 at_row $((${first#step-} + 2))
@@ -266,7 +282,7 @@ for row in 30 50; do
     wait $pid 2>/dev/null
     pid=
 done
-# of a process whose number another one has by now
+# temporary files of a process whose PID is in use again
 mkdir -p stopped/ckpt/.step-7.tmp.$$ && touch stopped/ckpt/.step-7.tmp.$$/w
 for file in ckpt/last model.bin recipe.yaml metrics.csv samples/step-00000040.png; do touch stopped/$file.tmp.$$; done
 touch stopped/model.bin.tmp.mine
@@ -277,10 +293,10 @@ check stop/same_weights_in_the_model [ "$(sha stopped/model.bin)" = "$(sha strai
 for blob in w m v ema; do same stop/same_$blob stopped/ckpt/step-80/$blob straight/ckpt/step-80/$blob; done
 column stopped/metrics.csv train_l1 >got
 same stop/metrics_tell_each_step_once got steps
-for run in straight stopped; do cut -d, -f1,2,4- $run/metrics.csv >$run.rows; done      # without the pictures a second
+for run in straight stopped; do cut -d, -f1,2,4- $run/metrics.csv >$run.rows; done      # without pictures/s
 same stop/same_metrics stopped.rows straight.rows
 
-# killed between the checkpoint of a step and the validation of the same step
+# killed between the checkpoint and the validation of a step
 scores() { column "$1/metrics.csv" psnr | tr '\n' ' '; }
 without_80() { cp -r straight "$1" && awk -F, '$1 != 80 || $4$5$6 != ""' straight/metrics.csv >"$1/metrics.csv"; }
 without_80 unjudged && without_80 longer
@@ -302,17 +318,19 @@ check resume/force_is_not_stored grep -q '^resume: auto' straight/recipe.yaml
 mkdir fewer && cp photos/0*.png fewer
 ends resume/changed_pictures 2 "trained with other training pictures" "$train" train straight/recipe.yaml train=fewer
 
-# ---- checkpoints that are gone ----
+# ---- deleted checkpoints ----
 
 cp -r straight gone && rm -r gone/ckpt
 find gone -type f -exec cksum {} + | sort >before
-ends gone/resume 1 "gone/ckpt: there is no checkpoint (step-N) to continue from; colorize-train train gone/recipe.yaml" "$train" resume gone
-ends gone/train 1 "gone/model.bin exists, but there is no checkpoint in .*gone/ckpt: training would begin at step 0" "$train" train r.yaml run=gone
+ends gone/resume 1 "gone/ckpt: there is no checkpoint (step-N) to continue from; colorize-train train gone/recipe.yaml" \
+    "$train" resume gone
+ends gone/train 1 "gone/model.bin exists, but there is no checkpoint in .*gone/ckpt: training would begin at step 0" \
+    "$train" train r.yaml run=gone
 find gone -type f -exec cksum {} + | sort >after
 same gone/nothing_was_overwritten after before
 ends gone/resume_of_a_recipe 2 "r.yaml is not the folder of a run; colorize-train train takes a recipe" "$train" resume r.yaml
 
-# ---- what is refused ----
+# ---- errors ----
 
 mkdir empty
 bad() { printf "$3" >bad.yaml; ends "refused/$1" 2 "$2" "$train" train bad.yaml; }
@@ -331,7 +349,7 @@ ends refused/folder_not_utf8 2 "train: byte [0-9]*, 0xe9, is not UTF-8" "$train"
 check refused/not_utf8_leaves_no_run [ ! -e x/recipe.yaml ]
 ends refused/missing_recipe 1 "nothere.yaml: No such file" "$train" train nothere.yaml
 ends refused/missing_data 1 "train: .*nothere: No such file" "$train" train r.yaml run=x train=nothere
-# before anything is decoded: a picture that does not decode is not yet known to be bad
+# before decoding: the broken picture has not been reported yet
 mkdir undecoded && cp photos/01.png undecoded && echo text >undecoded/text.png
 for key in val init; do
     ends refused/missing_$key 1 "$key: .*nothere: No such file" "$train" train r.yaml run=x train=undecoded $key=nothere
@@ -343,11 +361,13 @@ check refused/init_before_decoding sh -c '! grep -q text.png err'
 ends refused/empty_val 2 "empty contains no picture" "$train" train r.yaml run=x train=undecoded val=empty
 check refused/empty_val_before_decoding sh -c '! grep -q text.png err'
 mkfifo fifo.png
-ends refused/fifo 2 "train: .*fifo.png is a FIFO; expected a folder, a picture or a video" timeout 20 "$train" train r.yaml run=x train=fifo.png
+ends refused/fifo 2 "train: .*fifo.png is a FIFO; expected a folder, a picture or a video" \
+    timeout 20 "$train" train r.yaml run=x train=fifo.png
 ends refused/val_fifo 2 "val: fifo.png is a FIFO" timeout 20 "$train" val f16.bin val=fifo.png
 ends refused/folder_for_a_recipe 2 "photos is a folder, not a recipe: .* RECIPE.yaml train=photos" "$train" train photos
 ends refused/film_for_a_recipe 2 "film.mkv is a picture or a video, not a recipe" "$train" train film.mkv
-ends refused/run_for_a_recipe 2 "straight is the folder of a run, not a recipe: colorize-train resume straight" "$train" train straight
+ends refused/run_for_a_recipe 2 "straight is the folder of a run, not a recipe: colorize-train resume straight" \
+    "$train" train straight
 ends refused/key_twice 2 "steps is given twice: steps=5 and steps=6" "$train" train r.yaml run=x steps=5 lr=1 steps=6
 ends refused/sheet_twice 2 "sheet is given twice" "$train" val f16.bin val=photos sheet=a.png sheet=b.png
 ends refused/pictures_twice 2 "pictures is given twice" "$train" compare red.mkv red.mkv pictures=1 pictures=2
@@ -355,8 +375,10 @@ ends refused/octal 2 'batch: "010" begins with 0' "$train" train r.yaml run=x ba
 mkdir '[1920x1080] reel' && cp photos/0*.png '[1920x1080] reel'
 ends brackets/folder 0 "^9 pictures" "$train" val f16.bin val='[1920x1080] reel' size=32 scale=32 threads=1
 mkdir greys && ffmpeg -nostdin -v error -i photos/%02d.png -vf format=gray greys/%02d.png
-ends grey/train_is_warned 0 "warning: train: 24 of 24 pictures are nearly grey" "$train" train r.yaml run=grey.run train=greys val='[]' steps=5 save_every=0
-ends grey/val_is_warned 0 "warning: val: 24 of 24 pictures are nearly grey" "$train" val f16.bin val=greys size=32 scale=32 threads=1
+ends grey/train_is_warned 0 "warning: train: 24 of 24 pictures are nearly grey" \
+    "$train" train r.yaml run=grey.run train=greys val='[]' steps=5 save_every=0
+ends grey/val_is_warned 0 "warning: val: 24 of 24 pictures are nearly grey" \
+    "$train" val f16.bin val=greys size=32 scale=32 threads=1
 ends refused/no_pictures 2 "empty contains no picture" "$train" train r.yaml run=x train=empty
 ends refused/val_without_pictures 2 "val: no folder" "$train" val f16.bin
 touch file
@@ -374,13 +396,14 @@ ends refused/device 2 . "$train" train r.yaml run=x device=toaster
 mkdir mixed && cp photos/0*.png mixed
 head -c 900 photos/10.png >mixed/torn.png
 echo text >mixed/text.png
-ends broken/training_goes_on 0 "step 6" "$train" train r.yaml run=mixed.run train='[mixed, film.mkv]' cache=none steps=6 val='[]' save_every=0
+ends broken/training_goes_on 0 "step 6" \
+    "$train" train r.yaml run=mixed.run train='[mixed, film.mkv]' cache=none steps=6 val='[]' save_every=0
 for name in torn text; do check broken/$name.png_is_reported_once [ "$(grep -c "$name.png" err)" = 1 ]; done
 
 mkdir torn && cp mixed/torn.png mixed/text.png torn
 ends broken/all 65 "error: none of 2 pictures can be read" "$train" train r.yaml run=torn.run train=torn val='[]'
 
-# ---- a full disk: a checkpoint (w, m, v: 84 MB) fits once, beside it the model ----
+# ---- a full disk: one checkpoint (w, m, v: 84 MB) and the model fit ----
 
 mkdir disk
 cat >full.sh <<'END'

@@ -404,7 +404,8 @@ static const struct command commands[] = {
     { "compare", "TRUE.mp4 FILM.mp4 [pictures=64]", 2, "the same scores of a coloured film against the true one; 0: all frames",
       compare },
     { "export", "RUN OUT.bin [f16|f32|bf16] [working_size=N] [working_shape=square] [saturation=X] [license=...] [notes=...]", 2,
-      "write the newest checkpoint as a model file; OUT.safetensors or --safetensors: as weights for PyTorch, f32", export_model },
+      "write the newest checkpoint as a model file; OUT.safetensors or --safetensors: as weights for PyTorch, f32",
+      export_model },
     { "convert", "WEIGHTS.pth OUT.bin [net=NAME] [section=KEY] [strict=no] [license=...] [input=lstar] [working_size=N] "
       "[working_shape=square]", 2, "write a PyTorch checkpoint or safetensors file as a model file, for init= of a recipe",
       convert },
