@@ -328,7 +328,7 @@ ends gone/train 1 "gone/model.bin exists, but there is no checkpoint in .*gone/c
     "$train" train r.yaml run=gone
 find gone -type f -exec cksum {} + | sort >after
 same gone/nothing_was_overwritten after before
-ends gone/resume_of_a_recipe 2 "r.yaml is not the folder of a run; colorize-train train takes a recipe" "$train" resume r.yaml
+ends gone/resume_of_a_recipe 2 "r.yaml is not the folder of a run. colorize-train train takes a recipe" "$train" resume r.yaml
 
 # ---- errors ----
 
