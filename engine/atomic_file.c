@@ -1,4 +1,4 @@
-// atomic_file.c - temporary file, fsync, rename, fsync of the folder; or write-through where there is no regular file to replace.
+// atomic_file.c - temporary file, fsync, rename, fsync of the folder; or direct writing to what is not a regular file.
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -28,8 +28,8 @@ static void folder_of(const char *path, char folder[PATH_MAX])         // of a p
     snprintf(folder, PATH_MAX, "%.*s", slash > path ? (int)(slash - path) : 1, slash ? path : ".");
 }
 
-// The number of PATH where it is an entry of /proc/self/fd (/dev/stdout and /dev/fd/N lead there), else -1. Such an entry reads
-// as a link, but what it names need not be reachable by any path.
+// The file descriptor that PATH stands for, if it is an entry of /proc/self/fd (/dev/stdout and /dev/fd/N are links to such),
+// else -1. readlink of such an entry gives a text that need not be a path.
 static int descriptor_of(const char *path)
 {
     const char *slash = strrchr(path, '/');
@@ -42,8 +42,8 @@ static int descriptor_of(const char *path)
     return end != slash + 1 && !*end && n >= 0 && n <= INT_MAX ? (int)n : -1;
 }
 
-// Follows the links at the end of PATH. target: what the last one leads to, which need not exist. *descriptor: the own descriptor
-// that one of them stands for, or -1.
+// Follows symbolic links in the last component of PATH. target: the path at the end, which need not exist. *descriptor: the file
+// descriptor that it stands for, or -1.
 static int follow(const char *path, char target[PATH_MAX], int *descriptor)
 {
     char text[PATH_MAX], folder[PATH_MAX];
@@ -51,7 +51,7 @@ static int follow(const char *path, char target[PATH_MAX], int *descriptor)
 
     for (int links = 0; !ret && (*descriptor = descriptor_of(target)) < 0; links++) {
         const ssize_t n = readlink(target, text, sizeof text);
-        if (n < 0) return 0;                // no link, or nothing
+        if (n < 0) return 0;                // not a link, or it does not exist
         if (links == MAX_LINKS) return -ELOOP;
         if (n == sizeof text) return -ENAMETOOLONG;
         text[n] = 0;
@@ -63,14 +63,14 @@ static int follow(const char *path, char target[PATH_MAX], int *descriptor)
 
 // ---- writing ----
 
-// Opens the temporary file for a target that is regular (*old: what stat says of it) or does not exist (old NULL).
+// Opens the temporary file for a target that is a regular file (old: its stat) or does not exist (old NULL).
 static int open_temporary(struct clzi_atomic_file *file, const struct stat *old)
 {
     char pid[24];
 
     snprintf(pid, sizeof pid, "%ld", (long)getpid());
     if (put(file->temporary, "%s.tmp.%s", file->target, pid) < 0) return -ENAMETOOLONG;
-    unlink(file->temporary);                // of a process that had our number and died
+    unlink(file->temporary);                // of a process that had the same PID
     file->fd = open(file->temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
     if (file->fd < 0) return -errno;
     if (old) fchmod(file->fd, old->st_mode & 0777);
@@ -107,8 +107,7 @@ int clzi_atomic_write(struct clzi_atomic_file *file, const void *data, size_t si
     return 0;
 }
 
-// The folder's entry must be on the disk too before the file counts as written. Some file systems cannot sync a folder; the
-// rename stands all the same.
+// The rename is durable only after an fsync of the folder. Errors are ignored, since some file systems do not support that.
 static void sync_folder(const char *path)
 {
     char folder[PATH_MAX];
@@ -142,7 +141,7 @@ int clzi_file_replace(const char *path, const void *data, size_t size, const str
     return ret ? clzi_fail(log, ret, "%s: cannot be written: %s.", path, strerror(-ret)) : 0;
 }
 
-// ---- what dead processes leave ----
+// ---- stale temporary files ----
 
 void clzi_file_sweep(const char *path)
 {

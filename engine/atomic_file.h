@@ -1,8 +1,8 @@
-// atomic_file.h - writing a file so that its name stands for the old or the new content at every moment.
+// atomic_file.h - writes a file so that at any time it has either its old or its new content.
 //
-// A regular file is written as PATH.tmp.PID beside it, fsynced and renamed over it; symbolic links are followed first, so that a
-// link stays a link. Anything else (FIFO, device node, terminal, /dev/stdout) is opened and written through: a rename would
-// replace the node itself.
+// The content is written to PATH.tmp.PID, fsynced and renamed to PATH. Symbolic links are followed first, so that the file they
+// lead to is replaced, not the link. What is not a regular file (FIFO, device node, terminal, /dev/stdout) is opened and written
+// to directly, because a rename would replace the node.
 #ifndef CLZI_ATOMIC_FILE_H
 #define CLZI_ATOMIC_FILE_H
 #include <limits.h>
@@ -11,21 +11,21 @@
 
 struct clzi_atomic_file {
     int fd;
-    char target[PATH_MAX], temporary[PATH_MAX];         // empty: written through
+    char target[PATH_MAX], temporary[PATH_MAX];         // empty: written to directly
 };
 
-// Opens PATH for writing; -EISDIR for a folder. On success clzi_atomic_close() must follow.
+// Opens PATH for writing; -EISDIR for a folder. After success clzi_atomic_close() must be called.
 int clzi_atomic_open(struct clzi_atomic_file *file, const char *path);
 int clzi_atomic_write(struct clzi_atomic_file *file, const void *data, size_t size);
 
-// ret: result of the writing. 0: puts the new content in place, and returns 0 or the error that this met. Below 0: discards it,
-// unless it was written through, and returns ret.
+// ret: result of writing. 0: commits the new content; returns 0 or the error of that. Negative: discards it, unless it was
+// written to directly, and returns ret.
 int clzi_atomic_close(struct clzi_atomic_file *file, int ret);
 
-// The three in one, for a content in memory. An error is logged.
+// Opens, writes and closes. An error is logged.
 int clzi_file_replace(const char *path, const void *data, size_t size, const struct clz_log *log);
 
-// Removes temporary files that processes which died left of PATH (FOLDER/: of all files in it), whatever their PID: for a caller
-// who knows that nobody else writes there.
+// Removes the temporary files of PATH, of any process (FOLDER/: those of all files in it). For a caller who knows that no other
+// process writes there.
 void clzi_file_sweep(const char *path);
 #endif

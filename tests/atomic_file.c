@@ -1,4 +1,4 @@
-// atomic_file.c - output files: whole or old; links are followed, and what is no regular file is written through.
+// atomic_file.c - output files have the old or the new content; links are followed, nodes are not replaced.
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
@@ -62,7 +62,7 @@ static int replace(const char *name, const char *text)
     return clzi_file_replace(in_folder(path, name), text, strlen(text), &listener);
 }
 
-static mode_t mode_of(const char *name)                        // of a link itself; 0: nothing there
+static mode_t mode_of(const char *name)                        // of a link, not its target; 0: it does not exist
 {
     char path[PATH];
     struct stat st;
@@ -84,7 +84,7 @@ static void regular(void)
     REQUIRE_INT(replace("file", "third"), 0);
     holds("file", "third");
     REQUIRE_INT(mode_of("file") & 07777, 0640);
-    signal(SIGXFSZ, SIG_IGN);               // a disk that is full after 2 bytes
+    signal(SIGXFSZ, SIG_IGN);               // as on a disk that is full after 2 bytes
     getrlimit(RLIMIT_FSIZE, &limit);
     small = (struct rlimit){ 2, limit.rlim_max };
     setrlimit(RLIMIT_FSIZE, &small);
@@ -159,7 +159,7 @@ static void nodes(void)
         REQUIRE(S_ISFIFO(mode_of("fifo")));
     }
 
-    CASE("atomic_file/descriptors");        // what /dev/stdout is a link to
+    CASE("atomic_file/descriptors");        // /dev/stdout is a link to such
     REQUIRE(!pipe(ends));
     snprintf(path, sizeof path, "/dev/fd/%d", ends[1]);
     REQUIRE_INT(clzi_file_replace(path, "through", 7, NULL), 0);
@@ -174,7 +174,7 @@ static void nodes(void)
     close(fd);
     holds("file", "head body foot");
 
-    CASE("atomic_file/device_node_stays");  // one of our own, never the system's
+    CASE("atomic_file/device_node_stays");  // made here, not the system's
     if (mknod(in_folder(path, "null"), S_IFCHR | 0600, makedev(1, 3)) || (fd = open(path, O_WRONLY)) < 0) {
         printf("  skip: making device nodes takes rights this user or folder does not have\n");
     } else {
@@ -194,7 +194,7 @@ int main(void)
     snprintf(folder, sizeof folder, "%s/colorize-atomic-XXXXXX", where ? where : P_tmpdir);
     if (!mkdtemp(folder)) SKIP("no folder for temporary files");
     umask(022);
-    alarm(60);                              // a FIFO that nobody writes to
+    alarm(60);                              // in case an open of a FIFO blocks
     regular();
     links();
     nodes();

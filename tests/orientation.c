@@ -19,14 +19,14 @@ static void add_number(struct file *f, uint32_t n, int size, bool big)
     for (int i = 0; i < size; i++) f->bytes[f->size++] = (uint8_t)(n >> 8 * (big ? size - 1 - i : i));
 }
 
-// The directory has an entry before the tag and one after it.
+// Adds a directory with an entry before the tag and one after it.
 static void add_tiff(struct file *f, int orientation, bool big)
 {
     static const struct { int tag, type; } entries[] = { { 0x100, 4 }, { 0x112, 3 }, { 0x11a, 5 } };
 
     add(f, big ? "MM" : "II", 2);
     add_number(f, 42, 2, big);
-    add_number(f, 12, 4, big);              // four bytes of nothing before the directory
+    add_number(f, 12, 4, big);              // four unused bytes before the directory
     add(f, "none", 4);
     add_number(f, 3, 2, big);
     for (int i = 0; i < 3; i++) {
@@ -70,9 +70,9 @@ static void make_webp(struct file *f, int orientation, bool big)
 {
     struct file exif = { .size = 0 };
 
-    if (big) add(&exif, "Exif\0\0", 6);     // some writers leave JPEG's heading in
+    if (big) add(&exif, "Exif\0\0", 6);     // some writers keep the prefix of JPEG
     add_tiff(&exif, orientation, big);
-    add(f, "RIFF\0\0\0\0WEBPVP8 \3\0\0\0abc\0EXIF", 28);         // an odd chunk, padded
+    add(f, "RIFF\0\0\0\0WEBPVP8 \3\0\0\0abc\0EXIF", 28);         // a chunk of odd length, with padding
     add_number(f, (uint32_t)exif.size, 4, false);
     add(f, exif.bytes, exif.size);
 }
@@ -81,7 +81,7 @@ static const struct { const char *name; void (*make)(struct file *, int orientat
     { "tiff", make_tiff }, { "jpeg", make_jpeg }, { "png", make_png }, { "webp", make_webp },
 };
 
-// From memory of exactly that size, for the sanitizers to see what is read beyond.
+// Reads from memory of exactly that size, so that sanitizers detect reads beyond it.
 static int read_copy(const uint8_t *bytes, size_t size)
 {
     uint8_t *copy = malloc(size ? size : 1);
@@ -138,7 +138,7 @@ static void matrices(void)
         for (int mirrored = 0; mirrored < 2; mirrored++) {
             // as libavcodec makes them of EXIF's tag: a turn clockwise, then a mirror in the stored picture
             static const int want[4][2] = { { 1, 2 }, { 6, 5 }, { 3, 4 }, { 8, 7 } };
-            for (int off = -40; off <= 40; off += 40) {         // degrees: the nearest quarter turn counts
+            for (int off = -40; off <= 40; off += 40) {         // degrees: rounded to a multiple of 90
                 av_display_rotation_set(m, 90 * turns + off);
                 if (mirrored) av_display_matrix_flip(m, 1, 0);
                 REQUIRE_INT(clzt_orientation_of_matrix(m), want[turns][mirrored]);

@@ -1,4 +1,4 @@
-// validate.c - scores of a model on pictures: what the model file says of its input is heeded.
+// validate.c - scores of a model on pictures: the network gets the input that the model file describes.
 #include <errno.h>
 #include <unistd.h>
 
@@ -48,7 +48,7 @@ int main(void)
     REQUIRE_INT(clzi_device_open(&dev, "ref", &(struct clzi_device_params){ .threads = 1 }), 0);
     REQUIRE_INT(clzt_dataset_open(&data, &(struct clzt_dataset_params){ .paths = paths, .path_count = 1, .min_side = SIZE }), 0);
 
-    CASE("validate/input_is_scaled_as_the_model_says");         // L/50 - 1 = 2 (L/100) - 1: the same answers
+    CASE("validate/input_is_scaled_as_the_model_says");         // L/50 - 1 = 2 (L/100) - 1, so both models predict the same
     ours = scores(dev, data, 50, 1, (float[]){ 0.2f, -0.1f }, (float[]){ 0.05f, 0.1f });
     other = scores(dev, data, 100, 0, (float[]){ 0.4f, -0.2f }, (float[]){ 0.05f - 0.2f, 0.1f + 0.1f });
     plain = scores(dev, data, 100, 0, (float[]){ 0.2f, -0.1f }, (float[]){ 0.05f, 0.1f });

@@ -1,4 +1,4 @@
-// facts.c - colorize.train, written and read.
+// facts.c - writes and reads the text colorize.train.
 #include <errno.h>
 #include <inttypes.h>
 #include <jansson.h>
@@ -22,11 +22,11 @@ int clzt_facts_write(char *text, size_t size, const struct clzt_recipe *recipe, 
                      (json_int_t)(steps * recipe->batch), "hours", round(seconds / 36) / 100, "seed", (json_int_t)recipe->seed,
                      "crop", recipe->size, "scale", recipe->scale, "recipe", recipe_hash, "data", data_hash, "notes",
                      recipe->notes);
-    if (!json) return -ENOMEM;              // the texts are UTF-8: clzt_recipe_check has seen to that
+    if (!json) return -ENOMEM;              // the only other error, text that is not UTF-8, is excluded by clzt_recipe_check
     dump = json_dumps(json, JSON_REAL_PRECISION(10));
     if (!dump) ret = -ENOMEM;
     else if (strlen(dump) >= size)
-        ret = clzi_fail(log, -EINVAL, "notes: %zu bytes; a model file takes UTF-8 text of about %zu.", strlen(recipe->notes),
+        ret = clzi_fail(log, -EINVAL, "notes: %zu bytes; expected UTF-8 text of at most about %zu.", strlen(recipe->notes),
                         size - 300);
     else strcpy(text, dump);
     free(dump);
@@ -34,7 +34,7 @@ int clzt_facts_write(char *text, size_t size, const struct clzt_recipe *recipe, 
     return ret;
 }
 
-// An integer from 0 to max; -1: none. The file may be anybody's.
+// An integer from 0 to max; -1: missing or invalid, since the file is untrusted.
 static int number(const json_t *json, const char *name, int max)
 {
     const json_t *value = json_object_get(json, name);
@@ -47,7 +47,7 @@ int clzt_facts_scale(const char *text, int size)
 {
     json_t *json = json_loads(text, 0, NULL);
     const int crop = number(json, "crop", 2048), scale = number(json, "scale", 8192);
-    double side = size * 9 / 8;             // as in the sample recipes: a crop shows most of a picture
+    double side = size * 9 / 8;             // as in the sample recipes, so that a crop shows most of a picture
 
     json_decref(json);
     if (!scale) return 0;

@@ -1,19 +1,20 @@
-// orientation.c - reading the EXIF tag, and turning pictures.
+// orientation.c - reads the EXIF tag, interprets display matrices, rotates and mirrors pictures.
 //
-// libavcodec 5.1 knows the tag of JPEG and WebP files but not of PNG and TIFF, later versions treat it in other ways; so it is
-// read here, from the file's bytes.
+// The tag is read from the file here, because libavcodec 5.1 reads it from JPEG and WebP files but not from PNG and TIFF, and
+// later versions report it differently.
 #include <stdlib.h>
 #include <string.h>
 
 #include "orientation.h"
 
-// How to get from shown to stored places: whether x and y change places, then which run backwards in the stored picture.
+// From coordinates of the shown picture to those of the stored one: swap x and y if `transpose`, then reverse x, y if `flip_x`,
+// `flip_y`.
 static const struct turn { bool transpose, flip_x, flip_y; } turns[9] = {
     [1] = { 0, 0, 0 }, [2] = { 0, 1, 0 }, [3] = { 0, 1, 1 }, [4] = { 0, 0, 1 },
     [5] = { 1, 0, 0 }, [6] = { 1, 0, 1 }, [7] = { 1, 1, 1 }, [8] = { 1, 1, 0 },
 };
 
-// ---- files: every reader gets the bytes that are left, and checks their number before it looks ----
+// ---- files: each function gets the remaining bytes and their number, which it checks before it reads ----
 
 enum { TAG_ORIENTATION = 0x112, TYPE_SHORT = 3, ENTRY = 12 };
 
@@ -27,7 +28,7 @@ static uint32_t number(const uint8_t *p, int bytes, bool big)
 
 static bool begins(const uint8_t *p, size_t size, const char *with, size_t n) { return size >= n && !memcmp(p, with, n); }
 
-// A TIFF file, or the block of that form that EXIF is: the tag in its first directory.
+// Finds the tag in the first directory of a TIFF file; EXIF data has the same form.
 static int of_tiff(const uint8_t *p, size_t size)
 {
     const bool big = begins(p, size, "MM\0*", 4);
@@ -47,13 +48,13 @@ static int of_tiff(const uint8_t *p, size_t size)
     return 1;
 }
 
-static int of_exif(const uint8_t *p, size_t size)               // with or without the heading that JPEG puts before it
+static int of_exif(const uint8_t *p, size_t size)               // with or without the prefix that it has in JPEG
 {
-    const size_t heading = begins(p, size, "Exif\0\0", 6) ? 6 : 0;
-    return of_tiff(p + heading, size - heading);
+    const size_t prefix = begins(p, size, "Exif\0\0", 6) ? 6 : 0;
+    return of_tiff(p + prefix, size - prefix);
 }
 
-// Segments of marker, length (itself included) and content, up to the entropy-coded data.
+// A JPEG file: segments of marker, length (including itself) and content, up to the entropy-coded data.
 static int of_jpeg(const uint8_t *p, size_t size)
 {
     for (p += 2, size -= 2; size >= 4 && p[0] == 0xff;) {
@@ -72,7 +73,7 @@ static int of_jpeg(const uint8_t *p, size_t size)
     return 1;
 }
 
-// Chunks of length, type, content and checksum.
+// A PNG file: chunks of length, type, content and checksum.
 static int of_png(const uint8_t *p, size_t size)
 {
     for (p += 8, size -= 8; size >= 12;) {
@@ -85,7 +86,7 @@ static int of_png(const uint8_t *p, size_t size)
     return 1;
 }
 
-// Chunks of type, length and content, padded to an even number of bytes.
+// A WebP file: chunks of type, length and content, padded to an even number of bytes.
 static int of_webp(const uint8_t *p, size_t size)
 {
     for (p += 12, size -= 12; size >= 8;) {
