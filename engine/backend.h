@@ -13,6 +13,8 @@
 #define CLZI_BACKEND_H
 #include "graph.h"
 
+#define CLZI_CHROMA_EPS 1e-4               // of the chroma loss: keeps its gradient finite at grey
+
 struct clzi_device;                         // each backend's own, begins with struct clzi_device_base
 
 struct clzi_device_base {
@@ -64,6 +66,26 @@ struct clzi_device_params {
 // w -= lr decay w; m = b1 m + (1-b1) g; v = b2 v + (1-b2) g^2; w -= lr (m / (1-b1^t)) / (sqrt(v / (1-b2^t)) + eps)
 struct clzi_adam { float lr, beta1, beta2, eps, decay; int64_t step; /* t, from 1 */ };
 
+// What only training needs, on f32 vectors in device memory. Calls are queued in order; none waits, none allocates. `state` lies in
+// device memory (params.h), so that a step decides on the device whether it counts.
+#define CLZI_TRAIN_LIMIT 18446744073709551616.  // 2^64, whose square Adam's v cannot hold
+struct clzi_train_state;
+struct clzi_train_ops {
+    int (*zero)(struct clzi_device *dev, float *v, int64_t count);
+    int (*copy)(struct clzi_device *dev, float *to, const float *from, int64_t count);
+    int (*check)(struct clzi_device *dev, struct clzi_train_state *state, const float *v, int64_t count);
+                                                                // raises bad: NaN, or a magnitude of CLZI_TRAIN_LIMIT or more
+    int (*seed)(struct clzi_device *dev, float *dy, float weight, const struct clzi_train_state *state);   // *dy = weight * scale
+    int (*adam)(struct clzi_device *dev, const struct clzi_adam *a, float *w, const float *g, float *m, float *v, int64_t count,
+                const struct clzi_train_state *state);          // g is divided by scale; nothing if bad
+    int (*restore)(struct clzi_device *dev, float *to, const float *from, int64_t count, const struct clzi_train_state *state);
+                                                                // copy if bad
+    int (*ema)(struct clzi_device *dev, float *average, const float *w, float decay, int64_t count,
+               const struct clzi_train_state *state);           // average = decay average + (1 - decay) w; nothing if bad
+    // Ends a step: clears bad; with dynamic loss scale halves it after a bad step and doubles it after 2,000 good ones.
+    int (*advance)(struct clzi_device *dev, struct clzi_train_state *state, bool dynamic);
+};
+
 struct clzi_backend {
     const char *name;                       // "cpu"
     int priority;                           // device "auto" takes the highest that opens
@@ -84,10 +106,7 @@ struct clzi_backend {
     // on parameters: f32 vectors in device memory
     int (*write)(struct clzi_device *dev, float *to, const float *from_host, int64_t count);
     int (*read)(struct clzi_device *dev, float *to_host, const float *from, int64_t count);
-    int (*zero)(struct clzi_device *dev, float *v, int64_t count);
-    int (*adam)(struct clzi_device *dev, const struct clzi_adam *a, float *w, const float *g, float *m, float *v,
-                int64_t count);
-    int (*ema)(struct clzi_device *dev, float *average, const float *w, float decay, int64_t count);
+    const struct clzi_train_ops *train;     // NULL: plays only
 
     const struct clzi_op *const *ops;       // CLZI_OP_COUNT entries; NULL: -ENOTSUP when the graph is bound
 };

@@ -12,52 +12,6 @@
 #include "log.h"
 #include "op.h"
 
-// ---- weights ----
-
-int clzi_weights_create(struct clzi_weights **out, struct clzi_device *dev, const struct clzi_graph *graph,
-                        float *const *values, bool train)
-{
-    const struct clzi_backend *be = clzi_device_base(dev)->backend;
-    struct clzi_weights *s = calloc(1, sizeof *s);
-    int ret = 0;
-
-    *out = NULL;
-    if (!s) return -ENOMEM;
-    s->dev = dev;
-    s->graph = graph;
-    s->version = 1;
-    s->w = calloc((size_t)graph->param_count + 1, sizeof *s->w);
-    s->dw = train ? calloc((size_t)graph->param_count + 1, sizeof *s->dw) : NULL;
-    if (!s->w || (train && !s->dw)) goto fail;
-    for (int i = 0; i < graph->param_count; i++) {
-        const int64_t count = clzi_param_count(&graph->params[i]);
-        if (!(s->w[i] = be->alloc(dev, count * sizeof(float)))) goto fail;
-        if (train && !graph->params[i].buffer && !(s->dw[i] = be->alloc(dev, count * sizeof(float)))) goto fail;
-        if (values && (ret = be->write(dev, s->w[i], values[i], count)) < 0) goto fail;
-    }
-    *out = s;
-    return 0;
-fail:
-    clzi_weights_destroy(&s);
-    return ret < 0 ? ret : clzi_fail(&clzi_device_base(dev)->log, -ENOMEM, "no memory for the weights");
-}
-
-void clzi_weights_destroy(struct clzi_weights **weights)
-{
-    struct clzi_weights *s = *weights;
-
-    *weights = NULL;
-    if (!s) return;
-    for (int i = 0; i < s->graph->param_count; i++) {
-        const struct clzi_backend *be = clzi_device_base(s->dev)->backend;
-        if (s->w && s->w[i]) be->free(s->dev, s->w[i]);
-        if (s->dw && s->dw[i]) be->free(s->dev, s->dw[i]);
-    }
-    free(s->w);
-    free(s->dw);
-    free(s);
-}
-
 // ---- executor ----
 
 struct buffer {
@@ -78,7 +32,7 @@ struct bound {                              // a node bound to memory
 
 struct clzi_exec {
     const struct clzi_graph *graph;
-    struct clzi_weights *weights;
+    struct clzi_params *weights;
     const struct clzi_backend *be;
     struct clzi_device *dev;
     struct bound *nodes;
@@ -144,7 +98,7 @@ static int plan_op(struct clzi_exec *e, int i, struct clzi_shape *shapes, const 
     c->ys = shapes[i];
     c->training = params->training && !(params->keep_statistics && node->op == CLZI_OP_BATCHNORM &&
                                         !strncmp(node->name, params->keep_statistics, strlen(params->keep_statistics)));
-    c->want_dw = params->backward && !params->fixed_weights && b->reaches_output && e->weights->dw && node->w_count;
+    c->want_dw = params->backward && !params->fixed_weights && b->reaches_output && e->weights->slab[CLZI_DW] && node->w_count;
     b->needs_gradient = node->op == CLZI_OP_INPUT ? wants_input_gradient(e, i, params) : c->want_dw;
     for (int k = 0; k < node->in_count; k++) {
         c->xs[k] = shapes[node->in[k]];
@@ -152,8 +106,8 @@ static int plan_op(struct clzi_exec *e, int i, struct clzi_shape *shapes, const 
         b->needs_gradient |= c->want_dx[k];
     }
     for (int k = 0; k < node->w_count; k++) {
-        c->w[k] = e->weights->w[node->w[k]];
-        c->dw[k] = c->want_dw ? e->weights->dw[node->w[k]] : NULL;
+        c->w[k] = clzi_params_at(e->weights, CLZI_W, node->w[k]);
+        c->dw[k] = c->want_dw ? clzi_params_at(e->weights, CLZI_DW, node->w[k]) : NULL;
     }
     if (node->op == CLZI_OP_INPUT) return 0;
     if (!b->op || (b->needs_gradient && params->backward && !b->op->backward))
@@ -176,7 +130,7 @@ static void plan_times(struct clzi_exec *e)
         const struct buffer never = { .first = end + 1, .last = -1 };
         b->y = b->dy = b->saved = never;
         for (int k = 0; k < CLZI_MAX_IN; k++) b->part[k] = never;
-        b->y.size = e->be->tensor_size(e->dev, b->call.ys);
+        b->y.size = clzi_ops[e->graph->nodes[i].op].scalar ? sizeof(float) : e->be->tensor_size(e->dev, b->call.ys);
         b->dy.size = b->y.size;
         b->saved.size = b->call.saved_size;
     }
@@ -309,7 +263,7 @@ static void bind(struct clzi_exec *e)
     }
 }
 
-int clzi_exec_create(struct clzi_exec **out, const struct clzi_graph *graph, struct clzi_weights *weights,
+int clzi_exec_create(struct clzi_exec **out, const struct clzi_graph *graph, struct clzi_params *weights,
                      const struct clzi_exec_params *params)
 {
     struct clzi_exec *e = calloc(1, sizeof *e);
@@ -384,7 +338,10 @@ int clzi_exec_upload(struct clzi_exec *e, int port, const float *x)
 
 int clzi_exec_download(struct clzi_exec *e, int port, float *y)
 {
-    return e->be->download(e->dev, clzi_exec_output(e, port), clzi_exec_output_shape(e, port), y);
+    const void *tensor = clzi_exec_output(e, port);
+
+    if (clzi_ops[e->graph->nodes[e->graph->out[port].node].op].scalar) return e->be->read(e->dev, y, tensor, 1);
+    return e->be->download(e->dev, tensor, clzi_exec_output_shape(e, port), y);
 }
 
 int clzi_exec_forward(struct clzi_exec *e, uint64_t seed)

@@ -2,21 +2,7 @@
 // allocates nothing. The executor owns every buffer but the parameters.
 #ifndef CLZI_EXEC_H
 #define CLZI_EXEC_H
-#include "backend.h"
-
-// The parameters of a graph on a device, with what the optimiser keeps of them. Shared by executors of the same graph.
-struct clzi_weights {
-    struct clzi_device *dev;
-    const struct clzi_graph *graph;         // borrowed
-    float **w;                              // [param_count], device memory
-    float **dw;                             // gradients, NULL unless trained; an entry is NULL for a buffer or frozen one
-    uint64_t version;                       // raise after changing w
-};
-
-// values: host numbers of each parameter, or NULL: zeros. train: make gradients for parameters that are not buffers.
-int clzi_weights_create(struct clzi_weights **weights, struct clzi_device *dev, const struct clzi_graph *graph,
-                        float *const *values, bool train);
-void clzi_weights_destroy(struct clzi_weights **weights);
+#include "params.h"
 
 // A tensor of another executor on the same device that takes the place of an input port's own: a discriminator reads the output
 // of a generator, and its gradient is added to the generator's. Same shape and layout; it must outlive the executor.
@@ -39,7 +25,7 @@ struct clzi_exec_params {
 struct clzi_exec;
 
 // -ENOMEM is not logged as an error: the caller may try again with a smaller batch, and logs when it gives up.
-int clzi_exec_create(struct clzi_exec **exec, const struct clzi_graph *graph, struct clzi_weights *weights,
+int clzi_exec_create(struct clzi_exec **exec, const struct clzi_graph *graph, struct clzi_params *weights,
                      const struct clzi_exec_params *params);
 void clzi_exec_destroy(struct clzi_exec **exec);
 
@@ -60,7 +46,7 @@ void *clzi_exec_output_gradient(struct clzi_exec *exec, int port);     // write 
 void *clzi_exec_input_gradient(struct clzi_exec *exec, int port);      // dL/dx after backward, if asked for
 
 int clzi_exec_forward(struct clzi_exec *exec, uint64_t seed);  // seed: of this step's dropout
-int clzi_exec_backward(struct clzi_exec *exec);                // weights' dw += their gradients
+int clzi_exec_backward(struct clzi_exec *exec);                // DW += gradients of the parameters
 
 // Time of each op, for bench: name and seconds of node i's last forward; 0 unless timing is on.
 void clzi_exec_set_timing(struct clzi_exec *exec, bool on);

@@ -48,6 +48,7 @@ struct clzi_attr {
     int factor;                             // shuffle, resize: 2 = twice the height and width
     float eps, momentum;                    // batchnorm (PyTorch's meaning: running = (1-m) running + m batch)
     float p;                                // dropout: share that is zeroed (in training only)
+    float target;                           // bce, lsgan, hinge: what the logits should say
     float scale;                            // softmax: y = softmax(scale * x) over channels; clamp: y in [-scale, scale]
 };
 

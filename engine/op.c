@@ -78,6 +78,7 @@ static const struct clzi_attr_info pool_attrs[] = { WINDOW, END };
 static const struct clzi_attr_info factor_attrs[] = { INT(factor, 2, 8), END };
 static const struct clzi_attr_info dropout_attrs[] = { FLOAT(p, 0, 0.99), END };
 static const struct clzi_attr_info scale_attrs[] = { FLOAT(scale, 1e-6, 1e6), END };
+static const struct clzi_attr_info target_attrs[] = { FLOAT(target, 0, 1), END };
 static const struct clzi_attr_info no_attrs[] = { END };
 
 // ---- shapes ----
@@ -177,6 +178,22 @@ static int resize_shape(const struct clzi_node *node, const struct clzi_shape *i
     return enlarged(node, in[0], in[0].c, out);
 }
 
+static int pair_loss_shape(const struct clzi_node *node, const struct clzi_shape *in, struct clzi_shape *out)
+{
+    const struct clzi_shape weight = { in[0].n, 1, in[0].h, in[0].w };
+
+    *out = (struct clzi_shape){ 1, 1, 1, 1 };
+    if (!equal_shapes(in[0], in[1]) || (node->in_count == 3 && !equal_shapes(in[2], weight))) return -EINVAL;
+    return node->op == CLZI_OP_CHROMA && in[0].c != 2 ? -EINVAL : 0;
+}
+
+static int logit_loss_shape(const struct clzi_node *node, const struct clzi_shape *in, struct clzi_shape *out)
+{
+    (void)node, (void)in;
+    *out = (struct clzi_shape){ 1, 1, 1, 1 };
+    return 0;
+}
+
 // ---- parameters ----
 
 static int no_params(const struct clzi_node *node, int in_channels, struct clzi_param *p)
@@ -214,17 +231,24 @@ static int norm_params(const struct clzi_node *node, int in_channels, struct clz
 }
 
 const struct clzi_op_info clzi_ops[CLZI_OP_COUNT] = {
-    [CLZI_OP_INPUT]     = { "input",     0, 0, input_attrs,   input_shape,   no_params },
-    [CLZI_OP_CONV]      = { "conv",      1, 2, conv_attrs,    conv_shape,    conv_params },
-    [CLZI_OP_CONVT]     = { "convt",     1, 1, convt_attrs,   convt_shape,   convt_params },
-    [CLZI_OP_BATCHNORM] = { "batchnorm", 1, 1, norm_attrs,    same_shape,    norm_params },
-    [CLZI_OP_ACT]       = { "act",       1, 1, act_attrs,     same_shape,    no_params },
-    [CLZI_OP_ADD]       = { "add",       2, 2, act_attrs,     add_shape,     no_params },
-    [CLZI_OP_CONCAT]    = { "concat",    2, 2, no_attrs,      concat_shape,  no_params },
-    [CLZI_OP_SHUFFLE]   = { "shuffle",   1, 1, factor_attrs,  shuffle_shape, no_params },
-    [CLZI_OP_MAXPOOL]   = { "maxpool",   1, 1, pool_attrs,    pool_shape,    no_params },
-    [CLZI_OP_RESIZE]    = { "resize",    1, 1, factor_attrs,  resize_shape,  no_params },
-    [CLZI_OP_DROPOUT]   = { "dropout",   1, 1, dropout_attrs, same_shape,    no_params },
-    [CLZI_OP_SOFTMAX]   = { "softmax",   1, 1, scale_attrs,   same_shape,    no_params },
-    [CLZI_OP_CLAMP]     = { "clamp",     1, 1, scale_attrs,   same_shape,    no_params },
+    [CLZI_OP_INPUT]     = { "input",     0, 0, input_attrs,   input_shape,   no_params, false },
+    [CLZI_OP_CONV]      = { "conv",      1, 2, conv_attrs,    conv_shape,    conv_params, false },
+    [CLZI_OP_CONVT]     = { "convt",     1, 1, convt_attrs,   convt_shape,   convt_params, false },
+    [CLZI_OP_BATCHNORM] = { "batchnorm", 1, 1, norm_attrs,    same_shape,    norm_params, false },
+    [CLZI_OP_ACT]       = { "act",       1, 1, act_attrs,     same_shape,    no_params, false },
+    [CLZI_OP_ADD]       = { "add",       2, 2, act_attrs,     add_shape,     no_params, false },
+    [CLZI_OP_CONCAT]    = { "concat",    2, 2, no_attrs,      concat_shape,  no_params, false },
+    [CLZI_OP_SHUFFLE]   = { "shuffle",   1, 1, factor_attrs,  shuffle_shape, no_params, false },
+    [CLZI_OP_MAXPOOL]   = { "maxpool",   1, 1, pool_attrs,    pool_shape,    no_params, false },
+    [CLZI_OP_RESIZE]    = { "resize",    1, 1, factor_attrs,  resize_shape,  no_params, false },
+    [CLZI_OP_DROPOUT]   = { "dropout",   1, 1, dropout_attrs, same_shape,    no_params, false },
+    [CLZI_OP_SOFTMAX]   = { "softmax",   1, 1, scale_attrs,   same_shape,    no_params, false },
+    [CLZI_OP_CLAMP]     = { "clamp",     1, 1, scale_attrs,   same_shape,    no_params, false },
+    [CLZI_OP_L1]        = { "l1",        2, 3, no_attrs,      pair_loss_shape,  no_params, true },
+    [CLZI_OP_L2]        = { "l2",        2, 3, no_attrs,      pair_loss_shape,  no_params, true },
+    [CLZI_OP_CHROMA]    = { "chroma",    2, 2, no_attrs,      pair_loss_shape,  no_params, true },
+    [CLZI_OP_BCE]       = { "bce",       1, 1, target_attrs,  logit_loss_shape, no_params, true },
+    [CLZI_OP_LSGAN]     = { "lsgan",     1, 1, target_attrs,  logit_loss_shape, no_params, true },
+    [CLZI_OP_HINGE]     = { "hinge",     1, 1, target_attrs,  logit_loss_shape, no_params, true },
+    [CLZI_OP_NEGMEAN]   = { "negmean",   1, 1, no_attrs,      logit_loss_shape, no_params, true },
 };

@@ -24,6 +24,7 @@ struct clzi_op_info {
     int (*shape)(const struct clzi_node *node, const struct clzi_shape *in, struct clzi_shape *out);
     // Fills p[0..] with the parameters' names (suffix only) and shapes; returns how many. in_channels: of input 0.
     int (*params)(const struct clzi_node *node, int in_channels, struct clzi_param *p);
+    bool scalar;                            // its output is one f32 number in device memory, not an activation
 };
 
 extern const struct clzi_op_info clzi_ops[CLZI_OP_COUNT];

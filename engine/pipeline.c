@@ -15,7 +15,7 @@ struct clzi_pipeline {
     struct clzi_pipeline_params params;
     const struct clz_log *log;
     struct clzi_graph *graph;               // fused for inference
-    struct clzi_weights *weights;
+    struct clzi_params *weights;
     // made for one geometry
     struct clz_frame in, out;               // the geometry: no planes
     struct clzk_frame_plan *frames;
@@ -87,7 +87,7 @@ int clzi_pipeline_create(struct clzi_pipeline **out, struct clz_model *model, st
     if (!p->params.size) p->params.size = model->facts.size;
     clzi_working_size(1, 1, p->params.size, model->facts.stride, true, &w, &h);
     if ((ret = check_graph(p, w, h)) >= 0) ret = clzi_graph_fuse(model->graph, model->values, &p->graph, &values);
-    if (ret >= 0) ret = clzi_weights_create(&p->weights, dev, p->graph, values, false);
+    if (ret >= 0) ret = clzi_params_create(&p->weights, dev, p->graph, values, NULL);
     for (int i = 0; values && i < p->graph->param_count; i++) free(values[i]);
     free(values);
     if (ret < 0) clzi_pipeline_destroy(&p);
@@ -114,7 +114,7 @@ void clzi_pipeline_destroy(struct clzi_pipeline **pipeline)
     *pipeline = NULL;
     if (!p) return;
     forget_geometry(p);
-    clzi_weights_destroy(&p->weights);
+    clzi_params_destroy(&p->weights);
     clzi_graph_destroy(&p->graph);
     free(p);
 }

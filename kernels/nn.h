@@ -13,6 +13,10 @@ enum clzk_act { CLZK_ACT_NONE, CLZK_ACT_RELU, CLZK_ACT_LEAKY, CLZK_ACT_TANH, CLZ
 // relu6' = 1 for 0 < y < 6.
 struct clzk_activation { enum clzk_act act; float slope; };
 
+// Losses of an element p against a target t: kind gives the formula (engine/ref/loss.c).
+enum clzk_loss_kind { CLZK_LOSS_L1, CLZK_LOSS_L2, CLZK_LOSS_BCE, CLZK_LOSS_HINGE, CLZK_LOSS_NEGMEAN };
+struct clzk_loss { enum clzk_loss_kind kind; float target; };   // target: where no tensor is given
+
 struct clzk_pool { int channels, h, w, oh, ow, k, stride, pad; };
 
 // A depthwise convolution: each channel with a window of its own. h, w: of x; oh, ow: of y; channels of both.
@@ -81,6 +85,14 @@ struct clzk_nn {
     void (*accumulate)(float *y, const void *x, float weight, int64_t count);
     void (*reduce_row)(void *y, const float *x, int pixels, int channels, int factor);
 
+    // Sum of weight loss(x, t) over rows of channels; t NULL: loss.target; weight [rows], NULL: 1. Backward: dx = scale weight slope
+    double (*loss)(const void *x, const void *t, const void *weight, int64_t rows, int channels, struct clzk_loss loss);
+    void (*loss_back)(void *dx, const void *x, const void *t, const void *weight, int64_t rows, int channels, struct clzk_loss loss,
+                      float scale);
+    // Rows of two channels: sum of sqrt(a^2 + b^2 + eps); dx = scale x / sqrt(a^2 + b^2 + eps)
+    double (*chroma)(const void *x, int64_t rows, float eps);
+    void (*chroma_back)(void *dx, const void *x, int64_t rows, float eps, float scale);
+
     void (*dropout)(void *y, const void *x, const uint8_t *keep, float scale, int64_t count);
     void (*softmax)(void *y, const void *x, int64_t rows, int channels, float scale);
     void (*softmax_back)(void *dx, const void *y, const void *dy, int64_t rows, int channels, float scale);
@@ -88,16 +100,17 @@ struct clzk_nn {
     void (*clamp_back)(void *dx, const void *x, const void *dy, int64_t count, float limit);
 };
 
-struct clzk_adam { float rate, beta1, beta2, eps, root, decay; };
+struct clzk_adam { float rate, beta1, beta2, eps, root, decay, unscale; };
 
 // Functions on vectors of floats: the update of parameters in a training step.
 struct clzk_vectors {
     void (*add)(float *sum, const float *x, int64_t count);
     // sum[i] += x[index[i]]
     void (*add_gathered)(float *sum, const float *x, const int32_t *index, int count);
-    // m = b1 m + (1-b1) g; v = b2 v + (1-b2) g^2; w -= decay w + rate m / (sqrt(v) * root + eps)
+    // g = gradient * unscale; m = b1 m + (1-b1) g; v = b2 v + (1-b2) g^2; w -= decay w + rate m / (sqrt(v) * root + eps)
     void (*adam)(float *w, const float *g, float *m, float *v, int64_t count, const struct clzk_adam *a);
     void (*ema)(float *average, const float *w, float decay, int64_t count);
+    int (*too_large)(const float *v, int64_t count);       // 1: NaN or a magnitude of 2^64 or more is among them
 };
 
 enum clzk_isa { CLZK_ISA_PLAIN, CLZK_ISA_AVX2, CLZK_ISA_AVX512, CLZK_ISA_COUNT };

@@ -108,6 +108,32 @@ INLINE float derivative(float y, enum clzk_act act, float slope)
            act == CLZK_ACT_RELU6 ? (y > 0 && y < 6 ? 1.f : 0.f) : 1.f;
 }
 
+#define BY_LOSS_CASE(kind, call) case kind: { const enum clzk_loss_kind K = kind; call; break; }
+#define BY_LOSS(which, call)                         \
+    switch (which) {                                 \
+    BY_LOSS_CASE(CLZK_LOSS_L1, call)                 \
+    BY_LOSS_CASE(CLZK_LOSS_L2, call)                 \
+    BY_LOSS_CASE(CLZK_LOSS_BCE, call)                \
+    BY_LOSS_CASE(CLZK_LOSS_HINGE, call)              \
+    BY_LOSS_CASE(CLZK_LOSS_NEGMEAN, call)            \
+    }
+
+INLINE float loss_value(float p, float t, enum clzk_loss_kind kind)
+{
+    const float d = p - t, hinge = t > 0.5f ? 1 - p : 1 + p;
+    return kind == CLZK_LOSS_L1 ? fabsf(d) : kind == CLZK_LOSS_L2 ? d * d :
+           kind == CLZK_LOSS_BCE ? (p > 0 ? p : 0) - p * t + log1pf(exponential(-fabsf(p))) :
+           kind == CLZK_LOSS_HINGE ? (hinge > 0 ? hinge : 0) : -p;
+}
+
+INLINE float loss_slope(float p, float t, enum clzk_loss_kind kind)
+{
+    const float d = p - t, sign = t > 0.5f ? -1.f : 1.f;
+    return kind == CLZK_LOSS_L1 ? (d > 0 ? 1.f : d < 0 ? -1.f : 0.f) : kind == CLZK_LOSS_L2 ? 2 * d :
+           kind == CLZK_LOSS_BCE ? 0.5f + 0.5f * hyperbolic_tangent(0.5f * p) - t :
+           kind == CLZK_LOSS_HINGE ? (1 + sign * p > 0 ? sign : 0.f) : -1.f;
+}
+
 #define BF16 0
 #include "nn_template.h"
 #define BF16 1
@@ -127,7 +153,8 @@ static void vector_adam(float *w, const float *g, float *m, float *v, int64_t co
 {
     const struct clzk_adam a = *adam;
     SIMD for (int64_t i = 0; i < count; i++) {
-        const float mi = a.beta1 * m[i] + (1 - a.beta1) * g[i], vi = a.beta2 * v[i] + (1 - a.beta2) * (g[i] * g[i]);
+        const float gi = g[i] * a.unscale;
+        const float mi = a.beta1 * m[i] + (1 - a.beta1) * gi, vi = a.beta2 * v[i] + (1 - a.beta2) * (gi * gi);
         m[i] = mi;
         v[i] = vi;
         w[i] -= a.decay * w[i] + a.rate * mi / (sqrtf(vi) * a.root + a.eps);
@@ -139,7 +166,18 @@ static void vector_ema(float *average, const float *w, float decay, int64_t coun
     SIMD for (int64_t i = 0; i < count; i++) average[i] = decay * average[i] + (1 - decay) * w[i];
 }
 
+static int vector_too_large(const float *v, int64_t count)
+{
+    uint32_t found = 0;
+    for (int64_t i = 0; i < count; i++) {
+        uint32_t bits;
+        memcpy(&bits, v + i, sizeof bits);
+        found |= (bits & 0x7fffffff) >= 0x5f800000;         // 2^64; NaN and infinity lie above
+    }
+    return found != 0;
+}
+
 #define JOIN_(a, b) a##b
 #define JOIN(a, b) JOIN_(a, b)
 const struct clzk_nn *const JOIN(clzk_nn_, ISA)[2] = { &nn_f32, &nn_bf16 };
-const struct clzk_vectors JOIN(clzk_vectors_, ISA) = { vector_add, vector_add_gathered, vector_adam, vector_ema };
+const struct clzk_vectors JOIN(clzk_vectors_, ISA) = { vector_add, vector_add_gathered, vector_adam, vector_ema, vector_too_large };

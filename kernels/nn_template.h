@@ -586,6 +586,67 @@ static void F(reduce_row)(void *yv, const float *x, int pixels, int channels, in
     }
 }
 
+// ---- losses ----
+
+INLINE double F(loss_loop)(const T *x, const T *t, const T *weight, int64_t rows, int channels, float target,
+                           enum clzk_loss_kind kind)
+{
+    double sum = 0;
+    for (int64_t r = 0; r < rows; r++) {
+        float row = 0;
+        for (int c = 0; c < channels; c++) row += loss_value(GET(x[r * channels + c]), t ? GET(t[r * channels + c]) : target, kind);
+        sum += weight ? GET(weight[r]) * row : row;
+    }
+    return sum;
+}
+
+static double F(loss)(const void *x, const void *t, const void *weight, int64_t rows, int channels, struct clzk_loss loss)
+{
+    double sum = 0;
+    BY_LOSS(loss.kind, sum = F(loss_loop)(x, t, weight, rows, channels, loss.target, K))
+    return sum;
+}
+
+INLINE void F(loss_back_loop)(T *dx, const T *x, const T *t, const T *weight, int64_t rows, int channels, float target, float scale,
+                              enum clzk_loss_kind kind)
+{
+    for (int64_t r = 0; r < rows; r++) {
+        const float s = weight ? scale * GET(weight[r]) : scale;
+        for (int c = 0; c < channels; c++) {
+            const int64_t i = r * channels + c;
+            dx[i] = PUT(s * loss_slope(GET(x[i]), t ? GET(t[i]) : target, kind));
+        }
+    }
+}
+
+static void F(loss_back)(void *dx, const void *x, const void *t, const void *weight, int64_t rows, int channels,
+                         struct clzk_loss loss, float scale)
+{
+    BY_LOSS(loss.kind, F(loss_back_loop)(dx, x, t, weight, rows, channels, loss.target, scale, K))
+}
+
+static double F(chroma)(const void *xv, int64_t rows, float eps)
+{
+    const T *x = xv;
+    double sum = 0;
+    for (int64_t r = 0; r < rows; r++) {
+        const float a = GET(x[2 * r]), b = GET(x[2 * r + 1]);
+        sum += sqrtf(a * a + b * b + eps);
+    }
+    return sum;
+}
+
+static void F(chroma_back)(void *dxv, const void *xv, int64_t rows, float eps, float scale)
+{
+    const T *x = xv;
+    T *dx = dxv;
+    for (int64_t r = 0; r < rows; r++) {
+        const float a = GET(x[2 * r]), b = GET(x[2 * r + 1]), s = scale / sqrtf(a * a + b * b + eps);
+        dx[2 * r] = PUT(s * a);
+        dx[2 * r + 1] = PUT(s * b);
+    }
+}
+
 // ---- softmax over the channels of a pixel ----
 
 static void F(softmax)(void *yv, const void *xv, int64_t rows, int channels, float scale)
@@ -620,6 +681,7 @@ static const struct clzk_nn F(nn) = {
     .depthwise = F(depthwise), .depthwise_back = F(depthwise_back), .depthwise_weights = F(depthwise_weights), .blend = F(blend),
     .enlarge_row = F(enlarge_row), .accumulate = F(accumulate), .reduce_row = F(reduce_row), .dropout = F(dropout),
     .softmax = F(softmax), .softmax_back = F(softmax_back), .clamp = F(clamp), .clamp_back = F(clamp_back),
+    .loss = F(loss), .loss_back = F(loss_back), .chroma = F(chroma), .chroma_back = F(chroma_back),
 };
 
 #undef SUM_TERM

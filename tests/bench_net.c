@@ -18,7 +18,7 @@ int main(int argc, char **argv)
     struct clz_model *m = NULL;
     struct clzi_graph *g = NULL;
     struct clzi_device *dev = NULL;
-    struct clzi_weights *weights = NULL;
+    struct clzi_params *weights = NULL;
     struct clzi_exec *exec = NULL;
     float **values = NULL, *x, *y;
     struct rusage usage;
@@ -32,7 +32,7 @@ int main(int argc, char **argv)
     params.precision = !strcmp(argv[3], "f32") ? CLZ_PRECISION_F32 : !strcmp(argv[3], "bf16") ? CLZ_PRECISION_BF16 : CLZ_PRECISION_AUTO;
     params.threads = atoi(argv[4]);
     if (clzi_model_read(&m, argv[1], &stderr_log) < 0 || clzi_device_open(&dev, "cpu", &params) < 0 ||
-        clzi_graph_fuse(m->graph, m->values, &g, &values) < 0 || clzi_weights_create(&weights, dev, g, values, false) < 0)
+        clzi_graph_fuse(m->graph, m->values, &g, &values) < 0 || clzi_params_create(&weights, dev, g, values, NULL) < 0)
         return 1;
     for (int i = 0; i < g->param_count; i++) free(values[i]);   // as the pipeline does
     clz_model_close(&m);

@@ -123,7 +123,7 @@ static float **parameters(const struct clzi_graph *g)
 // The net bound to a device, with an input and a gradient of the output.
 struct instance {
     struct clzi_device *dev;
-    struct clzi_weights *weights;
+    struct clzi_params *weights;
     struct clzi_exec *exec;
     float *x, *dy;
     int64_t count;                          // elements of the output
@@ -140,7 +140,7 @@ static struct instance instance_create(const struct clzi_graph *g, float **value
 {
     const struct clzi_exec_params params = { .n = BATCH, .h = SIZE, .w = SIZE, .training = training, .backward = training };
     struct instance r = { 0 };
-    if (open_cpu(&r.dev, threads, precision) < 0 || clzi_weights_create(&r.weights, r.dev, g, values, training) < 0 ||
+    if (open_cpu(&r.dev, threads, precision) < 0 || clzi_params_create(&r.weights, r.dev, g, values, &(struct clzi_params_wanted){ .train = training }) < 0 ||
         clzi_exec_create(&r.exec, g, r.weights, &params) < 0)
         exit(1);
     r.count = clzi_shape_count(clzi_exec_output_shape(r.exec, 0));
@@ -154,7 +154,7 @@ static struct instance instance_create(const struct clzi_graph *g, float **value
 static void instance_destroy(struct instance *r)
 {
     clzi_exec_destroy(&r->exec);
-    clzi_weights_destroy(&r->weights);
+    clzi_params_destroy(&r->weights);
     clzi_device_close(&r->dev);
     free(r->x);
     free(r->dy);
@@ -179,8 +179,8 @@ static void read_gradients(struct instance *r, float *to)
     const struct clzi_graph *g = r->weights->graph;
     for (int i = 0; i < g->param_count; i++) {
         const int64_t count = clzi_param_count(&g->params[i]);
-        if (!r->weights->dw[i]) continue;
-        REQUIRE_INT(clzi_device_base(r->dev)->backend->read(r->dev, to, r->weights->dw[i], count), 0);
+        if (!clzi_params_at(r->weights, CLZI_DW, i)) continue;
+        REQUIRE_INT(clzi_device_base(r->dev)->backend->read(r->dev, to, clzi_params_at(r->weights, CLZI_DW, i), count), 0);
         to += count;
     }
 }

@@ -12,6 +12,7 @@
 #include <stdarg.h>
 
 #include "backend.h"
+#include "params.h"
 #include "check.h"
 #include "clock.h"
 #include "kernels/philox.h"
@@ -23,7 +24,8 @@ struct op_case {
     enum clzi_op_id op;
     struct clzi_shape x;                    // of input 0
     struct clzi_attr attr;
-    int second;                             // channels of a second input; -1: it has the output's shape; 0: none
+    int second;                             // channels of a second input; -1: it has the output's shape; 0: none. Losses: -1: a target,
+                                            // -2: a target and weights of pixels
     bool training;
 };
 
@@ -44,6 +46,8 @@ struct op_case {
 #define FACTOR(which, n, c, h, w, f) { CLZI_OP_##which, { n, c, h, w }, { .factor = f }, 0, false }
 #define DROPOUT(n, c, h, w, share, train) { CLZI_OP_DROPOUT, { n, c, h, w }, { .p = share }, 0, train }
 #define SCALE(which, n, c, h, w, s) { CLZI_OP_##which, { n, c, h, w }, { .scale = s }, 0, false }
+#define PAIR(which, n, c, h, w, inputs) { CLZI_OP_##which, { n, c, h, w }, { 0 }, inputs, false }
+#define LOGITS(which, n, c, h, w, ...) { CLZI_OP_##which, { n, c, h, w }, { __VA_ARGS__ }, 0, false }
 #define RELU .act = CLZI_ACT_RELU
 #define LEAKY .act = CLZI_ACT_LEAKY, .slope = 0.2f
 #define RELU6 .act = CLZI_ACT_RELU6
@@ -163,6 +167,23 @@ static const struct op_case cases[] = {
 
     SCALE(CLAMP, 2, 2, 7, 9, 1),
     SCALE(CLAMP, 1, 17, 5, 5, 0.5f),
+
+    PAIR(L1, 1, 2, 2, 3, -1),               // small ones, for central differences; large ones, for pieces
+    PAIR(L1, 2, 2, 1, 3, -2),
+    PAIR(L1, 3, 2, 70, 61, -2),
+    PAIR(L2, 1, 2, 2, 3, -1),
+    PAIR(L2, 2, 2, 2, 2, -2),
+    PAIR(L2, 2, 17, 33, 65, -2),
+    PAIR(CHROMA, 1, 2, 2, 3, -1),
+    PAIR(CHROMA, 3, 2, 65, 41, -1),
+    LOGITS(BCE, 1, 1, 3, 4, .target = 1),
+    LOGITS(BCE, 2, 1, 30, 30, .target = 0.9f),
+    LOGITS(LSGAN, 1, 1, 3, 4, 0),
+    LOGITS(LSGAN, 5, 1, 30, 31, .target = 1),
+    LOGITS(HINGE, 1, 1, 3, 4, .target = 1),
+    LOGITS(HINGE, 5, 1, 30, 31, 0),
+    LOGITS(NEGMEAN, 1, 1, 3, 4, 0),
+    LOGITS(NEGMEAN, 5, 1, 30, 31, 0),
 };
 
 // For --bench: sizes that the nets have at 256x256.
@@ -214,6 +235,13 @@ static const struct { struct limit f32, bf16; } tolerance[CLZI_OP_COUNT] = {
     [CLZI_OP_DROPOUT]   = { { 1e-7, 1e-7 }, { 4e-3, 8e-3 } },       // 0      0        2.3e-3 3.7e-3
     [CLZI_OP_SOFTMAX]   = { { 1e-6, 2e-6 }, { 4e-3, 8e-3 } },       // 1.7e-7 3.0e-7   2.2e-3 3.2e-3
     [CLZI_OP_CLAMP]     = { { 0, 0 }, { 0, 0 } },                   // exact
+    [CLZI_OP_L1]        = { { 2e-6, 2e-6 }, { 4e-3, 8e-3 } },
+    [CLZI_OP_L2]        = { { 2e-6, 2e-6 }, { 4e-3, 8e-3 } },
+    [CLZI_OP_CHROMA]    = { { 2e-6, 4e-6 }, { 4e-3, 8e-3 } },
+    [CLZI_OP_BCE]       = { { 2e-6, 2e-6 }, { 4e-3, 8e-3 } },
+    [CLZI_OP_LSGAN]     = { { 2e-6, 2e-6 }, { 4e-3, 8e-3 } },
+    [CLZI_OP_HINGE]     = { { 2e-6, 2e-6 }, { 4e-3, 8e-3 } },
+    [CLZI_OP_NEGMEAN]   = { { 2e-6, 2e-6 }, { 4e-3, 8e-3 } },
 };
 
 // ---- a case with numbers ----
@@ -257,8 +285,9 @@ static void problem_open(struct problem *p, const struct op_case *oc)
 
     *p = (struct problem){ .oc = oc, .node = { .name = "node", .op = oc->op, .attr = oc->attr } };
     clzi_attr_default(info, &p->node.attr);
-    p->node.in_count = 1 + !!oc->second;
-    p->xs[0] = p->xs[1] = oc->x;
+    p->node.in_count = 1 + !!oc->second + (oc->second == -2);
+    p->xs[0] = p->xs[1] = p->xs[2] = oc->x;
+    p->xs[2].c = 1;
     if (oc->second > 0) p->xs[1].c = oc->second;
     if (oc->op == CLZI_OP_CONV) {           // the shape of the residual follows from the rest
         p->node.in_count = 1;
@@ -322,13 +351,19 @@ static void problem_fill(struct problem *p, uint64_t seed)
     const bool norm = p->node.op == CLZI_OP_BATCHNORM;
     const double fan_in = p->w_count[0] / (p->ys.c ? p->ys.c : 1);
 
-    for (int k = 0; k < p->node.in_count; k++) fill(p->x[k], p->x_count[k], seed, k, 0, 1.7f);
+    for (int k = 0; k < p->node.in_count; k++) fill(p->x[k], p->x_count[k], seed, k, k == 2, k == 2 ? 0.5f : 1.7f);
     for (int k = 0; k < p->node.w_count; k++) {
         const bool weight = p->params[k].rank == 4, about_1 = norm && (k == 0 || k == 3);
         fill(p->w[k], p->w_count[k], seed, 10 + k, about_1, weight ? (float)sqrt(3 / fan_in) : 0.5f);
         fill(p->dw[k], p->w_count[k], seed, 20 + k, 0, 0.125f);
     }
     fill(p->dy, p->y_count, seed, 30, 0, 1.7f);
+    if (p->node.op == CLZI_OP_L1)           // away from the kink
+        for (int64_t i = 0; i < p->x_count[0]; i++)
+            if (fabsf(p->x[0][i] - p->x[1][i]) < 0.25f) p->x[0][i] = to_bf16(p->x[1][i] + 0.5f);
+    if (p->node.op == CLZI_OP_HINGE)
+        for (int64_t i = 0; i < p->x_count[0]; i++)
+            if (fabsf(fabsf(p->x[0][i]) - 1) < 0.25f) p->x[0][i] = 0.5f;
     if (p->node.op == CLZI_OP_MAXPOOL)      // many ties: the first in scan order gets the gradient
         for (int64_t i = 0; i < p->x_count[0]; i++) p->x[0][i] = roundf(p->x[0][i] * 4) / 4;
 }
@@ -336,6 +371,10 @@ static void problem_fill(struct problem *p, uint64_t seed)
 // ---- an op on a device ----
 
 enum { DX = 1, DW = 1 << SLOTS, ALL = (1 << 2 * SLOTS) - 1 };      // DX << k, DW << k: sets of gradients
+
+// A loss has a gradient for its first input alone, and one number as its output.
+static bool is_scalar(const struct problem *p) { return clzi_ops[p->node.op].scalar; }
+static unsigned possible(const struct problem *p, unsigned wanted) { return is_scalar(p) ? wanted & DX : wanted; }
 
 struct session {
     const struct problem *p;
@@ -374,6 +413,21 @@ static void *tensor(struct session *s, struct clzi_shape shape)
     return allocate(s, s->be->tensor_size(s->c.dev, shape));
 }
 
+static size_t y_size(const struct session *s)
+{
+    return is_scalar(s->p) ? sizeof(float) : s->be->tensor_size(s->c.dev, s->p->ys);
+}
+
+static int y_put(const struct session *s, void *tensor, const float *y)
+{
+    return is_scalar(s->p) ? s->be->write(s->c.dev, tensor, y, 1) : s->be->upload(s->c.dev, tensor, s->p->ys, y);
+}
+
+static int y_get(const struct session *s, const void *tensor, float *y)
+{
+    return is_scalar(s->p) ? s->be->read(s->c.dev, y, tensor, 1) : s->be->download(s->c.dev, tensor, s->p->ys, y);
+}
+
 static int session_open(struct session *s, struct clzi_device *dev, const struct problem *p, unsigned wanted)
 {
     struct clzi_call *c = &s->c;
@@ -386,6 +440,7 @@ static int session_open(struct session *s, struct clzi_device *dev, const struct
     c->ys = p->ys;
     c->training = p->oc->training;
     c->seed = 0x123456789abcdef;
+    wanted = possible(p, wanted);
     memcpy(c->xs, p->xs, sizeof c->xs);
     for (int k = 0; k < p->node.in_count; k++) c->want_dx[k] = wanted & (DX << k);
     for (int k = 0; k < p->node.w_count; k++) c->want_dw |= !!(wanted & (DW << k));
@@ -399,8 +454,8 @@ static int session_open(struct session *s, struct clzi_device *dev, const struct
         c->w[k] = allocate(s, p->w_count[k] * sizeof(float));
         if (wanted & (DW << k) && !p->params[k].buffer) c->dw[k] = allocate(s, p->w_count[k] * sizeof(float));
     }
-    c->y = tensor(s, p->ys);
-    c->dy = s->dy = tensor(s, p->ys);
+    c->y = allocate(s, y_size(s));
+    c->dy = s->dy = allocate(s, y_size(s));
     if (c->scratch_size) c->scratch = allocate(s, c->scratch_size);
     if (c->saved_size) c->saved = allocate(s, c->saved_size);
     return 0;
@@ -428,11 +483,11 @@ static void session_forward(struct session *s, struct result *r)
     for (int k = 0; k < p->node.in_count; k++) REQUIRE(s->be->upload(c->dev, s->x[k], p->xs[k], p->x[k]) == 0);
     for (int k = 0; k < p->node.w_count; k++) REQUIRE(s->be->write(c->dev, c->w[k], p->w[k], p->w_count[k]) == 0);
     c->version++;
-    poison_tensor(s, c->y, p->ys);
+    poison(s, c->y, y_size(s));
     poison(s, c->scratch, c->scratch_size);
     poison(s, c->saved, c->saved_size);
     REQUIRE_INT(s->op->forward(c), 0);
-    REQUIRE(s->be->download(c->dev, c->y, p->ys, r->y) == 0);
+    REQUIRE(y_get(s, c->y, r->y) == 0);
     for (int k = 0; k < p->node.w_count; k++) REQUIRE(s->be->read(c->dev, r->w[k], c->w[k], p->w_count[k]) == 0);
 }
 
@@ -441,9 +496,9 @@ static void session_backward(struct session *s, struct result *r)
     const struct problem *p = s->p;
     struct clzi_call *c = &s->c;
 
-    REQUIRE(s->be->upload(c->dev, s->dy, p->ys, p->dy) == 0);
+    REQUIRE(y_put(s, s->dy, p->dy) == 0);
     poison(s, c->scratch, c->scratch_size);
-    if (!c->backward_reads_y) poison_tensor(s, c->y, p->ys);
+    if (!c->backward_reads_y) poison(s, c->y, y_size(s));
     for (int k = 0; k < p->node.in_count; k++) {
         if (!c->backward_reads_x) poison_tensor(s, s->x[k], p->xs[k]);
         if (c->dx[k]) poison_tensor(s, c->dx[k], p->xs[k]);
@@ -488,9 +543,9 @@ static bool run(struct clzi_device *dev, struct problem *p, unsigned wanted, str
     if (!p->oc->training) {                 // and nothing changes when it is run again
         struct result again;
         result_open(&again, p);
-        poison_tensor(&s, s.c.y, p->ys);
+        poison(&s, s.c.y, y_size(&s));
         REQUIRE_INT(s.op->forward(&s.c), 0);
-        REQUIRE(s.be->download(dev, s.c.y, p->ys, again.y) == 0);
+        REQUIRE(y_get(&s, s.c.y, again.y) == 0);
         REQUIRE(!memcmp(again.y, r->y, p->y_count * sizeof *r->y));
         result_close(&again);
     }
@@ -566,6 +621,7 @@ static void compare_all(struct watch *w, unsigned wanted, const struct result *g
 {
     const struct problem *p = w->p;
 
+    wanted = possible(p, wanted);
     compare(w, "y", 0, got->y, want->y, p->y_count);
     for (int k = 0; k < p->node.in_count; k++)
         if (wanted & (DX << k)) compare(w, "dx", k, got->dx[k], want->dx[k], p->x_count[k]);
@@ -658,7 +714,7 @@ static void check_slopes(struct clzi_device *ref, enum clzi_op_id op, bool show_
         struct problem p;
         struct session s;
         struct result r;
-        if (cases[i].op != op) continue;
+        if (cases[i].op != op || (clzi_ops[op].scalar && clzi_shape_count(cases[i].x) > 16)) continue;     // a mean of many rounds away
         problem_open(&p, &cases[i]);
         problem_fill(&p, 1000 + i);
         if (op == CLZI_OP_MAXPOOL)          // no ties: every value once, in no order
@@ -671,6 +727,7 @@ static void check_slopes(struct clzi_device *ref, enum clzi_op_id op, bool show_
             const int j = k - p.node.in_count;
             struct error e;
             if (j >= 0 && p.params[j].buffer) continue;
+            if (j < 0 && !(possible(&p, ALL) & (DX << k))) continue;
             e = j < 0 ? slope_error(&s, p.x[k], r.dx[k], p.x_count[k], i) :
                         slope_error(&s, p.w[j], r.dw[j], p.w_count[j], i);
             if (e.rms > worst.rms) worst.rms = e.rms;
@@ -716,7 +773,7 @@ static void check_golden(struct clzi_device *ref, const struct golden *g, bool s
     w.p = &p;
     for (int k = 0; k < p.node.in_count; k++)
         for (int64_t i = 0; i < p.x_count[k]; i++) {
-            p.x[k][i] = 1.5f * golden_input(1 + k, i);
+            p.x[k][i] = k == 2 ? 1 + 0.5f * golden_input(3, i) : 1.5f * golden_input(1 + k, i);
             if (coarse) p.x[k][i] = floorf(4 * p.x[k][i]) / 4;
         }
     for (int k = 0; k < p.node.w_count; k++)
@@ -728,7 +785,8 @@ static void check_golden(struct clzi_device *ref, const struct golden *g, bool s
     result_open(&r, &p);
     if (run(ref, &p, ALL, &r)) {
         compare(&w, "y", 0, r.y, g->y, p.y_count);
-        for (int k = 0; k < p.node.in_count; k++) compare(&w, "dx", k, r.dx[k], g->dx[k], p.x_count[k]);
+        for (int k = 0; k < p.node.in_count; k++)
+            if (possible(&p, ALL) & (DX << k)) compare(&w, "dx", k, r.dx[k], g->dx[k], p.x_count[k]);
         for (int k = 0; k < p.node.w_count; k++)
             compare(&w, p.params[k].name, k, p.params[k].buffer ? r.w[k] : r.dw[k], g->dw[k], p.w_count[k]);
     }
@@ -839,6 +897,49 @@ static void check_dropout(struct clzi_device *dev)
     problem_close(&p);
 }
 
+// Loss scale, steps that do not count, the scale's own course. a, b, m, v: 1000 numbers each.
+static void check_train_state(struct clzi_device *dev, struct clzi_train_state *state, float *a, float *b, float *m, float *v)
+{
+    const struct clzi_backend *be = clzi_device_base(dev)->backend;
+    const struct clzi_train_ops *const t = be->train;
+    const struct clzi_adam how = { .lr = 0.125f, .beta1 = 0.9f, .beta2 = 0.999f, .eps = 1e-8f, .step = 1 };
+    struct clzi_train_state s = { .scale = 1024 };
+    float one[1000], two[1000], three[1000], seed;
+
+    for (int i = 0; i < 1000; i++) one[i] = (float)i / 512 - 1;
+    for (int scaled = 0; scaled < 2; scaled++) {                    // scaled gradients, divided again: the same bits
+        s.scale = scaled ? 1024 : 1;
+        REQUIRE(be->write(dev, (float *)state, (const float *)&s, 4) == 0);
+        for (int i = 0; i < 1000; i++) two[i] = one[i] * s.scale;
+        REQUIRE(be->write(dev, b, two, 1000) == 0 && be->write(dev, a, one, 1000) == 0);
+        REQUIRE(t->zero(dev, m, 1000) == 0 && t->zero(dev, v, 1000) == 0);
+        REQUIRE(t->adam(dev, &how, a, b, m, v, 1000, state) == 0);
+        REQUIRE(be->read(dev, scaled ? two : three, a, 1000) == 0);
+    }
+    REQUIRE(!memcmp(two, three, sizeof two));
+    for (int i = 0; i < 1000; i++) REQUIRE_NEAR(two[i], i == 512 ? 0 : one[i] - (one[i] > 0 ? 0.125f : -0.125f), 1e-6);
+    REQUIRE(t->seed(dev, b, 0.25f, state) == 0 && be->read(dev, &seed, b, 1) == 0);
+    REQUIRE_NEAR(seed, 256, 0);
+
+    REQUIRE(t->check(dev, state, a, 1000) == 0);
+    REQUIRE(be->read(dev, (float *)&s, (float *)state, 4) == 0 && s.bad == 0);
+    two[999] = NAN;
+    REQUIRE(be->write(dev, b, two, 1000) == 0 && t->check(dev, state, b, 999) == 0);
+    REQUIRE(be->read(dev, (float *)&s, (float *)state, 4) == 0 && s.bad == 0);          // not past the end
+    REQUIRE(t->check(dev, state, b, 1000) == 0);
+    REQUIRE(be->read(dev, (float *)&s, (float *)state, 4) == 0 && s.bad == 1);
+    REQUIRE(be->write(dev, a, one, 1000) == 0);                     // a bad step changes nothing and restores
+    REQUIRE(t->adam(dev, &how, a, b, m, v, 1000, state) == 0 && t->ema(dev, a, b, 0.5f, 1000, state) == 0);
+    REQUIRE(be->read(dev, two, a, 1000) == 0 && !memcmp(one, two, sizeof one));
+    REQUIRE(t->restore(dev, b, a, 1000, state) == 0 && be->read(dev, two, b, 1000) == 0 && !memcmp(one, two, sizeof one));
+    REQUIRE(t->advance(dev, state, true) == 0 && be->read(dev, (float *)&s, (float *)state, 4) == 0);
+    REQUIRE(s.scale == 512 && s.good == 0 && s.bad == 0);
+    REQUIRE(t->zero(dev, a, 1000) == 0 && t->restore(dev, b, a, 1000, state) == 0);     // a good step keeps what it has
+    REQUIRE(be->read(dev, two, b, 1000) == 0 && !memcmp(one, two, sizeof one));
+    for (int i = 0; i < CLZI_SCALE_GROWTH_STEPS; i++) REQUIRE(t->advance(dev, state, true) == 0);
+    REQUIRE(be->read(dev, (float *)&s, (float *)state, 4) == 0 && s.scale == 1024 && s.good == 0);
+}
+
 // Memory, activations in and out, vectors of parameters, the optimiser.
 static void check_device(struct clzi_device *dev)
 {
@@ -849,22 +950,24 @@ static void check_device(struct clzi_device *dev)
         { 0.5f, 0.999800000004f }, { -0.25f, 0.999800000004f }, { 0.125f, 0.9997567886239653f },
     };
     static const struct clzi_adam decaying = { 0.125f, 0.9f, 0.999f, 1e-8f, 0.5f, 1 };
+    const struct clzi_train_ops *const t = be->train;
+    struct clzi_train_state now_state = { .scale = 1 }, *const state = be->alloc(dev, sizeof *state);
     float one[2000], two[2000], *a, *b, *m, *v;
 
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
         const int64_t count = clzi_shape_count(shapes[i]);
-        void *t = be->alloc(dev, be->tensor_size(dev, shapes[i])), *u = be->alloc(dev, be->tensor_size(dev, shapes[i]));
-        REQUIRE(t && u);
+        void *tensor = be->alloc(dev, be->tensor_size(dev, shapes[i])), *u = be->alloc(dev, be->tensor_size(dev, shapes[i]));
+        REQUIRE(tensor && u);
         fill(one, count, i, 0, 0, 1);
         fill(two, count, i, 0, 0, 1);
-        REQUIRE(be->upload(dev, t, shapes[i], one) == 0);
+        REQUIRE(be->upload(dev, tensor, shapes[i], one) == 0);
         REQUIRE(be->upload(dev, u, shapes[i], two) == 0);
-        REQUIRE(be->add(dev, t, u, shapes[i]) == 0);
+        REQUIRE(be->add(dev, tensor, u, shapes[i]) == 0);
         memset(two, 0xff, sizeof two);
-        REQUIRE(be->download(dev, t, shapes[i], two) == 0);
+        REQUIRE(be->download(dev, tensor, shapes[i], two) == 0);
         for (int64_t k = 0; k < count; k++) one[k] *= 2;           // exact, in bf16 too
         REQUIRE(!memcmp(one, two, count * sizeof *one));
-        be->free(dev, t);
+        be->free(dev, tensor);
         be->free(dev, u);
     }
     a = be->alloc(dev, 1000 * sizeof *one);
@@ -876,11 +979,12 @@ static void check_device(struct clzi_device *dev)
     for (int i = 0; i < 1000; i++) REQUIRE(two[i] == 0);            // alloc gives zeros
     for (int i = 0; i < 1000; i++) one[i] = 1;
     REQUIRE(be->write(dev, a, one, 1000) == 0);
+    REQUIRE(be->write(dev, (float *)state, (const float *)&now_state, 4) == 0);
     for (int step = 0; step < 3; step++) {
         const struct clzi_adam how = { .lr = 2e-4f, .beta1 = 0.5f, .beta2 = 0.999f, .eps = 1e-8f, .step = step + 1 };
         for (int i = 0; i < 1000; i++) one[i] = adam[step].g;
         REQUIRE(be->write(dev, b, one, 1000) == 0);
-        REQUIRE(be->adam(dev, &how, a, b, m, v, 999) == 0);
+        REQUIRE(t->adam(dev, &how, a, b, m, v, 999, state) == 0);
         REQUIRE(be->read(dev, two, a, 1000) == 0);
         REQUIRE(two[999] == 1);                                     // not past the end
         for (int i = 0; i < 1000; i++) one[i] = adam[step].w;
@@ -889,21 +993,23 @@ static void check_device(struct clzi_device *dev)
     // With decay: the first step goes to w - lr (decay w + 1).
     for (int i = 0; i < 1000; i++) one[i] = i;
     REQUIRE(be->write(dev, a, one, 1000) == 0);
-    REQUIRE(be->zero(dev, m, 1000) == 0);
-    REQUIRE(be->zero(dev, v, 1000) == 0);
-    REQUIRE(be->adam(dev, &decaying, a, b, m, v, 1000) == 0);
+    REQUIRE(t->zero(dev, m, 1000) == 0);
+    REQUIRE(t->zero(dev, v, 1000) == 0);
+    REQUIRE(t->adam(dev, &decaying, a, b, m, v, 1000, state) == 0);
     REQUIRE(be->read(dev, two, a, 1000) == 0);
     for (int i = 0; i < 1000; i++) one[i] = i - 0.125f * (0.5f * i + 1);
     REQUIRE_NEAR(difference(two, one, 1000, 1).most, 0, 1e-6);
 
     for (int i = 0; i < 1000; i++) one[i] = i;
     REQUIRE(be->write(dev, a, one, 1000) == 0);
-    REQUIRE(be->zero(dev, b, 1000) == 0);
-    REQUIRE(be->ema(dev, b, a, 0.75f, 1000) == 0);
-    REQUIRE(be->ema(dev, b, a, 0.75f, 999) == 0);
+    REQUIRE(t->zero(dev, b, 1000) == 0);
+    REQUIRE(t->ema(dev, b, a, 0.75f, 1000, state) == 0);
+    REQUIRE(t->ema(dev, b, a, 0.75f, 999, state) == 0);
     REQUIRE(be->read(dev, two, b, 1000) == 0);
     for (int i = 0; i < 1000; i++) one[i] = (i < 999 ? 0.4375f : 0.25f) * i;
     REQUIRE_NEAR(difference(two, one, 1000, 1).most, 0, 1e-6);
+    check_train_state(dev, state, a, b, m, v);
+    be->free(dev, state);
     be->free(dev, a);
     be->free(dev, b);
     be->free(dev, m);

@@ -43,78 +43,17 @@ static float rarity(const struct clzt_ab_weights *weights, float a, float b)
     return weights->w[i * Q + k];
 }
 
-// mean over all elements of w |p - t|, w the rarity of the target's colour
-static double l1(const struct clzt_loss_input *in, float weight, float *grad)
+void clzt_ab_weights_map(const struct clzt_ab_weights *weights, const float *ab, int n, int64_t pixels, float *map)
 {
-    const long pixels = (long)in->h * in->w, all = 2 * pixels * in->n;
-    const float scale = weight / all;
-    double sum = 0;
-
-    for (int n = 0; n < in->n; n++) {
-        const long at = n * 2 * pixels;
-        const float *pa = in->pred + at, *pb = pa + pixels, *ta = in->target + at, *tb = ta + pixels;
-        float *ga = grad + at, *gb = ga + pixels;
-        for (long i = 0; i < pixels; i++) {
-            const float w = in->rarity ? rarity(in->rarity, ta[i], tb[i]) : 1, da = pa[i] - ta[i], db = pb[i] - tb[i];
-            sum += w * (fabsf(da) + fabsf(db));
-            ga[i] += da > 0 ? scale * w : da < 0 ? -scale * w : 0;
-            gb[i] += db > 0 ? scale * w : db < 0 ? -scale * w : 0;
-        }
-    }
-    return sum / all;
-}
-
-// mean over all elements of w (p - t)^2: smallest at the mean, where L1 is smallest at the median. Colours that the grey leaves open
-// (a coat: red or blue) are skewed towards grey, so the median is greyer than the mean.
-static double l2(const struct clzt_loss_input *in, float weight, float *grad)
-{
-    const long pixels = (long)in->h * in->w, all = 2 * pixels * in->n;
-    const float scale = 2 * weight / all;
-    double sum = 0;
-
-    for (int n = 0; n < in->n; n++) {
-        const long at = n * 2 * pixels;
-        const float *pa = in->pred + at, *pb = pa + pixels, *ta = in->target + at, *tb = ta + pixels;
-        float *ga = grad + at, *gb = ga + pixels;
-        for (long i = 0; i < pixels; i++) {
-            const float w = in->rarity ? rarity(in->rarity, ta[i], tb[i]) : 1, da = pa[i] - ta[i], db = pb[i] - tb[i];
-            sum += w * (da * da + db * db);
-            ga[i] += scale * w * da;
-            gb[i] += scale * w * db;
-        }
-    }
-    return sum / all;
-}
-
-// mean over pictures of |mean chroma of the prediction - mean chroma of the truth|, chroma = sqrt(a^2 + b^2 + eps): L1 alone is
-// smallest at the median, which is greyer than the truth; this asks for as much colour as the truth has, not for any hue.
-static double chroma(const struct clzt_loss_input *in, float weight, float *grad)
-{
-    const long pixels = (long)in->h * in->w;
-    const float eps = 1e-4f;
-    double loss = 0;
-
-    for (int n = 0; n < in->n; n++) {
-        const long at = n * 2 * pixels;
-        const float *pa = in->pred + at, *pb = pa + pixels, *ta = in->target + at, *tb = ta + pixels;
-        float *ga = grad + at, *gb = ga + pixels, scale;
-        double sum = 0;
-        for (long i = 0; i < pixels; i++)
-            sum += sqrtf(pa[i] * pa[i] + pb[i] * pb[i] + eps) - sqrtf(ta[i] * ta[i] + tb[i] * tb[i] + eps);
-        loss += fabs(sum) / pixels / in->n;
-        scale = weight / (float)pixels / in->n * (sum > 0 ? 1 : -1);
-        for (long i = 0; i < pixels; i++) {
-            const float c = scale / sqrtf(pa[i] * pa[i] + pb[i] * pb[i] + eps);
-            ga[i] += c * pa[i];
-            gb[i] += c * pb[i];
-        }
-    }
-    return loss;
+    for (int k = 0; k < n; k++, ab += 2 * pixels, map += pixels)
+        for (int64_t i = 0; i < pixels; i++) map[i] = rarity(weights, ab[i], ab[pixels + i]);
 }
 
 const struct clzt_loss clzt_losses[] = {
-    { "l1",     "mean absolute error of ab / 110, weighted by rarity if rebalance > 0", l1 },
-    { "l2",     "mean square error of ab / 110, weighted likewise: less grey than l1", l2 },
-    { "chroma", "difference of mean chroma, picture by picture: against greyness", chroma },
-    { NULL, NULL, NULL }
+    { "l1",     "mean absolute error of ab / 110, weighted by rarity if rebalance > 0", CLZI_OP_L1, true },
+    // L2 is smallest at the mean, L1 at the median. Colours that the grey leaves open (a coat: red or blue) are skewed towards grey,
+    // so the median is greyer than the mean.
+    { "l2",     "mean square error of ab / 110, weighted likewise: less grey than l1", CLZI_OP_L2, true },
+    { "chroma", "difference of mean chroma, picture by picture: against greyness", CLZI_OP_CHROMA, false },
+    { NULL, NULL, CLZI_OP_COUNT, false }
 };

@@ -1,6 +1,7 @@
-// step.c - one training step of a generator.
+// step.c - one training step of a generator. The losses are nodes of the training graph; losses, gradients, checks and the optimiser
+// run on the device, and only the numbers to print and whether the step counted are read back.
 #include <errno.h>
-#include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -8,35 +9,54 @@
 #include "step.h"
 
 const char *const clzt_kept_names[CLZT_KEPT_COUNT] = { "w", "m", "v", "ema" };
+static const enum clzi_kind kinds[CLZT_KEPT_COUNT] = { CLZI_W, CLZI_ADAM_M, CLZI_ADAM_V, CLZI_EMA };
+
+_Static_assert((int)CLZT_MAX_LOSSES <= (int)CLZI_MAX_PORTS, "every loss is an output port");
 
 struct clzt_step {
     struct clzt_step_params params;
     struct clzi_device *dev;
     const struct clzi_backend *be;
-    const struct clzi_graph *graph;
-    struct clzi_weights *weights;
+    struct clzi_graph *graph;               // the generator's and the losses; its parameters are the generator's
+    int l, target, rarity;                  // input ports; rarity -1: none
+    int port[CLZT_MAX_LOSSES];              // output port of each row of clzt_losses, -1: weight 0
+    struct clzi_params *weights;
     struct clzi_exec *execs[CLZT_MAX_SHAPES];   // one for each shape of pictures
-    struct clzi_exec *exec;                 // of this step's shape
-    float **kept[CLZT_KEPT_COUNT];          // [kind][param], device memory; kept[CLZT_WEIGHTS] = weights->w
-    struct clzi_shape answer;               // of exec
-    float *pred, *grad;                     // host, room for the largest answer
-    float *statistics, *vector;             // host: the running statistics before the step; room for any parameter of rank 1
+    struct clzi_train_state *state;         // device memory
+    float *map;                             // host: rarity of a batch
 };
 
-static int keep(struct clzt_step *s, enum clzt_kept kind)
+// ---- the training graph ----
+
+static int add_losses(struct clzt_step *s)
 {
-    s->kept[kind] = calloc((size_t)s->graph->param_count + 1, sizeof *s->kept[kind]);
-    if (!s->kept[kind]) return -ENOMEM;
-    for (int i = 0; i < s->graph->param_count; i++) {
-        if (s->graph->params[i].buffer && kind != CLZT_AVERAGE) continue;
-        s->kept[kind][i] = s->be->alloc(s->dev, clzi_param_count(&s->graph->params[i]) * sizeof(float));
-        if (!s->kept[kind][i]) return -ENOMEM;
+    struct clzi_graph *g = s->graph;
+    const int pred = g->out[0].node;
+    int in[3] = { pred }, ret;
+
+    s->l = 0;
+    s->rarity = -1;
+    s->target = g->in_count;
+    if ((in[1] = ret = clzi_graph_input(g, "target", .channels = 2)) < 0) return ret;
+    if (s->params.rarity) {
+        s->rarity = g->in_count;
+        if ((in[2] = ret = clzi_graph_input(g, "rarity", .channels = 1)) < 0) return ret;
+    }
+    for (int i = 0; clzt_losses[i].name; i++) {
+        const struct clzt_loss *loss = &clzt_losses[i];
+        char name[CLZI_PORT_NAME_SIZE];
+        s->port[i] = -1;
+        if (!s->params.loss[i]) continue;
+        snprintf(name, sizeof name, "loss.%s", loss->name);
+        ret = clzi_graph_append(g, name, loss->op, in, 2 + (loss->weighted && s->params.rarity), &(const struct clzi_attr){ 0 });
+        if (ret >= 0) ret = clzi_graph_output(g, name, ret);
+        if (ret < 0) return ret;
+        s->port[i] = g->out_count - 1;
     }
     return 0;
 }
 
-// largest: elements of the largest answer.
-static int create_execs(struct clzt_step *s, int64_t *largest)
+static int create_execs(struct clzt_step *s)
 {
     const struct clzt_step_params *p = &s->params;
     int ret = 0;
@@ -50,8 +70,6 @@ static int create_execs(struct clzt_step *s, int64_t *largest)
         if (ret == -ENOMEM)
             clzi_log(&clzi_device_base(s->dev)->log, CLZ_LOG_ERROR, "not enough memory to train with batch=%d of %dx%d pixels",
                      p->batch, params.w, params.h);
-        if (ret >= 0 && clzi_shape_count(clzi_exec_output_shape(s->execs[i], 0)) > *largest)
-            *largest = clzi_shape_count(clzi_exec_output_shape(s->execs[i], 0));
     }
     return ret;
 }
@@ -60,7 +78,9 @@ int clzt_step_create(struct clzt_step **out, struct clzi_device *dev, const stru
                      const struct clzt_step_params *params)
 {
     struct clzt_step *s = calloc(1, sizeof *s);
-    int64_t statistics = 0, longest = 0, largest = 0;
+    const struct clzi_params_wanted wanted = { .train = true, .ema = params->ema > 0, .group = params->encoder };
+    const struct clzi_train_state start = { .scale = 1 };
+    int64_t largest = 0;
     int ret;
 
     *out = NULL;
@@ -68,24 +88,21 @@ int clzt_step_create(struct clzt_step **out, struct clzi_device *dev, const stru
     s->params = *params;
     s->dev = dev;
     s->be = clzi_device_base(dev)->backend;
-    s->graph = graph;
-    if ((ret = clzi_weights_create(&s->weights, dev, graph, values, true)) < 0) goto fail;
-    if ((ret = create_execs(s, &largest)) < 0) goto fail;
-    s->kept[CLZT_WEIGHTS] = s->weights->w;
-    if ((ret = keep(s, CLZT_ADAM_M)) < 0 || (ret = keep(s, CLZT_ADAM_V)) < 0) goto fail;
-    if (params->ema > 0 && (ret = keep(s, CLZT_AVERAGE)) < 0) goto fail;
-    for (int i = 0; params->ema > 0 && i < graph->param_count; i++)
-        if ((ret = s->be->write(dev, s->kept[CLZT_AVERAGE][i], values[i], clzi_param_count(&graph->params[i]))) < 0) goto fail;
-    s->pred = malloc(largest * sizeof *s->pred);
-    s->grad = malloc(largest * sizeof *s->grad);
-    for (int i = 0; i < graph->param_count; i++) {
-        const int64_t count = clzi_param_count(&graph->params[i]);
-        if (graph->params[i].buffer) statistics += count;
-        if (graph->params[i].rank == 1 && count > longest) longest = count;
+    for (int i = 0; i < params->shape_count; i++) {
+        const int64_t pixels = (int64_t)params->batch * params->shapes[i].w * params->shapes[i].h;
+        if (pixels > largest) largest = pixels;
     }
-    s->statistics = malloc((statistics + 1) * sizeof *s->statistics);
-    s->vector = malloc((longest + 1) * sizeof *s->vector);
-    ret = s->pred && s->grad && s->statistics && s->vector ? 0 : -ENOMEM;
+    if (!s->be->train) {
+        ret = clzi_fail(&clzi_device_base(dev)->log, -ENOTSUP, "the %s device does not train", s->be->name);
+        goto fail;
+    }
+    if ((ret = clzi_graph_copy(&s->graph, graph)) < 0 || (ret = add_losses(s)) < 0 ||
+        (ret = clzi_params_create(&s->weights, dev, s->graph, values, &wanted)) < 0 || (ret = create_execs(s)) < 0)
+        goto fail;
+    s->state = s->be->alloc(dev, sizeof *s->state);
+    s->map = params->rarity ? malloc(largest * sizeof *s->map) : NULL;
+    ret = s->state && (s->map || !params->rarity) ? 0 : -ENOMEM;
+    if (ret >= 0) ret = s->be->write(dev, (float *)s->state, (const float *)&start, sizeof start / sizeof(float));
 fail:
     if (ret < 0) clzt_step_destroy(&s);
     *out = s;
@@ -98,140 +115,97 @@ void clzt_step_destroy(struct clzt_step **step)
 
     *step = NULL;
     if (!s) return;
-    for (int kind = CLZT_WEIGHTS + 1; kind < CLZT_KEPT_COUNT; kind++) {
-        for (int i = 0; s->kept[kind] && i < s->graph->param_count; i++)
-            if (s->kept[kind][i]) s->be->free(s->dev, s->kept[kind][i]);
-        free(s->kept[kind]);
-    }
     for (int i = 0; i < s->params.shape_count; i++) clzi_exec_destroy(&s->execs[i]);
-    clzi_weights_destroy(&s->weights);
-    free(s->pred);
-    free(s->grad);
-    free(s->statistics);
-    free(s->vector);
+    if (s->state) s->be->free(s->dev, s->state);
+    clzi_params_destroy(&s->weights);
+    clzi_graph_destroy(&s->graph);
+    free(s->map);
     free(s);
 }
 
-static double losses(struct clzt_step *s, const float *ab, double *loss)
-{
-    const struct clzt_loss_input in = { s->pred, ab, s->answer.n, s->answer.h, s->answer.w, s->params.rarity };
-    double total = 0;
+// ---- a step ----
 
-    memset(s->grad, 0, clzi_shape_count(s->answer) * sizeof *s->grad);
-    for (int i = 0; clzt_losses[i].name; i++) {
-        loss[i] = s->params.loss[i] ? clzt_losses[i].value(&in, s->params.loss[i], s->grad) : 0;
-        total += s->params.loss[i] * loss[i];
-    }
-    return total;
+static int upload(struct clzt_step *s, struct clzi_exec *exec, const float *l, const float *ab)
+{
+    const struct clzi_shape t = clzi_exec_input_shape(exec, s->target);
+    int ret = clzi_exec_upload(exec, s->l, l);
+
+    if (ret >= 0) ret = clzi_exec_upload(exec, s->target, ab);
+    if (ret < 0 || s->rarity < 0) return ret;
+    clzt_ab_weights_map(s->params.rarity, ab, t.n, (int64_t)t.h * t.w, s->map);
+    return clzi_exec_upload(exec, s->rarity, s->map);
 }
 
-static bool in_encoder(const struct clzt_step *s, const char *name)
+// Every loss must be finite; its gradient is its weight.
+static int seed_gradients(struct clzt_step *s, struct clzi_exec *exec)
 {
-    return s->params.encoder && !strncmp(name, s->params.encoder, strlen(s->params.encoder));
+    const struct clzi_train_ops *t = s->be->train;
+    int ret = 0;
+
+    for (int i = 0; clzt_losses[i].name && ret >= 0; i++) {
+        if (s->port[i] < 0) continue;
+        ret = t->check(s->dev, s->state, clzi_exec_output(exec, s->port[i]), 1);
+        if (ret >= 0) ret = t->seed(s->dev, clzi_exec_output_gradient(exec, s->port[i]), s->params.loss[i], s->state);
+    }
+    return ret;
 }
 
 static int update(struct clzt_step *s, int64_t number, float lr)
 {
-    const struct clzi_graph *g = s->graph;
+    // The average forgets its start quickly: its decay rises from 0 to the recipe's, as users of torch.optim.swa_utils let it.
+    const float ramp = (1.f + number) / (10.f + number), decay = ramp < s->params.ema ? ramp : s->params.ema;
+    const float lrs[2] = { lr, number > s->params.encoder_freeze ? lr * s->params.encoder_lr : 0 };
     struct clzi_adam adam = s->params.adam;
-    int ret = 0;
 
     adam.step = number;
-    for (int i = 0; i < g->param_count && ret >= 0; i++) {
-        const int64_t count = clzi_param_count(&g->params[i]);
-        float *w = s->weights->w[i];
-        if (s->weights->dw[i]) {
-            const bool encoder = in_encoder(s, g->params[i].name);
-            if (encoder && number <= s->params.encoder_freeze) continue;
-            adam.lr = encoder ? lr * s->params.encoder_lr : lr;
-            adam.decay = g->params[i].rank == 4 ? s->params.weight_decay : 0;
-            ret = s->be->adam(s->dev, &adam, w, s->weights->dw[i], s->kept[CLZT_ADAM_M][i], s->kept[CLZT_ADAM_V][i], count);
-        }
-        if (ret >= 0 && s->params.ema > 0) {
-            // The average's start is forgotten quickly: its decay rises from 0 to the recipe's (as torch.optim.swa_utils users do).
-            const float ramp = (1.f + number) / (10.f + number), decay = ramp < s->params.ema ? ramp : s->params.ema;
-            ret = s->be->ema(s->dev, s->kept[CLZT_AVERAGE][i], w, decay, count);
-        }
-    }
-    s->weights->version++;
-    return ret;
+    adam.decay = s->params.weight_decay;
+    return clzi_params_update(s->weights, &adam, lrs, decay, s->state);
 }
 
-// Forward moves the running statistics before anyone knows whether the step is a good one.
-static int keep_statistics(struct clzt_step *s, bool put_back)
+// The losses and whether the step counted: the one place where the host waits for the device.
+static int read_back(struct clzt_step *s, struct clzi_exec *exec, double *loss)
 {
-    float *at = s->statistics;
+    struct clzi_train_state state;
     int ret = 0;
 
-    for (int i = 0; i < s->graph->param_count && ret >= 0; i++) {
-        const int64_t count = clzi_param_count(&s->graph->params[i]);
-        if (!s->graph->params[i].buffer) continue;
-        ret = put_back ? s->be->write(s->dev, s->weights->w[i], at, count) : s->be->read(s->dev, at, s->weights->w[i], count);
-        at += count;
+    for (int i = 0; clzt_losses[i].name && ret >= 0; i++) {
+        float value = 0;
+        if (s->port[i] >= 0) ret = clzi_exec_download(exec, s->port[i], &value);
+        loss[i] = value;
     }
-    return ret;
-}
-
-// 0 or -EDOM. Vectors alone are looked at, for they are few. What is not finite in a tensor gets into a running statistic, and may
-// get no further: relu makes 0 of NaN. What is not finite in a gradient gets into that of a bias or of batch norm.
-static int check_vectors(struct clzt_step *s, float *const *of, bool buffers)
-{
-    int ret = 0;
-
-    for (int i = 0; i < s->graph->param_count && ret >= 0; i++) {
-        const int64_t count = clzi_param_count(&s->graph->params[i]);
-        if (!of[i] || s->graph->params[i].rank != 1 || s->graph->params[i].buffer != buffers) continue;
-        ret = s->be->read(s->dev, s->vector, of[i], count);
-        for (int64_t k = 0; k < count && ret >= 0; k++)
-            if (!isfinite(s->vector[k])) ret = -EDOM;
-    }
-    return ret;
-}
-
-static int gradients(struct clzt_step *s, uint64_t seed, const float *l, const float *ab, double *loss)
-{
-    int ret;
-
-    if ((ret = clzi_exec_upload(s->exec, 0, l)) < 0 || (ret = clzi_exec_forward(s->exec, seed)) < 0 ||
-        (ret = clzi_exec_download(s->exec, 0, s->pred)) < 0)
-        return ret;
-    if (!isfinite(losses(s, ab, loss))) return -EDOM;
-    if ((ret = check_vectors(s, s->weights->w, true)) < 0) return ret;
-    for (int i = 0; i < s->graph->param_count; i++)
-        if (s->weights->dw[i] &&
-            (ret = s->be->zero(s->dev, s->weights->dw[i], clzi_param_count(&s->graph->params[i]))) < 0) return ret;
-    if ((ret = s->be->upload(s->dev, clzi_exec_output_gradient(s->exec, 0), s->answer, s->grad)) < 0 ||
-        (ret = clzi_exec_backward(s->exec)) < 0)
-        return ret;
-    return check_vectors(s, s->weights->dw, false);
+    if (ret >= 0) ret = s->be->read(s->dev, (float *)&state, (const float *)s->state, sizeof state / sizeof(float));
+    if (ret >= 0) ret = s->be->train->advance(s->dev, s->state, false);
+    return ret < 0 ? ret : state.bad ? -EDOM : 0;
 }
 
 int clzt_step_run(struct clzt_step *s, int64_t number, float lr, int shape, const float *l, const float *ab, double *loss)
 {
+    struct clzi_exec *exec = s->execs[shape];
     int ret;
 
-    s->exec = s->execs[shape];
-    s->answer = clzi_exec_output_shape(s->exec, 0);
-    ret = keep_statistics(s, false);
-    if (ret >= 0) ret = gradients(s, s->params.seed ^ (uint64_t)number * 0x9e3779b97f4a7c15u, l, ab, loss);
-    if (ret == -EDOM && (ret = keep_statistics(s, true)) >= 0) return -EDOM;
-    return ret < 0 ? ret : update(s, number, lr);
+    if ((ret = upload(s, exec, l, ab)) < 0 || (ret = clzi_params_begin(s->weights)) < 0 ||
+        (ret = clzi_exec_forward(exec, s->params.seed ^ (uint64_t)number * 0x9e3779b97f4a7c15u)) < 0 ||
+        (ret = seed_gradients(s, exec)) < 0 || (ret = clzi_exec_backward(exec)) < 0 ||
+        (ret = clzi_params_check(s->weights, s->state)) < 0 || (ret = update(s, number, lr)) < 0)
+        return ret;
+    return read_back(s, exec, loss);
 }
+
+// ---- what is kept ----
 
 bool clzt_step_has(const struct clzt_step *s, enum clzt_kept kind, int param)
 {
-    return s->kept[kind] && s->kept[kind][param];
+    return clzi_params_at(s->weights, kinds[kind], param) != NULL;
 }
 
 int clzt_step_read(struct clzt_step *s, enum clzt_kept kind, int param, float *values)
 {
-    return s->be->read(s->dev, values, s->kept[kind][param], clzi_param_count(&s->graph->params[param]));
+    return clzi_params_read(s->weights, kinds[kind], param, values);
 }
 
 int clzt_step_write(struct clzt_step *s, enum clzt_kept kind, int param, const float *values)
 {
-    if (kind == CLZT_WEIGHTS) s->weights->version++;
-    return s->be->write(s->dev, s->kept[kind][param], values, clzi_param_count(&s->graph->params[param]));
+    return clzi_params_write(s->weights, kinds[kind], param, values);
 }
 
 size_t clzt_step_memory(const struct clzt_step *s)

@@ -2,8 +2,8 @@
 // checkpoint must keep of the optimisation.
 #ifndef CLZT_STEP_H
 #define CLZT_STEP_H
-#include "engine/exec.h"
 #include "data.h"
+#include "engine/exec.h"
 #include "loss.h"
 
 struct clzt_step_params {
@@ -29,7 +29,8 @@ int clzt_step_create(struct clzt_step **step, struct clzi_device *dev, const str
                      const struct clzt_step_params *params);
 void clzt_step_destroy(struct clzt_step **step);
 
-// One step, number 1, 2, ...; shape: which of the shapes; l [batch,1,h,w], ab [batch,2,h,w]. loss[i]: value of clzt_losses[i] (0 where its weight is 0).
+// One step, number 1, 2, ...; shape: which of the shapes; l [batch,1,h,w], ab [batch,2,h,w]. loss[i]: value of clzt_losses[i], 0
+// where its weight is 0.
 // Returns 0; -EDOM: the loss, a running statistic or a gradient is not finite, nothing was changed.
 int clzt_step_run(struct clzt_step *step, int64_t number, float lr, int shape, const float *l, const float *ab, double *loss);
 

@@ -12,7 +12,7 @@ struct validation {
     const struct clzt_validate_params *params;
     struct clzi_graph *graph;
     float **values;
-    struct clzi_weights *weights;
+    struct clzi_params *weights;
     struct clzi_exec *exec;
     struct clzt_loader *loader;
     struct clzt_metrics *model, *grey, *mean;
@@ -31,7 +31,7 @@ static void destroy(struct validation *v)
     clzt_metrics_destroy(&v->mean);
     if (v->loader) clzt_loader_destroy(&v->loader);
     clzi_exec_destroy(&v->exec);
-    clzi_weights_destroy(&v->weights);
+    clzi_params_destroy(&v->weights);
     for (int i = 0; v->values && i < v->graph->param_count; i++) free(v->values[i]);
     free(v->values);
     clzi_graph_destroy(&v->graph);
@@ -50,7 +50,7 @@ static int create(struct validation *v, struct clzi_device *dev, const struct cl
 
     v->total = p->pictures && p->pictures < count ? p->pictures : count;
     if ((ret = clzi_graph_fuse(graph, values, &v->graph, &v->values)) < 0) return ret;
-    if ((ret = clzi_weights_create(&v->weights, dev, v->graph, v->values, false)) < 0) return ret;
+    if ((ret = clzi_params_create(&v->weights, dev, v->graph, v->values, NULL)) < 0) return ret;
     ret = clzi_exec_create(&v->exec, v->graph, v->weights,
                            &(struct clzi_exec_params){ .n = p->batch, .h = p->size, .w = p->size });
     if (ret == -ENOMEM)

@@ -9,6 +9,7 @@
 #include "cpu.h"
 #include "kernels/threads.h"
 #include "log.h"
+#include "params.h"
 
 _Static_assert((int)CLZK_ACT_RELU == CLZI_ACT_RELU && (int)CLZK_ACT_LEAKY == CLZI_ACT_LEAKY &&
                (int)CLZK_ACT_TANH == CLZI_ACT_TANH && (int)CLZK_ACT_SIGMOID == CLZI_ACT_SIGMOID &&
@@ -166,6 +167,8 @@ static int cpu_write(struct clzi_device *dev, float *to, const float *from_host,
     return 0;
 }
 
+// ---- training ----
+
 static int cpu_zero(struct clzi_device *dev, float *v, int64_t count)
 {
     clzi_cpu_enter(dev);
@@ -175,15 +178,34 @@ static int cpu_zero(struct clzi_device *dev, float *v, int64_t count)
     return 0;
 }
 
-// The bias corrections are computed once, in double: 1 / (1 - b1^t) goes into the rate, 1 / sqrt(1 - b2^t) into the factor of
-// the square root.
-static int cpu_adam(struct clzi_device *dev, const struct clzi_adam *a, float *w, const float *g, float *m, float *v,
-                    int64_t count)
+static int cpu_check(struct clzi_device *dev, struct clzi_train_state *state, const float *v, int64_t count)
+{
+    int bad = 0;
+
+    clzi_cpu_enter(dev);
+#pragma omp parallel for schedule(static) reduction(| : bad) if (count > CLZI_CPU_PIECE)
+    for (int64_t i = 0; i < clzi_cpu_pieces(count); i++)
+        bad |= dev->vectors->too_large(v + i * CLZI_CPU_PIECE, clzi_cpu_piece(count, i));
+    if (bad) state->bad = 1;
+    return 0;
+}
+
+static int cpu_seed(struct clzi_device *dev, float *dy, float weight, const struct clzi_train_state *state)
+{
+    (void)dev;
+    *dy = weight * state->scale;
+    return 0;
+}
+
+// Bias corrections are computed once in double: m / (1 - b1^t) goes into the rate, v / (1 - b2^t) into the factor of the root.
+static int cpu_adam(struct clzi_device *dev, const struct clzi_adam *a, float *w, const float *g, float *m, float *v, int64_t count,
+                    const struct clzi_train_state *state)
 {
     const struct clzk_adam adam = {
         .rate = (float)(a->lr / (1 - pow(a->beta1, (double)a->step))), .beta1 = a->beta1, .beta2 = a->beta2, .eps = a->eps,
-        .root = (float)(1 / sqrt(1 - pow(a->beta2, (double)a->step))), .decay = a->lr * a->decay,
+        .root = (float)(1 / sqrt(1 - pow(a->beta2, (double)a->step))), .decay = a->lr * a->decay, .unscale = 1 / state->scale,
     };
+    if (state->bad) return 0;
     clzi_cpu_enter(dev);
 #pragma omp parallel for schedule(static) if (count > CLZI_CPU_PIECE)
     for (int64_t i = 0; i < clzi_cpu_pieces(count); i++) {
@@ -193,8 +215,15 @@ static int cpu_adam(struct clzi_device *dev, const struct clzi_adam *a, float *w
     return 0;
 }
 
-static int cpu_ema(struct clzi_device *dev, float *average, const float *w, float decay, int64_t count)
+static int cpu_restore(struct clzi_device *dev, float *to, const float *from, int64_t count, const struct clzi_train_state *state)
 {
+    return state->bad ? cpu_write(dev, to, from, count) : 0;
+}
+
+static int cpu_ema(struct clzi_device *dev, float *average, const float *w, float decay, int64_t count,
+                   const struct clzi_train_state *state)
+{
+    if (state->bad) return 0;
     clzi_cpu_enter(dev);
 #pragma omp parallel for schedule(static) if (count > CLZI_CPU_PIECE)
     for (int64_t i = 0; i < clzi_cpu_pieces(count); i++)
@@ -202,11 +231,25 @@ static int cpu_ema(struct clzi_device *dev, float *average, const float *w, floa
     return 0;
 }
 
+static int cpu_advance(struct clzi_device *dev, struct clzi_train_state *state, bool dynamic)
+{
+    (void)dev;
+    clzi_train_state_advance(state, dynamic);
+    return 0;
+}
+
+static const struct clzi_train_ops train = {
+    cpu_zero, cpu_write, cpu_check, cpu_seed, cpu_adam, cpu_restore, cpu_ema, cpu_advance,
+};
+
 static const struct clzi_op *const ops[CLZI_OP_COUNT] = {
     [CLZI_OP_CONV] = &clzi_cpu_conv, [CLZI_OP_CONVT] = &clzi_cpu_convt, [CLZI_OP_BATCHNORM] = &clzi_cpu_batchnorm,
     [CLZI_OP_ACT] = &clzi_cpu_act_op, [CLZI_OP_ADD] = &clzi_cpu_add_op, [CLZI_OP_CONCAT] = &clzi_cpu_concat,
     [CLZI_OP_SHUFFLE] = &clzi_cpu_shuffle, [CLZI_OP_MAXPOOL] = &clzi_cpu_maxpool, [CLZI_OP_RESIZE] = &clzi_cpu_resize,
     [CLZI_OP_DROPOUT] = &clzi_cpu_dropout, [CLZI_OP_SOFTMAX] = &clzi_cpu_softmax, [CLZI_OP_CLAMP] = &clzi_cpu_clamp,
+    [CLZI_OP_L1] = &clzi_cpu_loss, [CLZI_OP_L2] = &clzi_cpu_loss, [CLZI_OP_CHROMA] = &clzi_cpu_chroma,
+    [CLZI_OP_BCE] = &clzi_cpu_loss, [CLZI_OP_LSGAN] = &clzi_cpu_loss, [CLZI_OP_HINGE] = &clzi_cpu_loss,
+    [CLZI_OP_NEGMEAN] = &clzi_cpu_loss,
 };
 
 const struct clzi_backend clzi_backend_cpu = {
@@ -223,8 +266,6 @@ const struct clzi_backend clzi_backend_cpu = {
     .add = cpu_add,
     .write = cpu_write,
     .read = cpu_write,
-    .zero = cpu_zero,
-    .adam = cpu_adam,
-    .ema = cpu_ema,
+    .train = &train,
     .ops = ops,
 };

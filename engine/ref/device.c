@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "log.h"
+#include "params.h"
 #include "ref.h"
 
 struct clzi_device {
@@ -94,6 +95,8 @@ static int ref_copy(struct clzi_device *dev, float *to, const float *from, int64
     return 0;
 }
 
+// ---- training ----
+
 static int ref_zero(struct clzi_device *dev, float *v, int64_t count)
 {
     (void)dev;
@@ -101,27 +104,60 @@ static int ref_zero(struct clzi_device *dev, float *v, int64_t count)
     return 0;
 }
 
-static int ref_adam(struct clzi_device *dev, const struct clzi_adam *a, float *w, const float *g, float *m, float *v,
-                    int64_t count)
+static int ref_check(struct clzi_device *dev, struct clzi_train_state *state, const float *v, int64_t count)
+{
+    (void)dev;
+    for (int64_t i = 0; i < count; i++)
+        if (!(fabs(v[i]) < CLZI_TRAIN_LIMIT)) state->bad = 1;
+    return 0;
+}
+
+static int ref_seed(struct clzi_device *dev, float *dy, float weight, const struct clzi_train_state *state)
+{
+    (void)dev;
+    *dy = weight * state->scale;
+    return 0;
+}
+
+static int ref_adam(struct clzi_device *dev, const struct clzi_adam *a, float *w, const float *g, float *m, float *v, int64_t count,
+                    const struct clzi_train_state *state)
 {
     const double b1 = a->beta1, b2 = a->beta2;
     const double c1 = 1 - pow(b1, (double)a->step), c2 = 1 - pow(b2, (double)a->step);
 
     (void)dev;
-    for (int64_t i = 0; i < count; i++) {
-        m[i] = (float)(b1 * m[i] + (1 - b1) * g[i]);
-        v[i] = (float)(b2 * v[i] + (1 - b2) * g[i] * g[i]);
+    for (int64_t i = 0; i < count && !state->bad; i++) {
+        const double gradient = (double)g[i] / state->scale;
+        m[i] = (float)(b1 * m[i] + (1 - b1) * gradient);
+        v[i] = (float)(b2 * v[i] + (1 - b2) * gradient * gradient);
         w[i] = (float)(w[i] - (double)a->lr * (a->decay * w[i] + m[i] / c1 / (sqrt(v[i] / c2) + a->eps)));
     }
     return 0;
 }
 
-static int ref_ema(struct clzi_device *dev, float *average, const float *w, float decay, int64_t count)
+static int ref_restore(struct clzi_device *dev, float *to, const float *from, int64_t count, const struct clzi_train_state *state)
+{
+    return state->bad ? ref_copy(dev, to, from, count) : 0;
+}
+
+static int ref_ema(struct clzi_device *dev, float *average, const float *w, float decay, int64_t count,
+                   const struct clzi_train_state *state)
 {
     (void)dev;
-    for (int64_t i = 0; i < count; i++) average[i] = (float)((double)decay * average[i] + (1 - (double)decay) * w[i]);
+    for (int64_t i = 0; i < count && !state->bad; i++) average[i] = (float)((double)decay * average[i] + (1 - (double)decay) * w[i]);
     return 0;
 }
+
+static int ref_advance(struct clzi_device *dev, struct clzi_train_state *state, bool dynamic)
+{
+    (void)dev;
+    clzi_train_state_advance(state, dynamic);
+    return 0;
+}
+
+static const struct clzi_train_ops train = {
+    ref_zero, ref_copy, ref_check, ref_seed, ref_adam, ref_restore, ref_ema, ref_advance,
+};
 
 static const struct clzi_op *const ops[CLZI_OP_COUNT] = {
     [CLZI_OP_CONV]      = &clzi_ref_conv,
@@ -136,6 +172,13 @@ static const struct clzi_op *const ops[CLZI_OP_COUNT] = {
     [CLZI_OP_DROPOUT]   = &clzi_ref_dropout,
     [CLZI_OP_SOFTMAX]   = &clzi_ref_softmax,
     [CLZI_OP_CLAMP]     = &clzi_ref_clamp,
+    [CLZI_OP_L1]        = &clzi_ref_loss,
+    [CLZI_OP_L2]        = &clzi_ref_loss,
+    [CLZI_OP_CHROMA]    = &clzi_ref_chroma,
+    [CLZI_OP_BCE]       = &clzi_ref_loss,
+    [CLZI_OP_LSGAN]     = &clzi_ref_loss,
+    [CLZI_OP_HINGE]     = &clzi_ref_loss,
+    [CLZI_OP_NEGMEAN]   = &clzi_ref_loss,
 };
 
 const struct clzi_backend clzi_backend_ref = {
@@ -143,6 +186,6 @@ const struct clzi_backend clzi_backend_ref = {
     .open = ref_open, .close = ref_close, .frames_per_run = ref_frames_per_run,
     .alloc = ref_alloc, .free = ref_free,
     .tensor_size = ref_tensor_size, .upload = ref_upload, .download = ref_download, .add = ref_add,
-    .write = ref_copy, .read = ref_copy, .zero = ref_zero, .adam = ref_adam, .ema = ref_ema,
+    .write = ref_copy, .read = ref_copy, .train = &train,
     .ops = ops,
 };

@@ -56,6 +56,15 @@ def batchnorm(a, x, w, training):
     return act(F.batch_norm(x[0], w[2], w[3], w[0], w[1], training, a["momentum"], a["eps"]), a)
 
 
+def weight(x):
+    return x[2] if len(x) > 2 else 1
+
+
+def chroma(x):
+    """Mean chroma of each picture."""
+    return torch.sqrt((x * x).sum(1) + 1e-4).mean((1, 2))
+
+
 OPS = {
     "CONV": conv,
     "CONVT": convt,
@@ -67,6 +76,13 @@ OPS = {
     "MAXPOOL": lambda a, x, w, t: F.max_pool2d(x[0], a["k"], a["stride"], a["pad"]),
     "RESIZE": lambda a, x, w, t: F.interpolate(x[0], scale_factor=a["factor"], mode="bilinear", align_corners=False),
     "SOFTMAX": lambda a, x, w, t: torch.softmax(a["scale"] * x[0], 1),
+    "L1": lambda a, x, w, t: (weight(x) * (x[0] - x[1]).abs()).mean(),
+    "L2": lambda a, x, w, t: (weight(x) * (x[0] - x[1]) ** 2).mean(),
+    "CHROMA": lambda a, x, w, t: (chroma(x[0]) - chroma(x[1])).abs().mean(),
+    "BCE": lambda a, x, w, t: F.binary_cross_entropy_with_logits(x[0], torch.full_like(x[0], a["target"])),
+    "LSGAN": lambda a, x, w, t: F.mse_loss(x[0], torch.full_like(x[0], a["target"])),
+    "HINGE": lambda a, x, w, t: F.relu(1 + (1 - 2 * a["target"]) * x[0]).mean(),
+    "NEGMEAN": lambda a, x, w, t: -x[0].mean(),
     "CLAMP": lambda a, x, w, t: F.hardtanh(x[0], -a["scale"], a["scale"]),
 }
 
@@ -108,6 +124,17 @@ CASES = [
     ("RESIZE", (1, 1, 2, 3), dict(factor=4), 0, False),
     ("SOFTMAX", (2, 5, 2, 2), dict(scale=2.5), 0, False),
     ("CLAMP", (1, 2, 4, 5), dict(scale=1), 0, False),
+    ("L1", (2, 2, 3, 4), {}, -1, False),
+    ("L1", (2, 2, 3, 4), {}, -2, False),
+    ("L2", (2, 2, 3, 4), {}, -1, False),
+    ("L2", (2, 3, 2, 4), {}, -2, False),
+    ("CHROMA", (3, 2, 3, 4), {}, -1, False),
+    ("BCE", (2, 1, 3, 4), dict(target=1), 0, False),
+    ("BCE", (2, 1, 3, 4), dict(target=0.9), 0, False),
+    ("LSGAN", (2, 1, 3, 4), dict(target=0), 0, False),
+    ("HINGE", (2, 1, 3, 4), dict(target=1), 0, False),
+    ("HINGE", (2, 1, 3, 4), dict(target=0), 0, False),
+    ("NEGMEAN", (2, 1, 3, 4), {}, 0, False),
 ]
 
 
@@ -155,7 +182,7 @@ def main():
     print("""
 struct golden {
     struct op_case oc;
-    const float *y, *dx[2];
+    const float *y, *dx[CLZI_MAX_IN];
     const float *dw[4];                     // gradients of the parameters; running statistics: after the pass
 };
 """)
@@ -167,11 +194,13 @@ struct golden {
             x = [torch.floor(4 * x[0]) / 4]
         if second:
             x.append(1.5 * golden_input(2, second_shape(op, shape, a, second, w)))
+        if second == -2:
+            x.append(1 + 0.5 * golden_input(3, (shape[0], 1) + shape[2:]))
         learnt = w[:2]                      # running statistics are no parameters
         for t in x + learnt:
             t.requires_grad_()
         y = OPS[op](a, x, w, training)
-        y.backward(golden_input(20, tuple(y.shape)))
+        y.backward(golden_input(20, tuple(y.shape) or (1,)).reshape(y.shape))
         names = [array("y_%d" % i, y.detach())]
         dx = [array("dx%d_%d" % (k, i), t.grad) for k, t in enumerate(x)]
         dw = [array("dw%d_%d" % (k, i), t.grad if k < 2 else t.detach()) for k, t in enumerate(w)]
