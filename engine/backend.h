@@ -66,8 +66,8 @@ struct clzi_device_params {
 // w -= lr decay w; m = b1 m + (1-b1) g; v = b2 v + (1-b2) g^2; w -= lr (m / (1-b1^t)) / (sqrt(v / (1-b2^t)) + eps)
 struct clzi_adam { float lr, beta1, beta2, eps, decay; int64_t step; /* t, from 1 */ };
 
-// What only training needs, on f32 vectors in device memory. Calls are queued in order; none waits, none allocates. `state` lies in
-// device memory (params.h), so that a step decides on the device whether it counts.
+// What only training needs, on f32 vectors in device memory. Calls are queued in order; none waits, none allocates. `state` lies
+// in device memory (params.h), so that a step decides on the device whether it counts.
 #define CLZI_TRAIN_LIMIT 18446744073709551616.  // 2^64, whose square Adam's v cannot hold
 struct clzi_train_state;
 struct clzi_train_ops {

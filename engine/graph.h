@@ -125,8 +125,8 @@ int clzi_graph_channels(const struct clzi_graph *g, int node);
 // Port of that name among count ports; -ENOENT: none.
 int clzi_port_find(const struct clzi_port *ports, int count, const char *name);
 
-// Shapes of all nodes for n pictures of h x w at every input that is no vector. -EINVAL where a window does not fit; the log names
-// the node. shapes: node_count entries.
+// Shapes of all nodes for n pictures of h x w at every input that is no vector. -EINVAL where a window does not fit; the log
+// names the node. shapes: node_count entries.
 int clzi_graph_shapes(const struct clzi_graph *g, int n, int h, int w, struct clzi_shape *shapes, const struct clz_log *log);
 
 // Height and width must be multiples of this for the skips to meet (largest total stride).

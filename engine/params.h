@@ -1,5 +1,5 @@
-// params.h - the numbers of a graph's parameters in device memory, with what the optimiser keeps of them: one slab of f32 for each
-// kind, so that a training step works on whole slabs and not parameter by parameter.
+// params.h - the numbers of a graph's parameters in device memory, with what the optimiser keeps of them: one slab of f32 for
+// each kind, so that a training step works on whole slabs and not parameter by parameter.
 //
 // In a slab the trained parameters come first, sorted into segments that are optimised alike, then the buffers (running
 // statistics). Only W and EMA have buffers; DW, M and V end after the trained parameters.
@@ -24,7 +24,7 @@ struct clzi_params {
     int64_t count, trained;                 // elements of a slab; of these before the buffers
     struct clzi_segment segments[CLZI_MAX_SEGMENTS];
     int segment_count;
-    float *statistics;                      // device memory, [count - trained]: the buffers as they were before a step; NULL: plays only
+    float *statistics;                      // device memory, [count - trained]: the buffers before this step; NULL: plays only
     uint64_t version;                       // raise after changing W
 };
 
@@ -73,11 +73,11 @@ static inline void clzi_train_state_advance(struct clzi_train_state *state, bool
 
 // Before forward: keeps the buffers, clears DW.
 int clzi_params_begin(struct clzi_params *params);
-// After backward: `bad` is raised if a buffer or a gradient is not finite. What is not finite in an activation gets into a running
-// statistic even where a ReLU hides it later.
+// After backward: `bad` is raised if a buffer or a gradient is not finite. What is not finite in an activation gets into a
+// running statistic even where a ReLU hides it later.
 int clzi_params_check(struct clzi_params *params, struct clzi_train_state *state);
-// Adam with lr[group] (0: the group stays as it is) and decay for the decayed segments, then the average with ema_decay. A bad step
-// changes nothing and puts the buffers back.
+// Adam with lr[group] (0: the group stays as it is) and decay for the decayed segments, then the average with ema_decay. A bad
+// step changes nothing and puts the buffers back.
 int clzi_params_update(struct clzi_params *params, const struct clzi_adam *adam, const float lr[2], float ema_decay,
                        const struct clzi_train_state *state);
 #endif

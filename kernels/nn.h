@@ -85,10 +85,11 @@ struct clzk_nn {
     void (*accumulate)(float *y, const void *x, float weight, int64_t count);
     void (*reduce_row)(void *y, const float *x, int pixels, int channels, int factor);
 
-    // Sum of weight loss(x, t) over rows of channels; t NULL: loss.target; weight [rows], NULL: 1. Backward: dx = scale weight slope
+    // Sum of weight loss(x, t) over rows of channels; t NULL: loss.target; weight [rows], NULL: 1. Backward: dx = scale weight
+    // slope
     double (*loss)(const void *x, const void *t, const void *weight, int64_t rows, int channels, struct clzk_loss loss);
-    void (*loss_back)(void *dx, const void *x, const void *t, const void *weight, int64_t rows, int channels, struct clzk_loss loss,
-                      float scale);
+    void (*loss_back)(void *dx, const void *x, const void *t, const void *weight, int64_t rows, int channels,
+                      struct clzk_loss loss, float scale);
     // Rows of two channels: sum of sqrt(a^2 + b^2 + eps); dx = scale x / sqrt(a^2 + b^2 + eps)
     double (*chroma)(const void *x, int64_t rows, float eps);
     void (*chroma_back)(void *dx, const void *x, int64_t rows, float eps, float scale);

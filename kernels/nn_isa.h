@@ -180,4 +180,6 @@ static int vector_too_large(const float *v, int64_t count)
 #define JOIN_(a, b) a##b
 #define JOIN(a, b) JOIN_(a, b)
 const struct clzk_nn *const JOIN(clzk_nn_, ISA)[2] = { &nn_f32, &nn_bf16 };
-const struct clzk_vectors JOIN(clzk_vectors_, ISA) = { vector_add, vector_add_gathered, vector_adam, vector_ema, vector_too_large };
+const struct clzk_vectors JOIN(clzk_vectors_, ISA) = {
+    vector_add, vector_add_gathered, vector_adam, vector_ema, vector_too_large
+};

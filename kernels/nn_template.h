@@ -594,7 +594,8 @@ INLINE double F(loss_loop)(const T *x, const T *t, const T *weight, int64_t rows
     double sum = 0;
     for (int64_t r = 0; r < rows; r++) {
         float row = 0;
-        for (int c = 0; c < channels; c++) row += loss_value(GET(x[r * channels + c]), t ? GET(t[r * channels + c]) : target, kind);
+        for (int c = 0; c < channels; c++)
+            row += loss_value(GET(x[r * channels + c]), t ? GET(t[r * channels + c]) : target, kind);
         sum += weight ? GET(weight[r]) * row : row;
     }
     return sum;
@@ -607,8 +608,8 @@ static double F(loss)(const void *x, const void *t, const void *weight, int64_t 
     return sum;
 }
 
-INLINE void F(loss_back_loop)(T *dx, const T *x, const T *t, const T *weight, int64_t rows, int channels, float target, float scale,
-                              enum clzk_loss_kind kind)
+INLINE void F(loss_back_loop)(T *dx, const T *x, const T *t, const T *weight, int64_t rows, int channels, float target,
+                              float scale, enum clzk_loss_kind kind)
 {
     for (int64_t r = 0; r < rows; r++) {
         const float s = weight ? scale * GET(weight[r]) : scale;

@@ -143,7 +143,8 @@ static void gradients(void)
         REQUIRE_INT(clzi_exec_forward(exec, 0), 0);
         REQUIRE_INT(be->upload(dev, clzi_exec_output_gradient(exec, 0), clzi_exec_output_shape(exec, 0), r), 0);
         for (int p = 0; p < g->param_count; p++)
-            if (clzi_params_at(weights, CLZI_DW, p)) be->train->zero(dev, clzi_params_at(weights, CLZI_DW, p), clzi_param_count(&g->params[p]));
+            if (clzi_params_at(weights, CLZI_DW, p))
+                be->train->zero(dev, clzi_params_at(weights, CLZI_DW, p), clzi_param_count(&g->params[p]));
         REQUIRE_INT(clzi_exec_backward(exec), 0);
     }
     for (int p = -1; p < g->param_count; p++) {
@@ -233,7 +234,7 @@ static void unread_branches(void)
             REQUIRE_INT(clzi_exec_upload(exec, 0, x), 0);
             REQUIRE_INT(clzi_exec_forward(exec, 0), 0);
             REQUIRE_INT(be->upload(dev, clzi_exec_output_gradient(exec, 0), clzi_exec_output_shape(exec, 0), r), 0);
-            for (int p = 0; p < g->param_count; p++) be->train->zero(dev, clzi_params_at(weights, CLZI_DW, p), clzi_param_count(&g->params[p]));
+            be->train->zero(dev, weights->slab[CLZI_DW], weights->trained);
             REQUIRE_INT(clzi_exec_backward(exec), 0);
         }
         REQUIRE_INT(be->download(dev, clzi_exec_input_gradient(exec, 0), in, dx[unread]), 0);
@@ -358,8 +359,7 @@ static void two_networks(void)
     for (int i = 0; i < d.g->param_count; i++)                          // the same weights as in `both`
         for (int k = 0; k < both.g->param_count; k++)
             if (!strcmp(d.g->params[i].name, both.g->params[k].name))
-                REQUIRE_INT(be->write(dev, clzi_params_at(d.weights, CLZI_W, i), both.values[k], clzi_param_count(&d.g->params[i])), 0);
-    d.weights->version++;
+                REQUIRE_INT(clzi_params_write(d.weights, CLZI_W, i, both.values[k]), 0);
     REQUIRE_INT(clzi_exec_upload(g.exec, 0, l), 0);
     REQUIRE_INT(clzi_exec_forward(g.exec, 0), 0);
     REQUIRE_INT(clzi_exec_forward(d.exec, 0), 0);

@@ -24,8 +24,8 @@ struct op_case {
     enum clzi_op_id op;
     struct clzi_shape x;                    // of input 0
     struct clzi_attr attr;
-    int second;                             // channels of a second input; -1: it has the output's shape; 0: none. Losses: -1: a target,
-                                            // -2: a target and weights of pixels
+    int second;                             // channels of a second input; -1: it has the output's shape; 0: none.
+                                            // Losses: -1: a target, -2: a target and weights of pixels
     bool training;
 };
 
@@ -714,7 +714,8 @@ static void check_slopes(struct clzi_device *ref, enum clzi_op_id op, bool show_
         struct problem p;
         struct session s;
         struct result r;
-        if (cases[i].op != op || (clzi_ops[op].scalar && clzi_shape_count(cases[i].x) > 16)) continue;     // a mean of many rounds away
+        if (cases[i].op != op) continue;
+        if (clzi_ops[op].scalar && clzi_shape_count(cases[i].x) > 16) continue;     // a mean of many rounds the difference away
         problem_open(&p, &cases[i]);
         problem_fill(&p, 1000 + i);
         if (op == CLZI_OP_MAXPOOL)          // no ties: every value once, in no order

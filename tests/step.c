@@ -1,5 +1,5 @@
-// step.c - a training step that cannot be taken leaves no trace, wherever in it a number is not finite. The loss alone does not tell:
-// relu makes 0 of NaN.
+// step.c - a training step that is refused leaves no trace, wherever in it a number is not finite. The loss alone does not tell:
+// ReLU makes 0 of NaN.
 #include <errno.h>
 
 #include "check.h"
@@ -129,7 +129,8 @@ static void encoder(void)
     static float before[CLZT_KEPT_COUNT][CLZI_MAX_PARAMS][MAX_VALUES], after[CLZT_KEPT_COUNT][CLZI_MAX_PARAMS][MAX_VALUES];
     struct clzt_step_params params = {
         .batch = BATCH, .shapes = { { SIZE, SIZE }, { 2 * SIZE, SIZE / 2 } }, .shape_count = 2, .ema = 0.9f, .seed = 3,
-        .adam = { .beta1 = 0.9f, .beta2 = 0.99f, .eps = 1e-8f }, .loss = { 1 }, .encoder = "n", .encoder_lr = 1, .encoder_freeze = 1,
+        .adam = { .beta1 = 0.9f, .beta2 = 0.99f, .eps = 1e-8f }, .loss = { 1 }, .encoder = "n", .encoder_lr = 1,
+        .encoder_freeze = 1,
     };
     struct clzi_device *dev = NULL;
     struct clzi_graph *g = net();

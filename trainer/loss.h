@@ -1,5 +1,5 @@
-// loss.h - what training makes small. Every loss is an op of the engine (engine/ops.def) and a row in loss.c; a recipe gives each a
-// weight. The trainer adds them to the generator's graph, so that they and their gradients are computed on the device.
+// loss.h - what training makes small. Every loss is an op of the engine (engine/ops.def) and a row in loss.c; a recipe gives each
+// a weight. The trainer adds them to the generator's graph, so that they and their gradients are computed on the device.
 #ifndef CLZT_LOSS_H
 #define CLZT_LOSS_H
 #include "engine/graph.h"
@@ -8,8 +8,8 @@
 enum { CLZT_AB_CELLS = 23, CLZT_AB_STEP = 10, CLZT_AB_LOW = -115 };     // cell i covers [LOW + STEP i, LOW + STEP (i+1))
 struct clzt_ab_weights { float w[CLZT_AB_CELLS * CLZT_AB_CELLS]; };     // [a cell][b cell]
 
-// From the counts of colours in each cell: w = 1 / ((1-mix) p + mix / Q) with p smoothed by a Gaussian of sigma 5 Lab units, Q the
-// number of cells that occur, scaled so that the mean weight over the data is 1, clipped to [0.3, 3].
+// From the counts of colours in each cell: w = 1 / ((1-mix) p + mix / Q) with p smoothed by a Gaussian of sigma 5 Lab units, Q
+// the number of cells that occur, scaled so that the mean weight over the data is 1, clipped to [0.3, 3].
 void clzt_ab_weights_make(struct clzt_ab_weights *weights, const double *counts, double mix);
 
 // Weight of each pixel of ab [n,2,h,w] by the rarity of its colour, into [n,1,h,w].

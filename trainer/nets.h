@@ -27,8 +27,8 @@ int clzt_patchgan_build(struct clzi_graph *g);
 // Fills values[i] (already allocated) of each parameter. Counter-based random numbers: depends on seed and names only.
 void clzt_net_init(const struct clzi_graph *g, enum clzt_init init, uint64_t seed, float *const *values);
 
-extern const struct clzt_net clzt_net_light, clzt_net_lite0, clzt_net_lite1, clzt_net_lite2, clzt_net_unet, clzt_net_resnet18_unet,
-    clzt_net_resnet18_light, clzt_net_resnet18_lite;
+extern const struct clzt_net clzt_net_light, clzt_net_lite0, clzt_net_lite1, clzt_net_lite2, clzt_net_unet,
+    clzt_net_resnet18_unet, clzt_net_resnet18_light, clzt_net_resnet18_lite;
 
 // ---- blocks that several nets share ----
 
@@ -38,8 +38,9 @@ int clzt_conv_bn_relu(struct clzi_graph *g, const char *prefix, int x, int chann
 // Two 3x3 convolutions with batch norm and the identity added: conv1, bn1, relu1, conv2, bn2, add, relu. Channels are kept.
 int clzt_residual(struct clzi_graph *g, const char *prefix, int x);
 
-// torchvision's ResNet18 without its classifier; prefix "layers.0" names the parameters layers.0.0, layers.0.1, layers.0.4.0.conv1 ...
-// taps: outputs after the first relu (64 channels, 1/2), layer1 (64, 1/4), layer2 (128, 1/8), layer3 (256, 1/16), layer4 (512, 1/32).
+// torchvision's ResNet18 without its classifier; prefix "layers.0" names the parameters layers.0.0, layers.0.1,
+// layers.0.4.0.conv1 ... taps: outputs after the first relu (64 channels, 1/2), layer1 (64, 1/4), layer2 (128, 1/8), layer3
+// (256, 1/16), layer4 (512, 1/32).
 int clzt_resnet18(struct clzi_graph *g, const char *prefix, int x, int taps[5]);
 
 // "prefix.suffix" into a buffer that lives as long as the statement needs it.

@@ -1,5 +1,5 @@
-// step.c - one training step of a generator. The losses are nodes of the training graph; losses, gradients, checks and the optimiser
-// run on the device, and only the numbers to print and whether the step counted are read back.
+// step.c - one training step of a generator. The losses are nodes of the training graph; losses, gradients, checks and the
+// optimiser run on the device, and only the numbers to print and whether the step counted are read back.
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>

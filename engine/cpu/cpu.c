@@ -198,8 +198,8 @@ static int cpu_seed(struct clzi_device *dev, float *dy, float weight, const stru
 }
 
 // Bias corrections are computed once in double: m / (1 - b1^t) goes into the rate, v / (1 - b2^t) into the factor of the root.
-static int cpu_adam(struct clzi_device *dev, const struct clzi_adam *a, float *w, const float *g, float *m, float *v, int64_t count,
-                    const struct clzi_train_state *state)
+static int cpu_adam(struct clzi_device *dev, const struct clzi_adam *a, float *w, const float *g, float *m, float *v,
+                    int64_t count, const struct clzi_train_state *state)
 {
     const struct clzk_adam adam = {
         .rate = (float)(a->lr / (1 - pow(a->beta1, (double)a->step))), .beta1 = a->beta1, .beta2 = a->beta2, .eps = a->eps,

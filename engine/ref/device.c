@@ -119,8 +119,8 @@ static int ref_seed(struct clzi_device *dev, float *dy, float weight, const stru
     return 0;
 }
 
-static int ref_adam(struct clzi_device *dev, const struct clzi_adam *a, float *w, const float *g, float *m, float *v, int64_t count,
-                    const struct clzi_train_state *state)
+static int ref_adam(struct clzi_device *dev, const struct clzi_adam *a, float *w, const float *g, float *m, float *v,
+                    int64_t count, const struct clzi_train_state *state)
 {
     const double b1 = a->beta1, b2 = a->beta2;
     const double c1 = 1 - pow(b1, (double)a->step), c2 = 1 - pow(b2, (double)a->step);
@@ -144,7 +144,8 @@ static int ref_ema(struct clzi_device *dev, float *average, const float *w, floa
                    const struct clzi_train_state *state)
 {
     (void)dev;
-    for (int64_t i = 0; i < count && !state->bad; i++) average[i] = (float)((double)decay * average[i] + (1 - (double)decay) * w[i]);
+    for (int64_t i = 0; i < count && !state->bad; i++)
+        average[i] = (float)((double)decay * average[i] + (1 - (double)decay) * w[i]);
     return 0;
 }
 

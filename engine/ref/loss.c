@@ -66,8 +66,8 @@ static int backward(struct clzi_call *c)
 const struct clzi_op clzi_ref_loss = { plan, forward, backward, NULL };
 
 // ---- chroma: mean over pictures of |mean chroma of pred - mean chroma of target|, chroma = sqrt(a^2 + b^2 + eps) ----
-// L1 is smallest at the median of the colours a grey leaves open, which is greyer than the truth. This asks for as much colour as the
-// truth has, in no direction.
+// L1 is smallest at the median of the colours a grey leaves open, which is greyer than the truth. This loss asks for as much
+// colour as the truth has, in no direction.
 
 static double chroma(const float *a, int64_t plane, int64_t i)
 {

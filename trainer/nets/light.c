@@ -1,5 +1,5 @@
-// light.c - the generator for CPUs: about 2 GMAC at 256x256. Most of its weights and half of its arithmetic stand at 1/16 and 1/32
-// of the size, where what a thing is decides its colour; the decoder adds the encoder's tensors instead of concatenating them; ab is
+// light.c - the generator for CPUs: about 2 GMAC at 256x256. Most of its weights and half of its arithmetic stand at 1/16 and
+// 1/32 of the size, where what a thing is decides its colour; the decoder adds the encoder's tensors to its own; ab is
 // predicted at half size and enlarged: chroma of half size costs nothing against luma-guided enlargement behind the network.
 // Channels are multiples of 32, which suits the matrix units of CPUs and GPUs.
 #include <stdio.h>

@@ -1,6 +1,6 @@
 // resnet18_unet.c - fastai 2.4's DynamicUnet on a ResNet18 encoder with one input channel, as the moein-shariatnia tutorial
-// trains it, exact layer for layer so that its checkpoints load. 31,099,672 parameters, 28.43 GMAC at 256x256. The output is unbounded:
-// a clamp at the end keeps it in the range of ab.
+// trains it, exact layer for layer so that its checkpoints load. 31,099,672 parameters, 28.43 GMAC at 256x256. The output is
+// unbounded: a clamp at the end keeps it in the range of ab.
 //
 // fastai applies relu to the concatenation of the enlarged tensor (a relu's output, so unchanged by it) and the normalised
 // skip: here only the skip goes through it.
