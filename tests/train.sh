@@ -364,6 +364,8 @@ mkfifo fifo.png
 ends refused/fifo 2 "train: .*fifo.png is a FIFO; expected a folder, a picture or a video" \
     timeout 20 "$train" train r.yaml run=x train=fifo.png
 ends refused/val_fifo 2 "val: fifo.png is a FIFO" timeout 20 "$train" val f16.bin val=fifo.png
+ends refused/sheet_in_no_folder 1 "sheet: nothere: No such file" "$train" val f16.bin val=photos sheet=nothere/x.png
+check refused/sheet_before_the_scores [ ! -s out ]
 ends refused/folder_for_a_recipe 2 "photos is a folder, not a recipe: .* RECIPE.yaml train=photos" "$train" train photos
 ends refused/film_for_a_recipe 2 "film.mkv is a picture or a video, not a recipe" "$train" train film.mkv
 ends refused/run_for_a_recipe 2 "straight is the folder of a run, not a recipe: colorize-train resume straight" \

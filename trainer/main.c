@@ -273,6 +273,18 @@ static int luma_as_trained(const struct clz_model *m, const struct clz_log *log)
     return CLZT_LUMA_LSTAR;
 }
 
+// Checks that the folder of the sheet exists before the scores are computed.
+static int check_sheet(const char *sheet, const struct clz_log *log)
+{
+    const char *slash = strrchr(sheet, '/');
+    char *folder = slash ? strndup(sheet, slash == sheet ? 1 : (size_t)(slash - sheet)) : strdup(".");
+    int ret = folder ? 0 : -ENOMEM;
+
+    if (!ret && access(folder, F_OK)) ret = clzi_fail(log, -errno, "sheet: %s: %s.", folder, strerror(errno));
+    free(folder);
+    return ret;
+}
+
 static int val(int argc, char **argv, const struct clz_log *log)
 {
     struct clzt_recipe *r = NULL;
@@ -295,6 +307,7 @@ static int val(int argc, char **argv, const struct clz_log *log)
     }
     if (ret >= 0 && !r->val.count) ret = clzi_fail(log, -EINVAL, "val: no folder, video or picture is given.");
     if (ret >= 0) ret = clzt_paths_check((const char *const *)r->val.items, r->val.count, "val", log);
+    if (ret >= 0 && sheet) ret = check_sheet(sheet, log);
     if (ret >= 0 && r->size % m->facts.stride)
         ret = clzi_fail(log, -EINVAL, "size: %d is not a multiple of %d, the stride of %s.", r->size, m->facts.stride, argv[0]);
     if (ret >= 0 && r->scale < 0) r->scale = scale_as_trained(m, r->size, log);
