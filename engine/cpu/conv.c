@@ -127,7 +127,8 @@ static int plan(struct clzi_call *c, bool transposed)
     if (c->want_dx[0] || c->want_dx[1] || c->want_dw) {
         s->dz_size = a->act ? aligned((size_t)clzi_shape_count(c->ys) * c->dev->nn->element) : 0;
         s->bias_size = a->bias ? aligned(c->ys.c * sizeof(float)) : 0;
-        c->scratch_size = s->dz_size + s->bias_size + larger(c->scratch_size, a->bias ? clzi_cpu_sum_scratch(c->ys) : 0);
+        c->scratch_size = larger(c->scratch_size, a->bias ? clzi_cpu_sum_scratch(c->ys) : 0);
+        c->scratch_size += s->dz_size + s->bias_size + 1;       // not 0: backward() adds offsets to the pointer
     }
     return 0;
 }

@@ -63,7 +63,7 @@ static int plan(struct clzi_call *c)
     s->bias_size = a->bias ? aligned(y.c * sizeof(float)) : 0;
     sums = c->want_dw ? (size_t)pieces(c) * weights_size(c) : 0;
     if (a->bias && clzi_cpu_sum_scratch(y) > sums) sums = clzi_cpu_sum_scratch(y);
-    c->scratch_size = s->dz_size + s->bias_size + sums;
+    c->scratch_size = s->dz_size + s->bias_size + sums + 1;     // not 0: backward() adds offsets to the pointer
     return 0;
 }
 
