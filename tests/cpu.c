@@ -140,7 +140,8 @@ static struct instance instance_create(const struct clzi_graph *g, float **value
 {
     const struct clzi_exec_params params = { .n = BATCH, .h = SIZE, .w = SIZE, .training = training, .backward = training };
     struct instance r = { 0 };
-    if (open_cpu(&r.dev, threads, precision) < 0 || clzi_params_create(&r.weights, r.dev, g, values, &(struct clzi_params_wanted){ .train = training }) < 0 ||
+    if (open_cpu(&r.dev, threads, precision) < 0 ||
+        clzi_params_create(&r.weights, r.dev, g, values, &(struct clzi_params_wanted){ .train = training }) < 0 ||
         clzi_exec_create(&r.exec, g, r.weights, &params) < 0)
         exit(1);
     r.count = clzi_shape_count(clzi_exec_output_shape(r.exec, 0));
