@@ -153,15 +153,22 @@ struct clz_stream_params {
     enum clz_range range;                   // range, matrix, siting: overrule the input frames' tags unless UNSPECIFIED
     enum clz_matrix matrix;
     enum clz_siting siting;
+    const char *bars;                       // black bars around the picture: "auto" (NULL) finds them, "off", or their depths in
+                                            // pixels, "top:bottom:left:right"; see below
     struct clz_log log;
 };
+
+// Black bars (letterbox, pillarbox) are left out of what the network sees, and their chroma becomes neutral. "auto" finds them
+// from luma, for the film as a whole: two equal bars at opposite sides at the first frame that shows them with a straight edge, a
+// bar on one side after 24 such frames. Picture inside a bar makes it smaller at once; it becomes larger again only after 250
+// frames that show it. Frame n's bars depend on the frames up to n, so they are the same for any batch size.
 
 struct clz_stream;
 typedef struct clz_stream clz_stream;
 
 // Returns 0, -EINVAL, -ENOMEM, -ENOTSUP (no such device here), -EBADMSG (the model's graph does not make two channels of one,
 // of the picture's size), -EAGAIN (the system refuses a thread). params NULL: all zero. The stream holds its own reference to
-// the model. Buffers are made at the first frame and again only when a frame's size or format differs from the one before.
+// the model. Buffers are made at the first frame and again only when a frame's size, format or bars differ from the one before.
 CLZ_API int clz_stream_open(clz_stream **stream, clz_model *model, const struct clz_stream_params *params);
 
 // Stops after the network run that is in progress (on a CPU: one frame); frames not yet received are forgotten, their planes

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "bars.h"
 #include "exec.h"
 #include "kernels/frame.h"
 #include "log.h"
@@ -16,9 +17,12 @@ struct clzi_pipeline {
     const struct clz_log *log;
     struct clzi_graph *graph;               // fused for inference
     struct clzi_params *weights;
+    struct clzi_bars_finder finder;
+    struct clzi_bars bars;                  // of the last frame
     // made for one geometry
-    struct clz_frame in, out;               // the geometry: no planes
+    struct clz_frame seen, in, out;         // the geometry: no planes
     struct clzk_frame_plan *frames;
+    struct clzk_frame_plan *input;          // of what the network sees, where that is not the same; else NULL
     struct clzi_exec *exec;
     int run;                                // frames to a network run
     int w, h;                               // of the network's picture
@@ -85,11 +89,18 @@ int clzi_pipeline_create(struct clzi_pipeline **out, struct clz_model *model, st
     p->params = *params;
     p->log = &clzi_device_base(dev)->log;
     if (!p->params.size) p->params.size = model->facts.size;
+    if ((ret = clzi_bars_parse(&p->finder, params->bars)) < 0) {
+        clzi_fail(p->log, ret, "bars is \"%s\", should be auto, off, or the depths of the bars in pixels, top:bottom:left:right",
+                  params->bars);
+        goto fail;
+    }
+    p->params.bars = NULL;                  // the caller's string; not needed any more
     clzi_working_size(1, 1, p->params.size, model->facts.stride, true, &w, &h);
     if ((ret = check_graph(p, w, h)) >= 0) ret = clzi_graph_fuse(model->graph, model->values, &p->graph, &values);
     if (ret >= 0) ret = clzi_params_create(&p->weights, dev, p->graph, values, NULL);
     for (int i = 0; values && i < p->graph->param_count; i++) free(values[i]);
     free(values);
+fail:
     if (ret < 0) clzi_pipeline_destroy(&p);
     *out = p;
     return ret;
@@ -98,6 +109,7 @@ int clzi_pipeline_create(struct clzi_pipeline **out, struct clz_model *model, st
 static void forget_geometry(struct clzi_pipeline *p)
 {
     clzk_frame_plan_destroy(&p->frames);
+    clzk_frame_plan_destroy(&p->input);
     clzi_exec_destroy(&p->exec);
     free(p->y);
     free(p->l);
@@ -125,8 +137,14 @@ static bool same_geometry(const struct clz_frame *a, const struct clz_frame *b)
            a->matrix == b->matrix && a->siting == b->siting && a->memory == b->memory;
 }
 
+// The part of a frame between its bars: what the network sees, and, from one chroma sample to another, what is coloured.
+struct picture {
+    struct clz_frame seen, in, out;
+    const struct clz_controls *controls;
+};
+
 // All that depends on the geometry and on how many frames go through the network at once (p->run).
-static int plan_run(struct clzi_pipeline *p, const struct clz_frame *in, const struct clz_frame *out)
+static int plan_run(struct clzi_pipeline *p, const struct picture *q)
 {
     const struct clzi_exec_params params = { .n = p->run, .h = p->h, .w = p->w };
     const size_t pixels = (size_t)p->run * p->h * p->w;
@@ -137,31 +155,39 @@ static int plan_run(struct clzi_pipeline *p, const struct clz_frame *in, const s
     p->l = malloc(pixels * sizeof *p->l);
     p->ab = malloc(pixels * sizeof *p->ab * 2);
     if (!p->y || !p->l || !p->ab) return -ENOMEM;
-    return clzk_frame_plan_create(&p->frames, in, out, p->w, p->h, p->params.luma);
+    if (q->seen.width != q->in.width || q->seen.height != q->in.height) {
+        struct clz_frame out = q->out;
+        out.width = q->seen.width;
+        out.height = q->seen.height;
+        if ((ret = clzk_frame_plan_create(&p->input, &q->seen, &out, p->w, p->h, p->params.luma)) < 0) return ret;
+    }
+    return clzk_frame_plan_create(&p->frames, &q->in, &q->out, p->w, p->h, p->params.luma);
 }
 
 // Where memory does not suffice for a network run of several frames, fewer are tried: the result is the same, only slower.
-static int plan(struct clzi_pipeline *p, const struct clz_frame *in, const struct clz_frame *out)
+static int plan(struct clzi_pipeline *p, const struct picture *q)
 {
     int ret;
 
     forget_geometry(p);
-    clzi_working_size(in->width, in->height, p->params.size, p->model->facts.stride, !strcmp(p->model->facts.shape, "square"),
-                      &p->w, &p->h);
+    clzi_working_size(q->seen.width, q->seen.height, p->params.size, p->model->facts.stride,
+                      !strcmp(p->model->facts.shape, "square"), &p->w, &p->h);
     if ((ret = check_graph(p, p->w, p->h)) < 0) return ret;
     p->run = clzi_device_base(p->dev)->backend->frames_per_run(p->dev, p->params.batch);
-    while ((ret = plan_run(p, in, out)) == -ENOMEM && p->run > 1) {
+    while ((ret = plan_run(p, q)) == -ENOMEM && p->run > 1) {
         forget_geometry(p);
         clzi_log(p->log, CLZ_LOG_WARNING, "not enough memory for %d frames at once, trying %d", p->run, p->run / 2);
         p->run /= 2;
     }
     if (ret < 0) {
         forget_geometry(p);
-        if (ret == -ENOMEM) clzi_log(p->log, CLZ_LOG_ERROR, "not enough memory to colour frames of %dx%d", in->width, in->height);
+        if (ret == -ENOMEM)
+            clzi_log(p->log, CLZ_LOG_ERROR, "not enough memory to colour frames of %dx%d", q->in.width, q->in.height);
         return ret;
     }
-    p->in = *in;
-    p->out = *out;
+    p->seen = q->seen;
+    p->in = q->in;
+    p->out = q->out;
     snprintf(p->describe, sizeof p->describe, "%dx%d, %d frame%s a run", p->w, p->h, p->run, p->run > 1 ? "s" : "");
     return 0;
 }
@@ -176,14 +202,15 @@ static int check_answer(const struct clzi_pipeline *p, int count)
 }
 
 // One network run: up to p->run frames; the places of missing ones repeat the last frame, whose colours are then not used.
-static int run(struct clzi_pipeline *p, const struct clzi_job *jobs, int count)
+static int run(struct clzi_pipeline *p, const struct picture *jobs, int count)
 {
     const struct clzi_model_facts *facts = &p->model->facts;
     const size_t pixels = (size_t)p->h * p->w;
     int ret;
 
     for (int i = 0; i < count; i++)
-        clzk_frame_to_l(p->frames, jobs[i].in, p->y + i * pixels, p->l + i * pixels, facts->l_scale, facts->l_offset);
+        clzk_frame_to_l(p->input ? p->input : p->frames, &jobs[i].seen, p->y + i * pixels, p->l + i * pixels, facts->l_scale,
+                        facts->l_offset);
     for (int i = count; i < p->run; i++) memcpy(p->l + i * pixels, p->l + (count - 1) * pixels, pixels * sizeof *p->l);
     if ((ret = clzi_exec_upload(p->exec, lightness_port(p->graph), p->l)) < 0 ||
         (ret = clzi_exec_forward(p->exec, 0)) < 0 ||
@@ -191,19 +218,106 @@ static int run(struct clzi_pipeline *p, const struct clzi_job *jobs, int count)
         (ret = check_answer(p, count)) < 0)
         return ret;
     for (int i = 0; i < count; i++)
-        clzk_frame_merge(p->frames, jobs[i].in, jobs[i].out, p->y + i * pixels, p->ab + i * 2 * pixels,
+        clzk_frame_merge(p->frames, &jobs[i].in, &jobs[i].out, p->y + i * pixels, p->ab + i * 2 * pixels,
                          facts->ab_scale * jobs[i].controls->saturation * jobs[i].controls->strength);
     return 0;
 }
 
+// ---- black bars ----
+
+struct area { int x, y, width, height; };
+
+// A part of a frame; if it does not begin on a chroma sample, only its luma is meant.
+static struct clz_frame part(const struct clz_frame *f, struct area a)
+{
+    struct clz_frame v = *f;
+
+    v.width = a.width;
+    v.height = a.height;
+    for (int p = 0; p < f->format->planes; p++) {
+        const int x = p ? a.x >> f->format->log2_chroma_w : a.x, y = p ? a.y >> f->format->log2_chroma_h : a.y;
+        const int step = (f->format->depth > 8 ? 2 : 1) * (p && f->format->flags & CLZ_PIXFMT_SEMIPLANAR ? 2 : 1);
+        v.data[p] += y * f->stride[p] + x * step;
+    }
+    return v;
+}
+
+// The bars of a frame keep their luma and become neutral.
+static void pass_bars(const struct clz_frame *in, const struct clz_frame *out, const struct clzi_bars *bars)
+{
+    const int *d = bars->depth, rows = in->height - d[CLZI_TOP] - d[CLZI_BOTTOM];
+    const struct area areas[CLZI_SIDES] = {
+        [CLZI_TOP] = { 0, 0, in->width, d[CLZI_TOP] },
+        [CLZI_BOTTOM] = { 0, in->height - d[CLZI_BOTTOM], in->width, d[CLZI_BOTTOM] },
+        [CLZI_LEFT] = { 0, d[CLZI_TOP], d[CLZI_LEFT], rows },
+        [CLZI_RIGHT] = { in->width - d[CLZI_RIGHT], d[CLZI_TOP], d[CLZI_RIGHT], rows },
+    };
+    struct clz_pixfmt luma_only = *in->format;
+
+    luma_only.flags |= CLZ_PIXFMT_GRAY;     // its chroma is not passed on
+    for (int i = 0; i < CLZI_SIDES; i++) {
+        struct clz_frame from, to;
+        if (!d[i]) continue;
+        from = part(in, areas[i]);
+        to = part(out, areas[i]);
+        from.format = &luma_only;
+        clzk_frame_copy(&from, &to);
+    }
+}
+
+static struct area picture_in(const struct clz_frame *f, const struct clzi_bars *bars)
+{
+    const int *d = bars->depth;
+    return (struct area){ d[CLZI_LEFT], d[CLZI_TOP], f->width - d[CLZI_LEFT] - d[CLZI_RIGHT],
+                          f->height - d[CLZI_TOP] - d[CLZI_BOTTOM] };
+}
+
+static struct clzi_bars bars_of(struct clzi_pipeline *p, const struct clz_frame *in)
+{
+    const struct clzi_bars bars = clzi_bars_next(&p->finder, in);
+    const int *d = bars.depth;
+
+    if (memcmp(&bars, &p->bars, sizeof bars))
+        clzi_log(p->log, CLZ_LOG_VERBOSE, "black bars of %d:%d:%d:%d pixels (top:bottom:left:right) are left out", d[CLZI_TOP],
+                 d[CLZI_BOTTOM], d[CLZI_LEFT], d[CLZI_RIGHT]);
+    p->bars = bars;
+    return bars;
+}
+
+bool clzi_pipeline_bars_fit(const struct clzi_pipeline *p, int width, int height)
+{
+    return clzi_bars_fit(&p->finder, width, height);
+}
+
+// ---- frames ----
+
+// The first frames of `jobs` that have the same bars, as many as go through the network at once. Returns how many these were.
+static int run_some(struct clzi_pipeline *p, const struct clzi_job *jobs, const struct clzi_bars *bars, int count)
+{
+    const struct clzi_bars aligned = clzi_bars_align(*bars, jobs->out);
+    const struct area seen = picture_in(jobs->in, bars), coloured = picture_in(jobs->in, &aligned);
+    struct picture q[CLZI_MAX_BATCH];
+    int n = 0, ret = 0;
+
+    for (; n < count && n < CLZI_MAX_BATCH && !memcmp(&bars[n], bars, sizeof *bars); n++)
+        q[n] = (struct picture){ part(jobs[n].in, seen), part(jobs[n].in, coloured), part(jobs[n].out, coloured),
+                                 jobs[n].controls };
+    if (!p->in.format || !same_geometry(&p->seen, &q->seen) || !same_geometry(&p->in, &q->in) || !same_geometry(&p->out, &q->out))
+        ret = plan(p, q);
+    if (ret >= 0 && n > p->run) n = p->run;
+    if (ret >= 0) ret = run(p, q, n);
+    for (int i = 0; i < n && ret >= 0; i++) pass_bars(jobs[i].in, jobs[i].out, &aligned);
+    return ret < 0 ? ret : n;
+}
+
 int clzi_pipeline_run(struct clzi_pipeline *p, const struct clzi_job *jobs, int count, const atomic_bool *cancelled)
 {
+    struct clzi_bars bars[CLZI_MAX_BATCH];
     int ret = 0;
 
-    if (!p->in.format || !same_geometry(&p->in, jobs->in) || !same_geometry(&p->out, jobs->out)) ret = plan(p, jobs->in, jobs->out);
-    for (int i = 0; i < count && ret >= 0; i += p->run)
-        ret = *cancelled ? -ECANCELED : run(p, jobs + i, count - i < p->run ? count - i : p->run);
-    return ret;
+    for (int i = 0; i < count; i++) bars[i] = bars_of(p, jobs[i].in);
+    for (int i = 0; i < count && ret >= 0; i += ret) ret = *cancelled ? -ECANCELED : run_some(p, jobs + i, bars + i, count - i);
+    return ret < 0 ? ret : 0;
 }
 
 const char *clzi_pipeline_describe(const struct clzi_pipeline *p)

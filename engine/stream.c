@@ -16,7 +16,7 @@
 #include "log.h"
 #include "pipeline.h"
 
-enum { MAX_BATCH = 64, BATCHES = 3 };       // batch k runs while the caller fills k+1 and empties k-1
+enum { BATCHES = 3 };                       // batch k runs while the caller fills k+1 and empties k-1
 
 struct slot {
     struct clz_frame in, out;
@@ -61,7 +61,7 @@ static bool same_run(const struct slot *a, const struct slot *b)
 // Frames [first, end) of one geometry, all to be coloured or all to be skipped.
 static int colour(clz_stream *s, uint64_t first, uint64_t end)
 {
-    struct clzi_job jobs[MAX_BATCH];
+    struct clzi_job jobs[CLZI_MAX_BATCH];
     int count = 0;
 
     for (uint64_t i = first; i < end; i++, count++) {
@@ -123,8 +123,8 @@ static void *work(void *arg)
 
 static int check_params(const struct clz_stream_params *p)
 {
-    if (p->batch < 0 || p->batch > MAX_BATCH)
-        return clzi_fail(&p->log, -EINVAL, "batch is %d, should be 1 to %d, or 0 for the device's choice", p->batch, MAX_BATCH);
+    if (p->batch < 0 || p->batch > CLZI_MAX_BATCH)
+        return clzi_fail(&p->log, -EINVAL, "batch is %d, should be 1 to %d, or 0 for the device's choice", p->batch, CLZI_MAX_BATCH);
     if (p->size && (p->size < 32 || p->size > 2048))
         return clzi_fail(&p->log, -EINVAL, "size is %d, should be 32 to 2048, or 0 for the model's own", p->size);
     if (p->threads < 0 || p->threads > 1024)
@@ -164,7 +164,8 @@ int clz_stream_open(clz_stream **out, clz_model *model, const struct clz_stream_
         goto fail;
     }
     ret = clzi_pipeline_create(&s->pipeline, model, s->dev,
-                               &(struct clzi_pipeline_params){ s->batch, s->params.size, s->params.luma });
+                               &(struct clzi_pipeline_params){ s->batch, s->params.size, s->params.luma, s->params.bars });
+    s->params.bars = NULL;                  // the caller's too
     if (ret < 0) goto fail;
     if (pthread_mutex_init(&s->mutex, NULL) || pthread_cond_init(&s->work, NULL) || pthread_cond_init(&s->finished, NULL)) {
         ret = -ENOMEM;
@@ -247,6 +248,8 @@ static int check_frames(const struct clz_stream *s, const struct clz_frame *in, 
     if (in->data[0] == out->data[0] && in->format->depth < 16 && (in->format->flags ^ out->format->flags) & CLZ_PIXFMT_MSB)
         return clzi_fail(&s->params.log, -EINVAL, "%s cannot become %s in place: its samples lie at other bits", in->format->name,
                          out->format->name);
+    if (!clzi_pipeline_bars_fit(s->pipeline, in->width, in->height))
+        return clzi_fail(&s->params.log, -EINVAL, "the bars that were given leave no picture of a frame of %dx%d", in->width, in->height);
     for (int p = 0; p < in->format->planes; p++)
         if (in->data[p] == out->data[p] && in->stride[p] != out->stride[p])
             return clzi_fail(&s->params.log, -EINVAL, "plane %d is coloured in place, but its strides differ: input %td, output %td", p,

@@ -66,7 +66,7 @@ typedef struct Job {
 
 typedef struct CZContext {
     ColorizeContext stock;          // first: stock code casts ctx->priv to it, and its first member is the AVClass
-    char *model_path, *library_path, *device;
+    char *model_path, *library_path, *device, *bars;
     float saturation;               // NAN: not given
     float strength;
     int batch, size, precision, luma, threads, range, matrix, siting;
@@ -532,7 +532,7 @@ static int open_stream(AVFilterContext *ctx)
     struct clz_log log = engine_log(ctx);
     struct clz_stream_params params = {
         .device = s->device, .precision = s->precision, .threads = engine_threads(ctx), .batch = s->batch,
-        .size = s->size, .luma = s->luma, .range = s->range, .matrix = s->matrix, .siting = s->siting, .log = log,
+        .size = s->size, .luma = s->luma, .range = s->range, .matrix = s->matrix, .siting = s->siting, .bars = s->bars, .log = log,
     };
     int ret;
 
@@ -662,6 +662,7 @@ static const AVOption cz_options[] = {
         NAME("left",    "MPEG-2, H.264", CLZ_SITING_LEFT, "siting"),
         NAME("center",  "MPEG-1, JPEG", CLZ_SITING_CENTER, "siting"),
         NAME("topleft", "BT.2020, DV", CLZ_SITING_TOPLEFT, "siting"),
+    STRING("bars",      "black bars that the model does not see: auto, off, or top:bottom:left:right in pixels", bars, "auto"),
     STRING("library",   "the engine, libcolorize.so.0, if not where COLORIZE_LIBRARY or the system says", library_path, NULL),
     { NULL }
 };

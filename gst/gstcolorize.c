@@ -40,7 +40,7 @@ struct job {
 
 // Settings that cannot change while the element runs.
 struct settings {
-    char *model, *device;
+    char *model, *device, *bars;
     int precision, batch, size, luma, threads, range, matrix, siting, interlaced;
 };
 
@@ -160,6 +160,8 @@ static const struct property {
     { "range", "Range", "Overrule the film's colour range", NAMES(range, "GstColorizeRange", ranges, CLZ_RANGE_FULL) },
     { "matrix", "Matrix", "Overrule the film's colour matrix", NAMES(matrix, "GstColorizeMatrix", matrices, CLZ_MATRIX_2020) },
     { "siting", "Siting", "Overrule the film's chroma siting", NAMES(siting, "GstColorizeSiting", sitings, CLZ_SITING_TOPLEFT) },
+    { "bars", "Bars", "Black bars that the model does not see: auto, off, or top:bottom:left:right in pixels",
+      TEXT, SETTING(bars), 0, 0, 0, "auto", NULL, FALSE },
     { "interlaced", "Interlaced", "What to do with film that is flagged as interlaced",
       NAMES(interlaced, "GstColorizeInterlaced", interlaced_choices, INTERLACED_PROGRESSIVE) },
     { "dropped", "Dropped", "Buffers of a live source that did not fit their caps and were dropped, since the start",
@@ -986,7 +988,7 @@ static gboolean gst_colorize_start(GstBaseTransform *bt)
     }
     params = (struct clz_stream_params){
         .device = set.device, .precision = set.precision, .threads = set.threads, .batch = set.batch, .size = set.size,
-        .luma = set.luma, .range = set.range, .matrix = set.matrix, .siting = set.siting, .log = log,
+        .luma = set.luma, .range = set.range, .matrix = set.matrix, .siting = set.siting, .bars = set.bars, .log = log,
     };
     if ((ret = clz_model_open(&self->model, set.model, &log)) < 0 ||
         (ret = clz_stream_open(&stream, self->model, &params)) < 0) {
@@ -1068,6 +1070,7 @@ static void gst_colorize_finalize(GObject *object)
 
     g_free(self->settings.model);
     g_free(self->settings.device);
+    g_free(self->settings.bars);
     g_mutex_clear(&self->deadline.mutex);
     g_cond_clear(&self->deadline.wake);
     g_mutex_clear(&self->message_lock);

@@ -74,7 +74,7 @@ for filter in hue=s=0.5 gblur eq=contrast=1.2 yadif scale=80:60 crop=100:80 tran
     same "library/stock_filter_${filter%%=*}" got expected
 done
 "$ours/ffmpeg" -v error -h filter=colorize >help 2>err
-for option in model device precision batch size strength saturation luma threads hue lightness mix range matrix siting library; do
+for option in model device precision batch size strength saturation luma threads hue lightness mix range matrix siting bars library; do
     check "help/$option" grep -q "^ *$option  *<" help
 done
 check help/timeline grep -q "timeline through the 'enable' option" help
@@ -200,6 +200,12 @@ same command/saturation_above_one_with_a_model got want
 sums ffmpeg $source,format=yuv420p "sendcmd=c='1.0 colorize saturation 3',colorize=40" >got
 sums ffmpeg $source,format=yuv420p colorize=40 >want
 same command/saturation_above_one_without_is_refused got want
+
+for bars in off 12/12/0/0 "'12\\:12\\:0\\:0'"; do
+    "$ours/ffmpeg" -nostdin -v warning -f lavfi -i $source,format=yuv420p -vf "colorize=model.bin:bars=$bars" -f null - 2>err
+    check "option/bars=$bars" grep -q "bars $(echo "$bars" | tr -d "\\'")\$" err
+done
+: >err
 
 # ---- a film that changes size ----
 

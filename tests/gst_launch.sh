@@ -28,7 +28,7 @@ has() { gst-inspect-1.0 "$1" >/dev/null 2>&1; }
 # ---- what it says of itself ----
 
 gst-inspect-1.0 colorize >inspect 2>err
-for property in model device precision batch size strength saturation luma threads range matrix siting qos; do
+for property in model device precision batch size strength saturation luma threads range matrix siting bars qos; do
     check "inspect/$property" grep -q "^  $property  *: " inspect
 done
 check inspect/interlaced grep -q '^  interlaced  *: ' inspect

@@ -112,11 +112,16 @@ const char *clz_model_info(const clz_model *model, const char *key) { (void)mode
 int clz_stream_open(clz_stream **stream, clz_model *model, const struct clz_stream_params *params)
 {
     struct clz_stream *s;
+    char bars[64];
 
     *stream = NULL;
     if (params->device && !strncmp(params->device, "cuda", 4)) {
         say(&params->log, CLZ_LOG_ERROR, "stub: no such device");
         return -ENOTSUP;
+    }
+    if (params->bars && strcmp(params->bars, "auto")) {
+        snprintf(bars, sizeof(bars), "stub: bars %s", params->bars);
+        say(&params->log, CLZ_LOG_WARNING, bars);
     }
     s = calloc(1, sizeof(*s));
     if (!s) return -ENOMEM;
