@@ -1,4 +1,4 @@
-// bytes.c - the bytes of a file of unknown origin.
+// bytes.c - reads an untrusted file.
 #include <errno.h>
 #include <inttypes.h>
 #include <string.h>

@@ -1,5 +1,5 @@
-// bytes.h - the bytes of a file of unknown origin, from a descriptor or from memory. Reads go through pread into own memory: a
-// mapped file that shrinks would kill the process with SIGBUS.
+// bytes.h - reads an untrusted file, given as a descriptor or as memory. Reads use pread: a mapped file that shrinks would kill
+// the process with SIGBUS.
 #ifndef CLZI_BYTES_H
 #define CLZI_BYTES_H
 #include <stddef.h>
@@ -7,15 +7,15 @@
 #include "colorize.h"
 
 struct clzi_bytes {
-    int fd;                                 // -1: memory
+    int fd;                                 // -1: the bytes are in memory
     const uint8_t *memory;
     uint64_t size;
     const char *name;                       // for messages
     const struct clz_log *log;
 };
 
-// Copies `size` bytes from `offset`; the caller has made sure that they lie within bytes->size. 0, -EBADMSG (the file has become
-// shorter) or the error of pread(), each logged.
+// Copies `size` bytes from `offset`; the caller has checked that they lie within bytes->size. 0, -EBADMSG (the file has become
+// shorter) or the error of pread(), logged.
 int clzi_bytes_read(const struct clzi_bytes *bytes, uint64_t offset, void *to, size_t size);
 
 static inline uint64_t clzi_u64le(const uint8_t *p)

@@ -1,4 +1,4 @@
-// safetensors.c - reading the container of model files. Rules: README.md of safetensors, and what its reader checks.
+// safetensors.c - reads safetensors headers. Source: README.md and the checks of the reference reader of safetensors.
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>

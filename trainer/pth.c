@@ -1,8 +1,8 @@
-// pth.c - PyTorch checkpoints: where the tensors of a state dict lie in the file. Forms as in torch/serialization.py of PyTorch.
+// pth.c - reads PyTorch checkpoints: finds the tensors of a state dict in the file. Source: torch/serialization.py of PyTorch.
 //
-// The legacy form is five pickles (magic number, protocol, facts of the machine, the object, the keys of its storages) and then,
-// for each key, the number of elements (i64) and the elements. The zip form has one pickle as STEM/data.pkl and each storage as
-// an entry STEM/data/KEY.
+// The legacy form has five pickles (magic number, protocol number, byte order and sizes of types, the object, the keys of its
+// storages), then for each key the number of elements (i64) and the elements. The zip form has the object's pickle as entry
+// STEM/data.pkl and each storage as entry STEM/data/KEY.
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
@@ -17,25 +17,25 @@
 enum {
     PROTOCOL = 1001,                        // of the legacy form
     MAX_KEYS = 1 << 16,
-    DEPTH    = 4,                           // dictionaries within each other on the way to the state dict
+    DEPTH    = 4,                           // of nested dictionaries that are searched for the state dict
 };
 
 #define BAD(r, format, ...) clzi_fail((r)->log, -EBADMSG, "%s: " format, (r)->name, __VA_ARGS__)
 
 // A storage that the pickle mentions.
 struct key {
-    const struct clzt_node *id, *text;      // the node of the storage and that of its key
-    int storage;                            // index in tensors->storages; -1: place not known yet
+    const struct clzt_node *id, *text;      // nodes: the storage, its key
+    int storage;                            // index in tensors->storages; -1: not located yet
 };
 
 struct reader {
     struct clzt_tensors *tensors;
-    struct clzt_pickle pickle;              // the object
-    struct key *keys;                       // sorted by text, each once
+    struct clzt_pickle pickle;              // of the object
+    struct key *keys;                       // sorted by text, without duplicates
     int key_count;
-    int (*place)(struct reader *r, struct key *key);    // finds out where a storage lies
+    int (*place)(struct reader *r, struct key *key);    // locates a storage in the file
     struct clzt_zip zip;
-    char stem[CLZT_TENSOR_NAME];            // zip form: the folder of all entries
+    char stem[CLZT_TENSOR_NAME];            // zip form: the folder that contains all entries
     const char *name;
     const struct clz_log *log;
 };
@@ -90,7 +90,7 @@ static int collect_keys(struct reader *r)
     return 0;
 }
 
-// Gives the storage of a key the place `at` in the file; `size`: how much the file has there.
+// Adds the storage of a key at byte `at` of the file, where `size` bytes are available.
 static int place_at(struct reader *r, struct key *key, uint64_t at, uint64_t size)
 {
     const struct clzt_node *id = key->id;
@@ -98,7 +98,7 @@ static int place_at(struct reader *r, struct key *key, uint64_t at, uint64_t siz
     int index;
 
     if (count > size / element)
-        return BAD(r, "storage %s: %" PRIu64 " elements of %s, %" PRIu64 " bytes are there: cut off?", text_of(key->text).text,
+        return BAD(r, "storage %s: %" PRIu64 " elements of %s, %" PRIu64 " bytes are there: truncated?", text_of(key->text).text,
                    count, id->storage.number->name, size);
     if ((index = clzt_tensors_add_storage(r->tensors)) < 0) return index;
     r->tensors->storages[index].at = at;
@@ -167,7 +167,7 @@ static bool has_tensors(const struct clzt_pickle *p, const struct clzt_node *dic
 
 // ---- the state dict within the object ----
 
-// What the object holds, for messages: its first keys.
+// Logs that there is no state dict, and the keys that the object has.
 static int no_state_dict(struct reader *r, const char *what)
 {
     const struct clzt_pickle *p = &r->pickle;
@@ -201,7 +201,7 @@ static int find_given(struct reader *r, const char *section, const struct clzt_n
     return no_state_dict(r, what);
 }
 
-// The checkpoint itself or, within it, what training scripts commonly call it.
+// Follows the names that training scripts commonly use for the state dict.
 static int find_usual(struct reader *r, const struct clzt_node **dict)
 {
     static const char *const usual[] = {
@@ -256,7 +256,7 @@ bool clzt_pth_is_legacy(const uint8_t *head, size_t size)
     return size >= sizeof magic - 1 && !memcmp(head, magic, sizeof magic - 1);
 }
 
-// All storages lie one behind the other, so all are placed at once.
+// place_legacy() locates all storages at once; one without a place then is in no list.
 static int not_placed(struct reader *r, struct key *key)
 {
     return BAD(r, "storage %s is mentioned, but not in the list of the file's storages", text_of(key->text).text);
@@ -276,7 +276,7 @@ static int place_legacy(struct reader *r, const struct clzt_pickle *list, uint64
         if (!key || key->storage >= 0)
             return BAD(r, "entry %d of the list of storages is %s that is %s", i, clzt_node_kind_name(text),
                        key ? "there twice" : "not mentioned before");
-        if (bytes->size - at < sizeof head) return BAD(r, "ends before storage %s: cut off?", text_of(text).text);
+        if (bytes->size - at < sizeof head) return BAD(r, "ends before storage %s: truncated?", text_of(text).text);
         if ((ret = clzi_bytes_read(bytes, at, head, sizeof head)) < 0) return ret;
         if (clzi_u64le(head) != (uint64_t)key->id->storage.count)
             return BAD(r, "storage %s: %" PRIu64 " elements before its data, %" PRId64 " where it is mentioned",
@@ -306,7 +306,7 @@ static int check_machine(struct reader *r, const struct clzt_pickle *p)
     return BAD(r, "the numbers are %s, expected little endian", known ? "big endian" : "of unknown byte order");
 }
 
-// Reads the next pickle of text and moves *at behind it.
+// Reads the pickle at text + *at and advances *at past it.
 static int next_pickle(struct reader *r, const uint8_t *text, size_t size, size_t *at, struct clzt_pickle *p)
 {
     const int ret = clzt_pickle_read(p, text + *at, size - *at, *at, r->name, r->log);
@@ -380,7 +380,7 @@ static int place_zip(struct reader *r, struct key *key)
     return 0;
 }
 
-// The folder of the one entry FOLDER/data.pkl.
+// Finds the folder of the only entry FOLDER/data.pkl.
 static int find_stem(struct reader *r)
 {
     static const char suffix[] = "/data.pkl";

@@ -3,7 +3,7 @@
 #define CLZT_PTH_H
 #include "tensors.h"
 
-enum { CLZT_PTH_HEAD = 264 };               // bytes that tell the forms apart
+enum { CLZT_PTH_HEAD = 264 };               // bytes of a file that are needed to recognise its format
 
 bool clzt_pth_is_zip(const uint8_t *head, size_t size);     // a ZIP archive of any content
 bool clzt_pth_is_legacy(const uint8_t *head, size_t size);

@@ -1,5 +1,5 @@
-// pth_pickle.c - a closed interpreter for pickles. Source of the opcodes: Python's Lib/pickletools.py, protocol 2 and before; of
-// the tensors' form: torch/_utils.py, torch/serialization.py of PyTorch.
+// pth_pickle.c - interprets pickles without calling anything. Sources: Lib/pickletools.py of Python (opcodes to protocol 2),
+// torch/_utils.py and torch/serialization.py of PyTorch (arguments of tensors and storages).
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
@@ -11,16 +11,16 @@
 
 enum {
     MAX_NODES = 1 << 20,
-    MAX_ITEMS = 1 << 22,                    // of all tuples, lists and dictionaries together
+    MAX_ITEMS = 1 << 22,                    // in all tuples, lists and dictionaries together
     MAX_STACK = 1 << 16,
-    MAX_LINE  = 256,                        // bytes of a module's or a class's name
-    MARK      = -1,                         // on the stack
+    MAX_LINE  = 256,                        // bytes of the name of a module or class
+    MARK      = -1,                         // on the stack, in place of a node
 };
 
 struct machine {
     struct clzt_pickle *pickle;
     const uint8_t *text;
-    size_t size, at, opcode;                // opcode: where the current one begins
+    size_t size, at, opcode;                // opcode: offset of the current one
     int *stack, depth, stack_room;
     int *memo, memo_count, memo_room;
     int items;
@@ -75,7 +75,7 @@ static int push(struct machine *m, int node)
 {
     int ret;
 
-    if (node < MARK) return node;           // an error on its way
+    if (node < MARK) return node;           // an error of new_node()
     if (m->depth == MAX_STACK) return BAD(m, "more than %d values on the stack", MAX_STACK);
     if ((ret = grow(&m->stack, &m->stack_room, m->depth + 1, sizeof *m->stack)) < 0) return ret;
     m->stack[m->depth++] = node;
@@ -87,7 +87,7 @@ static int push_new(struct machine *m, enum clzt_node_kind kind)
     return push(m, new_node(m, kind));
 }
 
-static int pop(struct machine *m)           // the node
+static int pop(struct machine *m)           // returns the node
 {
     if (!m->depth || m->stack[m->depth - 1] == MARK)
         return BAD(m, "takes a value from %s", m->depth ? "below the mark" : "the empty stack");
@@ -103,7 +103,7 @@ static int top(struct machine *m, enum clzt_node_kind kind)
     return m->stack[m->depth - 1];
 }
 
-// What lies above the topmost mark: its place on the stack. The mark is taken away by cut().
+// Index of the first stack entry above the topmost mark.
 static int mark(struct machine *m)
 {
     for (int i = m->depth - 1; i >= 0; i--)
@@ -116,7 +116,7 @@ static const uint8_t *take(struct machine *m, size_t n)
     const uint8_t *p = m->text + m->at;
 
     if (n > m->size - m->at) {
-        BAD(m, "needs %zu bytes, %zu are left: cut off?", n, m->size - m->at);
+        BAD(m, "needs %zu bytes, %zu are left: truncated?", n, m->size - m->at);
         return NULL;
     }
     m->at += n;
@@ -184,11 +184,11 @@ static int op_float(struct machine *m, int arg)
 {
     const uint8_t *p = take(m, 8);
 
-    (void)arg;                              // no number of a tensor is written this way: only its presence counts
+    (void)arg;                              // the value is not needed: tensors have none of these
     return p ? push_new(m, CLZT_NODE_FLOAT) : -EBADMSG;
 }
 
-// `size`: bytes of the length before the text.
+// size: bytes of the length field.
 static int op_string(struct machine *m, int size)
 {
     const uint8_t *p = take(m, (size_t)size), *text;
@@ -239,7 +239,7 @@ static int memo_index(struct machine *m, int size, uint32_t *index)
     return 0;
 }
 
-// Writers count memo entries from 0, so an entry is a known one or the next.
+// Writers number memo entries from 0 upwards, so an index is at most the number of entries.
 static int op_put(struct machine *m, int size)
 {
     uint32_t index;
@@ -292,7 +292,7 @@ static int op_tuple_of(struct machine *m, int count)
     return tuple_from(m, m->depth - count, m->depth - count);
 }
 
-// Puts what lies above stack place `first` into the list or dictionary below it; `below`: the depth that is left.
+// Appends the stack entries from `first` on to the list or dictionary on top of the first `below` entries, which remain.
 static int put_into(struct machine *m, enum clzt_node_kind kind, int first, int below)
 {
     const int count = m->depth - first;
@@ -321,7 +321,7 @@ static int op_item(struct machine *m, int kind)
 
 // ---- names, tensors, storages ----
 
-struct line { const char *text; int size; };           // text NULL: none, logged
+struct line { const char *text; int size; };           // text NULL: an error, logged
 
 static struct line next_line(struct machine *m)
 {
@@ -370,7 +370,7 @@ static int op_global(struct machine *m, int arg)
                "alone", clzi_printable(both).text);
 }
 
-// Kinds of a tuple's values, one letter each: s storage, i integer, b bool, t tuple, u string, T tensor, * any.
+// Compares the kinds of a tuple's values: s storage, i integer, b bool, t tuple, u string, g name, T tensor, * any.
 static bool fits(const struct clzt_pickle *p, int tuple, const char *pattern)
 {
     static const char letters[CLZT_NODE_KINDS] = {
@@ -481,7 +481,7 @@ static int op_persid(struct machine *m, int arg)
     return push(m, node);
 }
 
-// Attributes of a dictionary (PyTorch's _metadata: versions of modules): not needed.
+// Sets attributes of a dictionary (_metadata: versions of PyTorch's modules), which are not needed.
 static int op_build(struct machine *m, int arg)
 {
     const int state = pop(m);
@@ -509,7 +509,7 @@ static const struct opcode { uint8_t code; const char *name; int (*run)(struct m
     { 'K',  "BININT1",     op_unsigned, 1 }, { 'M',  "BININT2",      op_unsigned, 2 }, { 'J',  "BININT",    op_signed,   4 },
     { 0x8a, "LONG1",       op_long1,    0 }, { 'X',  "BINUNICODE",   op_string,   4 }, { 'U',  "SHORT_BINSTRING", op_string, 1 },
     { 'T',  "BINSTRING",   op_string,   4 },
-    // known, and never carried out
+    // recognised, to name them in the error
     { 'i',  "INST",        op_refused,  0 }, { 'o',  "OBJ",          op_refused,  0 }, { 0x81, "NEWOBJ",    op_refused,  0 },
     { 0x92, "NEWOBJ_EX",   op_refused,  0 }, { 0x93, "STACK_GLOBAL", op_refused,  0 }, { 0x82, "EXT1",      op_refused,  0 },
     { 0x83, "EXT2",        op_refused,  0 }, { 0x84, "EXT4",         op_refused,  0 }, { 'P',  "PERSID",    op_refused,  0 },
@@ -539,7 +539,7 @@ int clzt_pickle_read(struct clzt_pickle *pickle, const uint8_t *text, size_t siz
         const struct opcode *op;
         m.opcode = m.at;
         if (m.at == size) {
-            ret = BAD(&m, "ends without %s: cut off?", "STOP");
+            ret = BAD(&m, "ends without %s: truncated?", "STOP");
             break;
         }
         op = find_opcode(text[m.at++]);

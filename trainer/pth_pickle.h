@@ -1,8 +1,8 @@
 // pth_pickle.h - the pickles of PyTorch checkpoints, read by a closed interpreter.
 //
-// A pickle is a program for a stack machine, and in Python it may call any function. Here nothing is ever called: of the opcodes
-// those are known that build plain values, and of the global names a list of a few that describe tensors and storages; REDUCE
-// switches over that list and makes a node. All else is an error that names the opcode or the name, and its byte.
+// A pickle is a program for a stack machine that can call any Python function. This interpreter calls nothing. It knows the
+// opcodes that build plain values, and a short list of global names that describe tensors and storages; REDUCE of one of these
+// makes a node. Everything else is an error that states the opcode or the name and its offset.
 #ifndef CLZT_PTH_PICKLE_H
 #define CLZT_PTH_PICKLE_H
 #include "tensors.h"
@@ -16,11 +16,11 @@ struct clzt_node {
     enum clzt_node_kind kind;
     union {
         int64_t integer;                    // INT, BOOL
-        struct { const char *text; size_t size; } string;          // within the pickle; no NUL behind it
+        struct { const char *text; size_t size; } string;          // points into the pickle; not NUL-terminated
         struct { int *nodes, count, room; } items;                  // TUPLE, LIST; DICT: key, value, key, value, ...
-        struct { int role; const struct clzt_number *number; } global;      // number: of a storage type
+        struct { int role; const struct clzt_number *number; } global;      // number: for a storage type
         struct { int key; const struct clzt_number *number; int64_t count, begin, length; } storage;
-                                            // key: a STRING; count: elements of all; begin, length: the part that is meant
+                                            // key: a STRING; count: elements of the storage; begin, length: the view
         struct { int storage, sizes, strides; int64_t offset; } tensor;                         // nodes: STORAGE, TUPLE, TUPLE
     };
 };
@@ -29,11 +29,11 @@ struct clzt_pickle {
     struct clzt_node *nodes;
     int count, room;
     int root;
-    size_t end;                             // bytes that the pickle took
+    size_t end;                             // length of the pickle
 };
 
-// Reads one pickle from text; base: byte of the file that it begins at, for messages. 0, -EBADMSG and one message, or -ENOMEM.
-// Nodes refer to text. The result may contain itself: walk it with a bound.
+// Reads one pickle from text; base: its offset in the file, for messages. 0, -EBADMSG and one message, or -ENOMEM. Nodes point
+// into text. A container may contain itself: bound every traversal.
 int clzt_pickle_read(struct clzt_pickle *pickle, const uint8_t *text, size_t size, uint64_t base, const char *name,
                      const struct clz_log *log);
 void clzt_pickle_free(struct clzt_pickle *pickle);

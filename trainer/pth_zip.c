@@ -1,8 +1,7 @@
-// pth_zip.c - reading ZIP archives whose entries are stored. Source: APPNOTE.TXT 6.3 of PKWARE.
+// pth_zip.c - reads ZIP archives with stored entries. Source: APPNOTE.TXT 6.3 of PKWARE.
 //
-// Writers that cannot seek leave sizes and CRC-32 of a local header 0 and write them behind the data, so only the central
-// directory is believed; the local header must agree in what it says. Sizes of 4 GiB and more, and always where torch.save()
-// writes, stand in ZIP64 records.
+// A writer that cannot seek leaves sizes and CRC-32 in the local header 0 and writes them after the data. So they are read from
+// the central directory; what the local header states must agree. torch.save() always writes ZIP64 end records.
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
@@ -13,7 +12,7 @@
 #include "pth_zip.h"
 
 enum {
-    END = 22, LOCATOR = 20, END64 = 56, CENTRAL = 46, LOCAL = 30,       // bytes of the records' fixed part
+    END = 22, LOCATOR = 20, END64 = 56, CENTRAL = 46, LOCAL = 30,       // bytes of the fixed part of each record
     MAX_ENTRIES = 1 << 17, MAX_NAME = 512,
     ENCRYPTED = 1 << 0, SIZES_BEHIND = 1 << 3, UTF8 = 1 << 11,          // flags
     EXTRA_ZIP64 = 1,
@@ -58,7 +57,7 @@ static int find_directory(struct clzt_zip *zip, struct place *p)
 {
     const uint64_t size = zip->bytes.size, end = size < END ? 0 : size - END;
     uint8_t record[LOCATOR + END] = { 0 }, *at = record + LOCATOR;
-    uint64_t last = end;                    // what the directory must reach to
+    uint64_t last = end;                    // where the directory must end
     int ret;
 
     if (size < END) return BAD(zip, "%" PRIu64 " bytes, too short", size);
@@ -86,7 +85,7 @@ static int find_directory(struct clzt_zip *zip, struct place *p)
 
 // ---- entries of the central directory ----
 
-// Names must not lead out of a folder, though nothing is ever unpacked: an archive with such names is not torch.save()'s.
+// Rejects names that lead out of a folder. Nothing is unpacked here, but torch.save() does not write such names.
 static bool good_name(const char *name, size_t size)
 {
     if (!size || size > MAX_NAME || name[0] == '/' || memchr(name, 0, size) || memchr(name, '\\', size)) return false;
@@ -98,7 +97,7 @@ static bool good_name(const char *name, size_t size)
     return true;
 }
 
-// Values that do not fit 32 bits stand in an extra field, in this order, and only those.
+// The ZIP64 extra field has the values that do not fit 32 bits, and only those, in this order.
 static int read_zip64(struct clzt_zip *zip, const struct clzt_zip_entry *e, const uint8_t *extra, size_t size,
                       uint64_t *const values[3])
 {
@@ -122,7 +121,7 @@ static int read_zip64(struct clzt_zip *zip, const struct clzt_zip_entry *e, cons
     return 0;
 }
 
-// Reads the record at `p`, of which `left` bytes are there; *size: its whole length.
+// Reads the record at p, where `left` bytes remain; *size: its length.
 static int read_central(struct clzt_zip *zip, const uint8_t *p, size_t left, struct clzt_zip_entry *e, size_t *size)
 {
     uint64_t packed, *const values[3] = { &e->size, &packed, &e->header };
@@ -152,7 +151,7 @@ static int read_central(struct clzt_zip *zip, const uint8_t *p, size_t left, str
     return 0;
 }
 
-// Where the data begins; end: where the central directory does.
+// Sets e->at from the local header; end: offset of the central directory.
 static int read_local(struct clzt_zip *zip, const uint8_t *central, uint64_t end, struct clzt_zip_entry *e)
 {
     uint8_t p[LOCAL], name[MAX_NAME];

@@ -1,4 +1,4 @@
-// tensors.c - files of named tensors: which format a file is of, the proof that all lies within the file, reading numbers.
+// tensors.c - files of named tensors: recognises the format, checks that all data lies within the file, reads numbers.
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -103,9 +103,9 @@ const struct clzt_tensor *clzt_tensors_find(const struct clzt_tensors *t, const 
     return NULL;
 }
 
-// ---- the proof ----
+// ---- bounds ----
 
-// Elements of the storage up to and with the last that the tensor looks at; -1: a size, stride or sum that cannot be.
+// Elements of the storage that the tensor needs, counted from the storage's begin; -1: negative numbers or an overflow.
 static int64_t reach(const struct clzt_tensor *x)
 {
     int64_t count = 1, last = x->offset, step;
@@ -149,7 +149,7 @@ static int check(struct clzt_tensors *t)
         const uint64_t room = t->storages[x->storage].size / (uint64_t)x->number->size;
         const int64_t need = reach(x);
         if (need < 0)
-            return BAD(t, "tensor %s: sizes %s with their strides, from element %" PRId64 ", cannot be",
+            return BAD(t, "tensor %s: sizes %s with their strides, from element %" PRId64 ", are negative or too large",
                        clzi_printable(x->name).text, clzt_tensor_shape(x).text, x->offset);
         if ((uint64_t)need > room)
             return BAD(t, "tensor %s: reaches element %" PRId64 " of a storage of %" PRIu64, clzi_printable(x->name).text,
@@ -299,7 +299,7 @@ static int read_contiguous(struct clzt_tensors *t, const struct clzt_tensor *x, 
     return 0;
 }
 
-// Takes in all from the first element to the last, which the proof has shown to be no more than the file has.
+// Reads the whole range from the first element to the last. check() has shown that it is within the file.
 static int read_strided(struct clzt_tensors *t, const struct clzt_tensor *x, uint64_t at, int64_t count, float *to)
 {
     const size_t size = (size_t)(reach(x) - x->offset) * (size_t)x->number->size;

@@ -1,4 +1,4 @@
-// tensors_safetensors.c - safetensors files of any origin. A file of this form has no dictionaries within it, so no sections.
+// tensors_safetensors.c - reads safetensors files of any origin. They have no sections.
 #include <errno.h>
 #include <inttypes.h>
 #include <jansson.h>
@@ -56,7 +56,7 @@ static int add_tensor(struct clzt_tensors *t, const char *name, const json_t *js
         (ret = clzi_safetensors_check_size(&t->bytes, name, &e, (uint64_t)count, (size_t)x->number->size)) < 0)
         return ret;
     if (e.end > data_size)
-        return BAD(t, "tensor %s: bytes %" PRIu64 " to %" PRIu64 " of %" PRIu64 ": cut off?", clzi_printable(name).text,
+        return BAD(t, "tensor %s: bytes %" PRIu64 " to %" PRIu64 " of %" PRIu64 ": truncated?", clzi_printable(name).text,
                    e.begin, e.end, data_size);
     x->storage = storage;
     t->storages[storage].at = data + e.begin;
@@ -70,7 +70,7 @@ static int by_place(const void *a, const void *b)
     return x->at != y->at ? (x->at > y->at) - (x->at < y->at) : (x->size > y->size) - (x->size < y->size);
 }
 
-// Each tensor has a storage of the same index. Empty ones come before what begins at their place.
+// Tensor i has storage i. Empty tensors sort before others of the same offset.
 static int check_places(struct clzt_tensors *t, uint64_t data, uint64_t data_size)
 {
     struct clzt_storage **sorted = malloc(((size_t)t->count + 1) * sizeof *sorted);
