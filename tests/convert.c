@@ -204,7 +204,7 @@ static float *run(const struct clz_model *m, const float *picture, int size, con
     const struct clzi_device_params params = { .precision = CLZ_PRECISION_F32, .log = listener };
     struct clzi_graph *g = NULL;
     struct clzi_device *dev = NULL;
-    struct clzi_weights *w = NULL;
+    struct clzi_params *w = NULL;
     struct clzi_exec *x = NULL;
     float *y = NULL;
 
@@ -213,7 +213,7 @@ static float *run(const struct clz_model *m, const float *picture, int size, con
         if (!strcmp(g->nodes[i].name, node)) g->out[0].node = i;
     REQUIRE(!node || !strcmp(g->nodes[g->out[0].node].name, node));
     REQUIRE_INT(clzi_device_open(&dev, "cpu", &params), 0);
-    REQUIRE_INT(clzi_weights_create(&w, dev, g, m->values, false), 0);
+    REQUIRE_INT(clzi_params_create(&w, dev, g, m->values, NULL), 0);
     REQUIRE_INT(clzi_exec_create(&x, g, w, &(struct clzi_exec_params){ .n = 1, .h = size, .w = size }), 0);
     if (x) {
         *count = clzi_shape_count(clzi_exec_output_shape(x, 0));
@@ -223,7 +223,7 @@ static float *run(const struct clz_model *m, const float *picture, int size, con
         REQUIRE_INT(clzi_exec_download(x, 0, y), 0);
     }
     clzi_exec_destroy(&x);
-    clzi_weights_destroy(&w);
+    clzi_params_destroy(&w);
     clzi_device_close(&dev);
     clzi_graph_destroy(&g);
     return y;
