@@ -25,7 +25,8 @@ enum {
 struct luma {                               // the samples that are looked at
     const uint8_t *data;
     ptrdiff_t stride;
-    int width, height, two_bytes, black;    // black: largest code, as it lies in memory
+    int width, height, step, two_bytes, black;      // step: from sample to sample; black: largest code, as it lies in memory
+    bool swapped;
 };
 
 // What a frame shows on a side: black up to `depth`, and whether the picture begins there all at once.
@@ -33,10 +34,21 @@ struct shown { int depth; bool edge; };
 
 static struct luma luma_of(const struct clz_frame *f)
 {
-    const int shift = f->format->flags & CLZ_PIXFMT_MSB ? 16 - f->format->depth : 0;
+    const int shift = f->format->flags & CLZ_PIXFMT_MSB ? 16 - f->format->depth : 0, two = f->format->depth > 8;
+    const struct clz_samples *s = &f->format->samples[f->format->flags & CLZ_PIXFMT_RGB ? 1 : 0];       // green says enough
 
-    return (struct luma){ f->data[0], f->stride[0], f->width, f->height, f->format->depth > 8,
-                          ((BLACK + 1) << (f->format->depth - 8 + shift)) - 1 };
+    return (struct luma){ f->data[s->plane] + s->offset * (two ? 2 : 1), f->stride[s->plane], f->width, f->height, s->step, two,
+                          ((BLACK + 1) << (f->format->depth - 8 + shift)) - 1, f->format->flags & CLZ_PIXFMT_SWAPPED };
+}
+
+static bool is_bright(const struct luma *l, const uint8_t *row, int x)
+{
+    const int at = x * l->step;
+    uint16_t v;
+
+    if (!l->two_bytes) return row[at] > l->black;
+    v = ((const uint16_t *)row)[at];
+    return (l->swapped ? (uint16_t)(v << 8 | v >> 8) : v) > l->black;
 }
 
 static int bright_in_row(const struct luma *l, int y)
@@ -45,7 +57,8 @@ static int bright_in_row(const struct luma *l, int y)
     const uint16_t *wide = (const uint16_t *)row;
     int count = 0;
 
-    if (l->two_bytes) for (int x = 0; x < l->width; x++) count += wide[x] > l->black;
+    if (l->step > 1 || l->swapped) for (int x = 0; x < l->width; x++) count += is_bright(l, row, x);
+    else if (l->two_bytes) for (int x = 0; x < l->width; x++) count += wide[x] > l->black;
     else for (int x = 0; x < l->width; x++) count += row[x] > l->black;
     return count;
 }
@@ -57,7 +70,8 @@ static void bright_in_columns(const struct luma *l, int x, int n, int first, int
     for (int y = first; y < end; y += step) {
         const uint8_t *row = l->data + y * l->stride;
         const uint16_t *wide = (const uint16_t *)row;
-        if (l->two_bytes) for (int i = 0; i < n; i++) count[i] += wide[x + i] > l->black;
+        if (l->step > 1 || l->swapped) for (int i = 0; i < n; i++) count[i] += is_bright(l, row, x + i);
+        else if (l->two_bytes) for (int i = 0; i < n; i++) count[i] += wide[x + i] > l->black;
         else for (int i = 0; i < n; i++) count[i] += row[x + i] > l->black;
     }
 }

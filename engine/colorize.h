@@ -65,33 +65,48 @@ struct clz_log {
 // ---- pixel formats ----
 
 enum {
-    CLZ_PIXFMT_GRAY       = 1,              // luma only; the coloured frame has another format (out)
-    CLZ_PIXFMT_SEMIPLANAR = 2,              // plane 1 holds U and V in turns (nv12, p010, p016)
-    CLZ_PIXFMT_MSB        = 4,              // samples stand in the high bits of 16 (p010)
-    CLZ_PIXFMT_FULL       = 8               // full range by name (yuvj420p); other formats: by clz_frame.range
+    CLZ_PIXFMT_GRAY    = 1,                 // no chroma; the coloured frame has another format (out)
+    CLZ_PIXFMT_RGB     = 2,                 // R', G', B' instead of Y', U, V; always full range
+    CLZ_PIXFMT_ALPHA   = 4,                 // has an alpha channel, which is passed on bit for bit
+    CLZ_PIXFMT_FULL    = 8,                 // full range by name (yuvj420p); other formats: by clz_frame.range
+    CLZ_PIXFMT_MSB     = 16,                // a sample's bits are the high ones of its 16 (p010)
+    CLZ_PIXFMT_SWAPPED = 32                 // samples of two bytes in the byte order that is not the machine's
 };
 
-// One row of the table of formats. Multi-byte samples are in the machine's byte order (little endian on x86).
+// Where the samples of one component stand: number i of a row is at offset + i * step of plane's row, counted in samples.
+// step 0: the format has no such component.
+struct clz_samples { uint8_t plane, step, offset; };
+
+// One row of the table of formats.
 struct clz_pixfmt {
-    const char *name;                       // FFmpeg's name without byte order: "yuv420p10"
+    const char *name;                       // FFmpeg's name, without a suffix for the machine's byte order: "yuv420p10", "gray16be"
     const char *gst;                        // GStreamer's name, NULL where it has none: "I420_10LE"
-    int planes;                             // 1, 2 or 3
-    int depth;                              // bits a sample: 8, 10, 12, 16
+    int planes;                             // 1 to 4
+    int depth;                              // bits a sample: 8 to 16
     int log2_chroma_w, log2_chroma_h;       // chroma is ceil(width / 2^w) x ceil(height / 2^h)
     unsigned flags;                         // CLZ_PIXFMT_*
     const char *out;                        // gray: default format of the coloured frame, of equal depth; else NULL
+    struct clz_samples samples[4];          // Y', U, V, A or R', G', B', A; rgb0 and its kin: the fourth is not used, but kept
 };
 
 CLZ_API const struct clz_pixfmt *clz_pixfmt_list(void);                   // ends with a row whose name is NULL
 CLZ_API const struct clz_pixfmt *clz_pixfmt_find(const char *name);       // NULL: no such format
 
+// Bytes that a row of a plane has at least (without padding), and rows of a plane, for a picture of that width or height.
+CLZ_API size_t clz_pixfmt_row_bytes(const struct clz_pixfmt *format, int plane, int width);
+CLZ_API int clz_pixfmt_rows(const struct clz_pixfmt *format, int plane, int height);
+
 // ---- frames ----
 
-// What a file's tags say. clz_stream_params can overrule them; what neither specifies is: range limited (full for gray and
-// yuvj), matrix 601 for a height up to 576 and 709 above, siting left.
+// What a file's tags say. clz_stream_params can overrule them; what neither specifies is: range limited (full for gray, yuvj
+// and RGB), matrix clz_matrix_guess(), siting left. For RGB the matrix says which weights make Y' of R', G', B'.
 enum clz_range  { CLZ_RANGE_UNSPECIFIED, CLZ_RANGE_LIMITED, CLZ_RANGE_FULL };
 enum clz_matrix { CLZ_MATRIX_UNSPECIFIED, CLZ_MATRIX_601, CLZ_MATRIX_709, CLZ_MATRIX_2020 };
 enum clz_siting { CLZ_SITING_UNSPECIFIED, CLZ_SITING_LEFT, CLZ_SITING_CENTER, CLZ_SITING_TOPLEFT };
+
+// The matrix of a film that does not say: 709 if its longer side is 1280 or more or its shorter side more than 576, else 601.
+// The same for a picture that lies and one that stands.
+CLZ_API enum clz_matrix clz_matrix_guess(int width, int height);
 
 enum clz_memory { CLZ_MEMORY_HOST, CLZ_MEMORY_CUDA };
 
@@ -101,8 +116,8 @@ enum clz_memory { CLZ_MEMORY_HOST, CLZ_MEMORY_CUDA };
 struct clz_frame {
     const struct clz_pixfmt *format;
     int width, height;                      // 1..CLZ_MAX_SIZE
-    uint8_t *data[3];                       // even where samples have two bytes, as strides are
-    ptrdiff_t stride[3];                    // bytes from row to row
+    uint8_t *data[4];                       // even where samples have two bytes, as strides are
+    ptrdiff_t stride[4];                    // bytes from row to row
     enum clz_range range;
     enum clz_matrix matrix;
     enum clz_siting siting;
@@ -153,6 +168,7 @@ struct clz_stream_params {
     enum clz_range range;                   // range, matrix, siting: overrule the input frames' tags unless UNSPECIFIED
     enum clz_matrix matrix;
     enum clz_siting siting;
+    enum clz_range out_range;               // of the coloured frames; UNSPECIFIED: as `out` says, else as the input is
     const char *bars;                       // black bars around the picture: "auto" (NULL) finds them, "off", or their depths in
                                             // pixels, "top:bottom:left:right"; see below
     struct clz_log log;
@@ -180,10 +196,12 @@ CLZ_API void clz_stream_close(clz_stream **stream);
 CLZ_API void clz_stream_cancel(clz_stream *stream);
 
 // Send a frame. in: the grey picture (its chroma is ignored). out: where the coloured one goes: same size; same format, or
-// for gray input any YUV format of the same depth. Planes of both must stay valid until the frame is received, flushed or
-// the stream is closed. out->data may equal in->data, with equal strides: then luma is not even copied. out's matrix and
-// siting say what its chroma is made for; what is UNSPECIFIED in out is taken from in, and comes back filled in. out's range
-// must be in's, since luma is kept. in's opaque comes back with the frame. controls NULL: CLZ_CONTROLS_DEFAULT.
+// for gray input any format of the same depth that is not gray; yuv and yuvj count as the same format. Planes of both must
+// stay valid until the frame is received, flushed or the stream is closed. out->data may equal in->data, with equal strides:
+// then luma is not even copied. out's matrix and siting say what its chroma is made for; what is UNSPECIFIED in out is taken
+// from in, and comes back filled in. Where in and out have the same range, the luma of YUV stays bit for bit; else it is
+// converted and rounded. RGB comes out with the luma of the input within half a code. in's opaque comes back with the frame.
+// controls NULL: CLZ_CONTROLS_DEFAULT.
 //
 // Returns 0, -EAGAIN (clz_stream_max_in_flight() frames are inside: receive first), -EINVAL (a size, format, tag, control or
 // pointer that cannot be), -ECANCELED, or the error of an earlier batch. A change of size or format first finishes the frames

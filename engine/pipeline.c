@@ -6,8 +6,8 @@
 
 #include "bars.h"
 #include "exec.h"
-#include "kernels/frame.h"
 #include "log.h"
+#include "pixfmt.h"
 #include "pipeline.h"
 
 struct clzi_pipeline {
@@ -23,6 +23,7 @@ struct clzi_pipeline {
     struct clz_frame seen, in, out;         // the geometry: no planes
     struct clzk_frame_plan *frames;
     struct clzk_frame_plan *input;          // of what the network sees, where that is not the same; else NULL
+    struct clzk_colour_table *colours;      // for one matrix: outlives a change of geometry
     struct clzi_exec *exec;
     int run;                                // frames to a network run
     int w, h;                               // of the network's picture
@@ -126,6 +127,7 @@ void clzi_pipeline_destroy(struct clzi_pipeline **pipeline)
     *pipeline = NULL;
     if (!p) return;
     forget_geometry(p);
+    clzk_colour_table_destroy(&p->colours);
     clzi_params_destroy(&p->weights);
     clzi_graph_destroy(&p->graph);
     free(p);
@@ -143,6 +145,21 @@ struct picture {
     const struct clz_controls *controls;
 };
 
+static int plan_frames(struct clzi_pipeline *p, const struct clz_frame *in, const struct clz_frame *out, struct clzk_frame_plan **plan)
+{
+    const struct clzk_picture from = clzi_picture(in), to = clzi_picture(out);
+
+    return clzk_frame_plan_create(plan, &from, &to, p->w, p->h, p->colours);
+}
+
+static int make_colours(struct clzi_pipeline *p, const struct clz_frame *out)
+{
+    const struct clzk_luma_weights k = clzi_picture(out).weights;
+
+    if (p->colours && (p->colours->weights.kr != k.kr || p->colours->weights.kb != k.kb)) clzk_colour_table_destroy(&p->colours);
+    return p->colours ? 0 : clzk_colour_table_create(&p->colours, k, p->params.luma == CLZ_LUMA_LSTAR);
+}
+
 // All that depends on the geometry and on how many frames go through the network at once (p->run).
 static int plan_run(struct clzi_pipeline *p, const struct picture *q)
 {
@@ -155,13 +172,14 @@ static int plan_run(struct clzi_pipeline *p, const struct picture *q)
     p->l = malloc(pixels * sizeof *p->l);
     p->ab = malloc(pixels * sizeof *p->ab * 2);
     if (!p->y || !p->l || !p->ab) return -ENOMEM;
+    if ((ret = make_colours(p, &q->out)) < 0) return ret;
     if (q->seen.width != q->in.width || q->seen.height != q->in.height) {
         struct clz_frame out = q->out;
         out.width = q->seen.width;
         out.height = q->seen.height;
-        if ((ret = clzk_frame_plan_create(&p->input, &q->seen, &out, p->w, p->h, p->params.luma)) < 0) return ret;
+        if ((ret = plan_frames(p, &q->seen, &out, &p->input)) < 0) return ret;
     }
-    return clzk_frame_plan_create(&p->frames, &q->in, &q->out, p->w, p->h, p->params.luma);
+    return plan_frames(p, &q->in, &q->out, &p->frames);
 }
 
 // Where memory does not suffice for a network run of several frames, fewer are tried: the result is the same, only slower.
@@ -196,7 +214,7 @@ static int plan(struct clzi_pipeline *p, const struct picture *q)
 static int check_answer(const struct clzi_pipeline *p, int count)
 {
     for (int i = 0; i < count; i++)
-        if (!clzk_frame_answer_is_colour(p->frames, p->ab + (size_t)i * 2 * p->h * p->w))
+        if (!clzk_frame_ab_is_finite(p->frames, p->ab + (size_t)i * 2 * p->h * p->w))
             return clzi_fail(p->log, -EIO, "%s: the network's answer is no colour: its numbers overflow", p->model->path);
     return 0;
 }
@@ -208,18 +226,22 @@ static int run(struct clzi_pipeline *p, const struct picture *jobs, int count)
     const size_t pixels = (size_t)p->h * p->w;
     int ret;
 
-    for (int i = 0; i < count; i++)
-        clzk_frame_to_l(p->input ? p->input : p->frames, &jobs[i].seen, p->y + i * pixels, p->l + i * pixels, facts->l_scale,
+    for (int i = 0; i < count; i++) {
+        const struct clzk_picture seen = clzi_picture(&jobs[i].seen);
+        clzk_frame_to_l(p->input ? p->input : p->frames, &seen, p->y + i * pixels, p->l + i * pixels, facts->l_scale,
                         facts->l_offset);
+    }
     for (int i = count; i < p->run; i++) memcpy(p->l + i * pixels, p->l + (count - 1) * pixels, pixels * sizeof *p->l);
     if ((ret = clzi_exec_upload(p->exec, lightness_port(p->graph), p->l)) < 0 ||
         (ret = clzi_exec_forward(p->exec, 0)) < 0 ||
         (ret = clzi_exec_download(p->exec, colour_port(p->graph), p->ab)) < 0 ||
         (ret = check_answer(p, count)) < 0)
         return ret;
-    for (int i = 0; i < count; i++)
-        clzk_frame_merge(p->frames, &jobs[i].in, &jobs[i].out, p->y + i * pixels, p->ab + i * 2 * pixels,
+    for (int i = 0; i < count; i++) {
+        const struct clzk_picture in = clzi_picture(&jobs[i].in), out = clzi_picture(&jobs[i].out);
+        clzk_frame_merge(p->frames, &in, &out, p->y + i * pixels, p->ab + i * 2 * pixels,
                          facts->ab_scale * jobs[i].controls->saturation * jobs[i].controls->strength);
+    }
     return 0;
 }
 
@@ -234,11 +256,8 @@ static struct clz_frame part(const struct clz_frame *f, struct area a)
 
     v.width = a.width;
     v.height = a.height;
-    for (int p = 0; p < f->format->planes; p++) {
-        const int x = p ? a.x >> f->format->log2_chroma_w : a.x, y = p ? a.y >> f->format->log2_chroma_h : a.y;
-        const int step = (f->format->depth > 8 ? 2 : 1) * (p && f->format->flags & CLZ_PIXFMT_SEMIPLANAR ? 2 : 1);
-        v.data[p] += y * f->stride[p] + x * step;
-    }
+    for (int p = 0; p < f->format->planes; p++)
+        v.data[p] += clz_pixfmt_rows(f->format, p, a.y) * f->stride[p] + (ptrdiff_t)clz_pixfmt_row_bytes(f->format, p, a.x);
     return v;
 }
 
@@ -254,14 +273,17 @@ static void pass_bars(const struct clz_frame *in, const struct clz_frame *out, c
     };
     struct clz_pixfmt luma_only = *in->format;
 
-    luma_only.flags |= CLZ_PIXFMT_GRAY;     // its chroma is not passed on
+    if (!(in->format->flags & CLZ_PIXFMT_RGB)) luma_only.flags |= CLZ_PIXFMT_GRAY;      // its chroma is not passed on
     for (int i = 0; i < CLZI_SIDES; i++) {
         struct clz_frame from, to;
+        struct clzk_picture a, b;
         if (!d[i]) continue;
         from = part(in, areas[i]);
         to = part(out, areas[i]);
         from.format = &luma_only;
-        clzk_frame_copy(&from, &to);
+        a = clzi_picture(&from);
+        b = clzi_picture(&to);
+        clzk_frame_copy(&a, &b);
     }
 }
 

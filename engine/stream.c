@@ -11,10 +11,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "kernels/frame.h"
 #include "kernels/threads.h"
 #include "log.h"
 #include "pipeline.h"
+#include "pixfmt.h"
 
 enum { BATCHES = 3 };                       // batch k runs while the caller fills k+1 and empties k-1
 
@@ -54,8 +54,8 @@ static bool same_run(const struct slot *a, const struct slot *b)
 {
     return a->in.format == b->in.format && a->out.format == b->out.format && a->in.width == b->in.width &&
            a->in.height == b->in.height && a->in.range == b->in.range && a->in.matrix == b->in.matrix &&
-           a->in.siting == b->in.siting && a->out.matrix == b->out.matrix && a->out.siting == b->out.siting &&
-           a->controls.skip == b->controls.skip;
+           a->in.siting == b->in.siting && a->out.range == b->out.range && a->out.matrix == b->out.matrix &&
+           a->out.siting == b->out.siting && a->controls.skip == b->controls.skip;
 }
 
 // Frames [first, end) of one geometry, all to be coloured or all to be skipped.
@@ -69,7 +69,10 @@ static int colour(clz_stream *s, uint64_t first, uint64_t end)
         jobs[count] = (struct clzi_job){ &slot->in, &slot->out, &slot->controls };
     }
     if (!slot_of(s, first)->controls.skip) return clzi_pipeline_run(s->pipeline, jobs, count, &s->cancelled);
-    for (int i = 0; i < count; i++) clzk_frame_copy(jobs[i].in, jobs[i].out);
+    for (int i = 0; i < count; i++) {
+        const struct clzk_picture in = clzi_picture(jobs[i].in), out = clzi_picture(jobs[i].out);
+        clzk_frame_copy(&in, &out);
+    }
     return 0;
 }
 
@@ -131,8 +134,8 @@ static int check_params(const struct clz_stream_params *p)
         return clzi_fail(&p->log, -EINVAL, "threads is %d, should be 1 to 1024, or 0 for one a core", p->threads);
     if ((unsigned)p->precision > CLZ_PRECISION_BF16 || (unsigned)p->luma > CLZ_LUMA_LSTAR ||
         (unsigned)p->range > CLZ_RANGE_FULL || (unsigned)p->matrix > CLZ_MATRIX_2020 ||
-        (unsigned)p->siting > CLZ_SITING_TOPLEFT)
-        return clzi_fail(&p->log, -EINVAL, "precision, luma, range, matrix or siting is not one of its values");
+        (unsigned)p->siting > CLZ_SITING_TOPLEFT || (unsigned)p->out_range > CLZ_RANGE_FULL)
+        return clzi_fail(&p->log, -EINVAL, "precision, luma, range, matrix, siting or out_range is not one of its values");
     return 0;
 }
 
@@ -220,8 +223,7 @@ static int check_planes(const struct clz_stream *s, const char *which, const str
     if (f->memory != CLZ_MEMORY_HOST)
         return clzi_fail(&s->params.log, -ENOTSUP, "%s frame is not in host memory; this device takes host frames only", which);
     for (int p = 0; p < f->format->planes; p++) {
-        const int chroma = p > 0, w = chroma ? -(-f->width >> f->format->log2_chroma_w) : f->width;
-        const int bytes = w * (f->format->depth > 8 ? 2 : 1) * (chroma && f->format->flags & CLZ_PIXFMT_SEMIPLANAR ? 2 : 1);
+        const int bytes = (int)clz_pixfmt_row_bytes(f->format, p, f->width);
         const ptrdiff_t stride = f->stride[p] < 0 ? -f->stride[p] : f->stride[p];
         if (!f->data[p] || stride < bytes)
             return clzi_fail(&s->params.log, -EINVAL, "%s frame, plane %d: %s, stride %td, a row has %d bytes", which, p,
@@ -241,13 +243,12 @@ static int check_frames(const struct clz_stream *s, const struct clz_frame *in, 
     int ret = 0;
 
     if ((ret = check_planes(s, "input", in)) < 0 || (ret = check_planes(s, "output", out)) < 0) return ret;
-    if (in->width != out->width || in->height != out->height || in->format->depth != out->format->depth ||
-        (out->format != in->format && !(in->format->flags & CLZ_PIXFMT_GRAY)) || out->format->flags & CLZ_PIXFMT_GRAY)
+    if (in->width != out->width || in->height != out->height || !clzi_pixfmt_may_become(in->format, out->format))
         return clzi_fail(&s->params.log, -EINVAL, "%dx%d %s cannot become %dx%d %s", in->width, in->height, in->format->name,
                          out->width, out->height, out->format->name);
-    if (in->data[0] == out->data[0] && in->format->depth < 16 && (in->format->flags ^ out->format->flags) & CLZ_PIXFMT_MSB)
-        return clzi_fail(&s->params.log, -EINVAL, "%s cannot become %s in place: its samples lie at other bits", in->format->name,
-                         out->format->name);
+    if (in->data[0] == out->data[0] && !clzi_pixfmt_same_luma(in->format, out->format))
+        return clzi_fail(&s->params.log, -EINVAL, "%s cannot become %s in place: its luma samples stand at other places",
+                         in->format->name, out->format->name);
     if (!clzi_pipeline_bars_fit(s->pipeline, in->width, in->height))
         return clzi_fail(&s->params.log, -EINVAL, "the bars that were given leave no picture of a frame of %dx%d", in->width, in->height);
     for (int p = 0; p < in->format->planes; p++)
@@ -264,23 +265,21 @@ static int check_controls(const struct clz_stream *s, const struct clz_controls 
 }
 
 // The stream's override, else the frame's tag, else the rule of colorize.h. out: what it specifies, else what in has become.
-static int resolve_tags(const struct clz_stream *s, struct clz_frame *in, struct clz_frame *out)
+static void resolve_tags(const struct clz_stream *s, struct clz_frame *in, struct clz_frame *out)
 {
-    const unsigned full = (in->format->flags | out->format->flags) & CLZ_PIXFMT_FULL;
-
     if (s->params.range) in->range = s->params.range;
     if (s->params.matrix) in->matrix = s->params.matrix;
     if (s->params.siting) in->siting = s->params.siting;
-    if (full) in->range = out->range = CLZ_RANGE_FULL;
+    if (in->format->flags & (CLZ_PIXFMT_FULL | CLZ_PIXFMT_RGB)) in->range = CLZ_RANGE_FULL;
     if (!in->range) in->range = in->format->flags & CLZ_PIXFMT_GRAY ? CLZ_RANGE_FULL : CLZ_RANGE_LIMITED;
-    if (!in->matrix) in->matrix = in->height <= 576 ? CLZ_MATRIX_601 : CLZ_MATRIX_709;
+    if (!in->matrix) in->matrix = clz_matrix_guess(in->width, in->height);
     if (!in->siting) in->siting = CLZ_SITING_LEFT;
+    if (s->params.out_range) out->range = s->params.out_range;
+    if (out->format->flags & (CLZ_PIXFMT_FULL | CLZ_PIXFMT_RGB)) out->range = CLZ_RANGE_FULL;
     if (!out->range) out->range = in->range;
-    if (!out->matrix) out->matrix = in->matrix;
+    // R', G', B' come from the Y' that was made of them, so with the same weights
+    if (!out->matrix || in->format->flags & CLZ_PIXFMT_RGB) out->matrix = in->matrix;
     if (!out->siting) out->siting = in->siting;
-    if (out->range == in->range) return 0;
-    return clzi_fail(&s->params.log, -EINVAL, "the output's range is %d and the input's %d: luma is kept, so they must be equal", out->range,
-                     in->range);
 }
 
 static void submit(clz_stream *s)
@@ -300,9 +299,8 @@ int clz_stream_send(clz_stream *s, const struct clz_frame *in, const struct clz_
     if (!in || !out) return clzi_fail(&s->params.log, -EINVAL, "no %s frame (NULL)", in ? "output" : "input");
     slot = (struct slot){ .in = *in, .out = *out, .controls = controls ? *controls : defaults };
     slot.out.opaque = in->opaque;
-    if ((ret = check_frames(s, in, out)) < 0 || (ret = check_controls(s, &slot.controls)) < 0 ||
-        (ret = resolve_tags(s, &slot.in, &slot.out)) < 0)
-        return ret;
+    if ((ret = check_frames(s, in, out)) < 0 || (ret = check_controls(s, &slot.controls)) < 0) return ret;
+    resolve_tags(s, &slot.in, &slot.out);
     pthread_mutex_lock(&s->mutex);
     if (s->cancelled) {
         ret = -ECANCELED;

@@ -5,30 +5,29 @@
 #pragma GCC optimize("O3,no-math-errno,no-trapping-math,no-tree-pre")
 #endif
 #include <stddef.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
+
+#include "colour_table.h"
 
 #ifndef CLZK_FRAME_ROWS_H
 #define CLZK_FRAME_ROWS_H
 
-// Table of colours: U and V for a cell of (a, b) and a level of Y'. Two int16 in one word, so that one load brings both.
-enum {
-    CLZK_CELLS = 45,                        // nodes of a and of b, STEP apart, the middle one 0
-    CLZK_LEVELS = 256,                      // of Y', 0..1
-    CLZK_REACH = 3,                         // neighbours to either side that share in a pixel's colour
-};
-#define CLZK_STEP 5.f
-#define CLZK_AB_LIMIT (CLZK_STEP * (CLZK_CELLS / 2) - 0.01f)
-#define CLZK_FIXED 16384.f                  // 1.0 in the table: U and V to +-2
+enum { CLZK_REACH = 3 };                    // neighbours to either side that share in a pixel's colour
 
-struct clzk_gamut { float r_v, g_u, g_v, b_u; };      // R' = Y' + r_v V; G' = Y' + g_u U + g_v V; B' = Y' + b_u U
+struct clzk_store { float mid, scale, max; int shift; bool swapped; };
 
-struct clzk_store { float mid, scale, max; int shift; };
+// Y', U, V -> codes of R', G', B', 0 to max
+struct clzk_store_rgb { float r_v, b_u, kr, kb, inv_kg, max; int step; bool swapped; };
 
 struct clzk_rows {
     const char *name;
     void (*blend8)(float *out, float start, const void *const *rows, const float *weights, int count, int n, int shift);
     void (*blend16)(float *out, float start, const void *const *rows, const float *weights, int count, int n, int shift);
+    void (*blend_step8)(float *out, float start, const void *const *rows, const float *weights, int count, int n, int step);
+    void (*blend_step16)(float *out, float start, const void *const *rows, const float *weights, int count, int n, int step, int shift,
+                         bool swapped);
     void (*taps)(float *out, const float *row, const int *first, const float *weight, int taps, int n);
     void (*to_l)(float *l, const float *y, const float *table, int n, float scale, float offset);
     void (*rough)(float *sum, const float *y, const float *other, int n);
@@ -45,11 +44,13 @@ struct clzk_rows {
     void (*enlarge)(float *out, const float *row, const int *first, const float *frac, int n);
     void (*evaluate)(float *a, float *b, const float *top, const float *bottom, float frac, const float *y, int n);
     void (*chroma)(float *u, float *v, const float *a, const float *b, const float *y, const uint32_t *table,
-                   const struct clzk_gamut *g, int n);
+                   const struct clzk_rgb_of_yuv *g, int n);
     void (*shift)(float *out, const float *a, const float *b, const float *y, const float *table, int n);
     void (*half)(float *out, const float *row, float left, float middle, float right, int n);
     void (*store8)(void *out, const float *v, const struct clzk_store *s, int n, int step);
     void (*store16)(void *out, const float *v, const struct clzk_store *s, int n, int step);
+    void (*rgb8)(void *red, void *green, void *blue, const float *y, const float *u, const float *v, const struct clzk_store_rgb *s, int n);
+    void (*rgb16)(void *red, void *green, void *blue, const float *y, const float *u, const float *v, const struct clzk_store_rgb *s, int n);
 };
 
 extern const struct clzk_rows clzk_rows_plain, clzk_rows_avx2, clzk_rows_avx512;
@@ -91,6 +92,43 @@ static void ROWS(blend8)(float *out, float start, const void *const *rows, const
 static void ROWS(blend16)(float *out, float start, const void *const *rows, const float *weights, int count, int n, int shift)
 {
     CLZK_BLEND(uint16_t, >> shift)
+}
+
+static inline uint16_t ROWS(swap)(uint16_t v) { return (uint16_t)(v << 8 | v >> 8); }
+
+// The same of samples that are `step` apart, or in the other byte order. The steps that occur are constants to the compiler.
+#define CLZK_BLEND_STEP(type, code, step_)                                                                                  \
+    case step_:                                                                                                             \
+        for (int k = 0; k < count; k++) {                                                                                   \
+            const type *restrict from = rows[k];                                                                            \
+            const float w = weights[k];                                                                                     \
+            for (int i = 0; i < n; i++) out[i] += w * (float)(code(from[i * step_]));                                       \
+        }                                                                                                                   \
+        break;
+#define CLZK_BLEND_STEPS(type, code)                                                                                        \
+    switch (step) {                                                                                                         \
+    CLZK_BLEND_STEP(type, code, 1)                                                                                          \
+    CLZK_BLEND_STEP(type, code, 2)                                                                                          \
+    CLZK_BLEND_STEP(type, code, 3)                                                                                          \
+    CLZK_BLEND_STEP(type, code, 4)                                                                                          \
+    }
+
+static void ROWS(blend_step8)(float *restrict out, float start, const void *const *rows, const float *weights, int count, int n, int step)
+{
+    for (int i = 0; i < n; i++) out[i] = start;
+    CLZK_BLEND_STEPS(uint8_t, )
+}
+
+static void ROWS(blend_step16)(float *restrict out, float start, const void *const *rows, const float *weights, int count, int n,
+                               int step, int shift, bool swapped)
+{
+#define CLZK_OTHER(v) ROWS(swap)(v) >> shift
+#define CLZK_OWN(v) (v) >> shift
+    for (int i = 0; i < n; i++) out[i] = start;
+    if (swapped) CLZK_BLEND_STEPS(uint16_t, CLZK_OTHER)
+    else CLZK_BLEND_STEPS(uint16_t, CLZK_OWN)
+#undef CLZK_OTHER
+#undef CLZK_OWN
 }
 
 // out[i] = sum_k weight[k,i] row[first[i] + k]: weights lie tap by tap, so that neighbours in i are neighbours in memory
@@ -245,7 +283,7 @@ static inline float ROWS(at_least)(float a, float b) { return a > b ? a : b; }
 
 // U, V from the table, bilinear in a and b, nearest in Y'; then towards grey until R', G' and B' are within 0..1
 static void ROWS(chroma)(float *restrict u, float *restrict v, const float *restrict a, const float *restrict b,
-                         const float *restrict y, const uint32_t *restrict table, const struct clzk_gamut *g, int n)
+                         const float *restrict y, const uint32_t *restrict table, const struct clzk_rgb_of_yuv *g, int n)
 {
     const float r_v = g->r_v, g_u = g->g_u, g_v = g->g_v, b_u = g->b_u, limit = CLZK_AB_LIMIT;
 
@@ -319,13 +357,60 @@ static void ROWS(store16)(void *out, const float *restrict v, const struct clzk_
 {
     uint16_t *restrict to = out;
     const float mid = s->mid + 0.5f, scale = s->scale, max = s->max;
+    if (s->swapped) {
+        for (int i = 0; i < n; i++) {
+            const float x = mid + v[i] * scale;
+            to[step * i] = ROWS(swap)((uint16_t)((int)(x < 0 ? 0 : x > max ? max : x) << s->shift));
+        }
+        return;
+    }
     for (int i = 0; i < n; i++) {
         const float x = mid + v[i] * scale;
         to[step * i] = (uint16_t)((int)(x < 0 ? 0 : x > max ? max : x) << s->shift);
     }
 }
 
+static inline int ROWS(code)(float x, float max)
+{
+    const float c = x < 0 ? 0 : x;
+    return (int)((c > max ? max : c) + 0.5f);
+}
+
+// Codes of R', G', B'. Green is chosen after the other two are rounded, so that their errors do not add up: luma is within half a code,
+// and a grey pixel's is exact. No colour gives R' = G' = B'.
+#define CLZK_RGB(type, pack)                                                                                                \
+    type *restrict r = red, *restrict g = green, *restrict b = blue;                                                        \
+    const int step = s->step;                                                                                               \
+    const float max = s->max, r_v = s->r_v * max, b_u = s->b_u * max, kr = s->kr, kb = s->kb, inv_kg = s->inv_kg;           \
+    for (int i = 0; i < n; i++) {                                                                                           \
+        const float luma = y[i] * max;                                                                                      \
+        const int rc = ROWS(code)(luma + r_v * v[i], max), bc = ROWS(code)(luma + b_u * u[i], max);                         \
+        const int gc = ROWS(code)((luma - kr * (float)rc - kb * (float)bc) * inv_kg, max);                                  \
+        const int plain = (u[i] == 0) & (v[i] == 0);                                                                        \
+        r[i * step] = pack((type)rc);                                                                                       \
+        b[i * step] = pack((type)bc);                                                                                       \
+        g[i * step] = pack((type)(plain ? rc : gc));                                                                        \
+    }
+
+static void ROWS(rgb8)(void *red, void *green, void *blue, const float *restrict y, const float *restrict u, const float *restrict v,
+                       const struct clzk_store_rgb *s, int n)
+{
+    CLZK_RGB(uint8_t, )
+}
+
+static void ROWS(rgb16)(void *red, void *green, void *blue, const float *restrict y, const float *restrict u, const float *restrict v,
+                        const struct clzk_store_rgb *s, int n)
+{
+    if (s->swapped) {
+        CLZK_RGB(uint16_t, ROWS(swap))
+    } else {
+        CLZK_RGB(uint16_t, )
+    }
+}
+
 #define CLZK_ROWS_TABLE(label)                                                                                              \
-    { label, ROWS(blend8), ROWS(blend16), ROWS(taps), ROWS(to_l), ROWS(rough), ROWS(trust), ROWS(gather), ROWS(settle),           \
-      ROWS(box), ROWS(products), ROWS(fit), ROWS(add), ROWS(scale), ROWS(beyond), ROWS(interleave), ROWS(enlarge), ROWS(evaluate), ROWS(chroma), ROWS(shift), ROWS(half), ROWS(store8), ROWS(store16) }
+    { label, ROWS(blend8), ROWS(blend16), ROWS(blend_step8), ROWS(blend_step16), ROWS(taps), ROWS(to_l), ROWS(rough),       \
+      ROWS(trust), ROWS(gather), ROWS(settle), ROWS(box), ROWS(products), ROWS(fit), ROWS(add), ROWS(scale), ROWS(beyond),  \
+      ROWS(interleave), ROWS(enlarge), ROWS(evaluate), ROWS(chroma), ROWS(shift), ROWS(half), ROWS(store8), ROWS(store16),  \
+      ROWS(rgb8), ROWS(rgb16) }
 #endif

@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "bench.h"
-#include "kernels/frame.h"
+#include "engine/pixfmt.h"
 #include "kernels/threads.h"
 
 enum { W = 1920, H = 1080, NET_W = 448, NET_H = 256, FRAMES = 12, ROUNDS = 61 };    // 12 frames: 37 MB, beyond the caches
@@ -29,6 +29,8 @@ int main(int argc, char **argv)
     const int threads = argc > 1 ? atoi(argv[1]) : clzk_threads();
     struct clz_frame f[FRAMES];
     struct clzk_frame_plan *plan;
+    struct clzk_colour_table *colours;
+    struct clzk_picture first;
     char *from = malloc((FRAMES + 2) * luma), *to = malloc((FRAMES + 2) * luma);
     float *y = malloc(net), *l = malloc(net), *ab = malloc(2 * net);
 
@@ -42,18 +44,21 @@ int main(int argc, char **argv)
     memset(from, 1, (FRAMES + 2) * luma);
     memset(to, 1, (FRAMES + 2) * luma);
     for (size_t i = 0; i < 2 * net / sizeof *ab; i++) ab[i] = (float)(i % NET_W) / NET_W - 0.5f;
-    if (clzk_frame_plan_create(&plan, &f[0], &f[0], NET_W, NET_H, CLZ_LUMA_COPY) < 0) return 1;
+    first = clzi_picture(&f[0]);
+    if (clzk_colour_table_create(&colours, first.weights, false) < 0 ||
+        clzk_frame_plan_create(&plan, &first, &first, NET_W, NET_H, colours) < 0)
+        return 1;
     for (int r = 0; r < ROUNDS; r++) {
-        const struct clz_frame *one = &f[r % FRAMES];
+        const struct clzk_picture one = clzi_picture(&f[r % FRAMES]);
         char *const a = from + r % FRAMES * luma, *const b = to + r % FRAMES * luma;
         double t = clzi_now();
-        clzk_frame_to_l(plan, one, y, l, 50, 1);
+        clzk_frame_to_l(plan, &one, y, l, 50, 1);
         times[0][r] = clzi_now() - t;
         t = clzi_now();
         copy(b, a, bytes[0] / 2, threads);
         copies[0][r] = clzi_now() - t;
         t = clzi_now();
-        clzk_frame_merge(plan, one, one, y, ab, 40);
+        clzk_frame_merge(plan, &one, &one, y, ab, 40);
         times[1][r] = clzi_now() - t;
         t = clzi_now();
         copy(a, b, bytes[1] / 2, threads);

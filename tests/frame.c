@@ -4,10 +4,12 @@
 #include <string.h>
 
 #include "check.h"
-#include "kernels/frame.h"
+#include "engine/pixfmt.h"
 #include "kernels/frame_rows.h"
 #include "kernels/lab_math.h"
 #include "kernels/threads.h"
+
+static const struct clzk_luma_weights weights_709 = CLZK_LUMA_709;
 
 static uint32_t state = 1;
 static float uniform(void)
@@ -20,7 +22,7 @@ static float uniform(void)
 
 enum { GUARD = 64, GUARD_BYTE = 0xA5 };
 
-struct picture { struct clz_frame f; uint8_t *bytes[3]; int rows[3], row_bytes[3]; };
+struct picture { struct clz_frame f; uint8_t *bytes[4]; int rows[4], row_bytes[4]; };
 
 static struct picture picture_new(const char *format, int w, int h, bool upside_down)
 {
@@ -28,9 +30,8 @@ static struct picture picture_new(const char *format, int w, int h, bool upside_
                                 .matrix = CLZ_MATRIX_709, .siting = CLZ_SITING_LEFT } };
 
     for (int i = 0; i < p.f.format->planes; i++) {
-        const int pw = i ? -(-w >> p.f.format->log2_chroma_w) : w;
-        p.rows[i] = i ? -(-h >> p.f.format->log2_chroma_h) : h;
-        p.row_bytes[i] = pw * (p.f.format->depth > 8 ? 2 : 1) * (i && p.f.format->flags & CLZ_PIXFMT_SEMIPLANAR ? 2 : 1);
+        p.rows[i] = clz_pixfmt_rows(p.f.format, i, h);
+        p.row_bytes[i] = (int)clz_pixfmt_row_bytes(p.f.format, i, w);
         p.f.stride[i] = p.row_bytes[i] + GUARD;
         p.bytes[i] = malloc((size_t)p.f.stride[i] * p.rows[i] + GUARD);
         memset(p.bytes[i], GUARD_BYTE, (size_t)p.f.stride[i] * p.rows[i] + GUARD);
@@ -46,7 +47,7 @@ static struct picture picture_new(const char *format, int w, int h, bool upside_
 
 static void picture_free(struct picture *p)
 {
-    for (int i = 0; i < 3; i++) free(p->bytes[i]);
+    for (int i = 0; i < 4; i++) free(p->bytes[i]);
 }
 
 static int guards_whole(const struct picture *p)
@@ -59,21 +60,46 @@ static int guards_whole(const struct picture *p)
     return 1;
 }
 
-static int shift(const struct clz_pixfmt *f) { return f->flags & CLZ_PIXFMT_MSB ? 16 - f->depth : 0; }
-
-static void set(struct clz_frame *f, int plane, int x, int y, int code)
+static uint64_t hash(const struct picture *p)
 {
-    uint8_t *row = f->data[plane] + y * f->stride[plane];
-    if (f->format->depth > 8) ((uint16_t *)row)[x] = (uint16_t)(code << shift(f->format));
-    else row[x] = (uint8_t)code;
+    uint64_t h = 1469598103934665603u;
+    for (int i = 0; i < p->f.format->planes; i++)
+        for (int k = 0; k < (p->row_bytes[i] + GUARD) * p->rows[i]; k++) h = (h ^ p->bytes[i][k]) * 1099511628211u;
+    return h;
 }
 
-static int get(const struct clz_frame *f, int plane, int x, int y)      // plane 1, 2: U, V of any packing
+static int shift(const struct clz_pixfmt *f) { return f->flags & CLZ_PIXFMT_MSB ? 16 - f->depth : 0; }
+
+static uint16_t swapped(const struct clz_pixfmt *f, unsigned v)
 {
-    const bool semi = plane && f->format->flags & CLZ_PIXFMT_SEMIPLANAR;
-    const int at = semi ? 2 * x + plane - 1 : x, from = semi ? 1 : plane;
-    const uint8_t *row = f->data[from] + y * f->stride[from];
-    return f->format->depth > 8 ? ((const uint16_t *)row)[at] >> shift(f->format) : row[at];
+    return (uint16_t)(f->flags & CLZ_PIXFMT_SWAPPED ? v << 8 | v >> 8 : v);
+}
+
+// component 0 to 3: Y U V A or R G B A
+static void set(struct clz_frame *f, int component, int x, int y, int code)
+{
+    const struct clz_samples *s = &f->format->samples[component];
+    uint8_t *row = f->data[s->plane] + y * f->stride[s->plane];
+    if (f->format->depth > 8) ((uint16_t *)row)[s->offset + x * s->step] = swapped(f->format, (uint16_t)(code << shift(f->format)));
+    else row[s->offset + x * s->step] = (uint8_t)code;
+}
+
+static int get(const struct clz_frame *f, int component, int x, int y)
+{
+    const struct clz_samples *s = &f->format->samples[component];
+    const uint8_t *row = f->data[s->plane] + y * f->stride[s->plane];
+    const int at = s->offset + x * s->step;
+    return f->format->depth > 8 ? swapped(f->format, ((const uint16_t *)row)[at]) >> shift(f->format) : row[at];
+}
+
+static void fill_noise(struct picture *p)
+{
+    for (int i = 0; i < 4; i++)
+        for (int y = 0; p->f.format->samples[i].step && y < p->f.height; y++)
+            for (int x = 0; x < p->f.width; x++) {
+                if (i && i < 3 && !(p->f.format->flags & CLZ_PIXFMT_RGB)) continue;
+                set(&p->f, i, x, y, (int)(uniform() * ((1 << p->f.format->depth) - 1) + 0.5f));
+            }
 }
 
 static double luma_of(const struct clz_frame *f, int code)
@@ -105,14 +131,26 @@ static void decode(const struct clz_frame *f, int x, int y, float rgb[3])
     rgb[1] = (float)((yy - k.kr * rgb[0] - k.kb * rgb[2]) / (1 - k.kr - k.kb));
 }
 
+// The tables of a matrix, made once.
+static const struct clzk_colour_table *colours_of(const struct clzk_picture *f, bool lstar)
+{
+    static struct clzk_colour_table *made[8];
+    int i = 0;
+
+    while (made[i] && (made[i]->weights.kr != f->weights.kr || made[i]->lstar != lstar)) i++;
+    if (!made[i]) REQUIRE_INT(clzk_colour_table_create(&made[i], f->weights, lstar), 0);
+    return made[i];
+}
+
 static void colour(const struct picture *in, struct picture *out, int w, int h, const float *ab, float gain, enum clz_luma luma)
 {
+    const struct clzk_picture from = clzi_picture(&in->f), to = clzi_picture(&out->f);
     struct clzk_frame_plan *plan = NULL;
     float *y = malloc(sizeof *y * w * h), *l = malloc(sizeof *l * w * h);
 
-    REQUIRE_INT(clzk_frame_plan_create(&plan, &in->f, &out->f, w, h, luma), 0);
-    clzk_frame_to_l(plan, &in->f, y, l, 50, 1);
-    clzk_frame_merge(plan, &in->f, &out->f, y, ab, gain);
+    REQUIRE_INT(clzk_frame_plan_create(&plan, &from, &to, w, h, colours_of(&to, luma == CLZ_LUMA_LSTAR)), 0);
+    clzk_frame_to_l(plan, &from, y, l, 50, 1);
+    clzk_frame_merge(plan, &from, &to, y, ab, gain);
     clzk_frame_plan_destroy(&plan);
     free(y), free(l);
 }
@@ -132,7 +170,7 @@ static void solver(void)
         const float y = k.kr * rgb[0] + (1 - k.kr - k.kb) * rgb[1] + k.kb * rgb[2];
         float lab[3], uv[2];
         clzk_rgb_to_lab(rgb, lab);
-        clzk_chroma_solve(m, y, lab[1], lab[2], uv);
+        clzk_chroma_solve(k, y, lab[1], lab[2], uv);
         worst = fmax(worst, fmax(fabs(uv[0] - (rgb[2] - y) / (2 * (1 - k.kb))), fabs(uv[1] - (rgb[0] - y) / (2 * (1 - k.kr)))));
     }
     printf("     worst error of U, V %.1e\n", worst);
@@ -177,19 +215,19 @@ static void sizes(void)
 {
     CASE("frame/every_size_stays_within_its_planes");
     for (int i = 0; i < 400; i++) {
-        static const char *const formats[] = { "yuv420p", "yuv422p10", "yuv444p16", "nv12", "p010", "yuvj420p", "gray", "gray12" };
-        static const char *const outs[] = { "yuv420p", "yuv422p10", "yuv444p16", "nv12", "p010", "yuvj420p", "yuv422p", "yuv420p12" };
-        const int k = i % 8, w = 1 + (int)(uniform() * (i % 3 ? 20 : 200)), h = 1 + (int)(uniform() * (i % 5 ? 20 : 150));
+        static const char *const formats[] = { "yuv420p", "yuv422p10", "yuv444p16", "nv12", "p010", "yuvj420p", "gray", "gray12", "rgb24", "rgba64be", "ya16be", "yuva420p9", "gbrp14" };
+        static const char *const outs[] = { "yuv420p", "yuv422p10", "yuv444p16", "nv12", "p010", "yuvj420p", "yuv422p", "yuv420p12", "rgb24", "rgba64be", "yuva444p16", "yuva420p9", "gbrp14" };
+        const int k = i % 13, w = 1 + (int)(uniform() * (i % 3 ? 20 : 200)), h = 1 + (int)(uniform() * (i % 5 ? 20 : 150));
         const int sw = 1 + (int)(uniform() * 40), sh = 1 + (int)(uniform() * 40);
         struct picture in = picture_new(formats[k], w, h, i & 1), out = picture_new(outs[k], w, h, i & 2);
         float *ab = malloc(sizeof *ab * sw * sh * 2);
         in.f.siting = out.f.siting = CLZ_SITING_LEFT + i % 3;
-        for (int y = 0; y < h; y++)
-            for (int x = 0; x < w; x++) set(&in.f, 0, x, y, (int)(uniform() * ((1 << in.f.format->depth) - 1)));
+        if (out.f.format->flags & CLZ_PIXFMT_FULL) in.f.range = out.f.range = CLZ_RANGE_FULL;
+        fill_noise(&in);
         for (int n = 0; n < sw * sh * 2; n++) ab[n] = 300 * uniform() - 150;
         colour(&in, &out, sw, sh, ab, 1, i % 10 == 9 ? CLZ_LUMA_LSTAR : CLZ_LUMA_COPY);
         REQUIRE(guards_whole(&in) && guards_whole(&out));
-        for (int y = 0; y < h && i % 10 != 9; y++)
+        for (int y = 0; y < h && i % 10 != 9 && !(in.f.format->flags & CLZ_PIXFMT_RGB); y++)
             for (int x = 0; x < w; x++) REQUIRE(get(&in.f, 0, x, y) == get(&out.f, 0, x, y));
         free(ab);
         picture_free(&in), picture_free(&out);
@@ -208,9 +246,200 @@ static void grey(void)
         colour(&in, &out, 8, 8, ab, 110, CLZ_LUMA_COPY);
         for (int y = 0; y < 16 >> f->log2_chroma_h; y++)
             for (int x = 0; x < 16 >> f->log2_chroma_w; x++)
-                REQUIRE(get(&out.f, 1, x, y) == 1 << (f->depth - 1) && get(&out.f, 2, x, y) == 1 << (f->depth - 1));
+                if (f->flags & CLZ_PIXFMT_RGB)
+                    REQUIRE(get(&out.f, 1, x, y) == get(&out.f, 0, x, y) && get(&out.f, 2, x, y) == get(&out.f, 0, x, y));
+                else
+                    REQUIRE(get(&out.f, 1, x, y) == 1 << (f->depth - 1) && get(&out.f, 2, x, y) == 1 << (f->depth - 1));
         picture_free(&in), picture_free(&out);
     }
+}
+
+// Y' of a pixel in codes of full range.
+static double luma_code(const struct clz_frame *f, int x, int y)
+{
+    static const struct clzk_luma_weights known[] = { CLZK_LUMA_709, CLZK_LUMA_601, CLZK_LUMA_709, CLZK_LUMA_2020 };
+    const struct clzk_luma_weights k = known[f->matrix];
+    if (!(f->format->flags & CLZ_PIXFMT_RGB)) return luma_of(f, get(f, 0, x, y)) * ((1 << f->format->depth) - 1);
+    return k.kr * get(f, 0, x, y) + (1. - k.kr - k.kb) * get(f, 1, x, y) + k.kb * get(f, 2, x, y);
+}
+
+// Every RGB format: a scan that is not quite neutral keeps its luma, gets the colour, keeps its fourth component.
+static void rgb(void)
+{
+    for (const struct clz_pixfmt *f = clz_pixfmt_list(); f->name; f++) {
+        enum { W = 53, H = 21 };
+        const double max = (1 << f->depth) - 1;
+        double off = 0, worst = 0, sum = 0;
+        int fourth = 0;
+        float ab[2 * 20 * 12];
+        struct picture in, out;
+        char name[96];
+
+        if (!(f->flags & CLZ_PIXFMT_RGB)) continue;
+        snprintf(name, sizeof name, "frame/rgb_%s", f->name);
+        CASE(name);
+        in = picture_new(f->name, W, H, false), out = picture_new(f->name, W, H, true);
+        in.f.matrix = out.f.matrix = CLZ_MATRIX_601 + (int)(f->name[0] + f->depth) % 3;
+        fill_noise(&in);
+        for (int y = 0; y < H; y++)
+            for (int x = 0; x < W; x++) {
+                const double grey = 0.3 + 0.4 * uniform();
+                for (int c = 0; c < 3; c++) set(&in.f, c, x, y, (int)(max * (grey + 0.03 * uniform())));
+            }
+        for (int i = 0; i < 240; i++) ab[i] = 18, ab[240 + i] = -27;
+        colour(&in, &out, 20, 12, ab, 1, CLZ_LUMA_COPY);
+        for (int y = 0; y < H; y++)
+            for (int x = 0; x < W; x++) {
+                const float pixel[3] = { (float)(get(&out.f, 0, x, y) / max), (float)(get(&out.f, 1, x, y) / max),
+                                         (float)(get(&out.f, 2, x, y) / max) };
+                float lab[3];
+                off = fmax(off, fabs(luma_code(&out.f, x, y) - luma_code(&in.f, x, y)));
+                clzk_rgb_to_lab(pixel, lab);
+                worst = fmax(worst, hypot(lab[1] - 18, lab[2] + 27));
+                sum += hypot(lab[1] - 18, lab[2] + 27) / (W * H);
+                if (f->samples[3].step) fourth += get(&out.f, 3, x, y) != get(&in.f, 3, x, y);
+            }
+        // rgb0 and its kin: what is not used is the caller's, as it was in a frame of its own
+        if (!(f->flags & CLZ_PIXFMT_ALPHA)) fourth = 0;
+        printf("     luma off by %.3f codes at worst; ab by %.2f on average, %.2f at worst\n", off, sum, worst);
+        REQUIRE(off < 0.5);
+        REQUIRE(sum < (f->depth == 8 ? 0.45 : 0.3) && worst < 1.5);
+        REQUIRE_INT(fourth, 0);
+        REQUIRE(guards_whole(&in) && guards_whole(&out));
+        // in place, and without colour: a neutral scan comes out as it was
+        for (int y = 0; y < H; y++)
+            for (int x = 0; x < W; x++)
+                for (int c = 1; c < 3; c++) set(&in.f, c, x, y, get(&in.f, 0, x, y));
+        memset(ab, 0, sizeof ab);
+        {
+            const uint64_t before = hash(&in);
+            colour(&in, &in, 20, 12, ab, 1, CLZ_LUMA_COPY);
+            REQUIRE(hash(&in) == before);
+        }
+        picture_free(&in), picture_free(&out);
+    }
+}
+
+// Gray of every depth, order and with alpha into every format it may become: luma, alpha, and the same codes for both byte orders.
+static void gray(void)
+{
+    CASE("frame/gray_into_every_format");
+    for (const struct clz_pixfmt *from = clz_pixfmt_list(); from->name; from++)
+        for (const struct clz_pixfmt *to = clz_pixfmt_list(); to->name; to++) {
+            const int max = (1 << from->depth) - 1;
+            for (int way = 0; way < 4; way++) {     // in full or limited, coloured or only copied; out full
+                struct picture in, out;
+                float ab[2 * 64];
+                double off = 0;
+                int alpha = 0;
+                if (!(from->flags & CLZ_PIXFMT_GRAY) || !clzi_pixfmt_may_become(from, to)) continue;
+                in = picture_new(from->name, 19, 12, way & 1), out = picture_new(to->name, 19, 12, false);
+                in.f.range = way & 1 ? CLZ_RANGE_LIMITED : CLZ_RANGE_FULL;
+                out.f.range = CLZ_RANGE_FULL;
+                fill_noise(&in);
+                for (int i = 0; i < 64; i++) ab[i] = 9, ab[64 + i] = -8;
+                if (way & 2) {
+                    const struct clzk_picture a = clzi_picture(&in.f), b = clzi_picture(&out.f);
+                    clzk_frame_copy(&a, &b);
+                } else {
+                    colour(&in, &out, 8, 8, ab, 1, CLZ_LUMA_COPY);
+                }
+                for (int y = 0; y < 12; y++)
+                    for (int x = 0; x < 19; x++) {
+                        off = fmax(off, fabs(luma_code(&out.f, x, y) - fmin(max, fmax(0, luma_code(&in.f, x, y)))));
+                        if (to->flags & CLZ_PIXFMT_ALPHA)
+                            alpha += get(&out.f, 3, x, y) != (from->flags & CLZ_PIXFMT_ALPHA ? get(&in.f, 3, x, y) : max);
+                    }
+                REQUIRE(guards_whole(&in) && guards_whole(&out));
+                if (off > (way & 1 || to->flags & CLZ_PIXFMT_RGB ? 0.505 : 0) || alpha)
+                    printf("     %s to %s, way %d: luma off by %.4f, %d of alpha\n", from->name, to->name, way, off, alpha);
+                REQUIRE(off <= (way & 1 || to->flags & CLZ_PIXFMT_RGB ? 0.505 : 0));
+                REQUIRE_INT(alpha, 0);
+                picture_free(&in), picture_free(&out);
+            }
+        }
+}
+
+// Both byte orders of a format: the same codes in, the same codes out.
+static void orders(void)
+{
+    CASE("frame/byte_order_makes_no_difference");
+    for (const struct clz_pixfmt *f = clz_pixfmt_list(); f->name; f++) {
+        const struct clz_pixfmt *other = f + 1;
+        const struct clz_pixfmt *out = f->out ? clz_pixfmt_find(f->out) : f;
+        struct picture in, swap, a, b;
+        float ab[2 * 64];
+        int wrong = 0;
+        if (!other->name || !(other->flags & CLZ_PIXFMT_SWAPPED)) continue;
+        in = picture_new(f->name, 31, 14, false), swap = picture_new(other->name, 31, 14, false);
+        a = picture_new(out->name, 31, 14, false), b = picture_new(other->out ? other->out : other->name, 31, 14, false);
+        fill_noise(&in);
+        for (int i = 0; i < 128; i++) ab[i] = 60 * uniform() - 30;
+        for (int i = 0; i < 4; i++)
+            for (int y = 0; f->samples[i].step && y < (i % 3 ? 14 >> f->log2_chroma_h : 14); y++)
+                for (int x = 0; x < (i % 3 ? 31 >> f->log2_chroma_w : 31); x++) set(&swap.f, i, x, y, get(&in.f, i, x, y));
+        colour(&in, &a, 8, 8, ab, 1, CLZ_LUMA_COPY), colour(&swap, &b, 8, 8, ab, 1, CLZ_LUMA_COPY);
+        for (int i = 0; i < 4; i++)
+            for (int y = 0; out->samples[i].step && y < (i % 3 ? 14 >> out->log2_chroma_h : 14); y++)
+                for (int x = 0; x < (i % 3 ? 31 >> out->log2_chroma_w : 31); x++)
+                    wrong += get(&a.f, i, x, y) != get(&b.f, i, x, y);
+        if (wrong) printf("     %s and %s: %d samples differ\n", f->name, other->name, wrong);
+        REQUIRE_INT(wrong, 0);
+        picture_free(&in), picture_free(&swap), picture_free(&a), picture_free(&b);
+    }
+}
+
+// Luma of one range in the other: the nearest code, in place or not; as many bits of the picture as that allows, and the same colour.
+static void ranges(void)
+{
+    CASE("frame/luma_in_another_range");
+    for (const struct clz_pixfmt *f = clz_pixfmt_list(); f->name; f++)
+        for (int way = 0; way < 4; way++) {
+            const int max = (1 << f->depth) - 1, eight = 1 << (f->depth - 8);
+            struct picture in, out;
+            float ab[2 * 64], rgb[3], lab[3];
+            double worst = 0;
+            int wrong = 0;
+            if (f->flags & (CLZ_PIXFMT_GRAY | CLZ_PIXFMT_RGB | CLZ_PIXFMT_FULL)) continue;
+            in = picture_new(f->name, 32, 24, false), out = picture_new(f->name, 32, 24, false);
+            in.f.range = way & 1 ? CLZ_RANGE_LIMITED : CLZ_RANGE_FULL, out.f.range = way & 1 ? CLZ_RANGE_FULL : CLZ_RANGE_LIMITED;
+            fill_noise(&in);
+            for (int x = 0; x < 32; x++)            // some rows of one mid grey, to look at the colour
+                for (int y = 8; y < 24; y++) set(&in.f, 0, x, y, code_of(&in.f, 0.5));
+            for (int i = 0; i < 64; i++) ab[i] = 12, ab[64 + i] = 15;
+            if (way & 2) {
+                struct picture before = picture_new(f->name, 32, 24, false);
+                for (int i = 0; i < f->planes; i++) memcpy(before.bytes[i], in.bytes[i], (size_t)in.f.stride[i] * in.rows[i] + GUARD);
+                for (int i = 0; i < 4; i++) out.f.data[i] = in.f.data[i];
+                colour(&in, &out, 8, 8, ab, 1, CLZ_LUMA_COPY);
+                for (int i = 0; i < 4; i++) in.f.data[i] = before.f.data[i];
+                for (int y = 0; y < 24; y++)
+                    for (int x = 0; x < 32; x++) {
+                        const double want = luma_of(&in.f, get(&in.f, 0, x, y));
+                        const int code = (int)(way & 1 ? fmin(1, fmax(0, want)) * max + 0.5 + 1e-9 : want * 219 * eight + 16 * eight + 0.5);
+                        wrong += abs(get(&out.f, 0, x, y) - code) > 0;
+                    }
+                for (int i = 0; i < 4; i++) in.f.data[i] = out.f.data[i];
+                REQUIRE(guards_whole(&in));
+                picture_free(&before);
+            } else {
+                colour(&in, &out, 8, 8, ab, 1, CLZ_LUMA_COPY);
+                for (int y = 0; y < 24; y++)
+                    for (int x = 0; x < 32; x++) {
+                        const double want = luma_of(&in.f, get(&in.f, 0, x, y));
+                        const int code = (int)(way & 1 ? fmin(1, fmax(0, want)) * max + 0.5 + 1e-9 : want * 219 * eight + 16 * eight + 0.5);
+                        wrong += abs(get(&out.f, 0, x, y) - code) > 0;
+                    }
+                REQUIRE(guards_whole(&out));
+            }
+            decode(&out.f, 16, 16, rgb);
+            clzk_rgb_to_lab(rgb, lab);
+            worst = hypot(lab[1] - 12, lab[2] - 15);
+            if (wrong || worst > 1) printf("     %s, way %d: %d codes off, colour off by %.2f\n", f->name, way, wrong, worst);
+            REQUIRE_INT(wrong, 0);
+            REQUIRE(worst < 1);
+            picture_free(&in), picture_free(&out);
+        }
 }
 
 // luma=lstar: L* of the answer is L* of the input; black and white stay, a ramp stays a ramp of as many levels.
@@ -267,8 +496,9 @@ static void input(void)
     CASE("frame/the_network_sees_L_of_the_mean_luma");
     for (int r = 0; r < 48; r++)
         for (int x = 0; x < 64; x++) set(&in.f, 0, x, r, 16 + (x * 5 + r * 3) % 220);
-    REQUIRE_INT(clzk_frame_plan_create(&plan, &in.f, &in.f, 16, 12, CLZ_LUMA_COPY), 0);
-    clzk_frame_to_l(plan, &in.f, y, l, 50, 1);
+    const struct clzk_picture from = clzi_picture(&in.f);
+    REQUIRE_INT(clzk_frame_plan_create(&plan, &from, &from, 16, 12, colours_of(&from, false)), 0);
+    clzk_frame_to_l(plan, &from, y, l, 50, 1);
     for (int r = 0; r < 12; r++)
         for (int x = 0; x < 16; x++) {
             double sum = 0;
@@ -329,21 +559,13 @@ static void siting(void)
         for (int x = 8; x < W / 2 - 8; x++) {
             const float want = (float)((2 * x + offset[s]) / 4 - 0.5);
             float uv[2];
-            clzk_chroma_solve(CLZ_MATRIX_709, 0.5f, want, 0, uv);
+            clzk_chroma_solve(weights_709, 0.5f, want, 0, uv);
             worst = fmax(worst, fabs(chroma_of(&in.f, get(&in.f, 2, x, 8)) - uv[1]));
         }
         printf("     siting %d: V off by %.5f\n", s, worst);
         REQUIRE(worst < 6e-4);                                  // a quarter of a pixel would be 0.0011
         picture_free(&in);
     }
-}
-
-static uint64_t hash(const struct picture *p)
-{
-    uint64_t h = 1469598103934665603u;
-    for (int i = 0; i < p->f.format->planes; i++)
-        for (int k = 0; k < (p->row_bytes[i] + GUARD) * p->rows[i]; k++) h = (h ^ p->bytes[i][k]) * 1099511628211u;
-    return h;
 }
 
 static void threads(void)
@@ -390,7 +612,7 @@ static void put_pixel(FILE *file, float y, const float ab[2])
     const struct clzk_luma_weights k = CLZK_LUMA_709;
     float uv[2], rgb[3];
 
-    clzk_chroma_solve(CLZ_MATRIX_709, y, ab[0], ab[1], uv);
+    clzk_chroma_solve(k, y, ab[0], ab[1], uv);
     rgb[0] = y + 2 * (1 - k.kr) * uv[1];
     rgb[2] = y + 2 * (1 - k.kb) * uv[0];
     rgb[1] = (y - k.kr * rgb[0] - k.kb * rgb[2]) / (1 - k.kr - k.kb);
@@ -448,6 +670,10 @@ int main(int argc, char **argv)
     for (size_t i = 0; i < sizeof formats / sizeof *formats; i++)
         for (int m = CLZ_MATRIX_601; m <= CLZ_MATRIX_2020; m++) constant(formats[i], i & 1 ? CLZ_RANGE_FULL : CLZ_RANGE_LIMITED, m);
     grey();
+    rgb();
+    gray();
+    orders();
+    ranges();
     lstar("yuv444p", "yuv444p");
     lstar("yuv444p10", "yuv444p10");
     lstar("gray16", "yuv444p16");

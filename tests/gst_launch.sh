@@ -45,7 +45,7 @@ check error/missing_model refused '/no/such.bin: No such file' videotestsrc num-
 check error/no_model refused 'property "model"' videotestsrc num-buffers=3 ! colorize ! fakesink
 head -c 1000 model.bin >short.bin
 check error/short_model refused 'short.bin' videotestsrc num-buffers=3 ! colorize model=short.bin ! fakesink
-check error/rgb refused 'not-negotiated\|could not link\|Internal data stream' videotestsrc num-buffers=3 ! video/x-raw,format=RGB ! \
+check error/packed_yuv refused 'not-negotiated\|could not link\|Internal data stream' videotestsrc num-buffers=3 ! video/x-raw,format=YUY2 ! \
     colorize model=model.bin ! fakesink
 check error/interlaced refused 'deinterlace' videotestsrc num-buffers=3 ! 'video/x-raw,interlace-mode=interleaved' ! \
     colorize model=model.bin ! fakesink

@@ -5,13 +5,14 @@
 // Batches: with N = batch (0: 4), frames are done when N are inside; a done batch is handed out without waiting only after
 // the next one is full, as if it ran meanwhile; wait, drain and submit hurry it. At most 3 N frames are inside.
 // Colour: U = Y xor 0x5a, V = Y xor 0xa5 of the luma sample at the chroma sample's corner (scaled to the depth), pulled
-// towards neutral by strength and saturation / 4.
+// towards neutral by strength and saturation / 4. RGB: R and B are G xor 0x5a and 0xa5, pulled towards G.
+// The table of formats is the engine's own: engine/pixfmt.c is compiled in.
 // A model file that begins with "bad" is refused (-EBADMSG); "failN" fails the Nth frame with -EIO (from 0).
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include "colorize.h"
+#include "engine/pixfmt.h"
 
 #define MAX_INSIDE (3 * 64)
 
@@ -20,6 +21,7 @@ struct clz_model { int references, fail; };
 struct clz_stream {
     struct clz_model *model;
     struct clz_log log;
+    enum clz_range out_range;
     struct { struct clz_frame in, out; struct clz_controls controls; int status; } ring[MAX_INSIDE];
     int first, count;           // frames inside, oldest at ring[first]
     int done;                   // of these, how many are coloured
@@ -35,42 +37,6 @@ int clz_abi_version(void)
 }
 
 const char *clz_version(void) { return "stub"; }
-
-static const struct clz_pixfmt formats[] = {
-    { "gray",      "GRAY8",      1, 8,  0, 0, CLZ_PIXFMT_GRAY, "yuv444p" },
-    { "gray10",    NULL,         1, 10, 0, 0, CLZ_PIXFMT_GRAY, "yuv444p10" },
-    { "gray12",    NULL,         1, 12, 0, 0, CLZ_PIXFMT_GRAY, "yuv444p12" },
-    { "gray16",    "GRAY16_LE",  1, 16, 0, 0, CLZ_PIXFMT_GRAY, "yuv444p16" },
-    { "yuv420p",   "I420",       3, 8,  1, 1, 0, NULL },
-    { "yuv422p",   "Y42B",       3, 8,  1, 0, 0, NULL },
-    { "yuv444p",   "Y444",       3, 8,  0, 0, 0, NULL },
-    { "yuvj420p",  NULL,         3, 8,  1, 1, CLZ_PIXFMT_FULL, NULL },
-    { "yuvj422p",  NULL,         3, 8,  1, 0, CLZ_PIXFMT_FULL, NULL },
-    { "yuvj444p",  NULL,         3, 8,  0, 0, CLZ_PIXFMT_FULL, NULL },
-    { "yuv420p10", "I420_10LE",  3, 10, 1, 1, 0, NULL },
-    { "yuv422p10", "I422_10LE",  3, 10, 1, 0, 0, NULL },
-    { "yuv444p10", "Y444_10LE",  3, 10, 0, 0, 0, NULL },
-    { "yuv420p12", "I420_12LE",  3, 12, 1, 1, 0, NULL },
-    { "yuv422p12", "I422_12LE",  3, 12, 1, 0, 0, NULL },
-    { "yuv444p12", "Y444_12LE",  3, 12, 0, 0, 0, NULL },
-    { "yuv420p16", NULL,         3, 16, 1, 1, 0, NULL },
-    { "yuv422p16", NULL,         3, 16, 1, 0, 0, NULL },
-    { "yuv444p16", "Y444_16LE",  3, 16, 0, 0, 0, NULL },
-    { "nv12",      "NV12",       2, 8,  1, 1, CLZ_PIXFMT_SEMIPLANAR, NULL },
-    { "p010",      "P010_10LE",  2, 10, 1, 1, CLZ_PIXFMT_SEMIPLANAR | CLZ_PIXFMT_MSB, NULL },
-    { "p016",      "P016_LE",    2, 16, 1, 1, CLZ_PIXFMT_SEMIPLANAR, NULL },
-    { NULL, NULL, 0, 0, 0, 0, 0, NULL }
-};
-
-const struct clz_pixfmt *clz_pixfmt_list(void) { return formats; }
-
-const struct clz_pixfmt *clz_pixfmt_find(const char *name)
-{
-    const struct clz_pixfmt *f = formats;
-
-    while (f->name && strcmp(f->name, name)) f++;
-    return f->name ? f : NULL;
-}
 
 static void say(const struct clz_log *log, enum clz_log_level level, const char *msg)
 {
@@ -127,6 +93,7 @@ int clz_stream_open(clz_stream **stream, clz_model *model, const struct clz_stre
     if (!s) return -ENOMEM;
     s->model = clz_model_ref(model);
     s->log = params->log;
+    s->out_range = params->out_range;
     s->batch = params->batch ? params->batch : 4;
     snprintf(s->describe, sizeof(s->describe), "stub, batch %d, threads %d, size %d, luma %d", s->batch, params->threads,
              params->size, params->luma);
@@ -141,53 +108,72 @@ void clz_stream_close(clz_stream **stream)
     *stream = NULL;
 }
 
-static unsigned get(const struct clz_frame *f, int plane, int x, int y)
+static unsigned swapped(const struct clz_pixfmt *f, unsigned v)
 {
-    const uint8_t *row = f->data[plane] + y * f->stride[plane];
-    unsigned v = f->format->depth > 8 ? ((const uint16_t *)row)[x] : row[x];
-
-    return f->format->flags & CLZ_PIXFMT_MSB ? v >> (16 - f->format->depth) : v;
+    return f->flags & CLZ_PIXFMT_SWAPPED ? (v << 8 | v >> 8) & 0xffff : v;
 }
 
-static void set(const struct clz_frame *f, int plane, int x, int y, unsigned v)
+// component 0 to 3: Y U V A or R G B A
+static int get(const struct clz_frame *f, int component, int x, int y)
 {
-    uint8_t *row = f->data[plane] + y * f->stride[plane];
+    const struct clz_samples *s = &f->format->samples[component];
+    const uint8_t *row = f->data[s->plane] + y * f->stride[s->plane];
+    const int at = s->offset + x * s->step, shift = f->format->flags & CLZ_PIXFMT_MSB ? 16 - f->format->depth : 0;
 
-    if (f->format->flags & CLZ_PIXFMT_MSB) v <<= 16 - f->format->depth;
-    if (f->format->depth > 8) ((uint16_t *)row)[x] = (uint16_t)v; else row[x] = (uint8_t)v;
+    return f->format->depth == 8 ? row[at] : (int)(swapped(f->format, ((const uint16_t *)row)[at]) >> shift);
+}
+
+static void set(const struct clz_frame *f, int component, int x, int y, int code)
+{
+    const struct clz_samples *s = &f->format->samples[component];
+    uint8_t *row = f->data[s->plane] + y * f->stride[s->plane];
+    const int at = s->offset + x * s->step, shift = f->format->flags & CLZ_PIXFMT_MSB ? 16 - f->format->depth : 0;
+
+    if (f->format->depth == 8) row[at] = (uint8_t)code;
+    else ((uint16_t *)row)[at] = (uint16_t)swapped(f->format, (uint16_t)(code << shift));
+}
+
+static int recode(const struct clz_frame *in, const struct clz_frame *out, int code)
+{
+    const double eight = 1 << (in->format->depth - 8), max = (1 << in->format->depth) - 1;
+    double y = code;
+
+    if (in->range == out->range) return code;
+    y = out->range == CLZ_RANGE_FULL ? (y - 16 * eight) * max / (219 * eight) : y * 219 * eight / max + 16 * eight;
+    return y < 0 ? 0 : y > max ? (int)max : (int)(y + 0.5);
 }
 
 static void colour(const struct clz_frame *in, const struct clz_frame *out, const struct clz_controls *controls)
 {
     const struct clz_pixfmt *f = out->format;
-    int w = (out->width + (1 << f->log2_chroma_w) - 1) >> f->log2_chroma_w;
-    int h = (out->height + (1 << f->log2_chroma_h) - 1) >> f->log2_chroma_h;
-    int scale = 1 << (f->depth - 8), middle = 128 * scale;
-    float share = controls->strength * controls->saturation / 4;
+    const int gray = in->format->flags & CLZ_PIXFMT_GRAY, rgb = f->flags & CLZ_PIXFMT_RGB;
+    const int w = -(-out->width >> f->log2_chroma_w), h = -(-out->height >> f->log2_chroma_h);
+    const int scale = 1 << (f->depth - 8), max = 256 * scale - 1, luma = !gray && rgb ? 1 : 0;
+    const float share = controls->skip ? 0 : controls->strength * controls->saturation / 4;
 
-    if (in->data[0] != out->data[0])
-        for (int y = 0; y < out->height; y++)
-            memcpy(out->data[0] + y * out->stride[0], in->data[0] + y * in->stride[0],
-                   (size_t)out->width * (f->depth > 8 ? 2 : 1));
-    if (controls->skip && !(in->format->flags & CLZ_PIXFMT_GRAY)) {       // untouched: what colour it had stays
-        for (int p = 1; p < f->planes && in->data[0] != out->data[0]; p++)
-            for (int y = 0; y < h; y++)
-                for (int x = 0; x < (f->planes == 2 ? 2 * w : w); x++) set(out, p, x, y, get(in, p, x, y));
-        return;
-    }
-    if (controls->skip) share = 0;
-    for (int y = 0; y < h; y++)
-        for (int x = 0; x < w; x++) {
-            int luma = (int)get(in, 0, x << f->log2_chroma_w, y << f->log2_chroma_h);
-            int u = middle + (int)((float)((luma ^ 0x5a * scale) - middle) * share);
-            int v = middle + (int)((float)((luma ^ 0xa5 * scale) - middle) * share);
-            if (f->planes == 2) {
-                set(out, 1, 2 * x, y, (unsigned)u);
-                set(out, 1, 2 * x + 1, y, (unsigned)v);
-            } else {
-                set(out, 1, x, y, (unsigned)u);
-                set(out, 2, x, y, (unsigned)v);
+    for (int i = 1; i < 3; i++)
+        for (int y = 0; y < h; y++)
+            for (int x = 0; x < w; x++) {
+                const int old = get(in, luma, x << f->log2_chroma_w, y << f->log2_chroma_h);
+                const int base = rgb ? recode(in, out, old) : 128 * scale, flip = (i == 1 ? 0x5a : 0xa5) * scale;
+                int code = base + (int)((float)(((rgb ? base : old) ^ flip) - base) * share);
+                if (controls->skip && !gray) code = get(in, rgb && i == 1 ? 0 : i, x, y);
+                set(out, rgb && i == 1 ? 0 : i, x, y, code < 0 ? 0 : code > max ? max : code);
             }
+    if (in->format == out->format && in->range == out->range) {        // luma bit for bit, and alpha
+        for (int p = 0; p < f->planes && in->data[0] != out->data[0]; p++) {
+            if (!rgb && (p == 1 || p == 2)) continue;
+            if (rgb && f->planes == 1) continue;
+            for (int y = 0; y < out->height && (!rgb || p == 0 || p == 3); y++)
+                memcpy(out->data[p] + y * out->stride[p], in->data[p] + y * in->stride[p],
+                       clz_pixfmt_row_bytes(f, p, out->width));
+        }
+        if (in->data[0] == out->data[0] || !rgb || f->planes > 1) return;
+    }
+    for (int y = 0; y < out->height; y++)
+        for (int x = 0; x < out->width; x++) {
+            set(out, rgb ? 1 : 0, x, y, recode(in, out, get(in, luma, x, y)));
+            if (f->samples[3].step) set(out, 3, x, y, in->format->samples[3].step ? get(in, 3, x, y) : max);
         }
 }
 
@@ -195,7 +181,8 @@ int clz_stream_send(clz_stream *s, const struct clz_frame *in, const struct clz_
 {
     int at;
 
-    if (in->width != out->width || in->height != out->height || in->format->depth != out->format->depth) return -EINVAL;
+    if (in->width != out->width || in->height != out->height || !clzi_pixfmt_may_become(in->format, out->format))
+        return -EINVAL;
     if (s->count == 3 * s->batch) return -EAGAIN;
     s->draining = 0;
     at = (s->first + s->count++) % MAX_INSIDE;
@@ -207,16 +194,27 @@ int clz_stream_send(clz_stream *s, const struct clz_frame *in, const struct clz_
     return 0;
 }
 
+static void resolve(const struct clz_stream *s, struct clz_frame *in, struct clz_frame *out)
+{
+    const unsigned full = CLZ_PIXFMT_FULL | CLZ_PIXFMT_RGB;
+
+    if (in->format->flags & full) in->range = CLZ_RANGE_FULL;
+    if (!in->range) in->range = in->format->flags & CLZ_PIXFMT_GRAY ? CLZ_RANGE_FULL : CLZ_RANGE_LIMITED;
+    if (s->out_range) out->range = s->out_range;
+    if (out->format->flags & full) out->range = CLZ_RANGE_FULL;
+    if (!out->range) out->range = in->range;
+    if (!in->matrix) in->matrix = clz_matrix_guess(in->width, in->height);
+    if (!out->matrix) out->matrix = in->matrix;
+}
+
 static void run(struct clz_stream *s, int until)
 {
     for (; s->done < until; s->done++) {
         int at = (s->first + s->done) % MAX_INSIDE;
         struct clz_frame *out = &s->ring[at].out;
         if (out->format == NULL || s->ring[at].status < 0) continue;
+        resolve(s, &s->ring[at].in, out);
         colour(&s->ring[at].in, out, &s->ring[at].controls);
-        if (!out->range) out->range = s->ring[at].in.format->flags & (CLZ_PIXFMT_GRAY | CLZ_PIXFMT_FULL) ?
-                                      CLZ_RANGE_FULL : CLZ_RANGE_LIMITED;
-        if (!out->matrix) out->matrix = out->height > 576 ? CLZ_MATRIX_709 : CLZ_MATRIX_601;
         if (!out->siting) out->siting = CLZ_SITING_LEFT;
     }
 }
