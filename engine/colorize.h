@@ -79,7 +79,7 @@ struct clz_samples { uint8_t plane, step, offset; };
 
 // One row of the table of formats.
 struct clz_pixfmt {
-    const char *name;                       // FFmpeg's name, without a suffix for the machine's byte order: "yuv420p10", "gray16be"
+    const char *name;                       // FFmpeg's, without a suffix for the machine's byte order: "yuv420p10", "gray16be"
     const char *gst;                        // GStreamer's name, NULL where it has none: "I420_10LE"
     int planes;                             // 1 to 4
     int depth;                              // bits a sample: 8 to 16

@@ -6,6 +6,10 @@
 #ifndef COLORIZE_LAVFI_COMPAT_H
 #define COLORIZE_LAVFI_COMPAT_H
 
+#include <dlfcn.h>
+
+#include "libavcodec/avcodec.h"
+#include "libavcodec/version.h"
 #include "libavfilter/version.h"
 #include "libavfilter/avfilter.h"
 #include "libavfilter/filters.h"
@@ -44,8 +48,61 @@
 // 7.0: the range of a link is negotiated and its frames must agree with it; before, frames say it on their own.
 #if LIBAVFILTER_VERSION_MAJOR >= 10
 static inline int cz_link_range(const AVFilterLink *link) { return link->color_range; }
+
+static inline int cz_offer_range(AVFilterLink *in, AVFilterLink *out, int range)
+{
+    int ret = ff_formats_ref(ff_all_color_ranges(), &in->outcfg.color_ranges);
+
+    return ret < 0 ? ret : ff_formats_ref(ff_make_formats_list_singleton(range), &out->incfg.color_ranges);
+}
 #else
 static inline int cz_link_range(const AVFilterLink *link) { (void)link; return AVCOL_RANGE_UNSPECIFIED; }
+static inline int cz_offer_range(AVFilterLink *in, AVFilterLink *out, int range) { (void)in, (void)out, (void)range; return 0; }
 #endif
+
+// The encoders of the program's libavcodec, which a libavfilter need not be linked to. 7.1: a function gives their formats.
+typedef struct CZEncoders {
+    const AVCodec *(*iterate)(void **);
+    int (*is_encoder)(const AVCodec *);
+#if LIBAVCODEC_VERSION_INT >= AV_VERSION_INT(61, 13, 100)
+    __typeof__(&avcodec_get_supported_config) config;
+#endif
+} CZEncoders;
+
+static inline CZEncoders cz_encoders(void)
+{
+    CZEncoders e = {0};
+
+    *(void **)&e.iterate    = dlsym(RTLD_DEFAULT, "av_codec_iterate");
+    *(void **)&e.is_encoder = dlsym(RTLD_DEFAULT, "av_codec_is_encoder");
+#if LIBAVCODEC_VERSION_INT >= AV_VERSION_INT(61, 13, 100)
+    *(void **)&e.config     = dlsym(RTLD_DEFAULT, "avcodec_get_supported_config");
+#endif
+    return e;
+}
+
+static inline const AVCodec *cz_next_encoder(const CZEncoders *e, void **position)
+{
+    const AVCodec *codec = NULL;
+
+    while (e->iterate && e->is_encoder && (codec = e->iterate(position)) && !e->is_encoder(codec))
+        ;
+    return codec;
+}
+
+// NULL: no list, it takes what it is given, or it is no video encoder.
+static inline const enum AVPixelFormat *cz_encoder_formats(const CZEncoders *e, const AVCodec *codec)
+{
+#if LIBAVCODEC_VERSION_INT >= AV_VERSION_INT(61, 13, 100)
+    const void *list = NULL;
+
+    if (codec->type != AVMEDIA_TYPE_VIDEO || !e->config ||
+        e->config(NULL, codec, AV_CODEC_CONFIG_PIX_FORMAT, 0, &list, NULL) < 0) return NULL;
+    return list;
+#else
+    (void)e;
+    return codec->type == AVMEDIA_TYPE_VIDEO ? codec->pix_fmts : NULL;
+#endif
+}
 
 #endif

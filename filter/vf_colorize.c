@@ -13,6 +13,7 @@
 //
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include <dlfcn.h>
+#include <limits.h>
 #include <math.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -62,6 +63,7 @@ static const struct { const char *name; size_t at; } engine_functions[] = {
 typedef struct Job {
     AVFrame *in, *out;              // in: NULL where out is the input frame itself
     int untouched;                  // enable= said no: its own colour and tags stay
+    int gray;                       // was gray
 } Job;
 
 typedef struct CZContext {
@@ -69,12 +71,14 @@ typedef struct CZContext {
     char *model_path, *library_path, *device, *bars;
     float saturation;               // NAN: not given
     float strength;
-    int batch, size, precision, luma, threads, range, matrix, siting;
+    int batch, size, precision, luma, threads, range, matrix, siting, out_range;
 
     Engine engine;
     clz_model *model;
     clz_stream *stream;             // NULL: solid colour
     const struct clz_pixfmt *in_format, *out_format;    // of the links
+    enum clz_range gray_range;      // what a gray film of full range becomes, see "levels" below
+    int converted;                  // no format of the gray film's depth is taken: ffmpeg puts a scaler behind this filter
     Job jobs[MAX_JOBS];             // ring of the frames inside, oldest at jobs[first]
     int first, count;
     int described;
@@ -187,9 +191,9 @@ static enum clz_siting siting_of(const AVFrame *f)
     }
 }
 
-// Write down what the chroma was made for, where the film does not say, says what the engine does not make (ycgco, constant
-// luminance; a gray picture from an RGB file says "RGB") or where the user has overruled it.
-static void tag_frame(const CZContext *s, const AVFilterLink *outlink, AVFrame *f, const struct clz_frame *made)
+// Tags the frame with the range it has, and with what the chroma was made for where the film does not say, says what the engine
+// does not make (ycgco, constant luminance; a gray picture from an RGB file says "RGB") or where the user has overruled it.
+static void tag_frame(const CZContext *s, AVFrame *f, const struct clz_frame *made, int gray)
 {
     static const enum AVColorSpace matrices[] = {
         AVCOL_SPC_UNSPECIFIED, AVCOL_SPC_SMPTE170M, AVCOL_SPC_BT709, AVCOL_SPC_BT2020_NCL
@@ -198,13 +202,184 @@ static void tag_frame(const CZContext *s, const AVFilterLink *outlink, AVFrame *
         AVCHROMA_LOC_UNSPECIFIED, AVCHROMA_LOC_LEFT, AVCHROMA_LOC_CENTER, AVCHROMA_LOC_TOPLEFT
     };
 
-    if (f->color_range == AVCOL_RANGE_UNSPECIFIED || s->range)
-        f->color_range = made->range == CLZ_RANGE_FULL ? AVCOL_RANGE_JPEG : AVCOL_RANGE_MPEG;
+    if (made->format->flags & CLZ_PIXFMT_RGB) {
+        if (!gray) return;                          // as the film says
+        f->color_range = AVCOL_RANGE_JPEG;
+        f->colorspace  = AVCOL_SPC_RGB;
+        return;
+    }
+    f->color_range = made->range == CLZ_RANGE_FULL ? AVCOL_RANGE_JPEG : AVCOL_RANGE_MPEG;
     if (matrix_of(f) == CLZ_MATRIX_UNSPECIFIED || f->colorspace == AVCOL_SPC_BT2020_CL || s->matrix)
         f->colorspace = matrices[made->matrix];
     if ((f->chroma_location == AVCHROMA_LOC_UNSPECIFIED || s->siting) && made->format->log2_chroma_w)
         f->chroma_location = sitings[made->siting];
-    if (cz_link_range(outlink) != AVCOL_RANGE_UNSPECIFIED) f->color_range = cz_link_range(outlink);
+}
+
+// ---- levels: the range of a coloured gray film ----
+//
+// A gray film has full range, and what it becomes shall be shown with the levels it has without this filter. A file of full range
+// is shown so only if it says that its range is full, and most encoders cannot: MPEG-4 part 2, MPEG-2, ProRes, DNxHD and others say
+// nothing, and players take what says nothing for limited. FFV1 and the like leave it to the container, which a filter cannot know.
+// So the luma stays as it is where the encoder is known to say "full", in its stream or by its pixel format; else it becomes R'G'B',
+// if the encoder takes that, or limited range, as FFmpeg's scaler makes it.
+//
+// A filter does not see the encoder, but ffmpeg asks its filters for the pixel formats that the encoder lists, and these lists tell
+// encoders apart. Where a list fits several (-pix_fmt yuv420p fits most), all of them must be able to say it.
+
+// Encoders that write the range into their stream, from the frame's tag; tests/levels.sh holds it. Others in whose list a format
+// stands that has full range by name (yuvj420p) say it by that.
+static const char *const writes_range[] = {
+    "libx264", "libx265", "libvpx-vp9", "libaom-av1", "libsvtav1", "librav1e", "h264_nvenc", "hevc_nvenc", "av1_nvenc",
+    "h264_qsv", "hevc_qsv",
+};
+
+enum follower { UNKNOWN, SAYS_NOTHING, SAYS_BY_FORMAT, SAYS_BY_TAG };      // least first
+
+static int lists_format(const enum AVPixelFormat *list, int format)
+{
+    while (*list != AV_PIX_FMT_NONE && *list != format) list++;
+    return *list == format;
+}
+
+static int takes_format(const AVFilterFormats *list, int format)
+{
+    for (unsigned i = 0; list && i < list->nb_formats; i++)
+        if (list->formats[i] == format) return 1;
+    return 0;
+}
+
+// Whether an encoder of that list may be what takes `wanted`; exactly: and takes no more.
+static int fits(const enum AVPixelFormat *list, const AVFilterFormats *wanted, int exactly)
+{
+    for (unsigned i = 0; i < wanted->nb_formats; i++)
+        if (!lists_format(list, wanted->formats[i])) return 0;
+    for (; exactly && *list != AV_PIX_FMT_NONE; list++)
+        if (!takes_format(wanted, *list)) return 0;
+    return 1;
+}
+
+static enum follower follower_of(const AVCodec *encoder, const enum AVPixelFormat *list)
+{
+    for (int i = 0; i < FF_ARRAY_ELEMS(writes_range); i++)
+        if (!strcmp(encoder->name, writes_range[i])) return SAYS_BY_TAG;
+    return lists_format(list, AV_PIX_FMT_YUVJ420P) || lists_format(list, AV_PIX_FMT_YUVJ444P) ? SAYS_BY_FORMAT : SAYS_NOTHING;
+}
+
+// The least that the encoders can say which take all these formats. libavcodec is asked where the program has it.
+static enum follower what_follows(const AVFilterFormats *wanted)
+{
+    CZEncoders encoders = cz_encoders();
+
+    for (int exactly = 1; wanted && exactly >= 0; exactly--) {
+        enum follower least = UNKNOWN;
+        const AVCodec *encoder;
+        void *position = NULL;
+        while ((encoder = cz_next_encoder(&encoders, &position))) {
+            const enum AVPixelFormat *list = cz_encoder_formats(&encoders, encoder);
+            if (!list || !fits(list, wanted, exactly)) continue;
+            if (!least || follower_of(encoder, list) < least) least = follower_of(encoder, list);
+        }
+        if (least) return least;
+    }
+    return UNKNOWN;
+}
+
+// How well a format suits as what a gray film becomes, less is better; -1: not at all.
+static int cost(const CZContext *s, const struct clz_pixfmt *gray, const struct clz_pixfmt *f, enum follower follower)
+{
+    const int rgb = !!(f->flags & CLZ_PIXFMT_RGB), by_name = !!(f->flags & CLZ_PIXFMT_FULL), full = s->out_range == CLZ_RANGE_FULL;
+    int family;
+
+    if (f->flags & CLZ_PIXFMT_GRAY || f->depth != gray->depth) return -1;
+    if (by_name && (s->out_range == CLZ_RANGE_LIMITED || !full && follower <= SAYS_NOTHING)) return -1;
+    if (s->out_range)                    family = rgb ? 2 : by_name ? follower != SAYS_BY_FORMAT : follower == SAYS_BY_FORMAT && full;
+    else if (follower == SAYS_BY_FORMAT) family = by_name ? 0 : rgb ? 1 : 2;
+    else if (follower == SAYS_NOTHING)   family = !rgb;
+    else                                 family = rgb ? 2 : by_name;
+    return (gray->flags & ~f->flags & CLZ_PIXFMT_ALPHA ? 1000 : 0) + 100 * family + 10 * (f->log2_chroma_w + f->log2_chroma_h) +
+           (f->flags & ~gray->flags & CLZ_PIXFMT_ALPHA ? 5 : 0) + (f->flags & CLZ_PIXFMT_SWAPPED ? 2 : 0) + (f->planes == 2);
+}
+
+// The format of a list that FFmpeg would choose for another; with colour: of those with three components or more.
+static enum AVPixelFormat nearest(const AVFilterFormats *list, enum AVPixelFormat to, int with_colour)
+{
+    enum AVPixelFormat best = AV_PIX_FMT_NONE;
+
+    for (unsigned i = 0; i < list->nb_formats; i++)
+        if (!with_colour || av_pix_fmt_desc_get(list->formats[i])->nb_components >= 3)
+            best = av_find_best_pix_fmt_of_2(best, list->formats[i], to, av_pix_fmt_desc_get(to)->nb_components % 2 == 0, NULL);
+    return best;
+}
+
+// The format a gray film becomes, of its own depth, and s->gray_range. wanted: what follows takes, as far as that is known. Where it
+// takes nothing of that depth a scaler will follow, which makes the range that its output has; it is given full range, and R'G'B'
+// where ffmpeg would choose that for the film.
+static const struct clz_pixfmt *coloured_format(CZContext *s, const struct clz_pixfmt *gray, const AVFilterFormats *wanted)
+{
+    const enum follower follower = what_follows(wanted);
+    const struct clz_pixfmt *best = NULL, *f;
+    int least = INT_MAX, rgb = 0;
+
+    for (f = s->engine.pixfmt_list(); f->name; f++) {
+        const int c = cost(s, gray, f, follower);
+        if (c < 0 || c >= least || wanted && !takes_format(wanted, av_format(f))) continue;
+        least = c;
+        best  = f;
+    }
+    s->converted  = !best;
+    s->gray_range = s->out_range ? s->out_range : s->converted || follower >= SAYS_BY_FORMAT ? CLZ_RANGE_FULL : CLZ_RANGE_LIMITED;
+    if (best) {
+        if (follower == SAYS_BY_FORMAT && !s->out_range && !(best->flags & CLZ_PIXFMT_FULL)) s->gray_range = CLZ_RANGE_LIMITED;
+        return best;
+    }
+    if (follower == SAYS_NOTHING) {
+        enum AVPixelFormat next = nearest(wanted, av_format(gray), 1);
+        rgb = next != AV_PIX_FMT_NONE && av_pix_fmt_desc_get(next)->flags & AV_PIX_FMT_FLAG_RGB;
+    }
+    for (f = s->engine.pixfmt_list(); f->name; f++) {
+        const int c = cost(s, gray, f, rgb ? SAYS_NOTHING : UNKNOWN);
+        if (c < 0 || c >= least) continue;
+        least = c;
+        best  = f;
+    }
+    return best;
+}
+
+// The range that a frame shall have; UNSPECIFIED: its own.
+static enum clz_range range_wanted(const AVFilterContext *ctx, const struct clz_pixfmt *in, const struct clz_frame *from)
+{
+    const CZContext *s = ctx->priv;
+
+    switch (cz_link_range(ctx->outputs[0])) {
+    case AVCOL_RANGE_MPEG: return CLZ_RANGE_LIMITED;
+    case AVCOL_RANGE_JPEG: return CLZ_RANGE_FULL;
+    default: break;
+    }
+    if (s->out_range || !(in->flags & CLZ_PIXFMT_GRAY)) return s->out_range;
+    return from->range == CLZ_RANGE_LIMITED ? CLZ_RANGE_LIMITED : s->gray_range;
+}
+
+// Said once, where the range is not simply the film's own.
+static void log_levels(AVFilterContext *ctx, const struct clz_frame *made)
+{
+    const CZContext *s = ctx->priv;
+    const char *in = s->in_format->name, *out = made->format->name;
+
+    if (!(s->in_format->flags & CLZ_PIXFMT_GRAY)) {
+        if (s->out_range) av_log(ctx, AV_LOG_INFO, "%s of %s range comes out, as out_range asks\n", out,
+                                 made->range == CLZ_RANGE_FULL ? "full" : "limited");
+    } else if (made->format->flags & CLZ_PIXFMT_RGB) {
+        av_log(ctx, AV_LOG_INFO, "%s becomes %s, whose luma is the film's within half a code%s\n", in, out, s->out_range ? "" :
+               "; out_range=full makes YUV of it, with the luma bit for bit");
+    } else if (s->converted && made->range == CLZ_RANGE_FULL) {
+        av_log(ctx, AV_LOG_INFO, "%s becomes %s of full range, and ffmpeg converts that to what follows\n", in, out);
+    } else if (made->range != CLZ_RANGE_FULL) {
+        av_log(ctx, AV_LOG_INFO, "%s becomes %s of limited range%s\n", in, out, s->out_range ? ", as out_range asks" :
+               ", because what follows may not say that a film has full range; out_range=full keeps the luma bit for bit");
+    } else {
+        av_log(ctx, AV_LOG_INFO, "%s becomes %s of full range, its luma kept bit for bit%s\n", in, out, s->out_range ?
+               ", as out_range asks: only a file that says so is shown with the right levels" : "; the encoder writes that it is full");
+    }
 }
 
 // ---- frames through the engine ----
@@ -213,7 +388,7 @@ static int emit(AVFilterContext *ctx, Job *job, const struct clz_frame *made, in
 {
     CZContext *s = ctx->priv;
     AVFrame *out = job->out;
-    int untouched = job->untouched;
+    int untouched = job->untouched, gray = job->gray;
 
     av_frame_free(&job->in);
     job->out = NULL;
@@ -224,10 +399,12 @@ static int emit(AVFilterContext *ctx, Job *job, const struct clz_frame *made, in
         av_frame_free(&out);
         return status;
     }
-    if (!s->described++)
+    if (!s->described++) {
         av_log(ctx, AV_LOG_VERBOSE, "colouring with %s%s\n", s->engine.stream_describe(s->stream),
                s->batch ? "" : " (the device's choice)");
-    if (!untouched) tag_frame(s, ctx->outputs[0], out, made);
+        log_levels(ctx, made);
+    }
+    if (!untouched) tag_frame(s, out, made, gray);
     return ff_filter_frame(ctx->outputs[0], out);
 }
 
@@ -296,6 +473,7 @@ static int send(AVFilterContext *ctx, AVFrame *in)
     }
     from = describe_frame(s, in, in_format);
     to   = describe_frame(s, out, out_format);
+    to.range = range_wanted(ctx, in_format, &from);
     controls.strength   = s->strength;
     controls.saturation = isnan(s->saturation) ? 1 : s->saturation;
     controls.skip       = ctx->is_disabled;
@@ -309,7 +487,8 @@ static int send(AVFilterContext *ctx, AVFrame *in)
     job = &s->jobs[(s->first + s->count++) % MAX_JOBS];
     job->in  = out == in ? NULL : in;
     job->out = out;
-    job->untouched = controls.skip && !(in_format->flags & CLZ_PIXFMT_GRAY);
+    job->gray = !!(in_format->flags & CLZ_PIXFMT_GRAY);
+    job->untouched = controls.skip && !job->gray && !to.range;
     return 0;
 
 fail:
@@ -396,53 +575,50 @@ static int activate(AVFilterContext *ctx)
 
 // ---- formats ----
 
-static int is_gray(const Engine *e, enum AVPixelFormat format)
+// The format of the film that comes through this link, by which FFmpeg will choose among those that the link may have; NONE: a source
+// that gives several.
+static enum AVPixelFormat source_format(const AVFilterLink *link)
 {
-    const struct clz_pixfmt *f = engine_format(e, format);
-
-    return f && f->flags & CLZ_PIXFMT_GRAY;
-}
-
-// Keep in a list what is gray or not and of one depth (0: any). Links that share the list share the choice.
-static void keep_formats(const Engine *e, AVFilterFormats *list, int gray, int depth)
-{
-    unsigned kept = 0;
-
-    for (unsigned i = 0; i < list->nb_formats; i++) {
-        const struct clz_pixfmt *f = engine_format(e, list->formats[i]);
-        if (f && !!(f->flags & CLZ_PIXFMT_GRAY) == gray && (!depth || f->depth == depth))
-            list->formats[kept++] = list->formats[i];
+    for (;;) {
+        const AVFilterFormats *list = link->incfg.formats;
+        if (list && list->nb_formats == 1) return list->formats[0];
+        if (!link->src->nb_inputs || !link->src->inputs[0]) return AV_PIX_FMT_NONE;
+        link = link->src->inputs[0];
     }
-    list->nb_formats = kept;
 }
 
-static int add_format(AVFilterFormats **list, const struct clz_pixfmt *f)
+// The source's own format where it is taken, else the nearest. Sources that give several are asked for the first that has colour.
+static enum AVPixelFormat choose_input(const CZContext *s, const AVFilterLink *inlink)
 {
-    return av_format(f) == AV_PIX_FMT_NONE ? 0 : ff_add_format(list, av_format(f));
+    const AVFilterFormats *list = inlink->outcfg.formats;
+    const enum AVPixelFormat source = source_format(inlink);
+
+    if (source != AV_PIX_FMT_NONE) return nearest(list, source, 0);
+    for (unsigned i = 0; i < list->nb_formats; i++)
+        if (!(engine_format(&s->engine, list->formats[i])->flags & CLZ_PIXFMT_GRAY)) return list->formats[i];
+    return list->formats[0];
 }
 
-// What a gray film may become: YUV of its own depth. The format that the engine's table names for it, unless what follows
-// is known not to take that.
-static AVFilterFormats *coloured_formats(const Engine *e, const struct clz_pixfmt *gray, const AVFilterFormats *wanted)
+// What a film of this format becomes: gray gets colour, other films keep their format, but for yuvj of which out_range=limited
+// makes yuv.
+static const struct clz_pixfmt *output_format(CZContext *s, const struct clz_pixfmt *in, const AVFilterFormats *wanted)
 {
-    AVFilterFormats *list = NULL;
-    enum AVPixelFormat best = gray->out ? av_get_pix_fmt(gray->out) : AV_PIX_FMT_NONE;
-
-    for (unsigned i = 0; wanted && i < wanted->nb_formats; i++)
-        if (wanted->formats[i] == (int)best) return ff_make_formats_list_singleton(best);
-    for (const struct clz_pixfmt *f = e->pixfmt_list(); f->name; f++)
-        if (!(f->flags & CLZ_PIXFMT_GRAY) && f->depth == gray->depth && add_format(&list, f) < 0) return NULL;
-    return list;
+    if (in->flags & CLZ_PIXFMT_GRAY) return coloured_format(s, in, wanted);
+    for (const struct clz_pixfmt *f = s->engine.pixfmt_list(); in->flags & CLZ_PIXFMT_FULL && s->out_range == CLZ_RANGE_LIMITED && f->name; f++)
+        if (f->flags == (in->flags & ~CLZ_PIXFMT_FULL) && f->depth == in->depth && f->planes == in->planes &&
+            f->log2_chroma_w == in->log2_chroma_w && f->log2_chroma_h == in->log2_chroma_h)
+            return f;
+    return in;
 }
 
-// A gray film becomes YUV, other films keep their format. Which of the two it is shows when the formats of the source are
-// known, so this asks twice: first the input takes all that the engine has, and when the framework has merged that with
-// the source's formats, the rest is decided. A source that can give both gray and YUV is asked for YUV.
+// Gray changes its format, other films keep it. Which it is shows when the formats of the source are known, so this asks twice:
+// first the input takes all that the engine has, and when the framework has merged that with the source's formats, one is chosen.
 CZ_QUERY_FORMATS(query_formats)
 {
-    const CZContext *s = ctx->priv;
+    CZContext *s = ctx->priv;
     AVFilterLink *inlink = ctx->inputs[0], *outlink = ctx->outputs[0];
     AVFilterFormats *list = NULL;
+    const struct clz_pixfmt *in, *out;
     int ret;
 
     if (!s->stream) {
@@ -452,21 +628,23 @@ CZ_QUERY_FORMATS(query_formats)
     }
     if (!inlink->outcfg.formats) {
         for (const struct clz_pixfmt *f = s->engine.pixfmt_list(); f->name; f++)
-            if ((ret = add_format(&list, f)) < 0) return ret;
+            if (av_format(f) != AV_PIX_FMT_NONE && (ret = ff_add_format(&list, av_format(f))) < 0) return ret;
         if ((ret = ff_formats_ref(list, &inlink->outcfg.formats)) < 0) return ret;
         return AVERROR(EAGAIN);
     }
     list = inlink->outcfg.formats;
     if (list != inlink->incfg.formats) return AVERROR(EAGAIN);      // not merged yet
 
-    for (unsigned i = 0; i < list->nb_formats; i++) {
-        if (is_gray(&s->engine, list->formats[i])) continue;
-        keep_formats(&s->engine, list, 0, 0);
-        return ff_formats_ref(list, &outlink->incfg.formats);
-    }
-    keep_formats(&s->engine, list, 1, engine_format(&s->engine, list->formats[0])->depth);
-    return ff_formats_ref(coloured_formats(&s->engine, engine_format(&s->engine, list->formats[0]), outlink->outcfg.formats),
-                          &outlink->incfg.formats);
+    list->formats[0] = choose_input(s, inlink);                     // links that share the list share the choice
+    list->nb_formats = 1;
+    in  = engine_format(&s->engine, list->formats[0]);
+    out = output_format(s, in, outlink->outcfg.formats);
+    if ((ret = ff_formats_ref(ff_make_formats_list_singleton(av_format(out)), &outlink->incfg.formats)) < 0) return ret;
+    if (in->flags & CLZ_PIXFMT_GRAY || s->out_range)
+        return cz_offer_range(inlink, outlink, out->flags & (CLZ_PIXFMT_FULL | CLZ_PIXFMT_RGB) ? AVCOL_RANGE_JPEG :
+                              (in->flags & CLZ_PIXFMT_GRAY ? s->gray_range : s->out_range) == CLZ_RANGE_FULL ?
+                              AVCOL_RANGE_JPEG : AVCOL_RANGE_MPEG);
+    return 0;
 }
 
 static int cz_config_input(AVFilterLink *inlink)
@@ -532,7 +710,8 @@ static int open_stream(AVFilterContext *ctx)
     struct clz_log log = engine_log(ctx);
     struct clz_stream_params params = {
         .device = s->device, .precision = s->precision, .threads = engine_threads(ctx), .batch = s->batch,
-        .size = s->size, .luma = s->luma, .range = s->range, .matrix = s->matrix, .siting = s->siting, .bars = s->bars, .log = log,
+        .size = s->size, .luma = s->luma, .range = s->range, .matrix = s->matrix, .siting = s->siting, .bars = s->bars,
+        .out_range = s->out_range, .log = log,
     };
     int ret;
 
@@ -652,8 +831,13 @@ static const AVOption cz_options[] = {
         NAME("auto",    "as the film says", CLZ_RANGE_UNSPECIFIED, "range"),
         NAME("limited", "16 to 235", CLZ_RANGE_LIMITED, "range"),
         NAME("full",    "0 to 255", CLZ_RANGE_FULL, "range"),
+    INT("out_range",    "colour range of what comes out", out_range, 0, 0, CLZ_RANGE_FULL, "out_range"),
+        NAME("auto",    "the film's own; of a gray film: full where the encoder can say so, else limited", CLZ_RANGE_UNSPECIFIED,
+             "out_range"),
+        NAME("limited", "16 to 235", CLZ_RANGE_LIMITED, "out_range"),
+        NAME("full",    "0 to 255", CLZ_RANGE_FULL, "out_range"),
     INT("matrix",       "overrule the film's colour matrix", matrix, 0, 0, CLZ_MATRIX_2020, "matrix"),
-        NAME("auto",    "as the film says, else by its height", CLZ_MATRIX_UNSPECIFIED, "matrix"),
+        NAME("auto",    "as the film says, else by its size", CLZ_MATRIX_UNSPECIFIED, "matrix"),
         NAME("bt601",   "BT.601", CLZ_MATRIX_601, "matrix"),
         NAME("bt709",   "BT.709", CLZ_MATRIX_709, "matrix"),
         NAME("bt2020",  "BT.2020 non-constant luminance", CLZ_MATRIX_2020, "matrix"),

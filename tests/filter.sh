@@ -13,8 +13,8 @@ program=$(sed -n 1p "$ours/out/stock") stockdir=$(sed -n 2p "$ours/out/stock") s
 
 dir=$(mktemp -d) || exit 1
 trap 'rm -rf "$dir"' EXIT
-${CC:-cc} -std=gnu11 -O2 -fPIC -shared -Wl,-soname,libcolorize.so.0 -I"$SRC/engine" -o "$dir/libcolorize.so.0" \
-    "$SRC/tests/stub_colorize.c" || exit 1
+${CC:-cc} -std=gnu11 -O2 -fPIC -shared -Wl,-soname,libcolorize.so.0 -I"$SRC" -I"$SRC/engine" -o "$dir/libcolorize.so.0" \
+    "$SRC/tests/stub_colorize.c" "$SRC/engine/pixfmt.c" || exit 1
 cd "$dir" || exit 1
 echo model >model.bin
 echo bad >bad.bin
@@ -58,6 +58,7 @@ while IFS='|' read -r name source filter want; do
     fi
 done <"$SRC/tests/filter_table.txt"
 [ -z "${GEN:-}" ] || exit 0
+source=testsrc2=r=7:d=2:s=162x122        # of the tests from here on
 
 # ---- the library beside the stock one ----
 
@@ -74,14 +75,14 @@ for filter in hue=s=0.5 gblur eq=contrast=1.2 yadif scale=80:60 crop=100:80 tran
     same "library/stock_filter_${filter%%=*}" got expected
 done
 "$ours/ffmpeg" -v error -h filter=colorize >help 2>err
-for option in model device precision batch size strength saturation luma threads hue lightness mix range matrix siting bars library; do
+for option in model device precision batch size strength saturation luma threads hue lightness mix range out_range matrix siting bars \
+    library; do
     check "help/$option" grep -q "^ *$option  *<" help
 done
 check help/timeline grep -q "timeline through the 'enable' option" help
 
 # ---- model mode: every format and batch; luma, count, order, pts ----
 
-source=testsrc2=r=7:d=2:s=162x122
 for format in yuv420p yuv422p yuv444p yuvj420p yuvj422p yuvj444p yuv420p10 yuv422p10 yuv444p10 yuv420p12 yuv422p12 \
               yuv444p12 yuv420p16 yuv422p16 yuv444p16 nv12 p010 p016 gray gray10 gray12 gray16; do
     sums ffmpeg $source,format=$format colorize=model.bin:batch=1 >one
@@ -95,10 +96,11 @@ for format in yuv420p yuv422p yuv444p yuvj420p yuvj422p yuvj444p yuv420p10 yuv42
         sums ffmpeg $source,format=$format colorize=model.bin:batch=$batch >got
         same "model/$format/batch_$batch" got one
     done
-    # luma: the first samples of a raw frame, in and out
+    # luma: the first samples of a raw frame, in and out; a raw file cannot say that a gray film has full range
     case $format in nv12) bytes=1 ;; *1[026]) bytes=2 ;; *) bytes=1 ;; esac
+    case $format in gray*) range=:out_range=full ;; *) range= ;; esac
     ffmpeg -f lavfi -i $source,format=$format -frames:v 1 -f rawvideo -y in.raw
-    ffmpeg -f lavfi -i $source,format=$format -vf colorize=model.bin -frames:v 1 -f rawvideo -y out.raw
+    ffmpeg -f lavfi -i $source,format=$format -vf colorize=model.bin$range -frames:v 1 -f rawvideo -y out.raw
     check "model/$format/luma_bit_for_bit" cmp -s -n $((162 * 122 * bytes)) in.raw out.raw
 done
 for format in yuv420p yuv444p10; do
@@ -106,6 +108,55 @@ for format in yuv420p yuv444p10; do
     sums ffmpeg $source,format=$format extractplanes=y >expected
     same "model/$format/luma_of_all_frames" got expected
 done
+
+# ---- the source's own format: no scaler before the filter, and no other format behind it but for gray ----
+
+# how many lines speak of a scaler in the filters of the film, and the format that comes out
+formats_of() {
+    loud -v verbose -f lavfi -i "$source,format=$1" -vf "colorize=model.bin$2" -frames:v 1 -f null -
+    sed -n '/Stream mapping/,$p' err | grep -c auto_scale
+    sed -n "s/.* Video: wrapped_avframe.*, \\([a-z0-9]*\\)(.*, [0-9]*x[0-9]*.*/\\1/p" err | tail -n 1
+    : >err
+}
+for format in gray9 gray14 gray9be gray10be gray12be gray14be gray16be ya8 ya16 ya16be yuv420p9 yuv444p14 yuv422p16be \
+              yuva420p yuva422p yuva444p yuva420p9 yuva422p10 yuva444p10be yuva444p12 yuva420p16 yuva444p16be \
+              gbrp gbrp9 gbrp10 gbrp12be gbrp14 gbrp16 gbrap gbrap10 gbrap12 gbrap16be rgb24 bgr24 rgb48 rgb48be bgr48 \
+              rgba bgra argb abgr rgb0 0bgr rgba64 rgba64be bgra64; do
+    case $format in
+    gray*|ya*) plane=y gives=yuv444p${format#gray} range=:out_range=full ;;
+    gbr*|rgb*|bgr*|argb|abgr|0bgr) plane=g gives=$format range= ;;
+    *) plane=y gives=$format range= ;;
+    esac
+    case $format in ya8) gives=yuva444p ;; ya16*) gives=yuva444p16 ;; gray) gives=yuv444p ;; esac
+    case $gives in *[0-9]be|*le) ;; *9|*1[0246]|*48|*64) gives=${gives}le ;; esac
+    case $format in gray*be|ya*be) gives=${gives%be}; gives=${gives%le}le ;; esac
+    # extractplanes takes no packed format of some; the swap of bytes and the unpacking by format= change no sample
+    case $format in rgb24|bgr24|rgb0|0bgr) planar=gbrp ;; rgba|bgra|argb|abgr) planar=gbrap ;; rgb48*|bgr48) planar=gbrp16 ;;
+                    rgba64*|bgra64) planar=gbrap16 ;; gray*|ya*) planar=$gives ;; *) planar=$format ;; esac
+    case $format in gray*be) own=${format%be} ;; ya16be) own=ya16 ;; *) own=$planar ;; esac
+    case $format in gray*) own=${format%be} ;; ya8) own=ya8 ;; ya16*) own=ya16 ;; esac
+    check "formats/$format" [ "$(formats_of "$format" "$range" | tr '\n' ' ')" = "0 $gives " ]
+    sums ffmpeg $source,format=$format colorize=model.bin$range,format=$planar,extractplanes=$plane >got
+    sums ffmpeg $source,format=$format format=$own,extractplanes=$plane >expected
+    same "formats/$format/luma" got expected
+    case $format in
+    ya*|yuva*|gbrap*|rgba*|bgra*|argb|abgr)
+        sums ffmpeg $source,format=$format "geq=lum=p(X\,Y):a=mod(X*7+Y*3\,256),format=$format,colorize=model.bin$range,format=$planar,extractplanes=a" >got
+        sums ffmpeg $source,format=$format "geq=lum=p(X\,Y):a=mod(X*7+Y*3\,256),format=$format,format=$planar,extractplanes=a" >expected
+        same "formats/$format/alpha" got expected ;;
+    esac
+done
+# a scaler before the filter is asked for the source's format, not for one that the filter likes better
+for format in gray gray10 gray16 gray16be yuv422p10 gbrp12 rgb24; do
+    ffmpeg -f lavfi -i testsrc2=r=5:d=1:s=162x122,format=$format -c:v rawvideo -y scaled.nut
+    ffmpeg -i scaled.nut -vf "scale=90:-2,showinfo,colorize=model.bin:out_range=full" -f null - -loglevel info
+    check "formats/scale_before_keeps_$format" [ "$(sed -n 's/.* fmt:\([a-z0-9]*\) .*/\1/p' err | sort -u | sed 's/le$//')" = $format ]
+    : >err
+done
+ffmpeg -f lavfi -i testsrc2=r=5:d=1:s=162x122,format=gray16 -c:v ffv1 -y scaled.mkv
+ffmpeg -i scaled.mkv -vf scale=90:-2,colorize=model.bin:out_range=full,extractplanes=y -f framemd5 - | grep -v '^#' >got
+ffmpeg -i scaled.mkv -vf scale=90:-2,format=gray16,extractplanes=y -f framemd5 - | grep -v '^#' >expected
+same formats/scale_before_keeps_every_sample got expected
 
 # ---- the film: pts, metadata, tags, early end, seeking ----
 
@@ -167,7 +218,12 @@ sums ffmpeg $source,format=yuv420p vflip,colorize=model.bin,vflip,extractplanes=
 sums ffmpeg $source,format=yuv420p extractplanes=y >expected
 same film/bottom_up_rows got expected
 tags() { loud -f lavfi -i "$source,format=$1" -vf "$2,showinfo" -f null -; grep -o 'color_range.*color_space:[^ ]*' err | sort -u; : >err; }
-check film/gray_becomes_tagged_yuv [ "$(tags gray colorize=model.bin)" = "color_range:pc color_space:smpte170m" ]
+check film/gray_becomes_tagged_yuv [ "$(tags gray colorize=model.bin)" = "color_range:tv color_space:smpte170m" ]
+check film/gray_of_full_range_is_tagged [ "$(tags gray colorize=model.bin:out_range=full)" = "color_range:pc color_space:smpte170m" ]
+check film/gray_to_rgb_is_tagged [ "$(tags gray colorize=model.bin,format=rgb24)" = "color_range:pc color_space:gbr" ]
+check film/range_of_yuv_can_be_changed [ "$(tags yuv420p colorize=model.bin:out_range=full)" = "color_range:pc color_space:smpte170m" ]
+check film/guess_of_the_matrix_lying [ "$(source=testsrc2=r=7:d=1:s=720x576; tags yuv420p colorize=model.bin)" = "color_range:tv color_space:smpte170m" ]
+check film/guess_of_the_matrix_standing [ "$(source=testsrc2=r=7:d=1:s=720x576; tags yuv420p transpose,colorize=model.bin)" = "color_range:tv color_space:smpte170m" ]
 check film/gray_keeps_its_range_tag [ "$(tags gray setparams=range=tv,colorize=model.bin)" = "color_range:tv color_space:smpte170m" ]
 check film/tags_that_are_there_stay [ "$(tags yuv420p setparams=colorspace=bt2020nc:range=pc,colorize=model.bin)" = "color_range:pc color_space:bt2020nc" ]
 check film/tags_can_be_overruled [ "$(tags yuv420p setparams=colorspace=bt709,colorize=model.bin:matrix=bt601:range=full)" = "color_range:pc color_space:smpte170m" ]
@@ -280,7 +336,8 @@ if [ -e "$real" ] && [ -e "$model" ]; then
         done
         case $format in nv12) bytes=1 ;; *1[026]) bytes=2 ;; *) bytes=1 ;; esac
         ffmpeg -f lavfi -i testsrc2=r=6:d=1:s=162x122,format=$format -frames:v 1 -f rawvideo -y in.raw
-        ffmpeg -f lavfi -i testsrc2=r=6:d=1:s=162x122,format=$format -vf colorize=real.bin -frames:v 1 -f rawvideo -y out.raw
+        case $format in gray*) range=:out_range=full ;; *) range= ;; esac
+        ffmpeg -f lavfi -i testsrc2=r=6:d=1:s=162x122,format=$format -vf colorize=real.bin$range -frames:v 1 -f rawvideo -y out.raw
         check "real/$format/luma_bit_for_bit" cmp -s -n $((162 * 122 * bytes)) in.raw out.raw
     done
     refuse real/bad_model . ffmpeg -f lavfi -i $source -vf colorize=bad.bin -f null -
