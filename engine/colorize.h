@@ -110,7 +110,7 @@ CLZ_API enum clz_matrix clz_matrix_guess(int width, int height);
 
 enum clz_memory { CLZ_MEMORY_HOST, CLZ_MEMORY_CUDA };
 
-#define CLZ_MAX_SIZE 16384                  // largest width and height
+#define CLZ_MAX_SIZE 16384                  // largest width and height; larger frames are refused with -EINVAL
 
 // A picture: a description of planes that the caller owns. The library copies the struct, never the pixels.
 struct clz_frame {
