@@ -316,7 +316,9 @@ static enum AVPixelFormat nearest(const AVFilterFormats *list, enum AVPixelForma
 // where ffmpeg would choose that for the film.
 static const struct clz_pixfmt *coloured_format(CZContext *s, const struct clz_pixfmt *gray, const AVFilterFormats *wanted)
 {
-    const enum follower follower = what_follows(wanted);
+    // FFmpeg's scaler (5.1), and with it each player that uses it, takes YUV of more than 8 bits for limited whatever its tag says
+    // (seen with H.264, HEVC, VP9, AV1 of 10 bits): only 8 bits are left full.
+    const enum follower heeded = what_follows(wanted), follower = gray->depth > 8 && heeded > SAYS_NOTHING ? UNKNOWN : heeded;
     const struct clz_pixfmt *best = NULL, *f;
     int least = INT_MAX, rgb = 0;
 
