@@ -211,7 +211,7 @@ int clzi_graph_stride(const struct clzi_graph *g)
             num[i] = num[node->in[0]];
             den[i] = den[node->in[0]];
         }
-        if (node->op == CLZI_OP_CONV || node->op == CLZI_OP_MAXPOOL) num[i] *= node->attr.stride;
+        if (node->op == CLZI_OP_CONV || node->op == CLZI_OP_MAXPOOL || node->op == CLZI_OP_AVGPOOL) num[i] *= node->attr.stride;
         if (node->op == CLZI_OP_CONVT) den[i] *= node->attr.stride;
         if (node->op == CLZI_OP_SHUFFLE || node->op == CLZI_OP_RESIZE) den[i] *= node->attr.factor;
         while (num[i] > 1 && den[i] > 1 && num[i] % 2 == 0 && den[i] % 2 == 0) num[i] /= 2, den[i] /= 2;

@@ -37,12 +37,12 @@ static inline int64_t clzi_shape_count(struct clzi_shape s) { return (int64_t)s.
 
 // Attributes of all ops; ops.def says which of them an op reads. The rest are 0.
 struct clzi_attr {
-    int channels;                           // conv, convt, input: channels of the output
+    int channels;                           // conv, convt, linear, input: channels of the output
     int vector;                             // input: 1: [N,C,1,1], whatever the picture's size
-    int k, stride, pad;                     // conv, convt, maxpool: square window; convt: output = (h-1)*stride - 2 pad + k
+    int k, stride, pad;                     // conv, convt, pools: square window; convt: output = (h-1)*stride - 2 pad + k
     int pad_extra;                          // conv: rows and columns of zeros after the end, beyond `pad` (TensorFlow's "same")
     int groups;                             // conv: channels are split into groups; = channels: depthwise (PyTorch's meaning)
-    int bias;                               // conv, convt: 1 = has a bias
+    int bias;                               // conv, convt, linear: 1 = has a bias
     enum clzi_act act;                      // act; batchnorm; also fused into conv, convt, batchnorm, add by clzi_graph_fuse()
     float slope;                            // act leaky: factor below 0
     int factor;                             // shuffle, resize: 2 = twice the height and width
@@ -61,7 +61,8 @@ struct clzi_node {
     int out_channels;                       // of its output; set when it is added
 };
 
-// A named tensor of numbers that belongs to a node. Dense, C order: conv [out,in/groups,k,k], convt [in,out,k,k], vectors [c].
+// A named tensor of numbers that belongs to a node. Dense, C order: conv [out,in/groups,k,k], convt [in,out,k,k],
+// linear [out,in], vectors [c].
 struct clzi_param {
     char name[CLZI_NAME_SIZE];              // PyTorch's: "layer1.0.conv1.weight", "...running_mean"
     int rank, dims[4];
@@ -96,6 +97,8 @@ int clzi_graph_copy(struct clzi_graph **copy, const struct clzi_graph *g);
     clzi_graph_append(g, name, CLZI_OP_##op, (const int[]){ x }, 1, &(const struct clzi_attr){ __VA_ARGS__ })
 #define CLZI_GRAPH_2(g, name, op, a, b) \
     clzi_graph_append(g, name, CLZI_OP_##op, (const int[]){ a, b }, 2, &(const struct clzi_attr){ 0 })
+#define CLZI_GRAPH_3(g, name, op, a, b, c) \
+    clzi_graph_append(g, name, CLZI_OP_##op, (const int[]){ a, b, c }, 3, &(const struct clzi_attr){ 0 })
 // An input is a port of its own name (shorter than CLZI_PORT_NAME_SIZE).
 #define clzi_graph_input(g, name, ...) \
     clzi_graph_append(g, name, CLZI_OP_INPUT, NULL, 0, &(const struct clzi_attr){ __VA_ARGS__ })     // channels vector
@@ -111,6 +114,16 @@ int clzi_graph_copy(struct clzi_graph **copy, const struct clzi_graph *g);
 #define clzi_graph_dropout(g, name, x, ...)   CLZI_GRAPH_1(g, name, DROPOUT, x, __VA_ARGS__)  // p
 #define clzi_graph_softmax(g, name, x, ...)   CLZI_GRAPH_1(g, name, SOFTMAX, x, __VA_ARGS__)  // scale; over channels
 #define clzi_graph_clamp(g, name, x, ...)     CLZI_GRAPH_1(g, name, CLAMP, x, __VA_ARGS__)    // scale: the limit
+#define clzi_graph_linear(g, name, x, ...)    CLZI_GRAPH_1(g, name, LINEAR, x, __VA_ARGS__)   // channels bias act slope
+#define clzi_graph_avgpool(g, name, x, ...)   CLZI_GRAPH_1(g, name, AVGPOOL, x, __VA_ARGS__)  // k stride pad; zeros count
+#define clzi_graph_globalpool(g, name, x)     CLZI_GRAPH_1(g, name, GLOBALPOOL, x, 0)
+// Feature-wise modulation (FiLM, Perez et al. 2018): x scale + shift, scale and shift [N,C,1,1].
+#define clzi_graph_affine(g, name, x, scale, shift) CLZI_GRAPH_3(g, name, AFFINE, x, scale, shift)
+#define clzi_graph_gain(g, name, x)           CLZI_GRAPH_1(g, name, GAIN, x, 0)               // gamma x, gamma learnt, from 0
+// Attention: y_i = sum over j of softmax_j(q_i . k_j) v_j, i a position of q, j one of k and v. Self-attention as SAGAN has it
+// (Zhang et al. 2019): x + gain(attention(q, k, v)), where q and k are 1x1 convolutions of x to C/8 channels, v one to C. k is
+// the paper's f and q its g; fastai calls them the other way round: its "query" is k, its "key" is q.
+#define clzi_graph_attention(g, name, q, k, v) CLZI_GRAPH_3(g, name, ATTENTION, q, k, v)
 int clzi_graph_append(struct clzi_graph *g, const char *name, enum clzi_op_id op, const int *in, int in_count,
                       const struct clzi_attr *attr);
 // Makes a node's output a port of the graph. Without any, the node added last is the one output. Returns node, or -EINVAL: the

@@ -78,6 +78,7 @@ static const struct clzi_attr_info pool_attrs[] = { WINDOW, END };
 static const struct clzi_attr_info factor_attrs[] = { INT(factor, 2, 8), END };
 static const struct clzi_attr_info dropout_attrs[] = { FLOAT(p, 0, 0.99), END };
 static const struct clzi_attr_info scale_attrs[] = { FLOAT(scale, 1e-6, 1e6), END };
+static const struct clzi_attr_info linear_attrs[] = { INT(channels, 1, CLZI_MAX_CHANNELS), INT(bias, 0, 1), FUSED, END };
 static const struct clzi_attr_info target_attrs[] = { FLOAT(target, 0, 1), END };
 static const struct clzi_attr_info no_attrs[] = { END };
 
@@ -178,6 +179,40 @@ static int resize_shape(const struct clzi_node *node, const struct clzi_shape *i
     return enlarged(node, in[0], in[0].c, out);
 }
 
+// A vector [N,C,1,1]; unknown heights and widths are 0.
+static bool is_vector(struct clzi_shape s) { return s.h <= 1 && s.w <= 1; }
+
+static int linear_shape(const struct clzi_node *node, const struct clzi_shape *in, struct clzi_shape *out)
+{
+    *out = (struct clzi_shape){ in[0].n, node->attr.channels, in[0].h, in[0].w };
+    return is_vector(in[0]) ? 0 : -EINVAL;
+}
+
+static int globalpool_shape(const struct clzi_node *node, const struct clzi_shape *in, struct clzi_shape *out)
+{
+    (void)node;
+    *out = (struct clzi_shape){ in[0].n, in[0].c, 1, 1 };
+    return 0;
+}
+
+static int affine_shape(const struct clzi_node *node, const struct clzi_shape *in, struct clzi_shape *out)
+{
+    (void)node;
+    *out = in[0];
+    for (int k = 1; k < 3; k++)
+        if (in[k].n != in[0].n || in[k].c != in[0].c || !is_vector(in[k])) return -EINVAL;
+    return 0;
+}
+
+// k and v have the same positions, which need not be those of q.
+static int attention_shape(const struct clzi_node *node, const struct clzi_shape *in, struct clzi_shape *out)
+{
+    const struct clzi_shape q = in[0], k = in[1], v = in[2];
+    (void)node;
+    *out = (struct clzi_shape){ q.n, v.c, q.h, q.w };
+    return q.n == k.n && q.c == k.c && k.n == v.n && k.h == v.h && k.w == v.w ? 0 : -EINVAL;
+}
+
 static int pair_loss_shape(const struct clzi_node *node, const struct clzi_shape *in, struct clzi_shape *out)
 {
     const struct clzi_shape weight = { in[0].n, 1, in[0].h, in[0].w };
@@ -230,6 +265,20 @@ static int norm_params(const struct clzi_node *node, int in_channels, struct clz
     return 4;
 }
 
+static int linear_params(const struct clzi_node *node, int in_channels, struct clzi_param *p)
+{
+    p[0] = (struct clzi_param){ ".weight", 2, { node->attr.channels, in_channels }, false };
+    p[1] = (struct clzi_param){ ".bias", 1, { node->attr.channels }, false };
+    return 1 + !!node->attr.bias;
+}
+
+static int gain_params(const struct clzi_node *node, int in_channels, struct clzi_param *p)
+{
+    (void)node, (void)in_channels;
+    p[0] = (struct clzi_param){ ".gamma", 1, { 1 }, false };
+    return 1;
+}
+
 const struct clzi_op_info clzi_ops[CLZI_OP_COUNT] = {
     [CLZI_OP_INPUT]     = { "input",     0, 0, input_attrs,   input_shape,   no_params, false },
     [CLZI_OP_CONV]      = { "conv",      1, 2, conv_attrs,    conv_shape,    conv_params, false },
@@ -244,6 +293,12 @@ const struct clzi_op_info clzi_ops[CLZI_OP_COUNT] = {
     [CLZI_OP_DROPOUT]   = { "dropout",   1, 1, dropout_attrs, same_shape,    no_params, false },
     [CLZI_OP_SOFTMAX]   = { "softmax",   1, 1, scale_attrs,   same_shape,    no_params, false },
     [CLZI_OP_CLAMP]     = { "clamp",     1, 1, scale_attrs,   same_shape,    no_params, false },
+    [CLZI_OP_LINEAR]    = { "linear",    1, 1, linear_attrs,  linear_shape,  linear_params, false },
+    [CLZI_OP_AVGPOOL]   = { "avgpool",   1, 1, pool_attrs,    pool_shape,    no_params, false },
+    [CLZI_OP_GLOBALPOOL] = { "globalpool", 1, 1, no_attrs,    globalpool_shape, no_params, false },
+    [CLZI_OP_AFFINE]    = { "affine",    3, 3, no_attrs,      affine_shape,  no_params, false },
+    [CLZI_OP_GAIN]      = { "gain",      1, 1, no_attrs,      same_shape,    gain_params, false },
+    [CLZI_OP_ATTENTION] = { "attention", 3, 3, no_attrs,      attention_shape, no_params, false },
     [CLZI_OP_L1]        = { "l1",        2, 3, no_attrs,      pair_loss_shape,  no_params, true },
     [CLZI_OP_L2]        = { "l2",        2, 3, no_attrs,      pair_loss_shape,  no_params, true },
     [CLZI_OP_CHROMA]    = { "chroma",    2, 2, no_attrs,      pair_loss_shape,  no_params, true },

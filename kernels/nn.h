@@ -103,7 +103,21 @@ struct clzk_nn {
 
 struct clzk_adam { float rate, beta1, beta2, eps, root, decay, unscale; };
 
-// Functions on vectors of floats: the update of parameters in a training step.
+// c = a b, or c += a b: m x k numbers times k x n. Element (i, l) of a is a[i * a_row + l * a_column], so that a may be
+// transposed. Rows of b and c are contiguous. n is a multiple of CLZK_MATMUL_COLUMNS, k at least 1.
+enum { CLZK_MATMUL_COLUMNS = 16 };
+struct clzk_matmul {
+    int m, n, k;
+    bool add;
+    const float *a;
+    int64_t a_row, a_column;
+    const float *b;
+    int64_t b_row;
+    float *c;
+    int64_t c_row;
+};
+
+// Functions on vectors and matrices of floats: the update of parameters in a training step, attention.
 struct clzk_vectors {
     void (*add)(float *sum, const float *x, int64_t count);
     // sum[i] += x[index[i]]
@@ -112,6 +126,14 @@ struct clzk_vectors {
     void (*adam)(float *w, const float *g, float *m, float *v, int64_t count, const struct clzk_adam *a);
     void (*ema)(float *average, const float *w, float decay, int64_t count);
     int (*too_large)(const float *v, int64_t count);       // 1: NaN or a magnitude of 2^64 or more is among them
+
+    void (*matmul)(const struct clzk_matmul *p);
+    float (*max)(const float *x, int count);
+    float (*dot)(const float *x, const float *y, int count);
+    // x = e^(x - max) factor; returns the sum
+    float (*exponentials)(float *x, int count, float max, float factor);
+    // dx = factor y (dx - mean)
+    void (*softmax_gradient)(float *dx, const float *y, int count, float mean, float factor);
 };
 
 enum clzk_isa { CLZK_ISA_PLAIN, CLZK_ISA_AVX2, CLZK_ISA_AVX512, CLZK_ISA_COUNT };

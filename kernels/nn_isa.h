@@ -177,9 +177,108 @@ static int vector_too_large(const float *v, int64_t count)
     return found != 0;
 }
 
+// ---- matrices ----
+
+enum { TILE = 6, DEPTH = 256 };             // rows of c whose sums are in registers; rows of b that are copied to the L1 cache
+
+// `rows` rows of c from row i on, 2 VEC or VEC columns from j on: adds the products of a's columns from `from` on and the `depth`
+// rows of b. rows and vecs are constants, so that sums stay in registers: two loads of b and six of a serve twelve multiply-adds.
+INLINE void matmul_tile(const struct clzk_matmul *p, int i, int j, int from, const float *b, int depth, const int rows,
+                        const int vecs)
+{
+    const float *a = p->a + i * p->a_row + from * p->a_column;
+    float *c = p->c + i * p->c_row + j;
+    vec sum[TILE][2];
+
+#pragma GCC unroll 6
+    for (int r = 0; r < rows; r++)
+#pragma GCC unroll 2
+        for (int v = 0; v < vecs; v++) sum[r][v] = p->add || from ? vec_load(c + r * p->c_row + v * VEC) : vec_all(0);
+    for (int l = 0; l < depth; l++, a += p->a_column, b += vecs * VEC)
+#pragma GCC unroll 6
+        for (int r = 0; r < rows; r++)
+#pragma GCC unroll 2
+            for (int v = 0; v < vecs; v++) sum[r][v] += a[r * p->a_row] * vec_load(b + v * VEC);
+#pragma GCC unroll 6
+    for (int r = 0; r < rows; r++)
+#pragma GCC unroll 2
+        for (int v = 0; v < vecs; v++) *(vec *)(c + r * p->c_row + v * VEC) = sum[r][v];
+}
+
+// Rows of b that are a power of two apart fall into the same lines of the cache, so its columns are copied first: on Zen 3,
+// 48x256 times 256x1024: 34 GFLOP/s without, 60 with.
+INLINE void matmul_columns(const struct clzk_matmul *p, int j, int from, const int vecs)
+{
+    const int depth = p->k - from < DEPTH ? p->k - from : DEPTH;
+    float b[DEPTH * 2 * VEC];
+    int i = 0;
+
+    for (int l = 0; l < depth; l++)
+        for (int v = 0; v < vecs; v++) *(vec *)(b + (l * vecs + v) * VEC) = vec_load(p->b + (from + l) * p->b_row + j + v * VEC);
+    for (; i + TILE <= p->m; i += TILE) matmul_tile(p, i, j, from, b, depth, TILE, vecs);
+    for (; i < p->m; i++) matmul_tile(p, i, j, from, b, depth, 1, vecs);
+}
+
+static void matmul(const struct clzk_matmul *p)
+{
+    for (int from = 0; from < p->k; from += DEPTH)
+        for (int j = 0; j < p->n;)
+            if (p->n - j >= 2 * VEC) matmul_columns(p, j, from, 2), j += 2 * VEC;
+            else matmul_columns(p, j, from, 1), j += VEC;
+}
+
+// Sums and maxima of a vector are kept for LANES numbers in turn, then joined in order.
+enum { LANES = 16 };
+
+static float vector_max(const float *x, int count)
+{
+    float most[LANES], max = -INFINITY;
+    int i = 0;
+
+    for (int k = 0; k < LANES; k++) most[k] = -INFINITY;
+    for (; i + LANES <= count; i += LANES)
+        SIMD for (int k = 0; k < LANES; k++) most[k] = x[i + k] > most[k] ? x[i + k] : most[k];
+    for (; i < count; i++) max = x[i] > max ? x[i] : max;
+    for (int k = 0; k < LANES; k++) max = most[k] > max ? most[k] : max;
+    return max;
+}
+
+static float vector_dot(const float *x, const float *y, int count)
+{
+    float sums[LANES] = { 0 }, sum = 0;
+    int i = 0;
+
+    for (; i + LANES <= count; i += LANES)
+        SIMD for (int k = 0; k < LANES; k++) sums[k] += x[i + k] * y[i + k];
+    for (; i < count; i++) sum += x[i] * y[i];
+    for (int k = 0; k < LANES; k++) sum += sums[k];
+    return sum;
+}
+
+static float vector_exponentials(float *x, int count, float max, float factor)
+{
+    float sums[LANES] = { 0 }, sum = 0;
+    int i = 0;
+
+    for (; i + LANES <= count; i += LANES)
+        SIMD for (int k = 0; k < LANES; k++) {
+            x[i + k] = exponential(x[i + k] - max) * factor;
+            sums[k] += x[i + k];
+        }
+    for (; i < count; i++) sum += x[i] = exponential(x[i] - max) * factor;
+    for (int k = 0; k < LANES; k++) sum += sums[k];
+    return sum;
+}
+
+static void vector_softmax_gradient(float *dx, const float *y, int count, float mean, float factor)
+{
+    SIMD for (int i = 0; i < count; i++) dx[i] = factor * y[i] * (dx[i] - mean);
+}
+
 #define JOIN_(a, b) a##b
 #define JOIN(a, b) JOIN_(a, b)
 const struct clzk_nn *const JOIN(clzk_nn_, ISA)[2] = { &nn_f32, &nn_bf16 };
 const struct clzk_vectors JOIN(clzk_vectors_, ISA) = {
-    vector_add, vector_add_gathered, vector_adam, vector_ema, vector_too_large
+    vector_add, vector_add_gathered, vector_adam, vector_ema, vector_too_large, matmul, vector_max, vector_dot,
+    vector_exponentials, vector_softmax_gradient,
 };

@@ -15,10 +15,11 @@
 #include "check.h"
 #include "engine/f16.h"
 #include "engine/model_file.h"
+#include "engine/op.h"
 #include "engine/sha256.h"
 #include "tiny_model.h"
 
-enum { PATH = 300, COUNT_OPS = 16 };
+enum { PATH = 300, COUNT_OPS = 26 };
 #define COUNT(a) (sizeof(a) / sizeof *(a))
 
 static char folder[128];
@@ -415,6 +416,14 @@ static const struct bad graphs[] = {
     TEXT("add_does_not_fit", GRAPH, "'op':'resize','name':'up','in':[4],'factor':2", "'op':'add','name':'up','in':[0,1]",
          "do not fit together"),
     TEXT("shuffle_does_not_fit", GRAPH, "'op':'resize'", "'op':'shuffle'", "do not fit together"),
+    TEXT("affine_of_other_channels", GRAPH, "'op':'resize','name':'up','in':[4],'factor':2",
+         "'op':'affine','name':'up','in':[4,4,0]", "do not fit together"),
+    TEXT("attention_of_other_channels", GRAPH, "'op':'resize','name':'up','in':[4],'factor':2",
+         "'op':'attention','name':'up','in':[4,0,4]", "do not fit together"),
+    TEXT("attention_of_two_inputs", GRAPH, "'op':'resize','name':'up','in':[4],'factor':2",
+         "'op':'attention','name':'up','in':[4,4]", "2 inputs"),
+    TEXT("avgpool_pad_over_half_the_window", GRAPH, "'op':'resize','name':'up','in':[4],'factor':2",
+         "'op':'avgpool','name':'up','in':[4],'k':3,'stride':1,'pad':2", "do not fit together"),
     TEXT("pad_as_large_as_the_window", GRAPH, "'pad':1", "'pad':3", "do not fit together"),
     { "concat_too_many_channels", GRAPH, "'factor':2}", "'factor':2}~,{'op':'concat','name':'c#','in':[5,5]}~"
       ",{'op':'conv','name':'big','in':[4],'channels':16384,'k':1,'stride':1,'pad':0,'bias':0},"
@@ -652,10 +661,11 @@ static float **every_op(struct clzi_graph **graph)
     struct clzi_graph *g;
     float **values;
     uint32_t seed = 3;
-    int x, y;
+    bool there[CLZI_OP_COUNT] = { false };
+    int x, y, z, scale, shift;
 
     if (clzi_graph_create(&g) < 0) return NULL;
-    clzi_graph_input(g, "class", .channels = 80, .vector = 1);
+    z = clzi_graph_input(g, "class", .channels = 80, .vector = 1);
     x = clzi_graph_input(g, "L", .channels = 1);
     x = clzi_graph_conv(g, "layers.0.conv-1", x, .channels = 8, .k = 3, .stride = 2, .pad = 1, .bias = 1);
     y = x = clzi_graph_batchnorm(g, "bn", x);
@@ -669,10 +679,19 @@ static float **every_op(struct clzi_graph **graph)
     x = clzi_graph_shuffle(g, "pixels", x, .factor = 2);
     x = clzi_graph_softmax(g, "soft", x, .scale = 2.5f);
     x = clzi_graph_conv(g, "two", x, .channels = 2, .k = 5, .stride = 2, .pad = 1, .pad_extra = 1, .groups = 2, .bias = 1);
+    y = clzi_graph_avgpool(g, "average", y, .k = 3, .stride = 2, .pad = 1);
+    scale = clzi_graph_linear(g, "film.scale", z, .channels = 8, .bias = 1, .act = CLZI_ACT_LEAKY, .slope = 0.1f);
+    shift = clzi_graph_linear(g, "film.shift", clzi_graph_globalpool(g, "mean", y), .channels = 8);
+    y = clzi_graph_affine(g, "film", y, scale, shift);
+    z = clzi_graph_attention(g, "attend", x, clzi_graph_conv(g, "key", y, .channels = 2, .k = 1), y);
+    z = clzi_graph_conv(g, "to2", clzi_graph_gain(g, "attended", z), .channels = 2, .k = 1);
+    x = clzi_graph_add(g, "sum", x, z);
     x = clzi_graph_clamp(g, "clamp", x, .scale = 0.5f);
     x = clzi_graph_resize(g, "ab", x, .factor = 2);
     REQUIRE_INT(x, COUNT_OPS - 1);
     REQUIRE(clzi_graph_output(g, "pool", y) == y && clzi_graph_output(g, "ab", x) == x);
+    for (int i = 0; i < g->node_count; i++) there[g->nodes[i].op] = true;
+    for (int op = 0; op < CLZI_OP_COUNT; op++) REQUIRE_INT(there[op] || clzi_ops[op].scalar ? op : -1, op);     // but losses
     *graph = g;
     values = calloc(g->param_count, sizeof *values);
     for (int i = 0; i < g->param_count; i++) {

@@ -24,30 +24,37 @@ struct op_case {
     enum clzi_op_id op;
     struct clzi_shape x;                    // of input 0
     struct clzi_attr attr;
-    int second;                             // channels of a second input; -1: it has the output's shape; 0: none.
+    int second;                             // channels of a second input (attention: v); -1: it has the output's shape; 0: none.
                                             // Losses: -1: a target, -2: a target and weights of pixels
     bool training;
+    int h2, w2;                             // attention: of k and v; 0: as x
 };
 
 #include "ref_values.h"
 
 #define CONV(n, ci, co, h, w, kk, s, p, ...) \
-    { CLZI_OP_CONV, { n, ci, h, w }, { .channels = co, .k = kk, .stride = s, .pad = p, __VA_ARGS__ }, 0, false }
+    { .op = CLZI_OP_CONV, .x = { n, ci, h, w }, .attr = { .channels = co, .k = kk, .stride = s, .pad = p, __VA_ARGS__ } }
 #define CONV_RESIDUAL(n, ci, co, h, w, kk, s, p, ...) \
-    { CLZI_OP_CONV, { n, ci, h, w }, { .channels = co, .k = kk, .stride = s, .pad = p, __VA_ARGS__ }, -1, false }
+    { .op = CLZI_OP_CONV, .x = { n, ci, h, w }, .second = -1, \
+      .attr = { .channels = co, .k = kk, .stride = s, .pad = p, __VA_ARGS__ } }
 #define CONVT(n, ci, co, h, w, kk, s, p, ...) \
-    { CLZI_OP_CONVT, { n, ci, h, w }, { .channels = co, .k = kk, .stride = s, .pad = p, __VA_ARGS__ }, 0, false }
+    { .op = CLZI_OP_CONVT, .x = { n, ci, h, w }, .attr = { .channels = co, .k = kk, .stride = s, .pad = p, __VA_ARGS__ } }
 #define NORM(n, c, h, w, train, ...) \
-    { CLZI_OP_BATCHNORM, { n, c, h, w }, { .eps = 1e-5f, .momentum = 0.1f, __VA_ARGS__ }, 0, train }
-#define ACT(n, c, h, w, ...) { CLZI_OP_ACT, { n, c, h, w }, { __VA_ARGS__ }, 0, false }
-#define ADD(n, c, h, w, ...) { CLZI_OP_ADD, { n, c, h, w }, { __VA_ARGS__ }, -1, false }
-#define CONCAT(n, c, c2, h, w) { CLZI_OP_CONCAT, { n, c, h, w }, { 0 }, c2, false }
-#define POOL(n, c, h, w, kk, s, p) { CLZI_OP_MAXPOOL, { n, c, h, w }, { .k = kk, .stride = s, .pad = p }, 0, false }
-#define FACTOR(which, n, c, h, w, f) { CLZI_OP_##which, { n, c, h, w }, { .factor = f }, 0, false }
-#define DROPOUT(n, c, h, w, share, train) { CLZI_OP_DROPOUT, { n, c, h, w }, { .p = share }, 0, train }
-#define SCALE(which, n, c, h, w, s) { CLZI_OP_##which, { n, c, h, w }, { .scale = s }, 0, false }
-#define PAIR(which, n, c, h, w, inputs) { CLZI_OP_##which, { n, c, h, w }, { 0 }, inputs, false }
-#define LOGITS(which, n, c, h, w, ...) { CLZI_OP_##which, { n, c, h, w }, { __VA_ARGS__ }, 0, false }
+    { .op = CLZI_OP_BATCHNORM, .x = { n, c, h, w }, .attr = { .eps = 1e-5f, .momentum = 0.1f, __VA_ARGS__ }, .training = train }
+#define ACT(n, c, h, w, ...) { .op = CLZI_OP_ACT, .x = { n, c, h, w }, .attr = { __VA_ARGS__ } }
+#define ADD(n, c, h, w, ...) { .op = CLZI_OP_ADD, .x = { n, c, h, w }, .attr = { __VA_ARGS__ }, .second = -1 }
+#define CONCAT(n, c, c2, h, w) { .op = CLZI_OP_CONCAT, .x = { n, c, h, w }, .attr = { 0 }, .second = c2 }
+#define POOL(n, c, h, w, kk, s, p) { .op = CLZI_OP_MAXPOOL, .x = { n, c, h, w }, .attr = { .k = kk, .stride = s, .pad = p } }
+#define FACTOR(which, n, c, h, w, f) { .op = CLZI_OP_##which, .x = { n, c, h, w }, .attr = { .factor = f } }
+#define DROPOUT(n, c, h, w, share, train) \
+    { .op = CLZI_OP_DROPOUT, .x = { n, c, h, w }, .attr = { .p = share }, .training = train }
+#define SCALE(which, n, c, h, w, s) { .op = CLZI_OP_##which, .x = { n, c, h, w }, .attr = { .scale = s } }
+#define LINEAR(n, i, o, ...) { .op = CLZI_OP_LINEAR, .x = { n, i, 1, 1 }, .attr = { .channels = o, __VA_ARGS__ } }
+#define AVGPOOL(n, c, h, w, kk, s, p) { .op = CLZI_OP_AVGPOOL, .x = { n, c, h, w }, .attr = { .k = kk, .stride = s, .pad = p } }
+#define PLAIN(which, n, c, h, w) { .op = CLZI_OP_##which, .x = { n, c, h, w }, .attr = { 0 } }
+#define ATTENTION(n, c, h, w, c2, ...) { .op = CLZI_OP_ATTENTION, .x = { n, c, h, w }, .attr = { 0 }, .second = c2, __VA_ARGS__ }
+#define PAIR(which, n, c, h, w, inputs) { .op = CLZI_OP_##which, .x = { n, c, h, w }, .attr = { 0 }, .second = inputs }
+#define LOGITS(which, n, c, h, w, ...) { .op = CLZI_OP_##which, .x = { n, c, h, w }, .attr = { __VA_ARGS__ } }
 #define RELU .act = CLZI_ACT_RELU
 #define LEAKY .act = CLZI_ACT_LEAKY, .slope = 0.2f
 #define RELU6 .act = CLZI_ACT_RELU6
@@ -168,6 +175,40 @@ static const struct op_case cases[] = {
     SCALE(CLAMP, 2, 2, 7, 9, 1),
     SCALE(CLAMP, 1, 17, 5, 5, 0.5f),
 
+    LINEAR(1, 1, 1, 0),
+    LINEAR(3, 17, 5, .bias = 1),
+    LINEAR(2, 64, 48, .bias = 1, RELU),
+    LINEAR(5, 80, 33, .bias = 1, TANH),
+    LINEAR(16, 97, 128, 0),
+
+    AVGPOOL(2, 16, 9, 8, 3, 2, 1),
+    AVGPOOL(1, 17, 12, 7, 3, 1, 1),
+    AVGPOOL(3, 3, 6, 6, 2, 2, 0),
+    AVGPOOL(1, 33, 5, 11, 5, 3, 2),
+    AVGPOOL(1, 1, 4, 15, 4, 1, 0),
+
+    PLAIN(GLOBALPOOL, 2, 16, 9, 8),
+    PLAIN(GLOBALPOOL, 1, 17, 1, 1),
+    PLAIN(GLOBALPOOL, 3, 3, 41, 37),
+    PLAIN(GLOBALPOOL, 1, 97, 5, 3),
+
+    PLAIN(AFFINE, 1, 1, 3, 5),
+    PLAIN(AFFINE, 3, 17, 5, 7),
+    PLAIN(AFFINE, 2, 64, 6, 4),
+    PLAIN(AFFINE, 2, 2, 33, 29),
+    PLAIN(AFFINE, 4, 97, 1, 1),
+
+    PLAIN(GAIN, 1, 1, 1, 1),
+    PLAIN(GAIN, 2, 17, 5, 7),
+    PLAIN(GAIN, 3, 64, 19, 6),
+
+    ATTENTION(1, 1, 1, 1, 1),
+    ATTENTION(2, 2, 3, 5, 16),
+    ATTENTION(1, 4, 8, 7, 33),
+    ATTENTION(1, 8, 16, 16, 64),
+    ATTENTION(3, 5, 7, 9, 17, .h2 = 2, .w2 = 3),
+    ATTENTION(1, 3, 2, 2, 5, .h2 = 13, .w2 = 11),
+
     PAIR(L1, 1, 2, 2, 3, -1),               // small ones, for central differences; large ones, for pieces
     PAIR(L1, 2, 2, 1, 3, -2),
     PAIR(L1, 3, 2, 70, 61, -2),
@@ -216,6 +257,14 @@ static const struct op_case bench_cases[] = {
     DROPOUT(4, 512, 8, 8, 0.5f, true),
     SCALE(SOFTMAX, 1, 313, 64, 64, 2.632f),
     SCALE(CLAMP, 1, 2, 256, 256, 1),
+    LINEAR(16, 512, 512, .bias = 1),
+    AVGPOOL(1, 64, 128, 128, 2, 2, 0),
+    PLAIN(GLOBALPOOL, 1, 512, 16, 16),
+    PLAIN(AFFINE, 1, 64, 128, 128),
+    PLAIN(GAIN, 1, 64, 128, 128),
+    ATTENTION(1, 32, 16, 16, 256),
+    ATTENTION(1, 32, 32, 32, 256),
+    ATTENTION(1, 16, 64, 64, 128),
 };
 
 // What an op may differ from the reference by, in `error`'s measures, and what was measured: the worst over `cases` of
@@ -235,6 +284,13 @@ static const struct { struct limit f32, bf16; } tolerance[CLZI_OP_COUNT] = {
     [CLZI_OP_DROPOUT]   = { { 1e-7, 1e-7 }, { 4e-3, 8e-3 } },       // 0      0        2.3e-3 3.7e-3
     [CLZI_OP_SOFTMAX]   = { { 1e-6, 2e-6 }, { 4e-3, 8e-3 } },       // 1.7e-7 3.0e-7   2.2e-3 3.2e-3
     [CLZI_OP_CLAMP]     = { { 0, 0 }, { 0, 0 } },                   // exact
+    // Measured with AVX2 only: f32, and bf16 of the kernels compiled for AVX2; bf16 of linear (oneDNN) not yet.
+    [CLZI_OP_LINEAR]    = { { 2e-6, 4e-6 }, { 5e-3, 1e-2 } },       // 1.4e-7 1.8e-7
+    [CLZI_OP_AVGPOOL]   = { { 1e-6, 2e-6 }, { 4e-3, 8e-3 } },       // 8.0e-8 1.1e-7   1.8e-3 2.7e-3
+    [CLZI_OP_GLOBALPOOL] = { { 1e-6, 2e-6 }, { 4e-3, 8e-3 } },      // 4.6e-8 5.9e-8   2.1e-3 2.7e-3
+    [CLZI_OP_AFFINE]    = { { 1e-6, 2e-6 }, { 4e-3, 8e-3 } },       // 7.4e-8 7.4e-8   2.5e-3 3.4e-3
+    [CLZI_OP_GAIN]      = { { 1e-6, 2e-6 }, { 4e-3, 8e-3 } },       // 9.0e-8 9.0e-8   1.8e-3 3.0e-3
+    [CLZI_OP_ATTENTION] = { { 4e-6, 8e-6 }, { 4e-3, 8e-3 } },       // 5.4e-7 6.9e-7   2.0e-3 3.3e-3
     [CLZI_OP_L1]        = { { 2e-6, 2e-6 }, { 4e-3, 8e-3 } },
     [CLZI_OP_L2]        = { { 2e-6, 2e-6 }, { 4e-3, 8e-3 } },
     [CLZI_OP_CHROMA]    = { { 2e-6, 4e-6 }, { 4e-3, 8e-3 } },
@@ -276,7 +332,27 @@ static void describe(const struct problem *p, char *text, size_t size)
         if (a->type == CLZI_ATTR_ACT) at += snprintf(text + at, size - at, " %s", clzi_act_name(oc->attr.act));
         else at += snprintf(text + at, size - at, " %s %g", a->name, clzi_attr_get(&oc->attr, a));
     if (oc->second) at += snprintf(text + at, size - at, oc->second < 0 ? " + x1" : " + %d", oc->second);
+    if (oc->h2) at += snprintf(text + at, size - at, " of %dx%d", oc->h2, oc->w2);
     if (oc->training) snprintf(text + at, size - at, " training");
+}
+
+// Shapes of the inputs after the first, but for the residual of a convolution.
+static int more_inputs(const struct op_case *oc, struct clzi_shape xs[CLZI_MAX_IN])
+{
+    xs[1] = xs[2] = oc->x;
+    switch (oc->op) {
+    case CLZI_OP_AFFINE:
+        xs[1].h = xs[1].w = xs[2].h = xs[2].w = 1;
+        return 3;
+    case CLZI_OP_ATTENTION:
+        if (oc->h2) xs[1].h = xs[2].h = oc->h2, xs[1].w = xs[2].w = oc->w2;
+        xs[2].c = oc->second;
+        return 3;
+    default:
+        xs[2].c = 1;
+        if (oc->second > 0) xs[1].c = oc->second;
+        return 1 + !!oc->second + (oc->second == -2);
+    }
 }
 
 static void problem_open(struct problem *p, const struct op_case *oc)
@@ -285,10 +361,8 @@ static void problem_open(struct problem *p, const struct op_case *oc)
 
     *p = (struct problem){ .oc = oc, .node = { .name = "node", .op = oc->op, .attr = oc->attr } };
     clzi_attr_default(info, &p->node.attr);
-    p->node.in_count = 1 + !!oc->second + (oc->second == -2);
-    p->xs[0] = p->xs[1] = p->xs[2] = oc->x;
-    p->xs[2].c = 1;
-    if (oc->second > 0) p->xs[1].c = oc->second;
+    p->xs[0] = oc->x;
+    p->node.in_count = more_inputs(oc, p->xs);
     if (oc->op == CLZI_OP_CONV) {           // the shape of the residual follows from the rest
         p->node.in_count = 1;
         REQUIRE(info->shape(&p->node, p->xs, &p->xs[1]) == 0);
@@ -351,9 +425,12 @@ static void problem_fill(struct problem *p, uint64_t seed)
     const bool norm = p->node.op == CLZI_OP_BATCHNORM;
     const double fan_in = p->w_count[0] / (p->ys.c ? p->ys.c : 1);
 
-    for (int k = 0; k < p->node.in_count; k++) fill(p->x[k], p->x_count[k], seed, k, k == 2, k == 2 ? 0.5f : 1.7f);
+    for (int k = 0; k < p->node.in_count; k++) {
+        const bool weights = p->oc->second == -2 && k == 2;
+        fill(p->x[k], p->x_count[k], seed, k, weights, weights ? 0.5f : 1.7f);
+    }
     for (int k = 0; k < p->node.w_count; k++) {
-        const bool weight = p->params[k].rank == 4, about_1 = norm && (k == 0 || k == 3);
+        const bool weight = p->params[k].rank >= 2, about_1 = norm && (k == 0 || k == 3);
         fill(p->w[k], p->w_count[k], seed, 10 + k, about_1, weight ? (float)sqrt(3 / fan_in) : 0.5f);
         fill(p->dw[k], p->w_count[k], seed, 20 + k, 0, 0.125f);
     }
@@ -634,7 +711,7 @@ static void compare_all(struct watch *w, unsigned wanted, const struct result *g
 static void check_op(struct clzi_device *dev, struct clzi_device *ref, enum clzi_op_id op, bool show_errors)
 {
     static const unsigned sets[] = {
-        ALL, 0, DX | DX << 1, DW | DW << 1, DX << 1 | DW << 1,
+        ALL, 0, DX | DX << 1, DW | DW << 1, DX << 1 | DW << 1, DX << 2,
     };
     const bool bf16 = clzi_device_base(dev)->precision == CLZ_PRECISION_BF16;
     struct watch w = { .limit = bf16 ? tolerance[op].bf16 : tolerance[op].f32 };
@@ -774,7 +851,7 @@ static void check_golden(struct clzi_device *ref, const struct golden *g, bool s
     w.p = &p;
     for (int k = 0; k < p.node.in_count; k++)
         for (int64_t i = 0; i < p.x_count[k]; i++) {
-            p.x[k][i] = k == 2 ? 1 + 0.5f * golden_input(3, i) : 1.5f * golden_input(1 + k, i);
+            p.x[k][i] = k == 2 && g->oc.second == -2 ? 1 + 0.5f * golden_input(3, i) : 1.5f * golden_input(1 + k, i);
             if (coarse) p.x[k][i] = floorf(4 * p.x[k][i]) / 4;
         }
     for (int k = 0; k < p.node.w_count; k++)
@@ -1048,9 +1125,11 @@ static void bench(struct clzi_device *dev, const struct op_case *oc)
     problem_fill(&p, 1);
     result_open(&r, &p);
     describe(&p, text, sizeof text);
-    sums = p.w_count[0] && p.params[0].rank == 4;
-    if (sums) {                             // multiply-adds count two
-        const struct clzi_shape small = oc->op == CLZI_OP_CONV ? p.ys : p.xs[0];
+    sums = (p.w_count[0] && p.params[0].rank >= 2) || oc->op == CLZI_OP_ATTENTION;
+    if (oc->op == CLZI_OP_ATTENTION) {      // multiply-adds count two
+        work = 2.0 * p.xs[0].n * p.xs[0].h * p.xs[0].w * p.xs[1].h * p.xs[1].w * (p.xs[1].c + p.xs[2].c);
+    } else if (sums) {
+        const struct clzi_shape small = oc->op == CLZI_OP_CONVT ? p.xs[0] : p.ys;
         work = 2.0 * small.n * small.h * small.w * p.w_count[0];
     } else {                                // bytes that must be read and written
         work = be->tensor_size(dev, p.ys);

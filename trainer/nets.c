@@ -58,13 +58,13 @@ void clzt_net_init(const struct clzi_graph *g, enum clzt_init init, uint64_t see
             const int64_t group = icnr_group(g, n);
             // by name, so that the initial weights of a net do not depend on the order of its nodes
             const uint64_t name = clzk_fnv1a(CLZK_FNV1A_TRAINER, p->name, strlen(p->name));
-            const bool norm = node->op == CLZI_OP_BATCHNORM, weight = k == 0;
+            const bool norm = node->op == CLZI_OP_BATCHNORM, weight = k == 0 && node->op != CLZI_OP_GAIN;
             const bool head = node->attr.channels == 2 && init == CLZT_INIT_HE;    // starts near grey
-            const float fan_in = (float)(node->op == CLZI_OP_CONVT ? p->dims[0] : p->rank == 4 ? p->dims[1] : 1) *
+            const float fan_in = (float)(node->op == CLZI_OP_CONVT ? p->dims[0] : p->rank >= 2 ? p->dims[1] : 1) *
                                  (p->rank == 4 ? p->dims[2] * p->dims[3] : 1);
             const float sd = init == CLZT_INIT_NORMAL ? 0.02f : head ? 0.01f : sqrtf(2 / fan_in);
             for (int64_t i = 0; i < count; i++) {
-                float v = norm && (k == 0 || k == 3) ? 1 : 0;              // weight and running_var 1, the rest 0
+                float v = norm && (k == 0 || k == 3) ? 1 : 0;              // weight and running_var 1, the rest (gain's gamma) 0
                 if (weight && !norm) v = sd * normal(seed, name, i / per_channel / group * group * per_channel + i % per_channel);
                 if (weight && norm && init == CLZT_INIT_NORMAL) v += 0.02f * normal(seed, name, i);
                 values[node->w[k]][i] = v;

@@ -1,5 +1,6 @@
-// conv.c - conv and convt. A transposed convolution is the backward-data pass of the convolution whose dense weights
-// [out,in,k,k] are its own [in,out,k,k], so that both ops are the same three oneDNN primitives:
+// conv.c - conv, convt and linear. A transposed convolution is the backward-data pass of the convolution whose dense weights
+// [out,in,k,k] are its own [in,out,k,k]; linear is a 1x1 convolution of pictures of one pixel, whose weights [out,in] lie in
+// memory as [out,in,1,1] do. So all are the same three oneDNN primitives:
 //
 //              y                              dx                             dw
 //   conv       forward of x                   backward data of dz            backward weights of x, dz
@@ -25,6 +26,7 @@ struct packed {                             // one primitive and its packed weig
 struct conv {
     struct clzi_cpu_conv_base base;
     bool transposed;
+    int k, stride, pad, groups;
     bool fused_act;                         // the primitive applies the activation
     bool shared;                            // back uses forth's packed weights
     struct packed forth, back;              // makes y; makes dx
@@ -84,8 +86,8 @@ static int plan_primitives(struct clzi_call *c, struct conv *s)
     const struct clzi_attr *a = &c->node->attr;
     struct clzi_dnnl *dnnl = &c->dev->dnnl;
     struct clzi_dnnl_conv_params p = {
-        .bf16 = c->dev->bf16, .k = a->k, .stride = a->stride, .pad = a->pad,
-        .groups = s->transposed ? 1 : a->groups, .direction = CLZI_DNNL_FORWARD,
+        .bf16 = c->dev->bf16, .k = s->k, .stride = s->stride, .pad = s->pad, .groups = s->groups,
+        .direction = CLZI_DNNL_FORWARD,
         .src = s->transposed ? c->ys : c->xs[0], .dst = s->transposed ? c->xs[0] : c->ys,
         .keep = c->want_dx[0] || c->want_dw || s->transposed, .bias = a->bias && !s->transposed,
         .act = s->fused_act ? a->act : CLZI_ACT_NONE, .slope = a->slope,
@@ -111,6 +113,7 @@ static int plan_primitives(struct clzi_call *c, struct conv *s)
 static int plan(struct clzi_call *c, bool transposed)
 {
     const struct clzi_attr *a = &c->node->attr;
+    const bool linear = c->node->op == CLZI_OP_LINEAR;
     struct conv *s = c->priv = calloc(1, sizeof *s);
     int ret;
 
@@ -118,6 +121,10 @@ static int plan(struct clzi_call *c, bool transposed)
     s->base.op = transposed ? &clzi_cpu_convt : &conv_dnnl;
     clzi_cpu_enter(c->dev);
     s->transposed = transposed;
+    s->k = linear ? 1 : a->k;
+    s->stride = linear ? 1 : a->stride;
+    s->pad = linear ? 0 : a->pad;
+    s->groups = linear || transposed ? 1 : a->groups;
     s->fused_act = !transposed && c->node->in_count == 1 &&
                    (a->act == CLZI_ACT_RELU || a->act == CLZI_ACT_LEAKY || a->act == CLZI_ACT_RELU6);
     if ((ret = plan_primitives(c, s)) < 0) return ret;
@@ -221,6 +228,7 @@ static int backward(struct clzi_call *c)
 
 static const struct clzi_op conv_dnnl = { dnnl_plan, forward, backward, destroy };
 const struct clzi_op clzi_cpu_convt = { convt_plan, forward, backward, destroy };
+const struct clzi_op clzi_cpu_linear = { dnnl_plan, forward, backward, destroy };
 
 // ---- conv: the first implementation that takes it ----
 

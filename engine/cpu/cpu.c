@@ -247,6 +247,8 @@ static const struct clzi_op *const ops[CLZI_OP_COUNT] = {
     [CLZI_OP_ACT] = &clzi_cpu_act_op, [CLZI_OP_ADD] = &clzi_cpu_add_op, [CLZI_OP_CONCAT] = &clzi_cpu_concat,
     [CLZI_OP_SHUFFLE] = &clzi_cpu_shuffle, [CLZI_OP_MAXPOOL] = &clzi_cpu_maxpool, [CLZI_OP_RESIZE] = &clzi_cpu_resize,
     [CLZI_OP_DROPOUT] = &clzi_cpu_dropout, [CLZI_OP_SOFTMAX] = &clzi_cpu_softmax, [CLZI_OP_CLAMP] = &clzi_cpu_clamp,
+    [CLZI_OP_LINEAR] = &clzi_cpu_linear, [CLZI_OP_AVGPOOL] = &clzi_cpu_avgpool, [CLZI_OP_GLOBALPOOL] = &clzi_cpu_globalpool,
+    [CLZI_OP_AFFINE] = &clzi_cpu_affine_op, [CLZI_OP_GAIN] = &clzi_cpu_gain, [CLZI_OP_ATTENTION] = &clzi_cpu_attention,
     [CLZI_OP_L1] = &clzi_cpu_loss, [CLZI_OP_L2] = &clzi_cpu_loss, [CLZI_OP_CHROMA] = &clzi_cpu_chroma,
     [CLZI_OP_BCE] = &clzi_cpu_loss, [CLZI_OP_LSGAN] = &clzi_cpu_loss, [CLZI_OP_HINGE] = &clzi_cpu_loss,
     [CLZI_OP_NEGMEAN] = &clzi_cpu_loss,

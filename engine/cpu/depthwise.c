@@ -4,6 +4,8 @@
 //     y[o] = act(sum over taps of x[o stride - pad + tap] w[tap] + bias)
 //     dx:  at stride 1 the same convolution of dz with the taps in reverse order and pad k - 1 - pad, else a gather
 //     dw[tap] = sum over images, rows and columns of dz[o] x[o stride - pad + tap], in pieces that depend on the shape alone
+//
+// avgpool is the same with weights 1 / k^2.
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -42,12 +44,11 @@ static void destroy(struct clzi_call *c)
     free(s);
 }
 
-static int plan(struct clzi_call *c)
+static int create(struct clzi_call *c)
 {
     const struct clzi_attr *a = &c->node->attr;
     const struct clzi_shape x = c->xs[0], y = c->ys;
     struct depthwise *s = c->priv = calloc(1, sizeof *s);
-    size_t sums;
 
     if (!s) return -ENOMEM;
     s->base.op = &clzi_cpu_conv_depthwise;
@@ -55,7 +56,18 @@ static int plan(struct clzi_call *c)
     s->back = (struct clzk_depthwise){ y.c, y.h, y.w, x.h, x.w, a->k, 1, a->k - 1 - a->pad };
     s->weights = aligned_alloc(128, weights_size(c));
     if (a->stride == 1 && c->want_dx[0]) s->reversed = aligned_alloc(128, weights_size(c));
-    if (!s->weights || (a->stride == 1 && c->want_dx[0] && !s->reversed)) return -ENOMEM;
+    return !s->weights || (a->stride == 1 && c->want_dx[0] && !s->reversed) ? -ENOMEM : 0;
+}
+
+static int plan(struct clzi_call *c)
+{
+    const struct clzi_attr *a = &c->node->attr;
+    const struct clzi_shape y = c->ys;
+    const int ret = create(c);
+    struct depthwise *s = c->priv;
+    size_t sums;
+
+    if (ret < 0) return ret;
     c->backward_reads_x = c->want_dw;
     c->backward_reads_y = a->act != CLZI_ACT_NONE;
     if (!c->want_dx[0] && !c->want_dx[1] && !c->want_dw) return 0;
@@ -177,3 +189,35 @@ static int backward(struct clzi_call *c)
 }
 
 const struct clzi_op clzi_cpu_conv_depthwise = { plan, forward, backward, destroy };
+
+// ---- avgpool ----
+
+static int avgpool_plan(struct clzi_call *c)
+{
+    const int ret = create(c), area = taps(c);
+    struct depthwise *s = c->priv;
+
+    for (int i = 0; ret >= 0 && i < area * c->ys.c; i++) {
+        s->weights[i] = 1.f / area;
+        if (s->reversed) s->reversed[i] = 1.f / area;
+    }
+    return ret;
+}
+
+static int avgpool_forward(struct clzi_call *c)
+{
+    const struct depthwise *s = c->priv;
+
+    clzi_cpu_enter(c->dev);
+    convolve(c, &s->forth, c->y, c->x[0], s->weights, NULL, (struct clzk_activation){ CLZK_ACT_NONE, 0 });
+    return 0;
+}
+
+static int avgpool_backward(struct clzi_call *c)
+{
+    clzi_cpu_enter(c->dev);
+    if (c->dx[0]) gradient_of_x(c, c->priv, c->dy);
+    return 0;
+}
+
+const struct clzi_op clzi_cpu_avgpool = { avgpool_plan, avgpool_forward, avgpool_backward, destroy };

@@ -56,6 +56,13 @@ def batchnorm(a, x, w, training):
     return act(F.batch_norm(x[0], w[2], w[3], w[0], w[1], training, a["momentum"], a["eps"]), a)
 
 
+def attention(a, x, w, training):
+    """As SAGAN and fastai compute it: f^T g, whose columns are normalised."""
+    g, f, h = (t.flatten(2) for t in x)
+    beta = torch.softmax(torch.bmm(f.transpose(1, 2), g), dim=1)
+    return torch.bmm(h, beta).reshape(x[0].shape[0], x[2].shape[1], *x[0].shape[2:])
+
+
 def weight(x):
     return x[2] if len(x) > 2 else 1
 
@@ -84,6 +91,12 @@ OPS = {
     "HINGE": lambda a, x, w, t: F.relu(1 + (1 - 2 * a["target"]) * x[0]).mean(),
     "NEGMEAN": lambda a, x, w, t: -x[0].mean(),
     "CLAMP": lambda a, x, w, t: F.hardtanh(x[0], -a["scale"], a["scale"]),
+    "LINEAR": lambda a, x, w, t: act(F.linear(x[0][:, :, 0, 0], w[0], w[1] if a.get("bias") else None)[:, :, None, None], a),
+    "AVGPOOL": lambda a, x, w, t: F.avg_pool2d(x[0], a["k"], a["stride"], a["pad"]),
+    "GLOBALPOOL": lambda a, x, w, t: F.adaptive_avg_pool2d(x[0], 1),
+    "AFFINE": lambda a, x, w, t: x[0] * x[1] + x[2],
+    "GAIN": lambda a, x, w, t: w[0] * x[0],
+    "ATTENTION": attention,
 }
 
 
@@ -93,7 +106,8 @@ def window(channels, k, stride, pad, **more):
 
 NORM = dict(eps=1e-5, momentum=0.1)
 
-# op, shape of x, attributes, second input (0 none, -1 of the output's shape, else its channels), training
+# op, shape of x, attributes, second input (0 none, -1 of the output's shape, else its channels; attention: channels of v),
+# training, for attention height and width of k and v
 CASES = [
     ("CONV", (2, 3, 5, 4), window(2, 3, 1, 1, bias=1, act="RELU"), 0, False),
     ("CONV", (1, 2, 6, 7), window(3, 4, 2, 1), 0, False),
@@ -124,6 +138,15 @@ CASES = [
     ("RESIZE", (1, 1, 2, 3), dict(factor=4), 0, False),
     ("SOFTMAX", (2, 5, 2, 2), dict(scale=2.5), 0, False),
     ("CLAMP", (1, 2, 4, 5), dict(scale=1), 0, False),
+    ("LINEAR", (3, 5, 1, 1), dict(channels=4, bias=1), 0, False),
+    ("LINEAR", (2, 4, 1, 1), dict(channels=3, act="LEAKY"), 0, False),
+    ("AVGPOOL", (1, 2, 6, 7), dict(k=3, stride=2, pad=1), 0, False),
+    ("AVGPOOL", (2, 1, 5, 6), dict(k=2, stride=2, pad=0), 0, False),
+    ("GLOBALPOOL", (2, 3, 4, 5), {}, 0, False),
+    ("AFFINE", (2, 3, 3, 4), {}, 0, False),
+    ("GAIN", (2, 2, 3, 4), {}, 0, False),
+    ("ATTENTION", (2, 2, 3, 4), {}, 5, False),
+    ("ATTENTION", (1, 3, 2, 3), {}, 4, False, 4, 2),
     ("L1", (2, 2, 3, 4), {}, -1, False),
     ("L1", (2, 2, 3, 4), {}, -2, False),
     ("L2", (2, 2, 3, 4), {}, -1, False),
@@ -140,7 +163,11 @@ CASES = [
 
 def parameters(op, shape, a):
     c = shape[1]
-    if op in ("CONV", "CONVT"):
+    if op == "LINEAR":
+        shapes = [(a["channels"], c)] + ([(a["channels"],)] if a.get("bias") else [])
+    elif op == "GAIN":
+        shapes = [(1,)]
+    elif op in ("CONV", "CONVT"):
         ends = (a["channels"], c // a.get("groups", 1)) if op == "CONV" else (c, a["channels"])
         shapes = [ends + (a["k"], a["k"])] + ([(a["channels"],)] if a.get("bias") else [])
     else:
@@ -149,10 +176,19 @@ def parameters(op, shape, a):
     return [about_1[k] + 0.5 * golden_input(10 + k, s) for k, s in enumerate(shapes)]
 
 
-def second_shape(op, shape, a, second, w):
+def more_shapes(op, shape, a, second, w, keys):
+    """Of the inputs after the first."""
+    if op == "AFFINE":
+        return [shape[:2] + (1, 1)] * 2
+    if op == "ATTENTION":
+        return [shape[:2] + (keys or shape[2:]), (shape[0], second) + (keys or shape[2:])]
     if second > 0:
-        return (shape[0], second) + shape[2:]
-    return tuple(conv(a, [golden_input(1, shape)], w, False).shape) if op == "CONV" else shape
+        return [(shape[0], second) + shape[2:]]
+    if second == -2:
+        return [shape, (shape[0], 1) + shape[2:]]
+    if second < 0:
+        return [tuple(conv(a, [golden_input(1, shape)], w, False).shape) if op == "CONV" else shape]
+    return []
 
 
 def array(name, t):
@@ -187,15 +223,14 @@ struct golden {
 };
 """)
     rows = []
-    for i, (op, shape, a, second, training) in enumerate(CASES):
+    for i, (op, shape, a, second, training, *keys) in enumerate(CASES):
         w = parameters(op, shape, a)
         x = [1.5 * golden_input(1, shape)]
         if op in ("MAXPOOL", "CLAMP", "ACT"):   # in quarters, to meet ties and kinks
             x = [torch.floor(4 * x[0]) / 4]
-        if second:
-            x.append(1.5 * golden_input(2, second_shape(op, shape, a, second, w)))
-        if second == -2:
-            x.append(1 + 0.5 * golden_input(3, (shape[0], 1) + shape[2:]))
+        for k, s in enumerate(more_shapes(op, shape, a, second, w, tuple(keys))):
+            weights = second == -2 and k == 1
+            x.append((1 if weights else 0) + (0.5 if weights else 1.5) * golden_input(2 + k, s))
         learnt = w[:2]                      # running statistics are no parameters
         for t in x + learnt:
             t.requires_grad_()
@@ -204,8 +239,10 @@ struct golden {
         names = [array("y_%d" % i, y.detach())]
         dx = [array("dx%d_%d" % (k, i), t.grad) for k, t in enumerate(x)]
         dw = [array("dw%d_%d" % (k, i), t.grad if k < 2 else t.detach()) for k, t in enumerate(w)]
-        rows.append("    { { CLZI_OP_%s, { %s },\n        { %s }, %d, %s },\n      %s, { %s }, { %s } }," % (
-            op, ", ".join(map(str, shape)), c_attr(a), second, "true" if training else "false",
+        rest = [".second = %d" % second] * (second != 0) + [".training = true"] * training
+        rest += [".h2 = %d, .w2 = %d" % tuple(keys)] if keys else []
+        rows.append("    { { .op = CLZI_OP_%s, .x = { %s },\n        .attr = { %s }%s },\n      %s, { %s }, { %s } }," % (
+            op, ", ".join(map(str, shape)), c_attr(a), "".join(", " + r for r in rest),
             names[0], ", ".join(dx), ", ".join(dw) or "NULL"))
     print("\nstatic const struct golden goldens[] = {\n%s\n};" % "\n".join(rows))
 
