@@ -2,18 +2,20 @@
 //
 //     ... ! decodebin ! videoconvert ! colorize model=model.bin ! x264enc ! ...          doc/gst.md
 //
-// How frames run. Each buffer is sent to the engine's stream with a place for its colour: the buffer itself where it may be
-// written, so that luma is not even copied, or a new one (gray input, shared buffers). Coloured frames are received in order and
-// pushed. The window is the engine's own: the streaming thread waits only when the stream is full, or when the frames inside have
-// to come out before something else goes on (the end, a segment, a gap, other caps). GstVideoFilter brings negotiation, pools and
-// metadata; its transform functions are not used, because one buffer in does not give one buffer out at once.
+// Data flow. The element sends each input buffer to the engine's stream together with an output buffer. If the input buffer is
+// writable, it is also the output buffer, and the luma is not copied. If the input is gray or shared, the output is a new buffer.
+// The element receives coloured frames in order and pushes them downstream. The stream limits the number of frames in flight; the
+// streaming thread blocks only when the stream is full, or when the element drains, that is, pushes all frames in flight before
+// it forwards an event such as EOS, segment, gap or caps. GstVideoFilter handles negotiation, buffer pools and metadata. The
+// element does not use its transform functions, because an input buffer does not immediately result in an output buffer.
 //
-// Live. A source that pauses must not leave frames inside. For live sources a thread of ours wakes when the frames of an
-// incomplete batch, or finished frames, have waited longer than the latency that was reported leaves room for, takes the sink
-// pad's stream lock as if it were the streaming thread, and pushes what is due.
+// Live sources. When a live source pauses, the frames in flight must still be pushed within the reported latency. The element
+// therefore runs a second thread, the deadline thread. It wakes up when the deadline of an incomplete batch or of the submitted
+// frames has passed, takes the sink pad's stream lock, as the streaming thread does, and pushes those frames.
 //
-// Locks. The sink pad's stream lock guards the stream and the jobs; the object lock the properties; `deadline.mutex` only when the
-// thread shall wake. They are taken in this order, and none is held while a buffer is pushed but the stream lock.
+// Locks. The sink pad's stream lock guards the stream and the jobs, the object lock guards the properties, and `deadline.mutex`
+// guards the time at which the deadline thread wakes up. Locks are taken in this order. Only the stream lock is held while the
+// element pushes a buffer.
 //
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include <errno.h>
@@ -31,14 +33,15 @@ GST_DEBUG_CATEGORY_STATIC(gst_colorize_debug);
 #define GST_TYPE_COLORIZE (gst_colorize_get_type())
 G_DECLARE_FINAL_TYPE(GstColorize, gst_colorize, GST, COLORIZE, GstVideoFilter)
 
-// A frame inside the engine. Both buffers stay mapped, so that their planes stay where they are.
+// A frame in flight, from clz_stream_send() to clz_stream_receive(). Both buffers stay mapped because the engine keeps pointers
+// to their planes.
 struct job {
-    GstBuffer *in, *out;                    // in: NULL where out is the input itself
-    GstVideoFrame from, to;                 // from is mapped only if `in` is there
-    gint64 arrival;                         // g_get_monotonic_time()
+    GstBuffer *in, *out;                    // in is NULL if the frame is coloured in place: out is the input buffer then
+    GstVideoFrame from, to;                 // mappings of in and out; from is mapped only if in is not NULL
+    gint64 arrival;                         // when the input buffer arrived, as g_get_monotonic_time()
 };
 
-// Settings that cannot change while the element runs.
+// Properties that cannot change between start and stop.
 struct settings {
     char *model, *device, *bars;
     int precision, batch, size, luma, threads, range, matrix, siting, interlaced;
@@ -47,78 +50,79 @@ struct settings {
 struct _GstColorize {
     GstVideoFilter parent;
 
-    // properties, under the object lock
+    // Properties; guarded by the object lock.
     struct settings settings;
     double strength, saturation;
-    guint64 dropped;                        // buffers of a live source that did not fit their caps, since the start
-    gboolean running;                       // from start to stop: settings are fixed
+    guint64 dropped;                        // buffers of a live source that were dropped since start
+    gboolean running;                       // TRUE between start and stop, while `settings` must not change
 
-    // the engine, under the sink pad's stream lock from start to stop
+    // The engine's state between start and stop; guarded by the sink pad's stream lock.
     clz_model *model;
     clz_stream *stream;
-    struct job *jobs;                       // [capacity] ring, oldest at jobs[first]
+    struct job *jobs;                       // ring buffer of `capacity` jobs; the oldest is jobs[first]
     int capacity, first, count;
-    int batch, open;                        // frames to a run; of them in the batch that is being filled
-    gboolean at_once;                       // batch=1 was asked for: each frame is waited for
-    gint64 last_arrival;
-    gboolean gap;                           // a buffer was dropped: the next one is a discontinuity
-    GstFlowReturn flow;                     // of a push outside of generate_output, or of a frame that failed: for the next buffer
-    gboolean takes_meta;                    // downstream reads GstVideoMeta
+    int batch, unsubmitted;                 // frames per batch; frames in the incomplete batch
+    gboolean wait_each;                     // batch=1 is set: generate_output waits for each frame
+    gint64 last_arrival;                    // `arrival` of the newest job
+    gboolean discont;                       // a buffer was dropped: the next output buffer gets the flag DISCONT
+    // The error of a push outside generate_output, or of a frame that could not be coloured; returned for the next buffer.
+    GstFlowReturn pending_flow;
+    gboolean downstream_has_meta;           // downstream supports GstVideoMeta
     const struct clz_pixfmt *in_format, *out_format;
-    struct clz_frame tags;                  // range, matrix and siting of what was negotiated
+    struct clz_frame tags;                  // the negotiated range, matrix and siting
 
-    gboolean live;                          // atomic
-    guint64 duration;                       // of a frame, nanoseconds; atomic by the object lock
+    gboolean live;                          // whether upstream is live; accessed with g_atomic_int_*
+    guint64 duration;                       // frame duration in nanoseconds; guarded by the object lock
     struct {
         GThread *thread;
         GMutex mutex;
         GCond wake;
-        gint64 when;                        // g_get_monotonic_time(), 0: nothing is due
+        gint64 time;                        // the next deadline, as g_get_monotonic_time(); 0 if there is none
         gboolean quit;
     } deadline;
 
     GMutex message_lock;
-    char message[256];                      // the engine's last error
+    char message[256];                      // the engine's last error message; guarded by message_lock
 };
 
 G_DEFINE_TYPE_WITH_CODE(GstColorize, gst_colorize, GST_TYPE_VIDEO_FILTER,
-                        GST_DEBUG_CATEGORY_INIT(gst_colorize_debug, "colorize", 0, "colour for black-and-white film"))
+                        GST_DEBUG_CATEGORY_INIT(gst_colorize_debug, "colorize", 0, "colorize element"))
 GST_ELEMENT_REGISTER_DECLARE(colorize)
 GST_ELEMENT_REGISTER_DEFINE(colorize, "colorize", GST_RANK_NONE, GST_TYPE_COLORIZE)
 
-#define PARENT GST_BASE_TRANSFORM_CLASS(gst_colorize_parent_class)
+#define PARENT_CLASS GST_BASE_TRANSFORM_CLASS(gst_colorize_parent_class)
 
-// ---- properties: one table ----
+// ---- table of properties ----
 
 enum { INTERLACED_REFUSE, INTERLACED_PROGRESSIVE };
-enum kind { TEXT, WHOLE, REAL, CHOICE, COUNTER };    // COUNTER: read only
+enum kind { KIND_STRING, KIND_INT, KIND_DOUBLE, KIND_ENUM, KIND_COUNTER };    // KIND_COUNTER is read-only
 
 static const GEnumValue precisions[] = {
-    { CLZ_PRECISION_AUTO, "bf16 where the device is faster with it", "auto" },
+    { CLZ_PRECISION_AUTO, "bf16 if it is faster than f32 on the device", "auto" },
     { CLZ_PRECISION_F32, "32-bit floats", "f32" },
     { CLZ_PRECISION_BF16, "bfloat16", "bf16" },
     { 0, NULL, NULL }
 };
 static const GEnumValue lumas[] = {
-    { CLZ_LUMA_COPY, "The luma plane, bit for bit", "copy" },
-    { CLZ_LUMA_LSTAR, "The perceived lightness L*", "lstar" },
+    { CLZ_LUMA_COPY, "Keep the luma plane, bit for bit", "copy" },
+    { CLZ_LUMA_LSTAR, "Keep the perceived lightness L*", "lstar" },
     { 0, NULL, NULL }
 };
 static const GEnumValue ranges[] = {
-    { CLZ_RANGE_UNSPECIFIED, "As the caps say", "auto" },
+    { CLZ_RANGE_UNSPECIFIED, "From the caps", "auto" },
     { CLZ_RANGE_LIMITED, "16 to 235", "limited" },
     { CLZ_RANGE_FULL, "0 to 255", "full" },
     { 0, NULL, NULL }
 };
 static const GEnumValue matrices[] = {
-    { CLZ_MATRIX_UNSPECIFIED, "As the caps say, else by the height", "auto" },
+    { CLZ_MATRIX_UNSPECIFIED, "From the caps, or chosen by the height if the caps have none", "auto" },
     { CLZ_MATRIX_601, "BT.601", "bt601" },
     { CLZ_MATRIX_709, "BT.709", "bt709" },
     { CLZ_MATRIX_2020, "BT.2020 non-constant luminance", "bt2020" },
     { 0, NULL, NULL }
 };
 static const GEnumValue sitings[] = {
-    { CLZ_SITING_UNSPECIFIED, "As the caps say, else left", "auto" },
+    { CLZ_SITING_UNSPECIFIED, "From the caps, or left if the caps have none", "auto" },
     { CLZ_SITING_LEFT, "MPEG-2, H.264", "left" },
     { CLZ_SITING_CENTER, "MPEG-1, JPEG", "center" },
     { CLZ_SITING_TOPLEFT, "BT.2020, DV", "topleft" },
@@ -126,54 +130,61 @@ static const GEnumValue sitings[] = {
 };
 
 static const GEnumValue interlaced_choices[] = {
-    { INTERLACED_REFUSE, "Refuse film that is flagged as interlaced", "refuse" },
-    { INTERLACED_PROGRESSIVE, "Its frames are whole pictures all the same: colour them as they are", "progressive" },
+    { INTERLACED_REFUSE, "Report an error if the caps are interlaced", "refuse" },
+    { INTERLACED_PROGRESSIVE, "Treat the frames as progressive, even if the caps are interlaced", "progressive" },
     { 0, NULL, NULL }
 };
 
 static const struct property {
     const char *name, *nick, *help;
     enum kind kind;
-    size_t at;                              // in GstColorize
-    double min, max, preset;
-    const char *text;                       // TEXT: preset; CHOICE: name of its GType
+    size_t offset;                          // of the field in GstColorize
+    double min, max, initial;
+    const char *text;                       // KIND_STRING: the default value; KIND_ENUM: the name of the GType
     const GEnumValue *choices;
-    gboolean playing;                       // may change while playing, and be controlled
+    gboolean playing;                       // can be changed in any state, and with a GstControlBinding
 } properties[] = {
 #define SETTING(field) offsetof(GstColorize, settings.field)
-#define NUMBER(kind, at, min, max, preset, playing) kind, at, min, max, preset, NULL, NULL, playing
-#define NAMES(field, type, choices, most) CHOICE, SETTING(field), 0, most, 0, type, choices, FALSE
-    { "model", "Model", "Model file; needed", TEXT, SETTING(model), 0, 0, 0, NULL, NULL, FALSE },
-    { "device", "Device", "Where the model runs: auto, cpu, ref, cuda, cuda:1",
-      TEXT, SETTING(device), 0, 0, 0, "auto", NULL, FALSE },
-    { "precision", "Precision", "Numbers the model computes with",
-      NAMES(precision, "GstColorizePrecision", precisions, CLZ_PRECISION_BF16) },
-    { "batch", "Batch", "Frames to a run of the model (0: what suits the device; 1: no frame is held back). Live sources are "
-      "delayed by twice as many frames", NUMBER(WHOLE, SETTING(batch), 0, 64, 0, FALSE) },
-    { "size", "Size", "Short side of the picture the model sees, pixels, 32 or more (0: the model's own)",
-      NUMBER(WHOLE, SETTING(size), 0, 2048, 0, FALSE) },
-    { "strength", "Strength", "Share of the predicted colour that is used",
-      NUMBER(REAL, offsetof(GstColorize, strength), 0, 1, 1, TRUE) },
-    { "saturation", "Saturation", "Factor on the colours", NUMBER(REAL, offsetof(GstColorize, saturation), 0, 4, 1, TRUE) },
-    { "luma", "Luma", "What stays of the picture", NAMES(luma, "GstColorizeLuma", lumas, CLZ_LUMA_LSTAR) },
-    { "threads", "Threads", "CPU threads of the engine (0: one a core)", NUMBER(WHOLE, SETTING(threads), 0, 1024, 0, FALSE) },
-    { "range", "Range", "Overrule the film's colour range", NAMES(range, "GstColorizeRange", ranges, CLZ_RANGE_FULL) },
-    { "matrix", "Matrix", "Overrule the film's colour matrix", NAMES(matrix, "GstColorizeMatrix", matrices, CLZ_MATRIX_2020) },
-    { "siting", "Siting", "Overrule the film's chroma siting", NAMES(siting, "GstColorizeSiting", sitings, CLZ_SITING_TOPLEFT) },
-    { "bars", "Bars", "Black bars that the model does not see: auto, off, or top:bottom:left:right in pixels",
-      TEXT, SETTING(bars), 0, 0, 0, "auto", NULL, FALSE },
-    { "interlaced", "Interlaced", "What to do with film that is flagged as interlaced",
-      NAMES(interlaced, "GstColorizeInterlaced", interlaced_choices, INTERLACED_PROGRESSIVE) },
-    { "dropped", "Dropped", "Buffers of a live source that did not fit their caps and were dropped, since the start",
-      NUMBER(COUNTER, offsetof(GstColorize, dropped), 0, 0, 0, FALSE) },
+#define NUMBER(kind, offset, min, max, initial, playing) kind, offset, min, max, initial, NULL, NULL, playing
+#define ENUM(field, type, choices, max) KIND_ENUM, SETTING(field), 0, max, 0, type, choices, FALSE
+    { "model", "Model", "Model file (required)", KIND_STRING, SETTING(model), 0, 0, 0, NULL, NULL, FALSE },
+    { "device", "Device", "Device that runs the model: auto, cpu, ref, cuda, cuda:1",
+      KIND_STRING, SETTING(device), 0, 0, 0, "auto", NULL, FALSE },
+    { "precision", "Precision", "Number format that the model computes in",
+      ENUM(precision, "GstColorizePrecision", precisions, CLZ_PRECISION_BF16) },
+    { "batch", "Batch", "Frames per run of the model (0: chosen for the device; 1: each frame is output before the next one is "
+      "read). The latency of a live pipeline is twice this number of frames, or one frame if batch is 1",
+      NUMBER(KIND_INT, SETTING(batch), 0, 64, 0, FALSE) },
+    { "size", "Size", "Short side of the model's input, in pixels, 32 or more (0: the size stored in the model)",
+      NUMBER(KIND_INT, SETTING(size), 0, 2048, 0, FALSE) },
+    { "strength", "Strength", "Fraction of the predicted colour that is applied",
+      NUMBER(KIND_DOUBLE, offsetof(GstColorize, strength), 0, 1, 1, TRUE) },
+    { "saturation", "Saturation", "Factor applied to the chroma",
+      NUMBER(KIND_DOUBLE, offsetof(GstColorize, saturation), 0, 4, 1, TRUE) },
+    { "luma", "Luma", "Which quantity of the input picture stays unchanged",
+      ENUM(luma, "GstColorizeLuma", lumas, CLZ_LUMA_LSTAR) },
+    { "threads", "Threads", "CPU threads of the engine (0: one per core)",
+      NUMBER(KIND_INT, SETTING(threads), 0, 1024, 0, FALSE) },
+    { "range", "Range", "Colour range, in place of the one in the caps",
+      ENUM(range, "GstColorizeRange", ranges, CLZ_RANGE_FULL) },
+    { "matrix", "Matrix", "Colour matrix, in place of the one in the caps",
+      ENUM(matrix, "GstColorizeMatrix", matrices, CLZ_MATRIX_2020) },
+    { "siting", "Siting", "Chroma siting, in place of the one in the caps",
+      ENUM(siting, "GstColorizeSiting", sitings, CLZ_SITING_TOPLEFT) },
+    { "bars", "Bars", "Black bars to crop from the model's input: auto, off, or top:bottom:left:right in pixels",
+      KIND_STRING, SETTING(bars), 0, 0, 0, "auto", NULL, FALSE },
+    { "interlaced", "Interlaced", "What to do if the caps are interlaced",
+      ENUM(interlaced, "GstColorizeInterlaced", interlaced_choices, INTERLACED_PROGRESSIVE) },
+    { "dropped", "Dropped", "Number of invalid buffers of a live source that were dropped since start",
+      NUMBER(KIND_COUNTER, offsetof(GstColorize, dropped), 0, 0, 0, FALSE) },
 #undef NUMBER
-#undef NAMES
+#undef ENUM
 #undef SETTING
 };
 
-// ---- the engine's messages ----
+// ---- messages of the engine ----
 
-static void engine_message(void *priv, enum clz_log_level level, const char *msg)
+static void log_engine_message(void *priv, enum clz_log_level level, const char *msg)
 {
     static const GstDebugLevel levels[] = {
         [CLZ_LOG_ERROR] = GST_LEVEL_ERROR, [CLZ_LOG_WARNING] = GST_LEVEL_WARNING, [CLZ_LOG_INFO] = GST_LEVEL_INFO,
@@ -188,8 +199,8 @@ static void engine_message(void *priv, enum clz_log_level level, const char *msg
     g_mutex_unlock(&self->message_lock);
 }
 
-// Says the engine's last error, or what the number means.
-static void engine_error(GstColorize *self, int error, const char *what)
+// Posts an error message with the engine's last error, or with the text for the errno value if the engine logged none.
+static void post_engine_error(GstColorize *self, int error, const char *what)
 {
     char message[sizeof self->message];
 
@@ -219,7 +230,7 @@ static const struct clz_pixfmt *find_format(const char *gst)
 
 static gboolean is_gray(const struct clz_pixfmt *f) { return f->flags & CLZ_PIXFMT_GRAY; }
 
-static void add_name(GValue *list, const char *name)
+static void append_name(GValue *list, const char *name)
 {
     GValue v = G_VALUE_INIT;
 
@@ -228,7 +239,8 @@ static void add_name(GValue *list, const char *name)
     gst_value_list_append_and_take_value(list, &v);
 }
 
-// All formats of the engine's table; without gray for what comes out.
+// Returns caps with the formats of the engine's table: all of them for the sink pad (gray is TRUE), all but the gray ones for the
+// source pad.
 static GstCaps *format_caps(gboolean gray)
 {
     GstCaps *caps = gst_caps_from_string("video/x-raw, width = (int) [ 1, 16384 ], height = (int) [ 1, 16384 ], "
@@ -237,20 +249,21 @@ static GstCaps *format_caps(gboolean gray)
 
     g_value_init(&list, GST_TYPE_LIST);
     for (const struct clz_pixfmt *f = clz_pixfmt_list(); f->name; f++)
-        if (f->gst && (gray || !is_gray(f))) add_name(&list, f->gst);
+        if (f->gst && (gray || !is_gray(f))) append_name(&list, f->gst);
     gst_caps_set_value(caps, "format", &list);
     g_value_unset(&list);
     return caps;
 }
 
-// Formats of a structure that are in the table, gray ones or the others, at most max; returns their number.
+// Finds the formats of a caps structure that are in the engine's table: the gray ones, or only the others. Stores at most max of
+// them in found[] and returns their number.
 static int formats_of(const GstStructure *s, gboolean gray, const struct clz_pixfmt **found, int max)
 {
     const GValue *v = gst_structure_get_value(s, "format");
     const guint n = !v ? 0 : GST_VALUE_HOLDS_LIST(v) ? gst_value_list_get_size(v) : 1;
     int count = 0;
 
-    if (!v)                                 // any format
+    if (!v)                                 // the caps do not restrict the format
         for (const struct clz_pixfmt *f = clz_pixfmt_list(); f->name && count < max; f++)
             if (f->gst && is_gray(f) == gray) found[count++] = f;
     for (guint i = 0; i < n && count < max; i++) {
@@ -292,14 +305,15 @@ static enum clz_siting siting_of(GstVideoChromaSite site)
     return CLZ_SITING_UNSPECIFIED;
 }
 
-static void set_text(GstStructure *s, const char *field, char *text)       // takes the text
+// Takes ownership of text.
+static void set_string(GstStructure *s, const char *field, char *text)
 {
     gst_structure_set(s, field, G_TYPE_STRING, text, NULL);
     g_free(text);
 }
 
-// What the coloured film's caps must say about colour where that differs from what the grey film's say: gray has no matrix of its
-// own, and the user may overrule. s: a fixed structure of input caps; `out` gets its colorimetry and chroma-site.
+// Sets colorimetry and chroma-site of `out`, a structure of output caps, for `s`, a fixed structure of input caps. They can
+// differ from those of `s`, because gray formats have no matrix and because properties take precedence over the caps.
 static void tag_structure(const struct settings *set, const GstStructure *s, const struct clz_pixfmt *in, GstStructure *out)
 {
     static const GstVideoColorMatrix names[] = {
@@ -314,7 +328,7 @@ static void tag_structure(const struct settings *set, const GstStructure *s, con
 
     gst_structure_remove_fields(out, "colorimetry", "chroma-site", NULL);
     if (!gst_structure_has_field_typed(s, "height", G_TYPE_INT) || !gst_structure_has_field_typed(s, "width", G_TYPE_INT)) return;
-    if ((!text || !gst_video_colorimetry_from_string(&c, text)) && !is_gray(in)) {          // GStreamer's own rule, by the height
+    if ((!text || !gst_video_colorimetry_from_string(&c, text)) && !is_gray(in)) {          // GStreamer's default for this height
         caps = gst_caps_new_simple("video/x-raw", "format", G_TYPE_STRING, in->gst, NULL);
         gst_caps_set_value(caps, "width", gst_structure_get_value(s, "width"));
         gst_caps_set_value(caps, "height", gst_structure_get_value(s, "height"));
@@ -326,13 +340,13 @@ static void tag_structure(const struct settings *set, const GstStructure *s, con
     if (set->range) c.range = set->range == CLZ_RANGE_FULL ? GST_VIDEO_COLOR_RANGE_0_255 : GST_VIDEO_COLOR_RANGE_16_235;
     else if (!c.range) c.range = is_gray(in) ? GST_VIDEO_COLOR_RANGE_0_255 : GST_VIDEO_COLOR_RANGE_16_235;
     if (set->matrix) c.matrix = names[set->matrix];
-    else if (!matrix_of(&c) || (is_gray(in) && !c.transfer && !c.primaries)) {      // GStreamer calls any gray 601
+    else if (!matrix_of(&c) || (is_gray(in) && !c.transfer && !c.primaries)) {      // GStreamer sets BT.601 for all gray caps
         gst_structure_get_int(s, "height", &height);
         c.matrix = height <= 576 ? GST_VIDEO_COLOR_MATRIX_BT601 : GST_VIDEO_COLOR_MATRIX_BT709;
     }
-    set_text(out, "colorimetry", gst_video_colorimetry_to_string(&c));
+    set_string(out, "colorimetry", gst_video_colorimetry_to_string(&c));
     for (guint i = 0; i < G_N_ELEMENTS(sites); i++)
-        if ((int)sites[i].siting == set->siting) set_text(out, "chroma-site", gst_video_chroma_site_to_string(sites[i].site));
+        if ((int)sites[i].siting == set->siting) set_string(out, "chroma-site", gst_video_chroma_site_to_string(sites[i].site));
     if (!set->siting && !is_gray(in) && gst_structure_has_field(s, "chroma-site"))
         gst_structure_set_value(out, "chroma-site", gst_structure_get_value(s, "chroma-site"));
 }
@@ -341,7 +355,7 @@ static void tag_structure(const struct settings *set, const GstStructure *s, con
 
 enum { MAX_FORMATS = 64 };
 
-static void append(GstCaps *caps, const GstCaps *from, guint i, const GValue *formats, const GstStructure *tagged)
+static void append_structure(GstCaps *caps, const GstCaps *from, guint i, const GValue *formats, const GstStructure *tagged)
 {
     GstStructure *s = gst_structure_copy(tagged);
 
@@ -349,7 +363,8 @@ static void append(GstCaps *caps, const GstCaps *from, guint i, const GValue *fo
     gst_caps_append_structure_full(caps, s, gst_caps_features_copy(gst_caps_get_features(from, i)));
 }
 
-// Film with colour planes keeps its format; gray becomes YUV of its own depth, first of all the one that the table names.
+// YUV and RGB formats stay as they are. A gray format becomes any YUV format of the same depth; the one that the engine's table
+// names for it comes first.
 static GstCaps *gst_colorize_transform_caps(GstBaseTransform *bt, GstPadDirection direction, GstCaps *caps, GstCaps *filter)
 {
     GstColorize *self = GST_COLORIZE(bt);
@@ -367,16 +382,16 @@ static GstCaps *gst_colorize_transform_caps(GstBaseTransform *bt, GstPadDirectio
         GValue list = G_VALUE_INIT;
 
         g_value_init(&list, GST_TYPE_LIST);
-        for (int k = 0; k < count; k++) add_name(&list, found[k]->gst);
+        for (int k = 0; k < count; k++) append_name(&list, found[k]->gst);
         if (count) {
             GstStructure *same = gst_structure_copy(s);
             if (overruled && direction == GST_PAD_SINK) tag_structure(&set, s, found[0], same);
             else if (overruled) gst_structure_remove_fields(same, "colorimetry", "chroma-site", NULL);
-            append(result, caps, i, &list, same);
+            append_structure(result, caps, i, &list, same);
             gst_structure_free(same);
         }
         g_value_unset(&list);
-        if (direction == GST_PAD_SRC) {     // what may be coloured into these
+        if (direction == GST_PAD_SRC) {     // the gray formats that can become one of these formats
             GstStructure *bare = gst_structure_copy(s);
             int grays = 0;
             g_value_init(&list, GST_TYPE_LIST);
@@ -384,25 +399,25 @@ static GstCaps *gst_colorize_transform_caps(GstBaseTransform *bt, GstPadDirectio
                 gboolean can = FALSE;
                 for (int k = 0; k < count; k++) can = can || found[k]->depth == f->depth;
                 if (!can || !f->gst || !is_gray(f)) continue;
-                add_name(&list, f->gst);
+                append_name(&list, f->gst);
                 grays++;
             }
             gst_structure_remove_fields(bare, "colorimetry", "chroma-site", NULL);
-            if (grays) append(result, caps, i, &list, bare);
+            if (grays) append_structure(result, caps, i, &list, bare);
             gst_structure_free(bare);
             g_value_unset(&list);
             continue;
         }
         count = formats_of(s, TRUE, found, MAX_FORMATS);
-        for (int k = 0; k < count; k++) {   // what these grays may become
+        for (int k = 0; k < count; k++) {   // the formats that this gray format can become
             const struct clz_pixfmt *best = clz_pixfmt_find(found[k]->out);
             GstStructure *tagged = gst_structure_copy(s);
             g_value_init(&list, GST_TYPE_LIST);
-            if (best && best->gst) add_name(&list, best->gst);
+            if (best && best->gst) append_name(&list, best->gst);
             for (const struct clz_pixfmt *f = clz_pixfmt_list(); f->name; f++)
-                if (f->gst && !is_gray(f) && f->depth == found[k]->depth && f != best) add_name(&list, f->gst);
+                if (f->gst && !is_gray(f) && f->depth == found[k]->depth && f != best) append_name(&list, f->gst);
             tag_structure(&set, s, found[k], tagged);
-            append(result, caps, i, &list, tagged);
+            append_structure(result, caps, i, &list, tagged);
             gst_structure_free(tagged);
             g_value_unset(&list);
         }
@@ -415,7 +430,8 @@ static GstCaps *gst_colorize_transform_caps(GstBaseTransform *bt, GstPadDirectio
     return result;
 }
 
-// Of what downstream takes of a coloured gray film, the table's own choice; it lists formats in an order of its own.
+// For gray input, chooses the format that the engine's table names if downstream accepts it. Without this, the order in which
+// downstream lists its formats would decide.
 static GstCaps *gst_colorize_fixate_caps(GstBaseTransform *bt, GstPadDirection direction, GstCaps *caps, GstCaps *othercaps)
 {
     const struct clz_pixfmt *found[2], *best;
@@ -428,11 +444,11 @@ static GstCaps *gst_colorize_fixate_caps(GstBaseTransform *bt, GstPadDirection d
         if (!gst_caps_is_empty(both)) gst_caps_replace(&othercaps, both);
         gst_caps_unref(both);
     }
-    return PARENT->fixate_caps(bt, direction, caps, othercaps);
+    return PARENT_CLASS->fixate_caps(bt, direction, caps, othercaps);
 }
 
 static GstFlowReturn drain(GstColorize *self);
-static void plan_deadline(GstColorize *self);
+static void update_deadline(GstColorize *self);
 
 static gboolean upstream_is_live(GstColorize *self)
 {
@@ -444,22 +460,24 @@ static gboolean upstream_is_live(GstColorize *self)
     return live;
 }
 
-// Frames of two fields would be coloured wrongly where things move; but film is often flagged so by mistake. Buffers that hold one
-// field each are refused always: their pictures have half the height that the caps say.
+// Interlaced frames are refused by default, because the model sees combing artefacts where the two fields show motion. Film is
+// often flagged as interlaced by mistake; interlaced=progressive accepts it. Buffers that hold one field each are always refused,
+// because their pictures have half the height of the caps.
 static gboolean accepts_interlace_mode(GstColorize *self, GstVideoInterlaceMode mode)
 {
-    const gboolean whole = mode == GST_VIDEO_INTERLACE_MODE_INTERLEAVED || mode == GST_VIDEO_INTERLACE_MODE_MIXED;
+    const gboolean holds_frames = mode == GST_VIDEO_INTERLACE_MODE_INTERLEAVED || mode == GST_VIDEO_INTERLACE_MODE_MIXED;
     int wish;
 
     GST_OBJECT_LOCK(self);
     wish = self->settings.interlaced;
     GST_OBJECT_UNLOCK(self);
-    if (mode == GST_VIDEO_INTERLACE_MODE_PROGRESSIVE || (whole && wish == INTERLACED_PROGRESSIVE)) return TRUE;
+    if (mode == GST_VIDEO_INTERLACE_MODE_PROGRESSIVE || (holds_frames && wish == INTERLACED_PROGRESSIVE)) return TRUE;
     GST_ELEMENT_ERROR(self, STREAM, FORMAT,
-                      ("The film is flagged as interlaced (interlace-mode=%s). %sIf each frame holds two fields, put \"deinterlace "
-                       "fields=top\" before colorize; without fields=top it makes two frames of each.",
-                       gst_video_interlace_mode_to_string(mode), whole ? "If its frames are whole pictures all the same, as those of "
-                       "most transfers of film are, set colorize's interlaced=progressive: nothing is converted then. " : ""), (NULL));
+                      ("The film is flagged as interlaced (interlace-mode=%s). %sIf it really is interlaced, put \"deinterlace "
+                       "fields=top\" before colorize; without fields=top, deinterlace outputs two frames for each.",
+                       gst_video_interlace_mode_to_string(mode), holds_frames ? "If its frames are progressive, as in most "
+                       "transfers of film, set colorize's property interlaced=progressive: the frames are then coloured as they "
+                       "are. " : ""), (NULL));
     return FALSE;
 }
 
@@ -469,14 +487,15 @@ static gboolean gst_colorize_set_info(GstVideoFilter *vf, GstCaps *in_caps, GstV
     GstColorize *self = GST_COLORIZE(vf);
     const GstStructure *in = gst_caps_get_structure(in_caps, 0), *out = gst_caps_get_structure(out_caps, 0);
 
-    drain(self);                            // first: vf->in_info is still the old one, and the new caps have not gone on
+    drain(self);                            // while vf->in_info and the source pad still have the old caps
     self->in_format = find_format(gst_structure_get_string(in, "format"));
     self->out_format = find_format(gst_structure_get_string(out, "format"));
     if (!self->in_format || !self->out_format) return FALSE;
     if (!accepts_interlace_mode(self, GST_VIDEO_INFO_INTERLACE_MODE(in_info))) return FALSE;
     self->tags.range = range_of(&out_info->colorimetry);
     self->tags.matrix = matrix_of(&out_info->colorimetry);
-    // Where the caps say nothing, GstVideoInfo says "center" for small pictures; films have it left, and the filter takes it so.
+    // If the caps have no chroma-site, GstVideoInfo assumes "center" for small pictures. Most video has chroma siting left, which
+    // is also the default of the FFmpeg filter, so the engine's default is used.
     self->tags.siting = gst_structure_has_field(out, "chroma-site") ? siting_of(GST_VIDEO_INFO_CHROMA_SITE(out_info)) :
                         CLZ_SITING_UNSPECIFIED;
     GST_OBJECT_LOCK(self);
@@ -488,21 +507,22 @@ static gboolean gst_colorize_set_info(GstVideoFilter *vf, GstCaps *in_caps, GstV
     return TRUE;
 }
 
-// With the window full a frame waits for its batch, then for the run of it, and comes out no later than the batch after it is
-// full. With batch=1 it waits for its own run only.
-static GstClockTime own_latency(GstColorize *self)
+// A frame waits until its batch is full and then until the model has run on that batch; it is output at the latest when the next
+// batch is full. This takes two batches of frame durations. With batch=1 a frame waits for one run of the model only.
+static GstClockTime element_latency(GstColorize *self)
 {
     GstClockTime latency;
 
     GST_OBJECT_LOCK(self);
-    latency = self->running && GST_VIDEO_FILTER(self)->negotiated ? (self->at_once ? 1 : 2 * self->batch) * self->duration : 0;
+    latency = self->running && GST_VIDEO_FILTER(self)->negotiated ? (self->wait_each ? 1 : 2 * self->batch) * self->duration : 0;
     GST_OBJECT_UNLOCK(self);
     return latency;
 }
 
-// videoconvert (1.22) reads the format of our answer after it has taken other fields out, so it misjudges structures in which these
-// stand first, and gave gray where the film's own format would do. So format comes first.
-static void format_first(GstQuery *query)
+// Makes format the first field of each structure in the result of a caps query. videoconvert 1.22 removes other fields from the
+// structure before it reads format, misjudges structures in which those fields come first, and then converts to gray although the
+// film's own format is accepted.
+static void put_format_first(GstQuery *query)
 {
     GstCaps *caps, *ordered = gst_caps_new_empty();
 
@@ -524,7 +544,7 @@ static void format_first(GstQuery *query)
 static gboolean gst_colorize_query(GstBaseTransform *bt, GstPadDirection direction, GstQuery *query)
 {
     GstColorize *self = GST_COLORIZE(bt);
-    const GstClockTime own = own_latency(self);
+    const GstClockTime own = element_latency(self);
     GstClockTime min, max;
     gboolean live;
 
@@ -537,13 +557,13 @@ static gboolean gst_colorize_query(GstBaseTransform *bt, GstPadDirection directi
         gst_query_set_latency(query, live, min, max);
         return TRUE;
     }
-    if (direction == GST_PAD_SINK && GST_QUERY_TYPE(query) == GST_QUERY_DRAIN) drain(self);     // upstream wants its buffers back
-    if (!PARENT->query(bt, direction, query)) return FALSE;
-    if (direction == GST_PAD_SINK && GST_QUERY_TYPE(query) == GST_QUERY_CAPS) format_first(query);
+    if (direction == GST_PAD_SINK && GST_QUERY_TYPE(query) == GST_QUERY_DRAIN) drain(self);     // returns upstream's buffers
+    if (!PARENT_CLASS->query(bt, direction, query)) return FALSE;
+    if (direction == GST_PAD_SINK && GST_QUERY_TYPE(query) == GST_QUERY_CAPS) put_format_first(query);
     return TRUE;
 }
 
-// ---- pools: both sides need buffers for the window ----
+// ---- allocation: the pools on both sides need buffers for the frames in flight ----
 
 static gboolean gst_colorize_propose_allocation(GstBaseTransform *bt, GstQuery *decide, GstQuery *query)
 {
@@ -563,23 +583,23 @@ static gboolean gst_colorize_decide_allocation(GstBaseTransform *bt, GstQuery *q
 {
     GstColorize *self = GST_COLORIZE(bt);
 
-    self->takes_meta = gst_query_find_allocation_meta(query, GST_VIDEO_META_API_TYPE, NULL);
+    self->downstream_has_meta = gst_query_find_allocation_meta(query, GST_VIDEO_META_API_TYPE, NULL);
     for (guint i = 0; i < gst_query_get_n_allocation_pools(query); i++) {
         GstBufferPool *pool;
         guint size, min, max;
         gst_query_parse_nth_allocation_pool(query, i, &pool, &size, &min, &max);
         min += self->capacity;
-        if (max && max < min) {             // too few for the window: the parent makes one of our own
+        if (max && max < min) {             // too small for the frames in flight: the parent class creates another pool
             gst_clear_object(&pool);
             max = 0;
         }
         gst_query_set_nth_allocation_pool(query, i, pool, size, min, max);
         gst_clear_object(&pool);
     }
-    return PARENT->decide_allocation(bt, query);
+    return PARENT_CLASS->decide_allocation(bt, query);
 }
 
-// A coloured frame has its grey one's size and place, so whatever describes it stays true.
+// Copies all metas but those that describe memory: an output frame has the size of its input frame, so they stay valid.
 static gboolean gst_colorize_transform_meta(GstBaseTransform *bt, GstBuffer *out, GstMeta *meta, GstBuffer *in)
 {
     (void)bt, (void)out, (void)in;
@@ -588,8 +608,9 @@ static gboolean gst_colorize_transform_meta(GstBaseTransform *bt, GstBuffer *out
 
 // ---- frames in ----
 
-// Where memory:CUDAMemory will enter: another map flag, another memory, and the context and stream of the memory.
-static struct clz_frame describe(const GstColorize *self, const GstVideoFrame *f, const struct clz_pixfmt *format)
+// Describes a mapped frame in the engine's terms. To support memory:CUDAMemory, this function must set another frame.memory and
+// the memory's CUDA context and stream, and map_job() must use another map flag.
+static struct clz_frame describe_frame(const GstColorize *self, const GstVideoFrame *f, const struct clz_pixfmt *format)
 {
     struct clz_frame frame = self->tags;
 
@@ -604,8 +625,8 @@ static struct clz_frame describe(const GstColorize *self, const GstVideoFrame *f
     return frame;
 }
 
-// Unmaps, and drops the input; returns the output.
-static GstBuffer *finish(struct job *j)
+// Unmaps the buffers of a job, releases its input buffer and returns its output buffer.
+static GstBuffer *release_job(struct job *j)
 {
     GstBuffer *out = j->out;
 
@@ -616,22 +637,22 @@ static GstBuffer *finish(struct job *j)
     return out;
 }
 
-// Whether downstream finds the planes: by the buffer's meta, or because they lie where the caps alone say.
-static gboolean is_readable(const GstColorize *self, const GstVideoFrame *f)
+// Whether downstream can locate the planes of a buffer: it reads GstVideoMeta, or the strides and offsets are those of the caps.
+static gboolean downstream_finds_planes(const GstColorize *self, const GstVideoFrame *f)
 {
     const GstVideoInfo *want = &GST_VIDEO_FILTER(self)->out_info;
     gboolean same = TRUE;
 
     for (guint p = 0; p < GST_VIDEO_FRAME_N_PLANES(f); p++)
         same = same && f->info.stride[p] == want->stride[p] && f->info.offset[p] == want->offset[p];
-    return same || self->takes_meta;
+    return same || self->downstream_has_meta;
 }
 
 enum { DROPPED = GST_FLOW_CUSTOM_SUCCESS };
 
-// A buffer that does not fit its caps. A live pipeline goes on without it, with a warning for the 1st, 10th, 100th and so on; a film
-// that is read from a file must not lose frames, so there it is an error.
-static GstFlowReturn unfit(GstColorize *self, const char *what, GstBuffer *in)
+// Handles an input buffer that does not match its caps. If the source is live, the buffer is dropped, and a warning is posted for
+// the 1st, 10th, 100th and so on. If it is not live, an error is posted, because no frame of a file may be lost.
+static GstFlowReturn reject_buffer(GstColorize *self, const char *what, GstBuffer *in)
 {
     guint64 count, power = 1;
 
@@ -642,7 +663,7 @@ static GstFlowReturn unfit(GstColorize *self, const char *what, GstBuffer *in)
     GST_OBJECT_LOCK(self);
     count = ++self->dropped;
     GST_OBJECT_UNLOCK(self);
-    self->gap = TRUE;
+    self->discont = TRUE;
     while (power < count) power *= 10;
     if (power == count)
         GST_ELEMENT_WARNING(self, STREAM, FAILED, ("%s It is dropped; %" G_GUINT64_FORMAT " so far.", what, count),
@@ -650,23 +671,24 @@ static GstFlowReturn unfit(GstColorize *self, const char *what, GstBuffer *in)
     return (GstFlowReturn)DROPPED;
 }
 
-// Maps `in` and a place for its colour. Takes `in`.
-static GstFlowReturn prepare(GstColorize *self, GstBuffer *in, struct job *j)
+// Fills the job with `in` and an output buffer, both mapped. Takes ownership of `in`.
+static GstFlowReturn map_job(GstColorize *self, GstBuffer *in, struct job *j)
 {
-    const GstMapFlags no_ref = (GstMapFlags)GST_VIDEO_FRAME_MAP_FLAG_NO_REF;    // the job holds them
+    const GstMapFlags no_ref = (GstMapFlags)GST_VIDEO_FRAME_MAP_FLAG_NO_REF;    // the job owns them
     GstVideoFilter *vf = GST_VIDEO_FILTER(self);
     GstFlowReturn ret;
 
     *j = (struct job){ .arrival = g_get_monotonic_time() };
     if (self->in_format == self->out_format && gst_buffer_is_writable(in) && gst_buffer_is_all_memory_writable(in)) {
         if (!gst_video_frame_map(&j->to, &vf->out_info, in, GST_MAP_READWRITE | no_ref)) goto unmapped;
-        if (is_readable(self, &j->to)) {
+        if (downstream_finds_planes(self, &j->to)) {
             j->out = in;
             return GST_FLOW_OK;
         }
         gst_video_frame_unmap(&j->to);
     }
-    ret = PARENT->prepare_output_buffer(GST_BASE_TRANSFORM(self), in, &j->out);    // from the pool, with times, flags and metas
+    // Takes a buffer from the pool and copies the timestamps, flags and metas.
+    ret = PARENT_CLASS->prepare_output_buffer(GST_BASE_TRANSFORM(self), in, &j->out);
     if (ret != GST_FLOW_OK) {
         gst_buffer_unref(in);
         return ret;
@@ -679,61 +701,63 @@ static GstFlowReturn prepare(GstColorize *self, GstBuffer *in, struct job *j)
     j->in = in;
     return GST_FLOW_OK;
 unmapped:
-    ret = unfit(self, "A frame's buffer cannot be read: it is smaller than its caps say, or not in memory.", in);
+    ret = reject_buffer(self, "A buffer cannot be mapped: it is smaller than its caps require, or not in system memory.", in);
     gst_clear_buffer(&j->out);
     gst_buffer_unref(in);
     return ret;
 }
 
-static GstFlowReturn send(GstColorize *self, GstBuffer *in)
+static GstFlowReturn send_frame(GstColorize *self, GstBuffer *in)
 {
     struct job *j = &self->jobs[(self->first + self->count) % self->capacity];
     struct clz_controls controls = CLZ_CONTROLS_DEFAULT;
     struct clz_frame from, to;
-    GstFlowReturn flow = prepare(self, in, j);
+    GstFlowReturn flow = map_job(self, in, j);
     int ret;
 
     if (flow != GST_FLOW_OK) return flow;
-    to = describe(self, &j->to, self->out_format);
-    from = j->in ? describe(self, &j->from, self->in_format) : to;
+    to = describe_frame(self, &j->to, self->out_format);
+    from = j->in ? describe_frame(self, &j->from, self->in_format) : to;
     GST_OBJECT_LOCK(self);
     controls.strength = (float)self->strength;
     controls.saturation = (float)self->saturation;
     GST_OBJECT_UNLOCK(self);
     ret = clz_stream_send(self->stream, &from, &to, &controls);
-    if (ret == -ECANCELED) flow = GST_FLOW_FLUSHING;            // the element is being stopped, or flushed
-    else if (ret == -EINVAL && g_atomic_int_get(&self->live)) flow = unfit(self, "A frame cannot be coloured as it lies in memory.", j->out);
+    if (ret == -ECANCELED) flow = GST_FLOW_FLUSHING;            // the element is stopping or flushing
+    else if (ret == -EINVAL && g_atomic_int_get(&self->live))
+        flow = reject_buffer(self, "A frame cannot be coloured: its strides or plane addresses are not supported.", j->out);
     if (ret < 0 && flow == GST_FLOW_OK) {
-        engine_error(self, ret, "The frame cannot be coloured");
-        flow = self->flow = GST_FLOW_ERROR;
+        post_engine_error(self, ret, "The frame cannot be coloured");
+        flow = self->pending_flow = GST_FLOW_ERROR;
     }
     if (flow != GST_FLOW_OK) {
-        gst_buffer_unref(finish(j));
+        gst_buffer_unref(release_job(j));
         return flow;
     }
-    if (self->gap) GST_BUFFER_FLAG_SET(j->out, GST_BUFFER_FLAG_DISCONT);
-    self->gap = FALSE;
+    if (self->discont) GST_BUFFER_FLAG_SET(j->out, GST_BUFFER_FLAG_DISCONT);
+    self->discont = FALSE;
     self->last_arrival = j->arrival;
     self->count++;
-    self->open = (self->open + 1) % self->batch;
+    self->unsubmitted = (self->unsubmitted + 1) % self->batch;
     return GST_FLOW_OK;
 }
 
 static GstFlowReturn gst_colorize_submit_input_buffer(GstBaseTransform *bt, gboolean is_discont, GstBuffer *input)
 {
     GstColorize *self = GST_COLORIZE(bt);
-    GstFlowReturn ret = PARENT->submit_input_buffer(bt, is_discont, input);     // negotiates, and drops late frames if qos is set
+    GstFlowReturn ret = PARENT_CLASS->submit_input_buffer(bt, is_discont, input);     // negotiates; drops late frames if qos=true
     GstBuffer *in = bt->queued_buf;
     GstClockTime time;
 
     if (ret != GST_FLOW_OK || !in) return ret;
     bt->queued_buf = NULL;
-    // A jump: the frames before it first. The buffer is asked, not is_discont: that stays set until generate_output gives a buffer.
+    // Frames before a discontinuity are pushed first. is_discont does not tell whether this buffer is one: it stays set until
+    // generate_output has returned a buffer.
     if (GST_BUFFER_IS_DISCONT(in)) ret = drain(self);
-    if (ret == GST_FLOW_OK) ret = self->flow;
+    if (ret == GST_FLOW_OK) ret = self->pending_flow;
     if (ret != GST_FLOW_OK) {
-        // Told, once: by the next frame the pad may be linked, or agree.
-        if (ret == GST_FLOW_NOT_LINKED || ret == GST_FLOW_NOT_NEGOTIATED) self->flow = GST_FLOW_OK;
+        // These errors are returned once, because the source pad may be linked or negotiated before the next buffer.
+        if (ret == GST_FLOW_NOT_LINKED || ret == GST_FLOW_NOT_NEGOTIATED) self->pending_flow = GST_FLOW_OK;
         gst_buffer_unref(in);
         return ret;
     }
@@ -741,14 +765,14 @@ static GstFlowReturn gst_colorize_submit_input_buffer(GstBaseTransform *bt, gboo
         time = gst_segment_to_stream_time(&bt->segment, GST_FORMAT_TIME, GST_BUFFER_TIMESTAMP(in));
         if (GST_CLOCK_TIME_IS_VALID(time)) gst_object_sync_values(GST_OBJECT(self), time);
     }
-    ret = send(self, in);
+    ret = send_frame(self, in);
     return ret == (GstFlowReturn)DROPPED ? GST_FLOW_OK : ret;
 }
 
 // ---- frames out ----
 
-// The next finished frame; NULL in *out: none is finished (with wait: none is being coloured).
-static GstFlowReturn receive(GstColorize *self, gboolean wait, GstBuffer **out)
+// Stores the next coloured frame in *out, or NULL if there is none yet. With wait, it is NULL only if no submitted frame is left.
+static GstFlowReturn receive_frame(GstColorize *self, gboolean wait, GstBuffer **out)
 {
     struct clz_frame made;
     int ret;
@@ -758,72 +782,75 @@ static GstFlowReturn receive(GstColorize *self, gboolean wait, GstBuffer **out)
     ret = clz_stream_receive(self->stream, &made, wait);
     if (ret == -EAGAIN || ret == -ENODATA) return GST_FLOW_OK;
     if (ret == -ECANCELED) return GST_FLOW_FLUSHING;
-    *out = finish(&self->jobs[self->first]);
+    *out = release_job(&self->jobs[self->first]);
     self->first = (self->first + 1) % self->capacity;
     self->count--;
     if (ret >= 0) return GST_FLOW_OK;
     gst_clear_buffer(out);
-    engine_error(self, ret, "A frame could not be coloured");
-    return self->flow = GST_FLOW_ERROR;     // said once: the others are given up without a word
+    post_engine_error(self, ret, "A frame could not be coloured");
+    return self->pending_flow = GST_FLOW_ERROR;     // posted once; the other frames in flight are dropped silently
 }
 
-// Called after each buffer until it gives none; the parent pushes. With batch=1 the frame is waited for; else only when there is
-// no room for the next.
+// The parent class calls this after each input buffer until *out is NULL, and pushes the buffers. It waits for a frame if batch=1
+// is set or if the stream is full; otherwise it returns a frame only if one is finished.
 static GstFlowReturn gst_colorize_generate_output(GstBaseTransform *bt, GstBuffer **out)
 {
     GstColorize *self = GST_COLORIZE(bt);
-    GstFlowReturn ret = receive(self, self->at_once || self->count == self->capacity, out);
+    GstFlowReturn ret = receive_frame(self, self->wait_each || self->count == self->capacity, out);
 
-    plan_deadline(self);
+    update_deadline(self);
     return ret;
 }
 
-// Frames that are still to be coloured are not wanted any more: who waits for them returns. From any thread.
-static void cancel(GstColorize *self)
+// Cancels the frames in flight, so that a thread that waits for them returns. Can be called from any thread.
+static void cancel_frames(GstColorize *self)
 {
     GST_OBJECT_LOCK(self);
     clz_stream_cancel(self->stream);
     GST_OBJECT_UNLOCK(self);
 }
 
-static void forget(GstColorize *self)
+// Drops the frames in flight.
+static void drop_frames(GstColorize *self)
 {
     if (self->stream) clz_stream_flush(self->stream, NULL, NULL);
     for (; self->count; self->count--, self->first = (self->first + 1) % self->capacity)
-        gst_buffer_unref(finish(&self->jobs[self->first]));
-    self->open = 0;
+        gst_buffer_unref(release_job(&self->jobs[self->first]));
+    self->unsubmitted = 0;
 }
 
-// Pushes frames until `keep` are left, or a push fails.
-static GstFlowReturn push(GstColorize *self, int keep)
+// Pushes coloured frames until only `keep` frames are in flight, or a push fails.
+static GstFlowReturn push_frames(GstColorize *self, int keep)
 {
     GstFlowReturn ret = GST_FLOW_OK;
     GstBuffer *out;
 
     while (ret == GST_FLOW_OK && self->count > keep) {
-        if ((ret = receive(self, TRUE, &out)) != GST_FLOW_OK) break;
+        if ((ret = receive_frame(self, TRUE, &out)) != GST_FLOW_OK) break;
         if (!out) break;
         ret = gst_pad_push(GST_BASE_TRANSFORM_SRC_PAD(self), out);
     }
     return ret;
 }
 
+// Submits the incomplete batch, waits for all frames in flight and pushes them. If that fails, the rest is dropped and the error
+// is returned for the next buffer.
 static GstFlowReturn drain(GstColorize *self)
 {
     GstFlowReturn ret;
 
     if (!self->count) return GST_FLOW_OK;
-    if (self->flow != GST_FLOW_ERROR) {
+    if (self->pending_flow != GST_FLOW_ERROR) {
         GST_DEBUG_OBJECT(self, "draining %d frames", self->count);
         clz_stream_drain(self->stream);
-        self->open = 0;
-        ret = push(self, 0);
-        if (ret != GST_FLOW_OK && ret != GST_FLOW_FLUSHING) self->flow = ret;
+        self->unsubmitted = 0;
+        ret = push_frames(self, 0);
+        if (ret != GST_FLOW_OK && ret != GST_FLOW_FLUSHING) self->pending_flow = ret;
     } else {
         ret = GST_FLOW_ERROR;
     }
-    forget(self);                           // what a failed push left
-    plan_deadline(self);
+    drop_frames(self);                      // frames that are left after an error
+    update_deadline(self);
     return ret;
 }
 
@@ -832,48 +859,50 @@ static gboolean gst_colorize_sink_event(GstBaseTransform *bt, GstEvent *event)
     GstColorize *self = GST_COLORIZE(bt);
 
     switch (GST_EVENT_TYPE(event)) {
-    case GST_EVENT_FLUSH_START:             // not from the streaming thread, which may be waiting for frames
-        cancel(self);
+    case GST_EVENT_FLUSH_START:             // arrives in another thread; the streaming thread may be waiting for frames
+        cancel_frames(self);
         break;
     case GST_EVENT_FLUSH_STOP:
-        forget(self);
-        self->flow = GST_FLOW_OK;
-        plan_deadline(self);
+        drop_frames(self);
+        self->pending_flow = GST_FLOW_OK;
+        update_deadline(self);
         break;
-    case GST_EVENT_CAPS:                    // drained where they really change: set_info
-    case GST_EVENT_TAG:                     // belong to the whole stream, and come often
+    case GST_EVENT_CAPS:                    // set_info drains if the caps differ
+    case GST_EVENT_TAG:                     // applies to the whole stream and may come often: nothing is drained
         break;
     case GST_EVENT_STREAM_START:
-    case GST_EVENT_SEGMENT:                 // downstream may be ready for more than it was
-        if (self->flow == GST_FLOW_EOS) self->flow = GST_FLOW_OK;
+    case GST_EVENT_SEGMENT:                 // after a flow return of EOS, downstream may accept buffers again
+        if (self->pending_flow == GST_FLOW_EOS) self->pending_flow = GST_FLOW_OK;
         drain(self);
         break;
     default:
         if (GST_EVENT_IS_SERIALIZED(event)) drain(self);
-        // no buffer will come to tell upstream
+        // After EOS there is no next buffer whose flow return could report the error to upstream.
         if (GST_EVENT_TYPE(event) == GST_EVENT_EOS &&
-            (self->flow == GST_FLOW_NOT_NEGOTIATED || self->flow == GST_FLOW_NOT_LINKED))
-            GST_ELEMENT_FLOW_ERROR(self, self->flow);
+            (self->pending_flow == GST_FLOW_NOT_NEGOTIATED || self->pending_flow == GST_FLOW_NOT_LINKED))
+            GST_ELEMENT_FLOW_ERROR(self, self->pending_flow);
         break;
     }
-    return PARENT->sink_event(bt, event);
+    return PARENT_CLASS->sink_event(bt, event);
 }
 
 // ---- deadlines of live sources ----
 
-// When frames have waited so long that the source must have paused: an incomplete batch as long as it should have taken to fill,
-// submitted ones for two frames without a third. 0: nothing waits.
-static gint64 batch_due(GstColorize *self, gint64 frame)
+// The time at which an incomplete batch must be submitted: its first frame has waited for as long as the batch takes to fill, so
+// the source has paused. 0 if no batch is incomplete. All times and durations here are in microseconds.
+static gint64 batch_deadline(GstColorize *self, gint64 frame)
 {
-    return self->open ? self->jobs[(self->first + self->count - self->open) % self->capacity].arrival + self->batch * frame : 0;
+    return self->unsubmitted ?
+        self->jobs[(self->first + self->count - self->unsubmitted) % self->capacity].arrival + self->batch * frame : 0;
 }
 
-static gint64 push_due(GstColorize *self, gint64 frame)
+// The time at which the submitted frames must be pushed: no frame has arrived for two frame durations. 0 if none is submitted.
+static gint64 push_deadline(GstColorize *self, gint64 frame)
 {
-    return self->count > self->open ? self->last_arrival + 2 * frame : 0;
+    return self->count > self->unsubmitted ? self->last_arrival + 2 * frame : 0;
 }
 
-static gint64 frame_time(GstColorize *self)             // microseconds
+static gint64 frame_duration(GstColorize *self)
 {
     GstClockTime duration;
 
@@ -883,51 +912,52 @@ static gint64 frame_time(GstColorize *self)             // microseconds
     return duration / 1000;
 }
 
-static void plan_deadline(GstColorize *self)
+// Sets the time at which the deadline thread wakes up.
+static void update_deadline(GstColorize *self)
 {
-    const gint64 frame = frame_time(self), a = batch_due(self, frame), b = push_due(self, frame);
+    const gint64 frame = frame_duration(self), a = batch_deadline(self, frame), b = push_deadline(self, frame);
     const gint64 when = !g_atomic_int_get(&self->live) ? 0 : !a ? b : !b || a < b ? a : b;
 
     g_mutex_lock(&self->deadline.mutex);
-    if (when != self->deadline.when) {
-        self->deadline.when = when;
+    if (when != self->deadline.time) {
+        self->deadline.time = when;
         g_cond_signal(&self->deadline.wake);
     }
     g_mutex_unlock(&self->deadline.mutex);
 }
 
-static void push_what_is_due(GstColorize *self)
+static void push_overdue_frames(GstColorize *self)
 {
-    const gint64 frame = frame_time(self), now = g_get_monotonic_time(), due = batch_due(self, frame);
+    const gint64 frame = frame_duration(self), now = g_get_monotonic_time(), due = batch_deadline(self, frame);
 
     if (due && now >= due) {
-        GST_DEBUG_OBJECT(self, "the source has paused: %d frames go without the rest of their batch", self->open);
+        GST_DEBUG_OBJECT(self, "no frame arrived in time: submitting an incomplete batch of %d frames", self->unsubmitted);
         clz_stream_submit(self->stream);
-        self->open = 0;
+        self->unsubmitted = 0;
     }
-    if (self->count > self->open && now >= push_due(self, frame)) {
-        const GstFlowReturn ret = push(self, self->open);
-        if (ret != GST_FLOW_OK) self->flow = ret;
+    if (self->count > self->unsubmitted && now >= push_deadline(self, frame)) {
+        const GstFlowReturn ret = push_frames(self, self->unsubmitted);
+        if (ret != GST_FLOW_OK) self->pending_flow = ret;
     }
-    plan_deadline(self);
+    update_deadline(self);
 }
 
-static gpointer watch_deadlines(gpointer arg)
+static gpointer deadline_thread(gpointer arg)
 {
     GstColorize *self = arg;
     GstPad *sink = GST_BASE_TRANSFORM_SINK_PAD(self);
 
     g_mutex_lock(&self->deadline.mutex);
     while (!self->deadline.quit) {
-        if (!self->deadline.when) {
+        if (!self->deadline.time) {
             g_cond_wait(&self->deadline.wake, &self->deadline.mutex);
-        } else if (g_get_monotonic_time() < self->deadline.when) {
-            g_cond_wait_until(&self->deadline.wake, &self->deadline.mutex, self->deadline.when);
+        } else if (g_get_monotonic_time() < self->deadline.time) {
+            g_cond_wait_until(&self->deadline.wake, &self->deadline.mutex, self->deadline.time);
         } else {
-            self->deadline.when = 0;
+            self->deadline.time = 0;
             g_mutex_unlock(&self->deadline.mutex);
-            GST_PAD_STREAM_LOCK(sink);      // a pad that is being stopped lets us in: the source pad refuses buffers then
-            push_what_is_due(self);
+            GST_PAD_STREAM_LOCK(sink);      // free even while the pads stop: a push then returns FLUSHING
+            push_overdue_frames(self);
             GST_PAD_STREAM_UNLOCK(sink);
             g_mutex_lock(&self->deadline.mutex);
         }
@@ -952,16 +982,16 @@ static gboolean gst_colorize_stop(GstBaseTransform *bt)
     }
     self->deadline.thread = NULL;
     self->deadline.quit = FALSE;
-    self->deadline.when = 0;
-    GST_OBJECT_LOCK(self);                  // cancel() may be called meanwhile
+    self->deadline.time = 0;
+    GST_OBJECT_LOCK(self);                  // another thread may call cancel_frames()
     stream = self->stream;
     self->stream = NULL;
     GST_OBJECT_UNLOCK(self);
     clz_stream_close(&stream);
-    forget(self);
+    drop_frames(self);
     clz_model_close(&self->model);
     g_clear_pointer(&self->jobs, g_free);
-    self->flow = GST_FLOW_OK;
+    self->pending_flow = GST_FLOW_OK;
     GST_OBJECT_LOCK(self);
     self->running = FALSE;
     GST_OBJECT_UNLOCK(self);
@@ -971,14 +1001,14 @@ static gboolean gst_colorize_stop(GstBaseTransform *bt)
 static gboolean gst_colorize_start(GstBaseTransform *bt)
 {
     GstColorize *self = GST_COLORIZE(bt);
-    const struct clz_log log = { engine_message, self, CLZ_LOG_VERBOSE };
+    const struct clz_log log = { log_engine_message, self, CLZ_LOG_VERBOSE };
     struct settings set;
     struct clz_stream_params params;
     clz_stream *stream = NULL;
     int ret;
 
     GST_OBJECT_LOCK(self);
-    self->running = TRUE;                   // from here on the settings stay
+    self->running = TRUE;                   // from here on, set_property refuses to change settings
     self->dropped = 0;
     set = self->settings;
     GST_OBJECT_UNLOCK(self);
@@ -992,21 +1022,21 @@ static gboolean gst_colorize_start(GstBaseTransform *bt)
     };
     if ((ret = clz_model_open(&self->model, set.model, &log)) < 0 ||
         (ret = clz_stream_open(&stream, self->model, &params)) < 0) {
-        engine_error(self, ret, self->model ? "The model cannot be run" : "The model cannot be opened");
+        post_engine_error(self, ret, self->model ? "The model cannot be run" : "The model cannot be opened");
         goto fail;
     }
     GST_OBJECT_LOCK(self);
     self->stream = stream;
     self->batch = clz_stream_lookahead(stream);
-    self->at_once = set.batch == 1;
+    self->wait_each = set.batch == 1;
     GST_OBJECT_UNLOCK(self);
     self->capacity = clz_stream_max_in_flight(self->stream);
     self->jobs = g_new0(struct job, self->capacity);
-    self->first = self->count = self->open = 0;
-    self->gap = FALSE;
-    self->deadline.thread = g_thread_try_new("colorize-deadline", watch_deadlines, self, NULL);
+    self->first = self->count = self->unsubmitted = 0;
+    self->discont = FALSE;
+    self->deadline.thread = g_thread_try_new("colorize-deadline", deadline_thread, self, NULL);
     if (self->deadline.thread) return TRUE;
-    engine_error(self, -EAGAIN, "A thread cannot be started");
+    post_engine_error(self, -EAGAIN, "The deadline thread cannot be started");
 fail:
     gst_colorize_stop(bt);
     return FALSE;
@@ -1014,52 +1044,53 @@ fail:
 
 static GstStateChangeReturn gst_colorize_change_state(GstElement *element, GstStateChange transition)
 {
-    if (transition == GST_STATE_CHANGE_PAUSED_TO_READY) cancel(GST_COLORIZE(element));     // else the streaming thread waits for a batch
+    // The parent class waits for the streaming thread, which may be waiting for a batch.
+    if (transition == GST_STATE_CHANGE_PAUSED_TO_READY) cancel_frames(GST_COLORIZE(element));
     return GST_ELEMENT_CLASS(gst_colorize_parent_class)->change_state(element, transition);
 }
 
-// ---- the object ----
+// ---- GObject ----
 
 static void gst_colorize_set_property(GObject *object, guint id, const GValue *value, GParamSpec *pspec)
 {
     GstColorize *self = GST_COLORIZE(object);
     const struct property *p = &properties[id - 1];
-    char *field = (char *)self + p->at;
+    char *field = (char *)self + p->offset;
     gboolean late;
 
     GST_OBJECT_LOCK(self);
     late = self->running && !p->playing;
     switch (late ? -1 : (int)p->kind) {
-    case TEXT:
+    case KIND_STRING:
         g_free(*(char **)field);
         *(char **)field = g_value_dup_string(value);
         break;
-    case WHOLE:  *(int *)field = g_value_get_int(value); break;
-    case REAL:   *(double *)field = g_value_get_double(value); break;
-    case CHOICE: *(int *)field = g_value_get_enum(value); break;
-    case COUNTER: break;
+    case KIND_INT:     *(int *)field = g_value_get_int(value); break;
+    case KIND_DOUBLE:  *(double *)field = g_value_get_double(value); break;
+    case KIND_ENUM:    *(int *)field = g_value_get_enum(value); break;
+    case KIND_COUNTER: break;
     }
     GST_OBJECT_UNLOCK(self);
     if (late)
         GST_ELEMENT_WARNING(self, RESOURCE, SETTINGS,
-                            ("The property \"%s\" can be set in the states NULL and READY only; it stays as it was.", pspec->name),
-                            (NULL));
+                            ("The property \"%s\" can be set in the states NULL and READY only; its value is unchanged.",
+                             pspec->name), (NULL));
 }
 
 static void gst_colorize_get_property(GObject *object, guint id, GValue *value, GParamSpec *pspec)
 {
     GstColorize *self = GST_COLORIZE(object);
     const struct property *p = &properties[id - 1];
-    const char *field = (const char *)self + p->at;
+    const char *field = (const char *)self + p->offset;
 
     (void)pspec;
     GST_OBJECT_LOCK(self);
     switch (p->kind) {
-    case TEXT:   g_value_set_string(value, *(char *const *)field); break;
-    case WHOLE:  g_value_set_int(value, *(const int *)field); break;
-    case REAL:   g_value_set_double(value, *(const double *)field); break;
-    case CHOICE: g_value_set_enum(value, *(const int *)field); break;
-    case COUNTER: g_value_set_uint64(value, *(const guint64 *)field); break;
+    case KIND_STRING:  g_value_set_string(value, *(char *const *)field); break;
+    case KIND_INT:     g_value_set_int(value, *(const int *)field); break;
+    case KIND_DOUBLE:  g_value_set_double(value, *(const double *)field); break;
+    case KIND_ENUM:    g_value_set_enum(value, *(const int *)field); break;
+    case KIND_COUNTER: g_value_set_uint64(value, *(const guint64 *)field); break;
     }
     GST_OBJECT_UNLOCK(self);
 }
@@ -1077,7 +1108,7 @@ static void gst_colorize_finalize(GObject *object)
     G_OBJECT_CLASS(gst_colorize_parent_class)->finalize(object);
 }
 
-// Makes GstVideoFilter believe that this element transforms; never called, generate_output takes its place.
+// Never called, because generate_output is overridden. It is set because GstVideoFilter uses in-place mode without it.
 static GstFlowReturn gst_colorize_transform_frame(GstVideoFilter *vf, GstVideoFrame *in, GstVideoFrame *out)
 {
     (void)vf, (void)in, (void)out;
@@ -1091,14 +1122,15 @@ static GParamSpec *make_pspec(const struct property *p)
     GType type;
 
     switch (p->kind) {
-    case TEXT:  return g_param_spec_string(p->name, p->nick, p->help, p->text, flags);
-    case WHOLE: return g_param_spec_int(p->name, p->nick, p->help, (int)p->min, (int)p->max, (int)p->preset, flags);
-    case COUNTER: return g_param_spec_uint64(p->name, p->nick, p->help, 0, G_MAXUINT64, 0, G_PARAM_READABLE | G_PARAM_STATIC_STRINGS);
-    case REAL:  return g_param_spec_double(p->name, p->nick, p->help, p->min, p->max, p->preset, flags);
+    case KIND_STRING:  return g_param_spec_string(p->name, p->nick, p->help, p->text, flags);
+    case KIND_INT:     return g_param_spec_int(p->name, p->nick, p->help, (int)p->min, (int)p->max, (int)p->initial, flags);
+    case KIND_COUNTER:
+        return g_param_spec_uint64(p->name, p->nick, p->help, 0, G_MAXUINT64, 0, G_PARAM_READABLE | G_PARAM_STATIC_STRINGS);
+    case KIND_DOUBLE:  return g_param_spec_double(p->name, p->nick, p->help, p->min, p->max, p->initial, flags);
     default:
         type = g_enum_register_static(p->text, p->choices);
         gst_type_mark_as_plugin_api(type, 0);
-        return g_param_spec_enum(p->name, p->nick, p->help, type, (int)p->preset, flags);
+        return g_param_spec_enum(p->name, p->nick, p->help, type, (int)p->initial, flags);
     }
 }
 
@@ -1126,7 +1158,7 @@ static void gst_colorize_class_init(GstColorizeClass *klass)
     add_template(element_class, "sink", GST_PAD_SINK);
     add_template(element_class, "src", GST_PAD_SRC);
     gst_element_class_set_static_metadata(element_class, "Colorizer", "Filter/Effect/Video",
-                                          "Colours black-and-white film with a model; the luma stays bit for bit",
+                                          "Colours black-and-white film with a model and keeps its luma",
                                           "the authors of colorize");
 
     element_class->change_state = gst_colorize_change_state;
@@ -1148,14 +1180,14 @@ static void gst_colorize_class_init(GstColorizeClass *klass)
 
 static void gst_colorize_init(GstColorize *self)
 {
-    gst_base_transform_set_qos_enabled(GST_BASE_TRANSFORM(self), FALSE);        // an archive's frames are not dropped unasked
+    gst_base_transform_set_qos_enabled(GST_BASE_TRANSFORM(self), FALSE);        // late frames are dropped only with qos=true
     for (guint i = 0; i < G_N_ELEMENTS(properties); i++) {
-        char *field = (char *)self + properties[i].at;
+        char *field = (char *)self + properties[i].offset;
         switch (properties[i].kind) {
-        case TEXT:   *(char **)field = g_strdup(properties[i].text); break;
-        case REAL:   *(double *)field = properties[i].preset; break;
-        case COUNTER: break;
-        default:     *(int *)field = (int)properties[i].preset; break;
+        case KIND_STRING:  *(char **)field = g_strdup(properties[i].text); break;
+        case KIND_DOUBLE:  *(double *)field = properties[i].initial; break;
+        case KIND_COUNTER: break;
+        default:           *(int *)field = (int)properties[i].initial; break;
         }
     }
     self->batch = 1;

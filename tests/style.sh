@@ -141,7 +141,6 @@ engine/pipeline.h
 engine/stream.c
 filter/build-lavfi.sh
 filter/vf_colorize.c
-gst/gstcolorize.c
 kernels/frame.c
 kernels/frame.h
 kernels/frame_rows.h
