@@ -363,8 +363,8 @@ static void append_structure(GstCaps *caps, const GstCaps *from, guint i, const 
     gst_caps_append_structure_full(caps, s, gst_caps_features_copy(gst_caps_get_features(from, i)));
 }
 
-// YUV and RGB formats stay as they are. A gray format becomes any YUV format of the same depth; the one that the engine's table
-// names for it comes first.
+// Formats with colour stay as they are. A gray format becomes any format with colour of the same depth; the one that the engine's
+// table names for it comes first.
 static GstCaps *gst_colorize_transform_caps(GstBaseTransform *bt, GstPadDirection direction, GstCaps *caps, GstCaps *filter)
 {
     GstColorize *self = GST_COLORIZE(bt);

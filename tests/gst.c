@@ -1,5 +1,5 @@
-// gst.c - the GStreamer element in a harness: one buffer out for one in, with its own time, flags and metas and the engine's own
-// colours; what is drained, what is dropped, what is refused and how it says so; live sources; many elements.
+// gst.c - tests the GStreamer element in a GstHarness: each input buffer gives one output buffer with the same timestamps, flags
+// and metas, and with the colours that the engine computes; draining, flushing, errors, live sources, many elements.
 #include <fcntl.h>
 #include <unistd.h>
 
@@ -17,11 +17,11 @@ enum { W = 64, H = 48 };
 #define TAGS "framerate=25/1,interlace-mode=progressive,pixel-aspect-ratio=1/1"
 #define CAPS "video/x-raw,format=I420,width=64,height=48," TAGS
 
-// `gst few` runs the long cases a fiftieth as often: for valgrind.
+// `gst few` divides the repetitions of the long cases by 50, so that valgrind can run them.
 static gboolean few;
-static int times(int n) { return few ? n / 50 : n; }
+static int repetitions(int n) { return few ? n / 50 : n; }
 
-static char *folder, model[512], overflowing[512];
+static char *folder, model[512], overflowing_model[512];
 
 // ---- frames ----
 
@@ -30,7 +30,7 @@ static char *caps_text(const char *format, int w, int h, const char *more)
     return g_strdup_printf("video/x-raw,format=%s,width=%d,height=%d,%s%s", format, w, h, TAGS, more);
 }
 
-static GstVideoInfo info_of(const char *caps_string)
+static GstVideoInfo video_info(const char *caps_string)
 {
     GstCaps *caps = gst_caps_from_string(caps_string);
     GstVideoInfo info;
@@ -40,7 +40,7 @@ static GstVideoInfo info_of(const char *caps_string)
     return info;
 }
 
-// Frame i: a picture of its own in luma, and chroma that must not matter.
+// Makes frame i: its luma depends on i, and its chroma is not gray, because the element must ignore it.
 static GstBuffer *make_frame(const GstVideoInfo *info, int i)
 {
     GstBuffer *b = gst_buffer_new_allocate(NULL, GST_VIDEO_INFO_SIZE(info), NULL);
@@ -59,7 +59,7 @@ static GstBuffer *make_frame(const GstVideoInfo *info, int i)
     return b;
 }
 
-// What the engine itself makes of frame i, compared with what the element has given.
+// Requires that `got`, the element's output for frame i, equals what the engine computes for frame i.
 static void require_coloured_at(GstBuffer *got, const GstVideoInfo *in, const GstVideoInfo *out, int i, double strength,
                                 enum clz_siting siting)
 {
@@ -118,7 +118,7 @@ static void require_coloured(GstBuffer *got, const GstVideoInfo *in, const GstVi
 
 // ---- harnesses ----
 
-static GstHarness *harness(const char *options, const char *caps)
+static GstHarness *new_harness(const char *options, const char *caps)
 {
     char *text = g_strdup_printf("colorize model=%s threads=1 %s", model, options);
     GstHarness *h = gst_harness_new_parse(text);
@@ -129,15 +129,15 @@ static GstHarness *harness(const char *options, const char *caps)
     return h;
 }
 
-static void push(GstHarness *h, const char *caps, int i)
+static void push_frame(GstHarness *h, const char *caps, int i)
 {
-    const GstVideoInfo info = info_of(caps);
+    const GstVideoInfo info = video_info(caps);
     REQUIRE_INT(gst_harness_push(h, make_frame(&info, i)), GST_FLOW_OK);
 }
 
 static void require_next(GstHarness *h, const char *caps, int i)
 {
-    const GstVideoInfo info = info_of(caps);
+    const GstVideoInfo info = video_info(caps);
     GstBuffer *b = gst_harness_try_pull(h);
 
     REQUIRE(b);
@@ -149,10 +149,10 @@ static void require_next(GstHarness *h, const char *caps, int i)
     gst_buffer_unref(b);
 }
 
-static void eos(GstHarness *h) { REQUIRE(gst_harness_push_event(h, gst_event_new_eos())); }
+static void push_eos(GstHarness *h) { REQUIRE(gst_harness_push_event(h, gst_event_new_eos())); }
 
-// The first message of a kind on a bus: its text, or NULL.
-static char *message_of(GstBus *bus, GstMessageType type)
+// Pops the next message of a type from a bus and returns its text, or NULL if there is none.
+static char *pop_message(GstBus *bus, GstMessageType type)
 {
     GstMessage *m = gst_bus_pop_filtered(bus, type);
     GError *error = NULL;
@@ -169,49 +169,51 @@ static char *message_of(GstBus *bus, GstMessageType type)
 
 static void require_message(GstBus *bus, GstMessageType type, const char *word, const char *other)
 {
-    char *text = message_of(bus, type);
+    char *text = pop_message(bus, type);
 
     REQUIRE(text && strstr(text, word) && strstr(text, other));
     if (!text || !strstr(text, word) || !strstr(text, other)) printf("  the message is: %s\n", text ? text : "none");
     g_free(text);
 }
 
-// ---- frames in, frames out ----
+// ---- order and formats ----
 
-static void order(void)
+static void test_order(void)
 {
     for (int batch = 1; batch <= 7; batch += 3) {
         char *options = g_strdup_printf("batch=%d", batch), name[64];
-        GstHarness *h = harness(options, CAPS);
+        GstHarness *h = new_harness(options, CAPS);
 
         snprintf(name, sizeof name, "gst/one_out_for_one_in_batch_%d", batch);
         CASE(name);
         for (int i = 0; i < 10; i++) {
-            push(h, CAPS, i);
+            push_frame(h, CAPS, i);
             const int out = (int)gst_harness_buffers_received(h);
             REQUIRE(batch == 1 ? out == i + 1 : out <= i + 1 - (i + 1) % batch && out >= i + 1 - 3 * batch);
         }
-        eos(h);
+        push_eos(h);
         REQUIRE_INT(gst_harness_buffers_received(h), 10);
         for (int i = 0; i < 10; i++) require_next(h, CAPS, i);
         gst_harness_teardown(h);
         g_free(options);
     }
 
-    CASE("gst/nothing_in_nothing_out");
-    GstHarness *h = harness("batch=4", CAPS);
-    eos(h);
+    CASE("gst/no_input_gives_no_output");
+    GstHarness *h = new_harness("batch=4", CAPS);
+    push_eos(h);
     REQUIRE_INT(gst_harness_buffers_received(h), 0);
     gst_harness_teardown(h);
-    h = harness("batch=4", NULL);           // not even caps
+    h = new_harness("batch=4", NULL);       // no caps either
     gst_harness_push_event(h, gst_event_new_eos());
     gst_harness_teardown(h);
 }
 
-static void formats(void)
+static void test_formats(void)
 {
     for (const struct clz_pixfmt *f = clz_pixfmt_list(); f->name; f++) {
-        static const char *const tags[] = { ",colorimetry=bt601", ",colorimetry=bt709,chroma-site=jpeg", ",colorimetry=(string)1:4:0:0" };
+        static const char *const tags[] = {
+            ",colorimetry=bt601", ",colorimetry=bt709,chroma-site=jpeg", ",colorimetry=(string)1:4:0:0"
+        };
         const gboolean gray = f->flags & CLZ_PIXFMT_GRAY;
         char name[64];
 
@@ -220,17 +222,17 @@ static void formats(void)
         CASE(name);
         for (guint t = 0; t < G_N_ELEMENTS(tags); t++) {
             char *caps = caps_text(f->gst, 53, 39, gray ? "" : tags[t]);
-            GstHarness *h = harness("batch=2", caps);
-            const GstVideoInfo in = info_of(caps);
+            GstHarness *h = new_harness("batch=2", caps);
+            const GstVideoInfo in = video_info(caps);
             GstVideoInfo out;
             GstCaps *got;
             for (int i = 0; i < 3; i++) REQUIRE_INT(gst_harness_push(h, make_frame(&in, i)), GST_FLOW_OK);
-            eos(h);
+            push_eos(h);
             REQUIRE((got = gst_pad_get_current_caps(h->sinkpad)) && gst_video_info_from_caps(&out, got));
             if (!got) break;
             if (gray) REQUIRE(out.finfo->format == (f->depth > 8 ? GST_VIDEO_FORMAT_Y444_16LE : GST_VIDEO_FORMAT_Y444));
-            else REQUIRE(out.finfo->format == in.finfo->format && gst_video_colorimetry_is_equal(&out.colorimetry, &in.colorimetry) &&
-                         out.chroma_site == in.chroma_site);
+            else REQUIRE(out.finfo->format == in.finfo->format && out.chroma_site == in.chroma_site &&
+                         gst_video_colorimetry_is_equal(&out.colorimetry, &in.colorimetry));
             for (int i = 0; i < 3; i++) {
                 GstBuffer *b = gst_harness_try_pull(h);
                 REQUIRE(b);
@@ -244,18 +246,18 @@ static void formats(void)
     }
 }
 
-// What comes out as caps for what goes in and what downstream takes; NULL: not negotiated.
-static char *negotiated(const char *options, const char *in_caps, const char *downstream)
+// Returns the output caps for the given input caps and downstream caps, or NULL if negotiation fails.
+static char *negotiate(const char *options, const char *in_caps, const char *downstream)
 {
-    GstHarness *h = harness(options, NULL);
-    const GstVideoInfo in = info_of(in_caps);
+    GstHarness *h = new_harness(options, NULL);
+    const GstVideoInfo in = video_info(in_caps);
     GstCaps *got;
     char *text = NULL;
 
     gst_harness_set_sink_caps_str(h, downstream);
     gst_harness_set_src_caps_str(h, in_caps);
     if (gst_harness_push(h, make_frame(&in, 0)) == GST_FLOW_OK) {
-        eos(h);
+        push_eos(h);
         REQUIRE_INT(gst_harness_buffers_received(h), 1);
         got = gst_pad_get_current_caps(h->sinkpad);
         text = got ? gst_caps_to_string(got) : NULL;
@@ -265,28 +267,31 @@ static char *negotiated(const char *options, const char *in_caps, const char *do
     return text;
 }
 
-static void negotiation(void)
+static void test_negotiation(void)
 {
     static const struct { const char *name, *options, *in, *down; const char *want[3]; } table[] = {
-        { "gray_gives_what_the_table_says", "", "video/x-raw,format=GRAY8,width=64,height=48,framerate=25/1",
+        { "gray_becomes_the_format_of_the_table", "", "video/x-raw,format=GRAY8,width=64,height=48,framerate=25/1",
           "video/x-raw", { "format=(string)Y444,", "colorimetry=(string)1:4:0:0" } },
-        { "gray_gives_what_downstream_takes", "", "video/x-raw,format=GRAY8,width=64,height=48,framerate=25/1",
+        { "gray_becomes_a_format_that_downstream_accepts", "", "video/x-raw,format=GRAY8,width=64,height=48,framerate=25/1",
           "video/x-raw,format={P010_10LE,NV12}", { "format=(string)NV12,", "1:4:0:0" } },
-        { "gray_of_hd_is_709", "", "video/x-raw,format=GRAY8,width=64,height=720,framerate=25/1,colorimetry=1:4:0:0",
+        { "gray_in_hd_becomes_bt709", "", "video/x-raw,format=GRAY8,width=64,height=720,framerate=25/1,colorimetry=1:4:0:0",
           "video/x-raw", { "1:3:0:0" } },
-        { "gray_with_tags_keeps_them", "", "video/x-raw,format=GRAY8,width=64,height=720,framerate=25/1,colorimetry=2:4:5:3",
+        { "gray_keeps_its_colorimetry", "", "video/x-raw,format=GRAY8,width=64,height=720,framerate=25/1,colorimetry=2:4:5:3",
           "video/x-raw", { "2:4:5:3", "height=(int)720" } },
         { "gray_keeps_its_depth", "", "video/x-raw,format=GRAY16_LE,width=64,height=48,framerate=25/1",
           "video/x-raw", { "format=(string)Y444_16LE," } },
         { "gray_does_not_change_its_depth", "", "video/x-raw,format=GRAY8,width=64,height=48,framerate=25/1",
           "video/x-raw,format=I420_10LE", { NULL } },
-        { "other_formats_stay", "", "video/x-raw,format=I420,width=64,height=48,framerate=25/1,chroma-site=jpeg,colorimetry=bt709",
-          "video/x-raw", { "format=(string)I420,", "chroma-site=(string)jpeg", "colorimetry=(string)bt709" } },
-        { "no_format_becomes_another", "", "video/x-raw,format=I420,width=64,height=48,framerate=25/1", "video/x-raw,format=NV12",
+        { "yuv_keeps_its_format_and_colorimetry", "",
+          "video/x-raw,format=I420,width=64,height=48,framerate=25/1,chroma-site=jpeg,colorimetry=bt709", "video/x-raw",
+          { "format=(string)I420,", "chroma-site=(string)jpeg", "colorimetry=(string)bt709" } },
+        { "yuv_does_not_become_another_format", "", "video/x-raw,format=I420,width=64,height=48,framerate=25/1",
+          "video/x-raw,format=NV12", { NULL } },
+        { "rgb_keeps_its_format", "", "video/x-raw,format=RGB,width=64,height=48,framerate=25/1", "video/x-raw",
+          { "format=(string)RGB," } },
+        { "a_palette_format_is_refused", "", "video/x-raw,format=RGB8P,width=64,height=48,framerate=25/1", "video/x-raw",
           { NULL } },
-        { "rgb_stays_rgb", "", "video/x-raw,format=RGB,width=64,height=48,framerate=25/1", "video/x-raw", { "format=(string)RGB," } },
-        { "a_format_with_palette_is_refused", "", "video/x-raw,format=RGB8P,width=64,height=48,framerate=25/1", "video/x-raw", { NULL } },
-        { "overruled_tags_are_told", "range=full matrix=bt709 siting=center",
+        { "overridden_tags_are_in_the_output_caps", "range=full matrix=bt709 siting=center",
           "video/x-raw,format=I420,width=64,height=48,framerate=25/1,chroma-site=mpeg2,colorimetry=bt601", "video/x-raw",
           { "colorimetry=(string)1:3:", "chroma-site=(string)jpeg" } },
     };
@@ -295,7 +300,7 @@ static void negotiation(void)
         char name[64], *got;
         snprintf(name, sizeof name, "gst/%s", table[i].name);
         CASE(name);
-        got = negotiated(table[i].options, table[i].in, table[i].down);
+        got = negotiate(table[i].options, table[i].in, table[i].down);
         REQUIRE(!got == !table[i].want[0]);
         for (int k = 0; k < 3 && got && table[i].want[k]; k++) {
             REQUIRE(strstr(got, table[i].want[k]));
@@ -305,17 +310,17 @@ static void negotiation(void)
     }
 }
 
-static void buffers(void)
+static void test_buffers(void)
 {
-    const GstVideoInfo info = info_of(CAPS);
+    const GstVideoInfo info = video_info(CAPS);
     const int pad = 24, stride = W + pad;
     GstHarness *h;
     GstBuffer *in, *out, *mine;
     GstVideoCropMeta *crop;
     GstMapInfo map;
 
-    CASE("gst/a_buffer_of_its_own_is_coloured_in_place");
-    h = harness("batch=1", CAPS);
+    CASE("gst/a_writable_buffer_is_coloured_in_place");
+    h = new_harness("batch=1", CAPS);
     in = make_frame(&info, 3);
     REQUIRE_INT(gst_harness_push(h, in), GST_FLOW_OK);
     out = gst_harness_pull(h);
@@ -323,7 +328,7 @@ static void buffers(void)
     require_coloured(out, &info, &info, 3, 1);
     gst_buffer_unref(out);
 
-    CASE("gst/a_shared_buffer_is_left_alone");
+    CASE("gst/a_shared_buffer_is_not_modified");
     in = make_frame(&info, 4);
     GST_BUFFER_FLAG_SET(in, GST_BUFFER_FLAG_MARKER);
     mine = gst_buffer_copy_deep(in);
@@ -341,7 +346,7 @@ static void buffers(void)
     gst_buffer_unref(mine);
     gst_buffer_unref(out);
 
-    CASE("gst/metas_go_along");
+    CASE("gst/metas_are_copied");
     for (int shared = 0; shared < 2; shared++) {
         in = make_frame(&info, 5);
         crop = gst_buffer_add_video_crop_meta(in);
@@ -357,16 +362,17 @@ static void buffers(void)
         if (shared) gst_buffer_unref(in);
     }
 
-    CASE("gst/strides_of_the_buffer");
+    CASE("gst/strides_are_those_of_the_buffer");
     gst_harness_teardown(h);
-    for (int meta = 0; meta < 2; meta++) {  // downstream reads GstVideoMeta, or wants rows where the caps say
-        h = harness("batch=1", NULL);
+    for (int meta = 0; meta < 2; meta++) {  // 1: downstream supports GstVideoMeta; 0: it needs the strides of the caps
+        h = new_harness("batch=1", NULL);
         if (meta) gst_harness_add_propose_allocation_meta(h, GST_VIDEO_META_API_TYPE, NULL);
         gst_harness_set_src_caps_str(h, CAPS);
         in = gst_buffer_new_allocate(NULL, stride * H * 2, NULL);
         gst_buffer_memset(in, 0, 77, -1);
         gst_buffer_add_video_meta_full(in, GST_VIDEO_FRAME_FLAG_NONE, GST_VIDEO_FORMAT_I420, W, H, 3,
-                                       (gsize[4]){ 0, stride * H, stride * H + stride * H / 2 }, (gint[4]){ stride, stride, stride });
+                                       (gsize[4]){ 0, stride * H, stride * H + stride * H / 2 },
+                                       (gint[4]){ stride, stride, stride });
         mine = make_frame(&info, 6);
         gst_buffer_map(mine, &map, GST_MAP_READ);
         for (int y = 0; y < H; y++) gst_buffer_fill(in, y * stride, map.data + W * y, W);
@@ -388,9 +394,9 @@ static void buffers(void)
     }
 }
 
-// ---- what ends a run of frames ----
+// ---- draining and flushing ----
 
-static void flush(GstHarness *h)
+static void push_flush(GstHarness *h)
 {
     GstSegment segment;
 
@@ -400,13 +406,13 @@ static void flush(GstHarness *h)
     gst_harness_push_event(h, gst_event_new_segment(&segment));
 }
 
-static void drains(void)
+static void test_draining(void)
 {
     static const struct { const char *name; int drained; } table[] = {
         { "segment", 3 }, { "gap", 3 }, { "stream_start", 3 }, { "custom_event", 3 }, { "tag", 0 }, { "drain_query", 3 }
     };
     static const char other[] = "video/x-raw,format=I420,width=32,height=32," TAGS;
-    const GstVideoInfo info = info_of(CAPS);
+    const GstVideoInfo info = video_info(CAPS);
     GstHarness *h;
     GstBuffer *b;
     GstQuery *query;
@@ -417,8 +423,8 @@ static void drains(void)
         char name[64];
         snprintf(name, sizeof name, "gst/drained_by_%s", table[i].name);
         CASE(name);
-        h = harness("batch=8", CAPS);
-        for (int k = 0; k < 3; k++) push(h, CAPS, k);
+        h = new_harness("batch=8", CAPS);
+        for (int k = 0; k < 3; k++) push_frame(h, CAPS, k);
         REQUIRE_INT(gst_harness_buffers_received(h), 0);
         gst_segment_init(&segment, GST_FORMAT_TIME);
         segment.start = 5;
@@ -436,91 +442,91 @@ static void drains(void)
         }
         REQUIRE_INT(gst_harness_buffers_received(h), table[i].drained);
         if (i == 2) gst_harness_push_event(h, gst_event_new_segment(&segment));
-        push(h, CAPS, 3);
-        eos(h);
+        push_frame(h, CAPS, 3);
+        push_eos(h);
         for (int k = 0; k < 4; k++) require_next(h, CAPS, k);
         gst_harness_teardown(h);
     }
 
     CASE("gst/drained_by_a_discontinuity");
-    h = harness("batch=8", CAPS);
-    for (int k = 0; k < 3; k++) push(h, CAPS, k);
+    h = new_harness("batch=8", CAPS);
+    for (int k = 0; k < 3; k++) push_frame(h, CAPS, k);
     b = make_frame(&info, 7);
     GST_BUFFER_FLAG_SET(b, GST_BUFFER_FLAG_DISCONT);
     REQUIRE_INT(gst_harness_push(h, b), GST_FLOW_OK);
     REQUIRE_INT(gst_harness_buffers_received(h), 3);
-    eos(h);
+    push_eos(h);
     for (int k = 0; k < 3; k++) require_next(h, CAPS, k);
     b = gst_harness_try_pull(h);
     REQUIRE(b && GST_BUFFER_IS_DISCONT(b) && GST_BUFFER_PTS(b) == 7 * FRAME);
     gst_clear_buffer(&b);
     gst_harness_teardown(h);
 
-    CASE("gst/drained_by_other_caps_before_they_go_on");
-    h = harness("batch=8", CAPS);
-    for (int k = 0; k < 3; k++) push(h, CAPS, k);
+    CASE("gst/drained_by_new_caps_before_they_are_forwarded");
+    h = new_harness("batch=8", CAPS);
+    for (int k = 0; k < 3; k++) push_frame(h, CAPS, k);
     while ((event = gst_harness_try_pull_event(h))) gst_event_unref(event);
     gst_harness_set_src_caps_str(h, other);
     REQUIRE_INT(gst_harness_buffers_received(h), 3);
-    push(h, other, 3);
-    eos(h);
+    push_frame(h, other, 3);
+    push_eos(h);
     for (int k = 0; k < 3; k++) require_next(h, CAPS, k);
     require_next(h, other, 3);
     gst_harness_teardown(h);
 
-    CASE("gst/a_flush_drops");
-    h = harness("batch=4", CAPS);
+    CASE("gst/a_flush_drops_the_frames_in_flight");
+    h = new_harness("batch=4", CAPS);
     for (int round = 0; round < 20; round++) {
         const int before = (int)gst_harness_buffers_received(h);
-        for (int k = 0; k < round % 7; k++) push(h, CAPS, k);
+        for (int k = 0; k < round % 7; k++) push_frame(h, CAPS, k);
         const int given = (int)gst_harness_buffers_received(h) - before;
-        flush(h);
+        push_flush(h);
         while ((b = gst_harness_try_pull(h))) gst_buffer_unref(b);
-        push(h, CAPS, 9);
+        push_frame(h, CAPS, 9);
         gst_harness_push_event(h, gst_event_new_gap(10 * FRAME, FRAME));
         REQUIRE_INT(gst_harness_buffers_received(h) - before - given, 1);
         require_next(h, CAPS, 9);
     }
     gst_harness_teardown(h);
 
-    CASE("gst/goes_on_after_the_end");      // EOS, a flushing seek back, the film again
-    h = harness("batch=4", CAPS);
-    push(h, CAPS, 0);
-    eos(h);
+    CASE("gst/accepts_buffers_after_eos_and_flush");            // as after a flushing seek
+    h = new_harness("batch=4", CAPS);
+    push_frame(h, CAPS, 0);
+    push_eos(h);
     require_next(h, CAPS, 0);
-    flush(h);
-    push(h, CAPS, 1);
-    eos(h);
+    push_flush(h);
+    push_frame(h, CAPS, 1);
+    push_eos(h);
     require_next(h, CAPS, 1);
     gst_harness_teardown(h);
 }
 
-// ---- live ----
+// ---- live sources ----
 
-static void live(void)
+static void test_live_sources(void)
 {
     GstHarness *h;
     GstMessage *message;
     GstBuffer *b;
     GstBus *bus;
 
-    CASE("gst/latency");
-    h = harness("batch=4", CAPS);
+    CASE("gst/latency_is_reported");
+    h = new_harness("batch=4", CAPS);
     gst_harness_set_live(h, TRUE);
     gst_harness_set_upstream_latency(h, 10 * GST_MSECOND);
     REQUIRE_INT(gst_harness_query_latency(h), 10 * GST_MSECOND + 8 * FRAME);
     gst_harness_teardown(h);
-    h = harness("batch=1", CAPS);
+    h = new_harness("batch=1", CAPS);
     gst_harness_set_live(h, TRUE);
     REQUIRE_INT(gst_harness_query_latency(h), FRAME);
     gst_harness_teardown(h);
-    h = harness("batch=3", NULL);           // nothing negotiated, nothing added
+    h = new_harness("batch=3", NULL);       // before negotiation the element adds no latency
     gst_harness_set_live(h, TRUE);
     REQUIRE_INT(gst_harness_query_latency(h), 0);
     gst_harness_teardown(h);
 
-    CASE("gst/latency_is_announced");
-    h = harness("batch=4", NULL);
+    CASE("gst/latency_message_is_posted");
+    h = new_harness("batch=4", NULL);
     bus = gst_bus_new();
     gst_element_set_bus(h->element, bus);
     gst_harness_set_src_caps_str(h, CAPS);
@@ -530,12 +536,12 @@ static void live(void)
     gst_object_unref(bus);
     gst_harness_teardown(h);
 
-    CASE("gst/a_paused_source_leaves_nothing_inside");
-    h = harness("batch=4", NULL);
+    CASE("gst/all_frames_are_pushed_when_a_live_source_pauses");
+    h = new_harness("batch=4", NULL);
     gst_harness_set_live(h, TRUE);
     gst_harness_set_src_caps_str(h, CAPS);
-    for (int count = 1; count < 8; count += 3) {                // less than a batch, a batch, more than one
-        for (int k = 0; k < count; k++) push(h, CAPS, k);
+    for (int count = 1; count < 8; count += 3) {                // less than a batch, one batch, more than a batch
+        for (int k = 0; k < count; k++) push_frame(h, CAPS, k);
         for (int k = 0; k < count; k++) {
             REQUIRE((b = gst_harness_pull(h)));                 // waits up to a minute
             if (b) REQUIRE_INT(GST_BUFFER_PTS(b), k * FRAME);
@@ -544,29 +550,29 @@ static void live(void)
     }
     gst_harness_teardown(h);
 
-    CASE("gst/a_file_is_not_hurried");
-    h = harness("batch=4", CAPS);
-    push(h, CAPS, 0);
+    CASE("gst/no_deadline_if_the_source_is_not_live");
+    h = new_harness("batch=4", CAPS);
+    push_frame(h, CAPS, 0);
     g_usleep(10 * FRAME / 1000);
     REQUIRE_INT(gst_harness_buffers_received(h), 0);
     gst_harness_teardown(h);
 
-    CASE("gst/stopped_while_frames_are_due");
+    CASE("gst/stopped_at_the_deadline");
     for (int i = 0; i < 50; i++) {
-        h = harness("batch=4", NULL);
+        h = new_harness("batch=4", NULL);
         gst_harness_set_live(h, TRUE);
         gst_harness_set_src_caps_str(h, "video/x-raw,format=I420,width=64,height=48,framerate=1000/1");
-        for (int k = 0; k < i % 9; k++) push(h, CAPS, k);
+        for (int k = 0; k < i % 9; k++) push_frame(h, CAPS, k);
         g_usleep(i % 5 * 500);
         gst_harness_teardown(h);
     }
 
-    CASE("gst/late_frames_go_only_if_asked");
+    CASE("gst/late_frames_are_dropped_only_with_qos");
     for (int qos = 0; qos < 2; qos++) {
-        h = harness(qos ? "batch=1 qos=true" : "batch=1", CAPS);
-        push(h, CAPS, 0);
+        h = new_harness(qos ? "batch=1 qos=true" : "batch=1", CAPS);
+        push_frame(h, CAPS, 0);
         gst_harness_push_upstream_event(h, gst_event_new_qos(GST_QOS_TYPE_UNDERFLOW, 0.1, 20 * FRAME, 0));
-        push(h, CAPS, 1);
+        push_frame(h, CAPS, 1);
         REQUIRE_INT(gst_harness_buffers_received(h), qos ? 1 : 2);
         gst_harness_teardown(h);
     }
@@ -574,10 +580,10 @@ static void live(void)
 
 // ---- properties ----
 
-static void live_properties(void)
+static void test_properties(void)
 {
-    const GstVideoInfo info = info_of(CAPS);
-    GstHarness *h = harness("batch=4", CAPS);
+    const GstVideoInfo info = video_info(CAPS);
+    GstHarness *h = new_harness("batch=4", CAPS);
     GstControlSource *source;
     GstElement *e;
     GstBuffer *b;
@@ -588,9 +594,9 @@ static void live_properties(void)
     e = gst_harness_find_element(h, "colorize");
     for (int i = 0; i < 6; i++) {
         g_object_set(e, "strength", i < 3 ? 1.0 : 0.25, NULL);
-        push(h, CAPS, i);
+        push_frame(h, CAPS, i);
     }
-    eos(h);
+    push_eos(h);
     for (int i = 0; i < 6; i++) {
         b = gst_harness_try_pull(h);
         REQUIRE(b);
@@ -600,16 +606,16 @@ static void live_properties(void)
     gst_object_unref(e);
     gst_harness_teardown(h);
 
-    CASE("gst/strength_is_controlled");
-    h = harness("batch=2", CAPS);
+    CASE("gst/strength_follows_a_control_source");
+    h = new_harness("batch=2", CAPS);
     e = gst_harness_find_element(h, "colorize");
     source = gst_interpolation_control_source_new();
     g_object_set(source, "mode", GST_INTERPOLATION_MODE_LINEAR, NULL);
     gst_object_add_control_binding(GST_OBJECT(e), gst_direct_control_binding_new(GST_OBJECT(e), "strength", source));
     gst_timed_value_control_source_set(GST_TIMED_VALUE_CONTROL_SOURCE(source), 0, 0);
     gst_timed_value_control_source_set(GST_TIMED_VALUE_CONTROL_SOURCE(source), 4 * FRAME, 1);
-    for (int i = 0; i < 4; i++) push(h, CAPS, i);
-    eos(h);
+    for (int i = 0; i < 4; i++) push_frame(h, CAPS, i);
+    push_eos(h);
     for (int i = 0; i < 4; i++) {
         b = gst_harness_try_pull(h);
         REQUIRE(b);
@@ -618,7 +624,7 @@ static void live_properties(void)
     }
     gst_object_unref(source);
 
-    CASE("gst/a_setting_in_the_wrong_state_says_so");
+    CASE("gst/a_setting_in_the_wrong_state_posts_a_warning");
     gst_element_set_bus(e, bus);
     g_object_set(e, "batch", 9, NULL);
     require_message(bus, GST_MESSAGE_WARNING, "\"batch\"", "NULL and READY");
@@ -630,9 +636,9 @@ static void live_properties(void)
     gst_harness_teardown(h);
 }
 
-// ---- what is refused ----
+// ---- errors and warnings ----
 
-static void refusals(void)
+static void test_errors(void)
 {
     static const struct { const char *name, *file, *options, *word, *other; } table[] = {
         { "model_missing", "/nonexistent.bin", "", "/nonexistent.bin", "No such file" },
@@ -669,7 +675,7 @@ static void refusals(void)
         REQUIRE_INT(gst_element_set_state(e, GST_STATE_PAUSED), GST_STATE_CHANGE_FAILURE);
         require_message(bus, GST_MESSAGE_ERROR, table[i].word, table[i].other);
         gst_element_set_state(e, GST_STATE_NULL);
-        g_object_set(e, "model", model, "device", "cpu", "size", 0, NULL);      // and is well when that is mended
+        g_object_set(e, "model", model, "device", "cpu", "size", 0, NULL);      // after the error, valid properties work
         REQUIRE_INT(gst_element_set_state(e, GST_STATE_PAUSED), GST_STATE_CHANGE_SUCCESS);
         gst_element_set_state(e, GST_STATE_NULL);
         gst_element_set_bus(e, NULL);
@@ -677,22 +683,22 @@ static void refusals(void)
         g_free(text);
     }
 
-    CASE("gst/interlaced_is_refused_with_the_cure");
-    h = harness("", NULL);
+    CASE("gst/the_error_for_interlaced_caps_names_the_remedies");
+    h = new_harness("", NULL);
     gst_element_set_bus(h->element, bus);
     gst_harness_set_src_caps_str(h, "video/x-raw,format=I420,width=64,height=48,framerate=25/1,interlace-mode=interleaved");
-    info = info_of(CAPS);
+    info = video_info(CAPS);
     REQUIRE_INT(gst_harness_push(h, make_frame(&info, 0)), GST_FLOW_NOT_NEGOTIATED);
     require_message(bus, GST_MESSAGE_ERROR, "interlaced=progressive", "deinterlace fields=top");
     gst_element_set_bus(h->element, NULL);
     gst_harness_teardown(h);
 
-    CASE("gst/progressive_film_that_is_flagged_as_interlaced");
+    CASE("gst/interlaced_progressive_accepts_interlaced_caps");
     for (int i = 0; i < 3; i++) {
         static const char *const modes[] = { "interleaved,field-order=top-field-first", "mixed", "fields" };
         char *caps = g_strdup_printf("video/x-raw,format=I420,width=64,height=48,framerate=25/1,interlace-mode=%s", modes[i]);
         GstCaps *got;
-        h = harness("interlaced=progressive", NULL);
+        h = new_harness("interlaced=progressive", NULL);
         gst_bus_set_flushing(bus, TRUE);
         gst_bus_set_flushing(bus, FALSE);
         gst_element_set_bus(h->element, bus);
@@ -701,16 +707,16 @@ static void refusals(void)
         GST_BUFFER_FLAG_SET(b, GST_VIDEO_BUFFER_FLAG_INTERLACED | GST_VIDEO_BUFFER_FLAG_TFF);
         if (i < 2) {
             REQUIRE_INT(gst_harness_push(h, b), GST_FLOW_OK);
-            eos(h);
+            push_eos(h);
             b = gst_harness_pull(h);
             REQUIRE(GST_BUFFER_FLAG_IS_SET(b, GST_VIDEO_BUFFER_FLAG_INTERLACED | GST_VIDEO_BUFFER_FLAG_TFF));
             require_coloured(b, &info, &info, 2, 1);
             gst_buffer_unref(b);
-            got = gst_pad_get_current_caps(h->sinkpad);         // what says so stays
+            got = gst_pad_get_current_caps(h->sinkpad);         // the output caps keep interlace-mode
             caps[strcspn(strstr(caps, "interlace-mode"), ",") + (strstr(caps, "interlace-mode") - caps)] = 0;
             REQUIRE_STR(gst_structure_get_string(gst_caps_get_structure(got, 0), "interlace-mode"), strrchr(caps, '=') + 1);
             gst_caps_unref(got);
-        } else {                            // buffers of one field
+        } else {                            // a buffer holds one field
             REQUIRE_INT(gst_harness_push(h, b), GST_FLOW_NOT_NEGOTIATED);
             require_message(bus, GST_MESSAGE_ERROR, modes[i], "deinterlace");
         }
@@ -720,29 +726,29 @@ static void refusals(void)
     }
 
     CASE("gst/a_short_buffer_is_an_error");
-    h = harness("batch=4", CAPS);
+    h = new_harness("batch=4", CAPS);
     gst_element_set_bus(h->element, bus);
-    push(h, CAPS, 0);
-    gst_bus_set_flushing(bus, TRUE);        // what the case before left
+    push_frame(h, CAPS, 0);
+    gst_bus_set_flushing(bus, TRUE);        // drops the messages of the case before
     gst_bus_set_flushing(bus, FALSE);
     b = gst_buffer_new_allocate(NULL, 100, NULL);
     REQUIRE_INT(gst_harness_push(h, b), GST_FLOW_ERROR);
     require_message(bus, GST_MESSAGE_ERROR, "smaller", "caps");
     gst_element_set_bus(h->element, NULL);
-    eos(h);
-    REQUIRE_INT(gst_harness_buffers_received(h), 1);            // what was inside is not lost
+    push_eos(h);
+    REQUIRE_INT(gst_harness_buffers_received(h), 1);            // the frame in flight is not lost
     gst_harness_teardown(h);
 
     CASE("gst/a_short_buffer_of_a_live_source_is_dropped_and_counted");
-    h = harness("batch=2", NULL);
+    h = new_harness("batch=2", NULL);
     gst_harness_set_live(h, TRUE);
     gst_element_set_bus(h->element, bus);
     gst_harness_set_src_caps_str(h, CAPS);
-    for (int i = 0; i < 24; i++) {          // one good, two bad, and so on
+    for (int i = 0; i < 24; i++) {          // one of three buffers is valid
         if (i % 3) REQUIRE_INT(gst_harness_push(h, gst_buffer_new_allocate(NULL, 100 * i, NULL)), GST_FLOW_OK);
-        else push(h, CAPS, i);
+        else push_frame(h, CAPS, i);
     }
-    eos(h);
+    push_eos(h);
     for (int i = 0; i < 24; i += 3) {
         REQUIRE((b = gst_harness_pull(h)));
         if (!b) break;
@@ -757,7 +763,7 @@ static void refusals(void)
     REQUIRE_INT(dropped, 16);
     require_message(bus, GST_MESSAGE_WARNING, "dropped", "1 so far");
     require_message(bus, GST_MESSAGE_WARNING, "smaller", "10 so far");
-    REQUIRE(!message_of(bus, GST_MESSAGE_WARNING) && !message_of(bus, GST_MESSAGE_ERROR));
+    REQUIRE(!pop_message(bus, GST_MESSAGE_WARNING) && !pop_message(bus, GST_MESSAGE_ERROR));
     gst_element_set_bus(h->element, NULL);
     gst_harness_teardown(h);
     gst_object_unref(bus);
@@ -766,29 +772,32 @@ static void refusals(void)
 enum { LARGE = 512, LARGE_BYTES = LARGE * LARGE * 3 / 2, HELD = 64 };
 #define LARGE_CAPS "video/x-raw,format=I420,width=512,height=512," TAGS
 
-static gpointer push_eos(gpointer h)
+static gpointer push_eos_thread(gpointer h)
 {
     gst_harness_push_event(h, gst_event_new_eos());
     return NULL;
 }
 
-// A batch of 64 is being coloured, in memory of ours: it tells how many frames of it were.
-static void stops(void)
+// Stops or flushes the element while it colours a batch of 64 frames in place. The buffers wrap memory of the test, which then
+// shows how many of the frames were coloured.
+static void test_stopping(void)
 {
-    static const char *const names[] = { "gst/stopping_does_not_wait_for_a_batch", "gst/stopping_wakes_who_waits_for_a_batch",
-                                         "gst/a_flush_does_not_wait_for_a_batch" };
+    static const char *const names[] = {
+        "gst/stopping_does_not_wait_for_a_batch", "gst/stopping_wakes_a_thread_that_waits_for_a_batch",
+        "gst/a_flush_does_not_wait_for_a_batch"
+    };
     guint8 *memory = g_malloc(HELD * LARGE_BYTES);
 
     for (int how = 0; how < 3; how++) {
-        GstHarness *h = harness("batch=64 size=512", LARGE_CAPS);
+        GstHarness *h = new_harness("batch=64 size=512", LARGE_CAPS);
         GThread *thread = NULL;
         int untouched = 0;
         CASE(names[how]);
         memset(memory, 1, HELD * LARGE_BYTES);
         for (int i = 0; i < HELD; i++)
-            REQUIRE_INT(gst_harness_push(h, gst_buffer_new_wrapped_full(0, memory + i * LARGE_BYTES, LARGE_BYTES, 0, LARGE_BYTES, NULL,
-                                                                        NULL)), GST_FLOW_OK);
-        if (how) thread = g_thread_new("eos", push_eos, h);     // waits for all of the batch
+            REQUIRE_INT(gst_harness_push(h, gst_buffer_new_wrapped_full(0, memory + i * LARGE_BYTES, LARGE_BYTES, 0, LARGE_BYTES,
+                                                                        NULL, NULL)), GST_FLOW_OK);
+        if (how) thread = g_thread_new("eos", push_eos_thread, h);      // drains, so it waits for the whole batch
         while (((volatile guint8 *)memory)[LARGE_BYTES - 1] == 1) g_usleep(100);
         if (how < 2) gst_element_set_state(h->element, GST_STATE_NULL);
         else gst_harness_push_event(h, gst_event_new_flush_start());
@@ -809,31 +818,31 @@ static GstFlowReturn not_negotiated(GstPad *pad, GstObject *parent, GstBuffer *b
     return GST_FLOW_NOT_NEGOTIATED;
 }
 
-// What goes wrong while frames are drained is not forgotten.
-static void failures(void)
+// Errors while the element drains must reach upstream or the bus.
+static void test_failed_pushes(void)
 {
-    const GstVideoInfo info = info_of(CAPS);
+    const GstVideoInfo info = video_info(CAPS);
     GstBus *bus = gst_bus_new();
     GstPadChainFunction agrees;
     GstHarness *h;
     char *text;
 
     for (int end = 0; end < 2; end++) {
-        CASE(end ? "gst/refused_frames_at_the_end_are_an_error" : "gst/refused_frames_are_told_with_the_next");
-        h = harness("batch=4", CAPS);
+        CASE(end ? "gst/a_failed_push_at_eos_posts_an_error" : "gst/a_failed_push_is_returned_for_the_next_buffer");
+        h = new_harness("batch=4", CAPS);
         agrees = GST_PAD_CHAINFUNC(h->sinkpad);
         gst_pad_set_chain_function(h->sinkpad, not_negotiated);
         gst_element_set_bus(h->element, bus);
-        for (int i = 0; i < 3; i++) push(h, CAPS, i);
+        for (int i = 0; i < 3; i++) push_frame(h, CAPS, i);
         if (end) {
-            eos(h);
-            text = message_of(bus, GST_MESSAGE_ERROR);
+            push_eos(h);
+            text = pop_message(bus, GST_MESSAGE_ERROR);
             REQUIRE(text);
             g_free(text);
         } else {
             gst_harness_push_event(h, gst_event_new_gap(3 * FRAME, FRAME));
             REQUIRE_INT(gst_harness_push(h, make_frame(&info, 4)), GST_FLOW_NOT_NEGOTIATED);
-            gst_pad_set_chain_function(h->sinkpad, agrees);             // and no longer than that
+            gst_pad_set_chain_function(h->sinkpad, agrees);             // the error is returned only once
             for (int i = 5; i < 9; i++) REQUIRE_INT(gst_harness_push(h, make_frame(&info, i)), GST_FLOW_OK);
             gst_harness_push_event(h, gst_event_new_gap(9 * FRAME, FRAME));
             REQUIRE_INT(gst_harness_buffers_received(h), 4);
@@ -844,8 +853,8 @@ static void failures(void)
         gst_bus_set_flushing(bus, FALSE);
     }
 
-    CASE("gst/a_frame_that_cannot_be_coloured_is_one_error");
-    text = g_strdup_printf("colorize model=%s threads=1 batch=4", overflowing);
+    CASE("gst/a_frame_that_cannot_be_coloured_posts_one_error");
+    text = g_strdup_printf("colorize model=%s threads=1 batch=4", overflowing_model);
     h = gst_harness_new_parse(text);
     g_free(text);
     gst_harness_set_live(h, FALSE);
@@ -857,24 +866,24 @@ static void failures(void)
         REQUIRE_INT(ret, GST_FLOW_ERROR);
         break;
     }
-    eos(h);
+    push_eos(h);
     require_message(bus, GST_MESSAGE_ERROR, "could not be coloured", "overflow");
-    REQUIRE(!message_of(bus, GST_MESSAGE_ERROR));
+    REQUIRE(!pop_message(bus, GST_MESSAGE_ERROR));
     REQUIRE_INT(gst_harness_buffers_received(h), 0);
     gst_element_set_bus(h->element, NULL);
     gst_harness_teardown(h);
     gst_object_unref(bus);
 }
 
-// ---- many, and long ----
+// ---- many elements and long runs ----
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-static const gboolean own_heap = TRUE;      // freed memory is kept aside for a while
+static const gboolean sanitized = TRUE;     // sanitizers keep freed memory in quarantine
 #else
-static const gboolean own_heap = FALSE;
+static const gboolean sanitized = FALSE;
 #endif
 
-static long resident(void)                  // KiB
+static long resident_kib(void)
 {
     long pages = 0, all;
     FILE *f = fopen("/proc/self/statm", "r");
@@ -895,86 +904,89 @@ static int open_files(void)
     return count;
 }
 
-static void many(void)
+static void test_many_elements(void)
 {
     GstHarness *all[64];
     GstElement *e;
     GstBuffer *b;
-    const GstVideoInfo info = info_of(CAPS);
+    const GstVideoInfo info = video_info(CAPS);
     GstHarness *h;
     long before, after;
     int files;
 
     CASE("gst/64_elements_in_one_process");
-    for (int i = 0; i < 64; i++) all[i] = harness("batch=2", CAPS);
-    for (int k = 0; k < 3; k++) for (int i = 0; i < 64; i++) push(all[i], CAPS, k);
+    for (int i = 0; i < 64; i++) all[i] = new_harness("batch=2", CAPS);
+    for (int k = 0; k < 3; k++) for (int i = 0; i < 64; i++) push_frame(all[i], CAPS, k);
     for (int i = 0; i < 64; i++) {
-        eos(all[i]);
+        push_eos(all[i]);
         REQUIRE_INT(gst_harness_buffers_received(all[i]), 3);
         if (i % 16 == 0) require_next(all[i], CAPS, 0);
         gst_harness_teardown(all[i]);
     }
 
-    CASE("gst/made_and_unmade_1000_times");
-    before = resident();
+    CASE("gst/created_and_destroyed_1000_times");
+    before = resident_kib();
     files = open_files();
-    for (int i = 0; i < times(1000); i++) {
+    for (int i = 0; i < repetitions(1000); i++) {
         e = gst_element_factory_make("colorize", NULL);
         g_object_set(e, "model", model, NULL);
         gst_object_unref(e);
     }
-    REQUIRE(own_heap || few || resident() - before < 2048);
+    REQUIRE(sanitized || few || resident_kib() - before < 2048);
 
     CASE("gst/10000_state_changes");
     e = gst_element_factory_make("colorize", NULL);
     g_object_set(e, "model", model, "threads", 1, NULL);
-    for (int i = 0; i < times(5000); i++) { // up and down
+    for (int i = 0; i < repetitions(5000); i++) {               // each pass changes the state twice
         REQUIRE_INT(gst_element_set_state(e, GST_STATE_PAUSED), GST_STATE_CHANGE_SUCCESS);
         REQUIRE_INT(gst_element_set_state(e, i % 2 ? GST_STATE_NULL : GST_STATE_READY), GST_STATE_CHANGE_SUCCESS);
-        if (i == times(500)) before = resident();
+        if (i == repetitions(500)) before = resident_kib();
     }
     gst_element_set_state(e, GST_STATE_NULL);
     gst_object_unref(e);
-    after = resident();
-    REQUIRE(own_heap || few || after - before < 4096);         // measured: 0, see the line below
+    after = resident_kib();
+    REQUIRE(sanitized || few || after - before < 4096);         // measured: 0; printed below
     printf("  memory grew by %ld KiB over 4500 starts\n", after - before);
     REQUIRE_INT(open_files(), files);
 
-    CASE("gst/10000_live_frames_in_flat_memory");
-    h = harness("batch=4", NULL);
+    CASE("gst/memory_is_constant_over_10000_live_frames");
+    h = new_harness("batch=4", NULL);
     gst_harness_set_live(h, TRUE);
     gst_harness_set_src_caps_str(h, CAPS);
-    for (int i = 0; i < times(10000); i++) {
+    for (int i = 0; i < repetitions(10000); i++) {
         REQUIRE_INT(gst_harness_push(h, make_frame(&info, i)), GST_FLOW_OK);
         while ((b = gst_harness_try_pull(h))) gst_buffer_unref(b);
-        if (i == times(1000)) before = resident();
+        if (i == repetitions(1000)) before = resident_kib();
     }
-    eos(h);
-    after = resident();
-    REQUIRE(own_heap || few || after - before < 2048);
+    push_eos(h);
+    after = resident_kib();
+    REQUIRE(sanitized || few || after - before < 2048);
     printf("  memory grew by %ld KiB over 9000 frames\n", after - before);
-    REQUIRE_INT(gst_harness_buffers_received(h), times(10000));
+    REQUIRE_INT(gst_harness_buffers_received(h), repetitions(10000));
     gst_harness_teardown(h);
 }
 
-// ---- a pipeline, and what its other elements do ----
+// ---- pipelines ----
 
-static void pipeline(void)
+static void test_pipelines(void)
 {
-    char *text = g_strdup_printf("videotestsrc num-buffers=100000 ! video/x-raw,format=I420,width=64,height=48,framerate=1000/1 ! "
+    char *text = g_strdup_printf("videotestsrc num-buffers=100000 ! "
+                                 "video/x-raw,format=I420,width=64,height=48,framerate=1000/1 ! "
                                  "colorize model=%s batch=8 threads=1 ! queue ! fakesink sync=false", model);
     GstElement *p = gst_parse_launch(text, NULL);
     GstMessage *message;
     GstBus *bus = gst_element_get_bus(p);
 
-    CASE("gst/seeks_while_it_runs");
+    CASE("gst/seeks_while_playing");
     gst_element_set_state(p, GST_STATE_PLAYING);
     REQUIRE_INT(gst_element_get_state(p, NULL, NULL, 20 * GST_SECOND), GST_STATE_CHANGE_SUCCESS);
     for (int i = 0; i < 40; i++) {
-        REQUIRE(gst_element_seek_simple(p, GST_FORMAT_TIME, GST_SEEK_FLAG_FLUSH | GST_SEEK_FLAG_KEY_UNIT, i % 10 * GST_SECOND));
+        REQUIRE(gst_element_seek_simple(p, GST_FORMAT_TIME, GST_SEEK_FLAG_FLUSH | GST_SEEK_FLAG_KEY_UNIT,
+                                        i % 10 * GST_SECOND));
         g_usleep(i % 4 * 2000);
     }
-    REQUIRE(gst_element_seek(p, 1, GST_FORMAT_TIME, GST_SEEK_FLAG_FLUSH, GST_SEEK_TYPE_SET, 0, GST_SEEK_TYPE_SET, 50 * GST_MSECOND));
+    REQUIRE(gst_element_seek(p, 1, GST_FORMAT_TIME, GST_SEEK_FLAG_FLUSH, GST_SEEK_TYPE_SET, 0, GST_SEEK_TYPE_SET,
+                             50 * GST_MSECOND));
     message = gst_bus_timed_pop_filtered(bus, 30 * GST_SECOND, GST_MESSAGE_EOS | GST_MESSAGE_ERROR);
     REQUIRE(message && GST_MESSAGE_TYPE(message) == GST_MESSAGE_EOS);
     if (message) gst_message_unref(message);
@@ -1012,34 +1024,34 @@ int main(int argc, char **argv)
     snprintf(plugins, sizeof plugins, "%s/gst", build);
     snprintf(registry, sizeof registry, "%s/registry.bin", folder);
     snprintf(model, sizeof model, "%s/model.bin", folder);
-    snprintf(overflowing, sizeof overflowing, "%s/overflowing.bin", folder);
+    snprintf(overflowing_model, sizeof overflowing_model, "%s/overflowing.bin", folder);
     setenv("GST_PLUGIN_PATH", plugins, 1);
-    setenv("GST_REGISTRY", registry, 1);    // a private one: the user's stays as it is
-    setenv("GST_REGISTRY_FORK", "no", 1);   // a child would not have the sanitizers' runtime
-    setenv("GST_PLUGIN_SYSTEM_PATH", "", 1);                    // and these two are all that is needed of hundreds, some of which leak
+    setenv("GST_REGISTRY", registry, 1);    // the user's registry must not change
+    setenv("GST_REGISTRY_FORK", "no", 1);   // a child process would lack the sanitizers' runtime
+    setenv("GST_PLUGIN_SYSTEM_PATH", "", 1);    // only the plugins in needed[] are loaded: some others leak
     gst_init(&argc, &argv);
     for (guint i = 0; i < G_N_ELEMENTS(needed); i++) {
         GstPlugin *plugin = gst_plugin_load_file(needed[i], NULL);
         if (!plugin) SKIP("GStreamer's own plugins are not there: package gstreamer1.0-plugins-base");
         gst_object_unref(plugin);
     }
-    if (tiny_model_write(model) < 0 || tiny_model_write_as(overflowing, true) < 0) return 1;
+    if (tiny_model_write(model) < 0 || tiny_model_write_as(overflowing_model, true) < 0) return 1;
 
-    order();
-    formats();
-    negotiation();
-    buffers();
-    drains();
-    live();
-    live_properties();
-    refusals();
-    stops();
-    failures();
-    many();
-    pipeline();
+    test_order();
+    test_formats();
+    test_negotiation();
+    test_buffers();
+    test_draining();
+    test_live_sources();
+    test_properties();
+    test_errors();
+    test_stopping();
+    test_failed_pushes();
+    test_many_elements();
+    test_pipelines();
 
     unlink(model);
-    unlink(overflowing);
+    unlink(overflowing_model);
     unlink(registry);
     snprintf(registry, sizeof registry, "%s/bad.bin", folder);
     unlink(registry);

@@ -1,31 +1,35 @@
 #!/bin/sh
-# gst_launch.sh - the GStreamer element from the command line: what gst-inspect says, the examples of doc/gst.md, films with sound through
-# real codecs, colours equal to the FFmpeg filter's bit for bit in every format, no leaks.
+# gst_launch.sh - tests the GStreamer element with gst-inspect and gst-launch: its properties, error messages, the examples of
+# doc/gst.md, films with sound through real codecs, output equal to that of the FFmpeg filter in every format, and memory leaks.
 set -u
 : "${BUILD:?the build folder}" "${SRC:?the source root}"
 BUILD=$(cd "$BUILD" && pwd) SRC=$(cd "$SRC" && pwd)
 [ -e "$BUILD/gst/libgstcolorize.so" ] || { echo "skip there is no $BUILD/gst/libgstcolorize.so"; exit 77; }
-! nm -D "$BUILD/gst/libgstcolorize.so" | grep -q "__[at]san_init" || { echo "skip built with a sanitizer, which gst-launch does not load"; exit 77; }
-command -v gst-launch-1.0 >/dev/null || { echo "skip no gst-launch-1.0: package gstreamer1.0-tools"; exit 77; }
+! nm -D "$BUILD/gst/libgstcolorize.so" | grep -q "__[at]san_init" || {
+    echo "skip the plugin is built with a sanitizer, which gst-launch does not load"; exit 77
+}
+command -v gst-launch-1.0 >/dev/null || { echo "skip gst-launch-1.0 is missing: package gstreamer1.0-tools"; exit 77; }
 dir=$(mktemp -d) || exit 1
 trap 'rm -rf "$dir"' EXIT
-GST_PLUGIN_PATH=$BUILD/gst GST_REGISTRY=$dir/registry.bin       # a registry of its own
+GST_PLUGIN_PATH=$BUILD/gst GST_REGISTRY=$dir/registry.bin       # does not change the user's registry
 export GST_PLUGIN_PATH GST_REGISTRY
 sh "$SRC/tests/make_model.sh" "$dir/model.bin" || exit 1
 cd "$dir" || exit 1
 
 cases=0 failed=0
+# check NAME COMMAND...: passes if the command succeeds; otherwise prints the first lines of the file err.
 check() {
     cases=$((cases + 1)) name=$1; shift
     if "$@"; then echo "ok   launch/$name"
     else failed=$((failed + 1)); echo "FAIL launch/$name: false: $*"; [ ! -s err ] || head -n 6 err | sed 's/^/  | /'; fi
 }
 launch() { timeout 120 gst-launch-1.0 -q "$@" >out 2>err; }
+# refused PATTERN PIPELINE...: true if the pipeline fails and its error messages match the pattern.
 refused() { words=$1; shift; if launch "$@"; then return 1; fi; grep -q "$words" err; }
 frames() { ffprobe -v error -count_frames -select_streams v -show_entries stream=nb_read_frames -of csv=p=0 "$1"; }
 has() { gst-inspect-1.0 "$1" >/dev/null 2>&1; }
 
-# ---- what it says of itself ----
+# ---- gst-inspect ----
 
 gst-inspect-1.0 colorize >inspect 2>err
 for property in model device precision batch size strength saturation luma threads range matrix siting bars qos; do
@@ -45,8 +49,8 @@ check error/missing_model refused '/no/such.bin: No such file' videotestsrc num-
 check error/no_model refused 'property "model"' videotestsrc num-buffers=3 ! colorize ! fakesink
 head -c 1000 model.bin >short.bin
 check error/short_model refused 'short.bin' videotestsrc num-buffers=3 ! colorize model=short.bin ! fakesink
-check error/packed_yuv refused 'not-negotiated\|could not link\|Internal data stream' videotestsrc num-buffers=3 ! video/x-raw,format=YUY2 ! \
-    colorize model=model.bin ! fakesink
+check error/packed_yuv refused 'not-negotiated\|could not link\|Internal data stream' videotestsrc num-buffers=3 ! \
+    video/x-raw,format=YUY2 ! colorize model=model.bin ! fakesink
 check error/interlaced refused 'deinterlace' videotestsrc num-buffers=3 ! 'video/x-raw,interlace-mode=interleaved' ! \
     colorize model=model.bin ! fakesink
 check film/flagged_as_interlaced launch videotestsrc num-buffers=3 ! 'video/x-raw,interlace-mode=interleaved' ! \
@@ -55,14 +59,15 @@ check error/broken_film refused '' filesrc location=short.bin ! decodebin ! colo
 
 # ---- films ----
 
-ffmpeg -nostdin -v error -f lavfi -i testsrc2=s=320x180:r=25:d=2 -f lavfi -i sine=d=2 -vf format=gray,format=yuv420p -c:v libx264 \
-    -preset ultrafast -c:a aac film.mkv
+ffmpeg -nostdin -v error -f lavfi -i testsrc2=s=320x180:r=25:d=2 -f lavfi -i sine=d=2 -vf format=gray,format=yuv420p \
+    -c:v libx264 -preset ultrafast -c:a aac film.mkv
 if has x264enc && has mp4mux && has avdec_h264; then
-    check film/with_sound launch filesrc location=film.mkv ! decodebin name=d d. ! queue ! videoconvert ! colorize model=model.bin ! \
-        x264enc ! queue ! mp4mux name=m ! filesink location=out.mp4 d. ! queue ! audioconvert ! avenc_aac ! m.
+    check film/with_sound launch filesrc location=film.mkv ! decodebin name=d d. ! queue ! videoconvert ! \
+        colorize model=model.bin ! x264enc ! queue ! mp4mux name=m ! filesink location=out.mp4 \
+        d. ! queue ! audioconvert ! avenc_aac ! m.
     check film/all_frames [ "$(frames out.mp4)" = 50 ]
     check film/sound [ "$(ffprobe -v error -select_streams a -show_entries stream=codec_name -of csv=p=0 out.mp4)" = aac ]
-    # The examples of the documentation, on this film.
+    # The examples of doc/gst.md, run on this film.
     sed -n 's/^    \(gst-launch-1.0 .*\)/\1/p' "$SRC/doc/gst.md" | grep -v 'v4l2src\|autovideosink' >examples
     check doc/has_examples [ "$(wc -l <examples)" -ge 4 ]
     number=0
@@ -71,7 +76,7 @@ if has x264enc && has mp4mux && has avdec_h264; then
         check "doc/example_$number" timeout 120 sh -c "$line >out 2>err"
     done <examples
 else
-    echo "  no x264enc, mp4mux or avdec_h264: films and examples are not tried"
+    echo "  x264enc, mp4mux or avdec_h264 is missing: films and examples are not tested"
 fi
 check film/small_pool launch videotestsrc num-buffers=60 ! video/x-raw,format=NV12,width=64,height=48 ! colorize model=model.bin \
     batch=16 ! fakesink
@@ -80,28 +85,28 @@ check film/shared_by_tee launch videotestsrc num-buffers=20 ! video/x-raw,format
 check film/live launch videotestsrc is-live=true num-buffers=40 ! video/x-raw,format=I420,width=64,height=48,framerate=50/1 ! \
     colorize model=model.bin ! fakesink sync=true
 
-# videoconvert is not led to gray where the film's own chroma, or limited range, can stay.
+# videoconvert must choose the YUV format that is closest to the film's format, not gray.
 for pair in RGB:Y444 YV12:I420 YUY2:Y42B; do
-    gst-launch-1.0 -v videotestsrc num-buffers=2 ! "video/x-raw,format=${pair%:*}" ! videoconvert ! colorize name=c model=model.bin ! \
-        x264enc ! fakesink >out 2>err
+    gst-launch-1.0 -v videotestsrc num-buffers=2 ! "video/x-raw,format=${pair%:*}" ! videoconvert ! \
+        colorize name=c model=model.bin ! x264enc ! fakesink >out 2>err
     check "film/${pair%:*}_becomes_${pair#*:}" grep -q "GstColorize:c.GstPad:src: caps = .*format=(string)${pair#*:}," out
 done
-# Sound that goes its own way waits for the picture: 48 frames here. The queue is as doc/gst.md says.
-ffmpeg -nostdin -v error -f lavfi -i testsrc2=s=64x48:r=25:d=20 -f lavfi -i sine=d=20 -pix_fmt yuv420p -c:v libx264 -preset ultrafast \
-    -c:a aac long.mp4
+# With batch=16 the muxer receives the sound up to 48 frames before the picture. The queue is set as doc/gst.md recommends.
+ffmpeg -nostdin -v error -f lavfi -i testsrc2=s=64x48:r=25:d=20 -f lavfi -i sine=d=20 -pix_fmt yuv420p \
+    -c:v libx264 -preset ultrafast -c:a aac long.mp4
 check film/large_batch_with_sound launch filesrc location=long.mp4 ! qtdemux name=d d.video_0 ! queue ! avdec_h264 ! colorize \
     model=model.bin batch=16 ! x264enc tune=zerolatency ! queue ! mp4mux name=m ! filesink location=long-out.mp4 \
     d.audio_0 ! queue max-size-time=0 max-size-bytes=0 max-size-buffers=0 ! avdec_aac ! audioconvert ! avenc_aac ! m.
 check film/large_batch_loses_none [ "$(frames long-out.mp4)" = 500 ]
-# A film's first buffer is a discontinuity, and nothing after it is: batches fill, and are drained once, at the end.
+# Only the first buffer of a film has the flag DISCONT, so the element drains at most once, at EOS.
 GST_DEBUG_NO_COLOR=1 GST_DEBUG=colorize:5 timeout 120 gst-launch-1.0 -q videotestsrc num-buffers=40 ! \
     video/x-raw,format=I420,width=64,height=48 ! colorize model=model.bin batch=16 ! fakesink >out 2>err
 check film/batches_fill [ "$(grep -c 'draining' err)" -le 1 ]
 
-# ---- the filter's colours, bit for bit ----
+# ---- output equal to that of the FFmpeg filter ----
 
-# equal NAME FFMPEG-FORMAT GSTREAMER-FORMAT "filter's options" "properties" [range [matrix]]: the same raw frames through both. The
-# width is such that neither pads its rows.
+# equal NAME FFMPEG-FORMAT GSTREAMER-FORMAT "filter's options" "properties" [range [matrix]]: passes if the filter and the element
+# give the same output for the same raw frames. The width is one at which neither pads the rows.
 equal() {
     name=$1 av=$2 gst=$3 options=$4 set=$5 range=${6:-limited} matrix=${7:-smpte170m} tags=,colorimetry=
     case $range in limited) tags=${tags}2:; params=setparams=range=tv ;; *) tags=${tags}1:; params=setparams=range=pc ;; esac
@@ -115,7 +120,8 @@ equal() {
         -vf "${params}colorize=model.bin$options" -pix_fmt "$out" -f rawvideo -y filter.raw 2>err
     # shellcheck disable=SC2086
     launch filesrc location=in.raw blocksize=$(($(stat -c %s in.raw) / 7)) ! \
-        "video/x-raw,format=$gst,width=96,height=70,framerate=25/1$tags" ! colorize model=model.bin $set ! filesink location=element.raw
+        "video/x-raw,format=$gst,width=96,height=70,framerate=25/1$tags" ! colorize model=model.bin $set ! \
+        filesink location=element.raw
     check "equal/$name" cmp filter.raw element.raw
 }
 if [ -x "$BUILD/filter/ffmpeg" ]; then
@@ -137,7 +143,7 @@ if [ -x "$BUILD/filter/ffmpeg" ]; then
     equal overruled yuv420p I420 :range=full:matrix=bt709:siting=center "range=full matrix=bt709 siting=center"
     equal gray_overruled gray GRAY8 :range=limited:matrix=bt2020 "range=limited matrix=bt2020"
 else
-    echo "  no $BUILD/filter/ffmpeg: not compared with the filter"
+    echo "  there is no $BUILD/filter/ffmpeg: the output is not compared with the filter's"
 fi
 
 # ---- leaks ----

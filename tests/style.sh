@@ -148,8 +148,6 @@ tests/bench_net.c
 tests/filter.sh
 tests/frame.c
 tests/fuzz_filter.c
-tests/gst.c
-tests/gst_launch.sh
 tests/stream.c
 LIST
 { printf '%0130d\n' 0; printf '%0131d\n' 0; printf '%0200d\n' 0; } >"$temp/x.c"
