@@ -1,4 +1,4 @@
-// bars.c - black bars around the picture of a film: what one frame shows, and what follows from frame to frame.
+// bars.c - detection of black bars: measures the borders of each frame and tracks the bars from frame to frame.
 #include <errno.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -8,34 +8,38 @@
 #include "bars.h"
 
 enum {
-    BLACK       = 24,                       // largest 8-bit code that counts as black, as in cropdetect: 16 and some noise
-    EXCEPTIONS  = 32,                       // a line is black if at most 1/32 of its samples are brighter
-    WIDE        = 2,                        // at an edge half of a line is brighter: more than a line of text has
-    BLUR        = 4,                        // lines over which an edge may spread
-    ONE_SIDED   = 24,                       // frames that must show a bar which has no equal on the other side
-    GROWING     = 250,                      // frames that must show a bar where there has been picture before
-    SMALLEST    = 64,                       // a bar is at least 1/64 of the frame
-    FEWEST      = 16,                       // pixels that bars must leave
-    COLUMNS     = 64,                       // counted at once
-    ROWS_SEEN   = 540,                      // about as many rows are read for columns
+    // A line is a row or a column. A sample is bright if it is larger than BLACK.
+    BLACK       = 24,                       // largest 8-bit code of black: 16 plus noise; the default of FFmpeg's cropdetect
+    MAX_BRIGHT  = 32,                       // a line is black if at most 1/32 of its samples are bright
+    MIN_EDGE    = 2,                        // a line is an edge if at least 1/2 of its samples are bright; text has fewer
+    EDGE_LINES  = 4,                        // the edge of a bar is one of the first 4 lines after it
+    ONE_SIDED   = 24,                       // votes needed for a bar without an equal one on the opposite side
+    GROWING     = 250,                      // votes needed for a bar where an earlier frame had picture
+    MIN_BAR     = 64,                       // a bar is at least 1/64 of the frame
+    MIN_PICTURE = 16,                       // least width and height of the picture between the bars
+    COLUMNS     = 64,                       // columns per pass over the rows
+    MIN_ROWS    = 540,                      // the columns of a picture with more rows are measured in 540 to 1079 rows of it
 };
 
 // ---- one frame ----
 
-struct luma {                               // the samples that are looked at
+struct luma {                               // the luma samples of a frame; for RGB its green samples
     const uint8_t *data;
     ptrdiff_t stride;
-    int width, height, step, two_bytes, black;      // step: from sample to sample; black: largest code, as it lies in memory
-    bool swapped;
+    int width, height;
+    int step;                               // distance between samples, in samples
+    int two_bytes;                          // samples have 16 bits
+    int black;                              // largest code of black, with the shift of CLZ_PIXFMT_MSB
+    bool swapped;                           // CLZ_PIXFMT_SWAPPED
 };
 
-// What a frame shows on a side: black up to `depth`, and whether the picture begins there all at once.
-struct shown { int depth; bool edge; };
+// One border of a frame: the number of black lines, and whether a sharp edge follows them.
+struct border { int depth; bool edge; };
 
 static struct luma luma_of(const struct clz_frame *f)
 {
     const int shift = f->format->flags & CLZ_PIXFMT_MSB ? 16 - f->format->depth : 0, two = f->format->depth > 8;
-    const struct clz_samples *s = &f->format->samples[f->format->flags & CLZ_PIXFMT_RGB ? 1 : 0];       // green says enough
+    const struct clz_samples *s = &f->format->samples[f->format->flags & CLZ_PIXFMT_RGB ? 1 : 0];
 
     return (struct luma){ f->data[s->plane] + s->offset * (two ? 2 : 1), f->stride[s->plane], f->width, f->height, s->step, two,
                           ((BLACK + 1) << (f->format->depth - 8 + shift)) - 1, f->format->flags & CLZ_PIXFMT_SWAPPED };
@@ -63,7 +67,7 @@ static int bright_in_row(const struct luma *l, int y)
     return count;
 }
 
-// count[i] of column x + i, i < n, over rows [first, end) in steps
+// Counts the bright samples of columns x to x + n - 1 in every step-th row of [first, end).
 static void bright_in_columns(const struct luma *l, int x, int n, int first, int end, int step, int *count)
 {
     memset(count, 0, n * sizeof *count);
@@ -76,59 +80,59 @@ static void bright_in_columns(const struct luma *l, int x, int n, int first, int
     }
 }
 
-// Black rows from the top, or from the bottom; height where all are.
+// Returns the number of black rows at the top or bottom; the height if all rows are black.
 static int black_rows(const struct luma *l, bool bottom)
 {
     int depth = 0;
 
-    while (depth < l->height && bright_in_row(l, bottom ? l->height - 1 - depth : depth) <= l->width / EXCEPTIONS)
+    while (depth < l->height && bright_in_row(l, bottom ? l->height - 1 - depth : depth) <= l->width / MAX_BRIGHT)
         depth++;
     return depth;
 }
 
-static bool edge_of_rows(const struct luma *l, int depth, bool bottom)
+static bool has_edge_row(const struct luma *l, int depth, bool bottom)
 {
-    bool wide = false;
+    bool edge = false;
 
-    for (int i = depth; i < depth + BLUR && i < l->height && !wide; i++)
-        wide = bright_in_row(l, bottom ? l->height - 1 - i : i) * WIDE >= l->width;
-    return wide;
+    for (int i = depth; i < depth + EDGE_LINES && i < l->height && !edge; i++)
+        edge = bright_in_row(l, bottom ? l->height - 1 - i : i) * MIN_EDGE >= l->width;
+    return edge;
 }
 
-// Black columns from the left or the right, over the rows between top and bottom, and their edge. Where top or bottom is no edge
-// (a title on black), an edge must be bright along half of the frame's whole height.
-static struct shown black_columns(const struct luma *l, bool from_right, struct shown top, struct shown bottom)
+// Measures the black columns at the left or right, in the rows between the top and bottom borders. If one of these has no edge
+// (as around a title on black), a column is an edge only if it is bright along half of the height of the frame.
+static struct border black_columns(const struct luma *l, bool from_right, struct border top, struct border bottom)
 {
-    const int rows = l->height - top.depth - bottom.depth, step = rows > ROWS_SEEN ? rows / ROWS_SEEN : 1;
-    const int seen = (rows + step - 1) / step;
-    const bool framed = (!top.depth || top.edge) && (!bottom.depth || bottom.edge);
-    const int whole = framed ? seen : l->height / step;
+    const int rows = l->height - top.depth - bottom.depth, step = rows > MIN_ROWS ? rows / MIN_ROWS : 1;
+    const int sampled = (rows + step - 1) / step;
+    const bool has_edges = (!top.depth || top.edge) && (!bottom.depth || bottom.edge);
+    const int edge_rows = has_edges ? sampled : l->height / step;
     int count[COLUMNS], found = -1;
-    bool wide = false;
+    bool edge = false;
 
     for (int at = 0; at < l->width; at += COLUMNS) {
         const int n = at + COLUMNS < l->width ? COLUMNS : l->width - at;
         bright_in_columns(l, from_right ? l->width - at - n : at, n, top.depth, l->height - bottom.depth, step, count);
         for (int i = 0; i < n; i++) {
             const int c = count[from_right ? n - 1 - i : i];
-            if (found < 0 && c > seen / EXCEPTIONS) found = at + i;
+            if (found < 0 && c > sampled / MAX_BRIGHT) found = at + i;
             if (found < 0) continue;
-            if (at + i >= found + BLUR) return (struct shown){ found, wide };
-            wide = wide || c * WIDE >= whole;
+            if (at + i >= found + EDGE_LINES) return (struct border){ found, edge };
+            edge = edge || c * MIN_EDGE >= edge_rows;
         }
     }
-    return (struct shown){ found < 0 ? l->width : found, wide };
+    return (struct border){ found < 0 ? l->width : found, edge };
 }
 
-// False for a frame that is black all over.
-static bool look(const struct clz_frame *f, struct shown shown[CLZI_SIDES])
+// Measures the four borders of a frame. Returns false if the frame is black.
+static bool measure(const struct clz_frame *f, struct border shown[CLZI_SIDES])
 {
     const struct luma l = luma_of(f);
 
     shown[CLZI_TOP].depth = black_rows(&l, false);
     if (shown[CLZI_TOP].depth == l.height) return false;
     shown[CLZI_BOTTOM].depth = black_rows(&l, true);
-    for (int bottom = 0; bottom < 2; bottom++) shown[bottom].edge = edge_of_rows(&l, shown[bottom].depth, bottom);
+    for (int bottom = 0; bottom < 2; bottom++) shown[bottom].edge = has_edge_row(&l, shown[bottom].depth, bottom);
     for (int right = 0; right < 2; right++)
         shown[CLZI_LEFT + right] = black_columns(&l, right, shown[CLZI_TOP], shown[CLZI_BOTTOM]);
     if (shown[CLZI_LEFT].depth + shown[CLZI_RIGHT].depth >= l.width) return false;
@@ -137,47 +141,47 @@ static bool look(const struct clz_frame *f, struct shown shown[CLZI_SIDES])
 
 // ---- from frame to frame ----
 
-static void begin(struct clzi_bars_finder *b, const struct clz_frame *in)
+static void reset(struct clzi_bars_finder *b, const struct clz_frame *in)
 {
     memset(&b->found, 0, sizeof b->found);
     memset(b->side, 0, sizeof b->side);
     b->width = in->width;
     b->height = in->height;
-    for (int i = 0; i < CLZI_SIDES; i++) b->side[i].least = i < CLZI_LEFT ? in->height : in->width;
+    for (int i = 0; i < CLZI_SIDES; i++) b->side[i].min_depth = i < CLZI_LEFT ? in->height : in->width;
 }
 
-// Counts a frame that shows a larger bar than was found, or forgets the candidate that the frame contradicts.
-static void count(struct clzi_bars_finder *b, int i, struct shown shown, int size)
+// Counts the vote of a frame for a bar that is larger than the accepted one. Drops the candidate if the frame has picture in it.
+static void vote(struct clzi_bars_finder *b, int i, struct border shown, int size)
 {
-    if (shown.depth < b->side[i].candidate) b->side[i].candidate = b->side[i].agreed = 0;
-    if (!shown.edge || shown.depth <= b->found.depth[i] || shown.depth * SMALLEST < size) return;
+    if (shown.depth < b->side[i].candidate) b->side[i].candidate = b->side[i].votes = 0;
+    if (!shown.edge || shown.depth <= b->found.depth[i] || shown.depth * MIN_BAR < size) return;
     if (!b->side[i].candidate) b->side[i].candidate = shown.depth;
-    b->side[i].agreed += shown.depth == b->side[i].candidate;
+    b->side[i].votes += shown.depth == b->side[i].candidate;
 }
 
-// Sides i and i + 1 of a frame whose length across them is `size`.
-static void follow(struct clzi_bars_finder *b, int i, const struct shown *shown, int size)
+// Updates the opposite sides i and i + 1 with the borders of a frame, whose height (width for left and right) is `size`.
+static void update_pair(struct clzi_bars_finder *b, int i, const struct border *shown, int size)
 {
     const int tolerance = 2 + size / 100;
     const bool equal = shown[i].edge && shown[i + 1].edge && abs(shown[i].depth - shown[i + 1].depth) <= tolerance;
     struct clzi_bars *found = &b->found;
 
     for (int k = i; k < i + 2; k++) {
-        const bool never_picture = b->side[k].least >= shown[k].depth;
+        const bool never_picture = b->side[k].min_depth >= shown[k].depth;
         if (shown[k].depth < found->depth[k]) found->depth[k] = shown[k].depth;
-        count(b, k, shown[k], size);
-        if (b->side[k].agreed && b->side[k].agreed >= (!never_picture ? GROWING : equal ? 1 : ONE_SIDED)) {
+        vote(b, k, shown[k], size);
+        if (b->side[k].votes && b->side[k].votes >= (!never_picture ? GROWING : equal ? 1 : ONE_SIDED)) {
             found->depth[k] = b->side[k].candidate;
-            b->side[k].candidate = b->side[k].agreed = 0;
+            b->side[k].candidate = b->side[k].votes = 0;
         }
-        if (shown[k].depth < b->side[k].least) b->side[k].least = shown[k].depth;
-        if (found->depth[k] * SMALLEST < size) found->depth[k] = 0;
+        if (shown[k].depth < b->side[k].min_depth) b->side[k].min_depth = shown[k].depth;
+        if (found->depth[k] * MIN_BAR < size) found->depth[k] = 0;
     }
-    if ((size - found->depth[i] - found->depth[i + 1]) * 4 < size || size - found->depth[i] - found->depth[i + 1] < FEWEST)
+    if ((size - found->depth[i] - found->depth[i + 1]) * 4 < size || size - found->depth[i] - found->depth[i + 1] < MIN_PICTURE)
         found->depth[i] = found->depth[i + 1] = 0;
 }
 
-// ---- what the pipeline asks ----
+// ---- interface ----
 
 int clzi_bars_parse(struct clzi_bars_finder *b, const char *text)
 {
@@ -199,25 +203,27 @@ int clzi_bars_fit(const struct clzi_bars_finder *b, int width, int height)
 {
     const int *d = b->found.depth;
 
-    return b->mode != CLZI_BARS_FIXED || (d[CLZI_TOP] + d[CLZI_BOTTOM] + (height < FEWEST ? height : FEWEST) <= height &&
-                                          d[CLZI_LEFT] + d[CLZI_RIGHT] + (width < FEWEST ? width : FEWEST) <= width);
+    return b->mode != CLZI_BARS_FIXED ||
+           (d[CLZI_TOP] + d[CLZI_BOTTOM] + (height < MIN_PICTURE ? height : MIN_PICTURE) <= height &&
+            d[CLZI_LEFT] + d[CLZI_RIGHT] + (width < MIN_PICTURE ? width : MIN_PICTURE) <= width);
 }
 
 struct clzi_bars clzi_bars_next(struct clzi_bars_finder *b, const struct clz_frame *in)
 {
-    struct shown shown[CLZI_SIDES];
+    struct border shown[CLZI_SIDES];
 
     if (b->mode == CLZI_BARS_AUTO) {
-        if (b->width != in->width || b->height != in->height) begin(b, in);
-        if (look(in, shown)) {
-            follow(b, CLZI_TOP, shown, in->height);
-            follow(b, CLZI_LEFT, shown, in->width);
+        if (b->width != in->width || b->height != in->height) reset(b, in);
+        if (measure(in, shown)) {
+            update_pair(b, CLZI_TOP, shown, in->height);
+            update_pair(b, CLZI_LEFT, shown, in->width);
         }
     }
     return b->found;
 }
 
-// Down to a multiple of step, counted from the left or top border of the frame; on the far side so that the picture ends there.
+// Rounds a depth down so that the edge of the bar is at a multiple of step from the left or top of the frame. far_side: a bar at
+// the right or bottom.
 static int align(int depth, int size, int step, bool far_side)
 {
     if (!far_side) return depth / step * step;

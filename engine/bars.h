@@ -1,14 +1,15 @@
-// bars.h - black bars around the picture of a film (letterbox, pillarbox): found from luma, frame after frame.
+// bars.h - detection of the black bars around the picture of a film (letterbox, pillarbox) from the luma of its frames.
 //
-// A film has one set of bars at a time, and frame n's depends on the frames up to n alone: so it is the same for any batch size
-// and number of threads. The rules, with the depth of a bar in pixels:
-// - A frame shows a bar on a side when rows (columns) are black up to an edge at which the picture begins all at once.
-//   A scene that is dark at its border, text on black or a black frame show none.
-// - Two equal bars on opposite sides count from the first frame that shows them, provided that no frame before had picture there.
-//   A bar on one side only must be shown by 24 frames, in which nothing is in the way.
-// - A frame with picture inside a bar makes the bar smaller at once. It becomes larger again only after 250 frames that show it,
-//   with none between that has picture there.
-// - Bars of less than 1/64 of the frame, or that leave less than a quarter of it, are no bars.
+// A stream has one set of bars at a time. The bars of frame n depend only on the frames up to n, so they are the same for any
+// batch size and number of threads. The rules, where the depth of a bar is its thickness in pixels:
+// - A frame shows a bar on a side if the rows (columns) there are black up to a sharp edge along at least half of the picture.
+//   A scene with dark borders, text on black and a black frame show no bars.
+// - Two equal bars on opposite sides are accepted with the first frame that shows them, if no earlier frame had picture there.
+//   A bar without an equal one on the opposite side is accepted after 24 frames that show it, if no frame in between had picture
+//   there.
+// - A frame with picture inside a bar reduces the depth of the bar at once. The bar grows again only after 250 frames that show
+//   it, if no frame in between had picture there.
+// - A bar of less than 1/64 of the frame is ignored, and so are opposite bars that leave less than a quarter of the frame.
 #ifndef CLZI_BARS_H
 #define CLZI_BARS_H
 #include "colorize.h"
@@ -21,23 +22,25 @@ struct clzi_bars { int depth[CLZI_SIDES]; };
 
 struct clzi_bars_finder {
     enum clzi_bars_mode mode;
-    struct clzi_bars found;                 // FIXED: as given
-    int width, height;                      // of the film; another size begins anew
+    struct clzi_bars found;                 // the bars of the current frame; CLZI_BARS_FIXED: the given depths
+    int width, height;                      // of the frames; a frame of another size restarts the detection
     struct {
-        int least;                          // smallest depth of black in any frame so far
-        int candidate, agreed;              // a larger bar than the one that was found, and frames that show it; 0: none
+        int min_depth;                      // smallest number of black rows (columns) in any frame so far
+        int candidate;                      // depth of a bar that is larger than the accepted one; 0: no candidate
+        int votes;                          // number of frames that show the candidate
     } side[CLZI_SIDES];
 };
 
-// text: NULL or "auto", "off", or the depths "T:B:L:R" in pixels ("/" may stand for ":"). Returns 0 or -EINVAL.
+// Initialises finder from the option `bars`: NULL or "auto", "off", or the depths "top:bottom:left:right" in pixels ("/" may
+// replace ":"). Returns 0 or -EINVAL.
 int clzi_bars_parse(struct clzi_bars_finder *finder, const char *text);
 
-// Whether bars that were given leave a picture of a frame of this size; always true when they are looked for.
+// Returns whether given bars leave a picture in a frame of this size; true if the bars are detected or off.
 int clzi_bars_fit(const struct clzi_bars_finder *finder, int width, int height);
 
-// The bars of a frame, which is looked at unless they were given.
+// Returns the bars of the next frame. CLZI_BARS_AUTO: updates finder with the luma of the frame.
 struct clzi_bars clzi_bars_next(struct clzi_bars_finder *finder, const struct clz_frame *in);
 
-// The bars rounded down so that each chroma sample of the frame lies in a bar or in the picture.
+// Returns the bars rounded down so that each chroma sample of the frame lies either in a bar or in the picture.
 struct clzi_bars clzi_bars_align(struct clzi_bars bars, const struct clz_frame *frame);
 #endif

@@ -1,9 +1,11 @@
-// stream.c - one film being coloured: a ring of frames between the caller and one worker thread that runs the pipeline.
+// stream.c - clz_stream: a ring buffer of frames between the caller and one worker thread, which runs the pipeline.
 //
-// The ring holds, from oldest to newest:  done | submitted (the worker's) | queued (the incomplete batch)
-//     head = next to receive, done = first not finished, submitted = first not handed to the worker, tail = next free place
-// All four only grow; a place is its number modulo the capacity. The mutex guards them and the worker's state; a frame's content
-// belongs to the worker from submission to done.
+// The ring holds, from the oldest frame to the newest:
+//     [head, done)        finished; the caller may receive them
+//     [done, submitted)   submitted to the worker
+//     [submitted, tail)   the incomplete batch
+// The four counters only increase; frame n is stored in slot n modulo the capacity. The mutex protects the counters and the
+// worker's state. The worker owns the pixels of a frame from its submission until it is finished.
 #include <errno.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -16,12 +18,12 @@
 #include "pipeline.h"
 #include "pixfmt.h"
 
-enum { BATCHES = 3 };                       // batch k runs while the caller fills k+1 and empties k-1
+enum { BATCHES = 3 };                       // in the ring: the worker runs batch k while the caller fills k+1 and receives k-1
 
 struct slot {
     struct clz_frame in, out;
     struct clz_controls controls;
-    int error;                              // of this frame, 0 when coloured
+    int error;                              // negative errno, or 0 if the frame was coloured
 };
 
 struct clz_stream {
@@ -33,12 +35,13 @@ struct clz_stream {
     int capacity, batch;
     uint64_t head, done, submitted, tail;
     bool draining, quit;
-    atomic_bool cancelled;                  // read by the worker in mid-batch; set with the mutex held
-    int error;                              // sticky: of the first batch that failed
-    char now[160], describe[160];           // what runs, the worker's; what clz_stream_describe() gave out
+    atomic_bool cancelled;                  // written under the mutex; the worker also reads it within a batch
+    int error;                              // of the first batch that failed; kept until clz_stream_flush()
+    char worker_describe[160];              // device, threads, network size and batch; written by the worker
+    char describe[160];                     // the copy that clz_stream_describe() returns
 
     pthread_mutex_t mutex;
-    pthread_cond_t work, finished;          // something was submitted; something was done
+    pthread_cond_t work, finished;          // signalled when frames are submitted, and when frames are finished
     pthread_t worker;
     bool has_worker, has_mutex;
 };
@@ -50,7 +53,7 @@ static struct slot *slot_of(clz_stream *s, uint64_t number)
 
 // ---- the worker ----
 
-static bool same_run(const struct slot *a, const struct slot *b)
+static bool same_batch(const struct slot *a, const struct slot *b)
 {
     return a->in.format == b->in.format && a->out.format == b->out.format && a->in.width == b->in.width &&
            a->in.height == b->in.height && a->in.range == b->in.range && a->in.matrix == b->in.matrix &&
@@ -58,8 +61,8 @@ static bool same_run(const struct slot *a, const struct slot *b)
            a->out.siting == b->out.siting && a->controls.skip == b->controls.skip;
 }
 
-// Frames [first, end) of one geometry, all to be coloured or all to be skipped.
-static int colour(clz_stream *s, uint64_t first, uint64_t end)
+// Colours or copies the frames [first, end), which must have the same geometry and the same `skip`.
+static int colour_frames(clz_stream *s, uint64_t first, uint64_t end)
 {
     struct clzi_job jobs[CLZI_MAX_BATCH];
     int count = 0;
@@ -76,9 +79,10 @@ static int colour(clz_stream *s, uint64_t first, uint64_t end)
     return 0;
 }
 
-// Sleeps until there is work, and OpenMP's threads with it: outside of a region libgomp's threads wait for the next one in a busy
-// loop of milliseconds, and take the cores from the decoder and encoder that this film is waiting for.
-static void rest(clz_stream *s)
+// Blocks the worker and the threads of its OpenMP team until frames are submitted. Between two parallel regions libgomp's threads
+// spin for milliseconds, which takes CPU time from the decoder and the encoder of the same film. Within a parallel region they
+// wait for a condition variable instead.
+static void wait_for_work(clz_stream *s)
 {
 #pragma omp parallel num_threads(s->params.threads)
     {
@@ -88,7 +92,7 @@ static void rest(clz_stream *s)
     }
 }
 
-static void *work(void *arg)
+static void *worker_main(void *arg)
 {
     clz_stream *s = arg;
 
@@ -99,21 +103,22 @@ static void *work(void *arg)
         int ret;
         if (!s->quit && s->done == s->submitted) {
             pthread_mutex_unlock(&s->mutex);
-            rest(s);
+            wait_for_work(s);
             pthread_mutex_lock(&s->mutex);
         }
         if (s->quit) break;
         ret = s->error;
         first = s->done;
         end = first + 1;
-        while (end < s->submitted && end - first < (uint64_t)s->batch && same_run(slot_of(s, first), slot_of(s, end))) end++;
+        while (end < s->submitted && end - first < (uint64_t)s->batch && same_batch(slot_of(s, first), slot_of(s, end))) end++;
         pthread_mutex_unlock(&s->mutex);
-        if (!ret) ret = s->cancelled ? -ECANCELED : colour(s, first, end);
+        if (!ret) ret = s->cancelled ? -ECANCELED : colour_frames(s, first, end);
         pthread_mutex_lock(&s->mutex);
         if (ret < 0) s->error = ret;
         if (*clzi_pipeline_describe(s->pipeline))
-            snprintf(s->now, sizeof s->now, "%s, %d thread%s, %s, batch %d", clzi_device_base(s->dev)->describe,
-                     s->params.threads, s->params.threads > 1 ? "s" : "", clzi_pipeline_describe(s->pipeline), s->batch);
+            snprintf(s->worker_describe, sizeof s->worker_describe, "%s, %d thread%s, %s, batch %d",
+                     clzi_device_base(s->dev)->describe, s->params.threads, s->params.threads > 1 ? "s" : "",
+                     clzi_pipeline_describe(s->pipeline), s->batch);
         for (uint64_t i = first; i < end; i++) slot_of(s, i)->error = ret < 0 ? ret : 0;
         s->done = end;
         pthread_cond_broadcast(&s->finished);
@@ -127,15 +132,16 @@ static void *work(void *arg)
 static int check_params(const struct clz_stream_params *p)
 {
     if (p->batch < 0 || p->batch > CLZI_MAX_BATCH)
-        return clzi_fail(&p->log, -EINVAL, "batch is %d, should be 1 to %d, or 0 for the device's choice", p->batch, CLZI_MAX_BATCH);
+        return clzi_fail(&p->log, -EINVAL,
+                         "batch is %d, should be 1 to %d, or 0 for the device's default", p->batch, CLZI_MAX_BATCH);
     if (p->size && (p->size < 32 || p->size > 2048))
-        return clzi_fail(&p->log, -EINVAL, "size is %d, should be 32 to 2048, or 0 for the model's own", p->size);
+        return clzi_fail(&p->log, -EINVAL, "size is %d, should be 32 to 2048, or 0 for the model's default", p->size);
     if (p->threads < 0 || p->threads > 1024)
-        return clzi_fail(&p->log, -EINVAL, "threads is %d, should be 1 to 1024, or 0 for one a core", p->threads);
+        return clzi_fail(&p->log, -EINVAL, "threads is %d, should be 1 to 1024, or 0 for one per core", p->threads);
     if ((unsigned)p->precision > CLZ_PRECISION_BF16 || (unsigned)p->luma > CLZ_LUMA_LSTAR ||
         (unsigned)p->range > CLZ_RANGE_FULL || (unsigned)p->matrix > CLZ_MATRIX_2020 ||
         (unsigned)p->siting > CLZ_SITING_TOPLEFT || (unsigned)p->out_range > CLZ_RANGE_FULL)
-        return clzi_fail(&p->log, -EINVAL, "precision, luma, range, matrix, siting or out_range is not one of its values");
+        return clzi_fail(&p->log, -EINVAL, "precision, luma, range, matrix, siting or out_range is not a value of its enum");
     return 0;
 }
 
@@ -148,7 +154,7 @@ int clz_stream_open(clz_stream **out, clz_model *model, const struct clz_stream_
     if (!out) return -EINVAL;
     *out = NULL;
     if (!params) params = &defaults;
-    if (!model) return clzi_fail(&params->log, -EINVAL, "no model (NULL) to open a stream with");
+    if (!model) return clzi_fail(&params->log, -EINVAL, "the model of the stream is NULL");
     if ((ret = check_params(params)) < 0) return ret;
     if (!(s = calloc(1, sizeof *s))) return -ENOMEM;
     s->model = clz_model_ref(model);
@@ -157,8 +163,8 @@ int clz_stream_open(clz_stream **out, clz_model *model, const struct clz_stream_
                            &(struct clzi_device_params){ .threads = s->params.threads, .precision = params->precision,
                                                          .log = params->log });
     if (ret < 0) goto fail;
-    s->params.threads = clzi_device_base(s->dev)->threads;      // its choice, or fewer than asked for
-    s->params.device = NULL;                // the caller's string; not needed any more
+    s->params.threads = clzi_device_base(s->dev)->threads;      // the device's default, or fewer than requested
+    s->params.device = NULL;                // the caller owns the string and may free it
     s->batch = s->params.batch ? s->params.batch : clzi_device_base(s->dev)->backend->frames_per_run(s->dev, 4);
     s->capacity = BATCHES * s->batch;
     s->ring = calloc(s->capacity, sizeof *s->ring);
@@ -168,14 +174,14 @@ int clz_stream_open(clz_stream **out, clz_model *model, const struct clz_stream_
     }
     ret = clzi_pipeline_create(&s->pipeline, model, s->dev,
                                &(struct clzi_pipeline_params){ s->batch, s->params.size, s->params.luma, s->params.bars });
-    s->params.bars = NULL;                  // the caller's too
+    s->params.bars = NULL;                  // likewise
     if (ret < 0) goto fail;
     if (pthread_mutex_init(&s->mutex, NULL) || pthread_cond_init(&s->work, NULL) || pthread_cond_init(&s->finished, NULL)) {
         ret = -ENOMEM;
         goto fail;
     }
     s->has_mutex = true;
-    if ((ret = -pthread_create(&s->worker, NULL, work, s)) < 0) {
+    if ((ret = -pthread_create(&s->worker, NULL, worker_main, s)) < 0) {
         clzi_log(&params->log, CLZ_LOG_ERROR, "cannot start a thread: %s", strerror(-ret));
         goto fail;
     }
@@ -218,23 +224,24 @@ void clz_stream_close(clz_stream **stream)
 static int check_planes(const struct clz_stream *s, const char *which, const struct clz_frame *f)
 {
     if (!f->format || f->width < 1 || f->height < 1 || f->width > CLZ_MAX_SIZE || f->height > CLZ_MAX_SIZE)
-        return clzi_fail(&s->params.log, -EINVAL, "%s frame is %dx%d %s, should be 1x1 to %dx%d of a known format", which,
-                         f->width, f->height, f->format ? f->format->name : "of no format", CLZ_MAX_SIZE, CLZ_MAX_SIZE);
+        return clzi_fail(&s->params.log, -EINVAL, "%s frame is %dx%d %s, should be 1x1 to %dx%d with a pixel format", which,
+                         f->width, f->height, f->format ? f->format->name : "without a pixel format", CLZ_MAX_SIZE, CLZ_MAX_SIZE);
     if (f->memory != CLZ_MEMORY_HOST)
         return clzi_fail(&s->params.log, -ENOTSUP, "%s frame is not in host memory; this device takes host frames only", which);
     for (int p = 0; p < f->format->planes; p++) {
         const int bytes = (int)clz_pixfmt_row_bytes(f->format, p, f->width);
         const ptrdiff_t stride = f->stride[p] < 0 ? -f->stride[p] : f->stride[p];
         if (!f->data[p] || stride < bytes)
-            return clzi_fail(&s->params.log, -EINVAL, "%s frame, plane %d: %s, stride %td, a row has %d bytes", which, p,
-                             f->data[p] ? "data" : "no data", f->stride[p], bytes);
+            return clzi_fail(&s->params.log, -EINVAL, "%s frame, plane %d: data is %s, stride is %td, a row has %d bytes", which,
+                             p, f->data[p] ? "set" : "NULL", f->stride[p], bytes);
         if (f->format->depth > 8 && ((uintptr_t)f->data[p] % 2 || f->stride[p] % 2))
-            return clzi_fail(&s->params.log, -EINVAL, "%s frame, plane %d: %s has samples of two bytes; address and stride %td must be even",
-                             which, p, f->format->name, f->stride[p]);
+            return clzi_fail(&s->params.log, -EINVAL,
+                             "%s frame, plane %d: %s has samples of two bytes; address and stride %td must be even", which,
+                             p, f->format->name, f->stride[p]);
     }
     if ((unsigned)f->range > CLZ_RANGE_FULL || (unsigned)f->matrix > CLZ_MATRIX_2020 || (unsigned)f->siting > CLZ_SITING_TOPLEFT)
-        return clzi_fail(&s->params.log, -EINVAL, "%s frame: range %d, matrix %d or siting %d is not one of the values", which, f->range,
-                         f->matrix, f->siting);
+        return clzi_fail(&s->params.log, -EINVAL, "%s frame: range %d, matrix %d or siting %d is not a value of its enum", which,
+                         f->range, f->matrix, f->siting);
     return 0;
 }
 
@@ -247,24 +254,27 @@ static int check_frames(const struct clz_stream *s, const struct clz_frame *in, 
         return clzi_fail(&s->params.log, -EINVAL, "%dx%d %s cannot become %dx%d %s", in->width, in->height, in->format->name,
                          out->width, out->height, out->format->name);
     if (in->data[0] == out->data[0] && !clzi_pixfmt_same_luma(in->format, out->format))
-        return clzi_fail(&s->params.log, -EINVAL, "%s cannot become %s in place: its luma samples stand at other places",
+        return clzi_fail(&s->params.log, -EINVAL, "%s cannot become %s in place: their luma samples are stored differently",
                          in->format->name, out->format->name);
     if (!clzi_pipeline_bars_fit(s->pipeline, in->width, in->height))
-        return clzi_fail(&s->params.log, -EINVAL, "the bars that were given leave no picture of a frame of %dx%d", in->width, in->height);
+        return clzi_fail(&s->params.log, -EINVAL, "the given bars leave no picture in a frame of %dx%d", in->width, in->height);
     for (int p = 0; p < in->format->planes; p++)
         if (in->data[p] == out->data[p] && in->stride[p] != out->stride[p])
-            return clzi_fail(&s->params.log, -EINVAL, "plane %d is coloured in place, but its strides differ: input %td, output %td", p,
-                             in->stride[p], out->stride[p]);
+            return clzi_fail(&s->params.log, -EINVAL,
+                             "plane %d is coloured in place, but its strides differ: input %td, output %td", p, in->stride[p],
+                             out->stride[p]);
     return 0;
 }
 
 static int check_controls(const struct clz_stream *s, const struct clz_controls *c)
 {
     if (c->strength >= 0 && c->strength <= 1 && c->saturation >= 0 && c->saturation <= 4) return 0;
-    return clzi_fail(&s->params.log, -EINVAL, "strength is %g and saturation %g, should be 0 to 1 and 0 to 4", c->strength, c->saturation);
+    return clzi_fail(&s->params.log, -EINVAL, "strength is %g and saturation %g, should be 0 to 1 and 0 to 4", c->strength,
+                     c->saturation);
 }
 
-// The stream's override, else the frame's tag, else the rule of colorize.h. out: what it specifies, else what in has become.
+// Sets the tags that the pipeline uses. in: the stream's override, else the frame's tag, else the default that colorize.h states.
+// out: the stream's out_range, else the frame's tag, else the tag that was resolved for in.
 static void resolve_tags(const struct clz_stream *s, struct clz_frame *in, struct clz_frame *out)
 {
     if (s->params.range) in->range = s->params.range;
@@ -277,7 +287,7 @@ static void resolve_tags(const struct clz_stream *s, struct clz_frame *in, struc
     if (s->params.out_range) out->range = s->params.out_range;
     if (out->format->flags & (CLZ_PIXFMT_FULL | CLZ_PIXFMT_RGB)) out->range = CLZ_RANGE_FULL;
     if (!out->range) out->range = in->range;
-    // R', G', B' come from the Y' that was made of them, so with the same weights
+    // Y' is computed from R', G', B' with the weights of in->matrix, so the output is converted back with the same weights
     if (!out->matrix || in->format->flags & CLZ_PIXFMT_RGB) out->matrix = in->matrix;
     if (!out->siting) out->siting = in->siting;
 }
@@ -296,7 +306,7 @@ int clz_stream_send(clz_stream *s, const struct clz_frame *in, const struct clz_
     int ret;
 
     if (!s) return -EINVAL;
-    if (!in || !out) return clzi_fail(&s->params.log, -EINVAL, "no %s frame (NULL)", in ? "output" : "input");
+    if (!in || !out) return clzi_fail(&s->params.log, -EINVAL, "the %s frame is NULL", in ? "output" : "input");
     slot = (struct slot){ .in = *in, .out = *out, .controls = controls ? *controls : defaults };
     slot.out.opaque = in->opaque;
     if ((ret = check_frames(s, in, out)) < 0 || (ret = check_controls(s, &slot.controls)) < 0) return ret;
@@ -310,9 +320,9 @@ int clz_stream_send(clz_stream *s, const struct clz_frame *in, const struct clz_
         ret = -EAGAIN;
     } else {
         *slot_of(s, s->tail) = slot;
-        if (s->tail > s->submitted && !same_run(slot_of(s, s->tail - 1), &slot) &&
+        if (s->tail > s->submitted && !same_batch(slot_of(s, s->tail - 1), &slot) &&
             slot_of(s, s->tail - 1)->controls.skip == slot.controls.skip)
-            submit(s);                      // another geometry: finish the frames before it
+            submit(s);                      // the geometry changes: run the frames before it as a batch of their own
         s->tail++;
         s->draining = false;
         if (s->tail - s->submitted >= (uint64_t)s->batch) submit(s);
@@ -356,7 +366,7 @@ int clz_stream_receive(clz_stream *s, struct clz_frame *frame, int wait)
     int ret = -EAGAIN;
 
     if (!s) return -EINVAL;
-    if (!frame) return clzi_fail(&s->params.log, -EINVAL, "no frame (NULL) to receive into");
+    if (!frame) return clzi_fail(&s->params.log, -EINVAL, "the frame to receive into is NULL");
     pthread_mutex_lock(&s->mutex);
     while (wait && !s->cancelled && s->head == s->done && s->done < s->submitted) pthread_cond_wait(&s->finished, &s->mutex);
     if (s->cancelled) {
@@ -378,30 +388,30 @@ void clz_stream_flush(clz_stream *s, void (*on_frame)(void *priv, const struct c
 
     if (!s) return;
     pthread_mutex_lock(&s->mutex);
-    s->cancelled = true;                    // what is not running yet is not coloured any more
+    s->cancelled = true;                    // the worker does not colour the frames that it has not started
     while (s->done < s->submitted) pthread_cond_wait(&s->finished, &s->mutex);
     s->cancelled = false;
     first = s->head;
     end = s->tail;
-    s->head = s->done = s->submitted = s->tail;     // nothing runs, so the incomplete batch can be forgotten too
+    s->head = s->done = s->submitted = s->tail;     // the worker is idle, so the incomplete batch is dropped too
     s->draining = false;
-    s->error = 0;                           // what comes after a seek is tried anew
+    s->error = 0;                           // frames after a seek are coloured again
     pthread_mutex_unlock(&s->mutex);
     for (; on_frame && first < end; first++) on_frame(priv, &slot_of(s, first)->out);
 }
 
-// ---- questions ----
+// ---- properties ----
 
 int clz_stream_lookahead(const clz_stream *s) { return s ? s->batch : -EINVAL; }
 int clz_stream_max_in_flight(const clz_stream *s) { return s ? s->capacity : -EINVAL; }
 
 const char *clz_stream_describe(const clz_stream *stream)
 {
-    clz_stream *s = (clz_stream *)stream;   // the text is a copy made for the caller
+    clz_stream *s = (clz_stream *)stream;   // only s->describe is written, under the mutex
 
     if (!s) return "";
     pthread_mutex_lock(&s->mutex);
-    memcpy(s->describe, s->now, sizeof s->describe);
+    memcpy(s->describe, s->worker_describe, sizeof s->describe);
     pthread_mutex_unlock(&s->mutex);
     return s->describe;
 }

@@ -1081,9 +1081,9 @@ static void refused_stream(const char *path, const char *want)
 static void streams(void)
 {
     static const struct { int (*build)(struct clzi_graph *g); int stride; const char *want; } rows[] = {
-        { three_in, 1, "takes 3 channels, should take 1" }, { five_out, 1, "answers 5x96x96" },
-        { half_size, 2, "answers 2x48x48" },
-        { shrinks, 1, "answers 2x94x94" }, { vanishes, 1, "96x96 does not pass" }, { grows, 1, "96x96 does not pass" },
+        { three_in, 1, "input has 3 channels, should have 1" }, { five_out, 1, "output is 5x96x96" },
+        { half_size, 2, "output is 2x48x48" },
+        { shrinks, 1, "output is 2x94x94" }, { vanishes, 1, "96x96 does not pass" }, { grows, 1, "96x96 does not pass" },
     };
     struct clzi_shape shapes[32];
     struct clzi_graph *g;
