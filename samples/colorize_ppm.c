@@ -1,9 +1,9 @@
-// colorize_ppm.c - example of the library: colours one picture.
+// colorize_ppm.c - example program of libcolorize: colours one picture.
 //
 //     colorize_ppm MODEL IN.pgm OUT.ppm
 //     cc colorize_ppm.c $(pkg-config --cflags --libs colorize) -o colorize_ppm
 //
-// IN is a binary PGM (P5) or PPM (P6; its colours are ignored) of 8 bits. The picture is converted to a full-range yuv444p frame
+// IN is a binary PGM (P5) or PPM (P6; only its luma is used) of 8 bits. The picture is converted to a full-range yuv444p frame
 // of BT.601, the library writes U and V, and the frame is converted to RGB. A film is coloured in the same way, frame by frame:
 // see the loop at the beginning of colorize.h.
 #include <ctype.h>
@@ -14,7 +14,7 @@
 
 #include "colorize.h"
 
-struct picture { int width, height; uint8_t *y, *u, *v; };       // one allocation, at y
+struct picture { int width, height; uint8_t *y, *u, *v; };       // the planes share one allocation, which starts at y
 
 static void print_message(void *priv, enum clz_log_level level, const char *msg)
 {
@@ -22,43 +22,44 @@ static void print_message(void *priv, enum clz_log_level level, const char *msg)
     if (level == CLZ_LOG_ERROR) *(int *)priv = 1;
 }
 
-// Reads one number of the header, after white space and # comments. -1: no number, or larger than most.
-static int number(FILE *file, int most)
+// Reads one number of the header, after white space and # comments. Returns -1 if there is no number or it is larger than max.
+static int read_number(FILE *file, int max)
 {
     int c, value = 0, digits = 0;
 
     while ((c = getc(file)) == '#' || isspace(c))
         if (c == '#') while ((c = getc(file)) != '\n' && c != EOF);
-    for (; isdigit(c) && value <= most; c = getc(file), digits++) value = 10 * value + c - '0';
-    return digits && value <= most && isspace(c) ? value : -1;    // one white space after the last number ends the header
+    for (; isdigit(c) && value <= max; c = getc(file), digits++) value = 10 * value + c - '0';
+    return digits && value <= max && isspace(c) ? value : -1;    // one white-space character ends the header
 }
 
-// Returns NULL, or the reason of the failure.
+// Returns NULL, or the reason why the picture could not be read.
 static const char *read_picture(struct picture *p, const char *path)
 {
-    const char *wrong = NULL;
+    const char *error = NULL;
     FILE *file = fopen(path, "rb");
     int kind, channels;
     size_t n;
 
     if (!file) return strerror(errno);
-    if (getc(file) != 'P' || ((kind = getc(file)) != '5' && kind != '6')) wrong = "neither binary PGM (P5) nor PPM (P6)";
-    else if ((p->width = number(file, CLZ_MAX_SIZE)) < 1 || (p->height = number(file, CLZ_MAX_SIZE)) < 1) wrong = "bad size";
-    else if (number(file, 255) != 255) wrong = "not 8 bits per sample";
-    else if (!(p->y = malloc(3 * (n = (size_t)p->width * p->height)))) wrong = "out of memory";
+    if (getc(file) != 'P' || ((kind = getc(file)) != '5' && kind != '6')) error = "neither binary PGM (P5) nor PPM (P6)";
+    else if ((p->width = read_number(file, CLZ_MAX_SIZE)) < 1 || (p->height = read_number(file, CLZ_MAX_SIZE)) < 1)
+        error = "bad size";
+    else if (read_number(file, 255) != 255) error = "not 8 bits per sample";
+    else if (!(p->y = malloc(3 * (n = (size_t)p->width * p->height)))) error = "out of memory";
     else if (fread(p->y, channels = kind == '6' ? 3 : 1, n, file) != n)
-        wrong = ferror(file) ? strerror(errno) : "truncated";
+        error = ferror(file) ? strerror(errno) : "truncated";
     else {
         p->u = p->y + n;
         p->v = p->u + n;
-        for (size_t i = 0; i < n && channels == 3; i++)          // in place: pixel i is read at 3 i >= i
+        for (size_t i = 0; i < n && channels == 3; i++)          // in place: y[i] is written after the pixel at 3 i >= i is read
             p->y[i] = (uint8_t)(0.299 * p->y[3 * i] + 0.587 * p->y[3 * i + 1] + 0.114 * p->y[3 * i + 2] + 0.5);
     }
     fclose(file);
-    return wrong;
+    return error;
 }
 
-// Sends one frame, drains, receives one frame. The input and output frame may share their planes: then luma is not copied.
+// Sends one frame, drains the stream and receives the frame. Input and output share their planes, so luma is not copied.
 // *logged becomes 1 if the library has logged an error.
 static int colour(struct picture *p, const char *model_path, int *logged)
 {
@@ -106,17 +107,17 @@ static int write_picture(const struct picture *p, const char *path)
 int main(int argc, char **argv)
 {
     struct picture p = {0};
-    const char *wrong;
+    const char *error;
     int ret = 0, logged = 0;
 
     if (argc != 4) {
         fprintf(stderr, "usage: colorize_ppm MODEL IN.pgm|IN.ppm OUT.ppm\n");
         return 2;
     }
-    if ((wrong = read_picture(&p, argv[2]))) fprintf(stderr, "colorize_ppm: %s: %s\n", argv[2], wrong);
+    if ((error = read_picture(&p, argv[2]))) fprintf(stderr, "colorize_ppm: %s: %s\n", argv[2], error);
     else if ((ret = colour(&p, argv[1], &logged)) < 0) {
         if (!logged) fprintf(stderr, "colorize_ppm: not coloured: %s\n", strerror(-ret));
     } else if ((ret = write_picture(&p, argv[3])) < 0) fprintf(stderr, "colorize_ppm: %s: %s\n", argv[3], strerror(-ret));
     free(p.y);
-    return wrong || ret < 0;
+    return error || ret < 0;
 }

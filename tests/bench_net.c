@@ -1,8 +1,9 @@
-// bench_net.c - time of a model's network alone, for `make bench`: one line "median_ms min_ms resident_MiB what".
+// bench_net.c - measures the time of a model's network without the rest of the pipeline, for `make bench`. Prints one line
+// "median_ms min_ms max_resident_MiB device".
 //
 //     bench_net MODEL.bin WIDTHxHEIGHT f32|bf16|auto THREADS SECONDS [nodes | OUT.f32]
 //
-// nodes: the time of each node too. OUT.f32: the answer, raw, for bench_ort.py to compare with.
+// nodes: also prints the mean time of each node. OUT.f32: writes the network's output as raw floats, which bench_ort.py compares.
 #include <string.h>
 #include <sys/resource.h>
 
@@ -22,19 +23,20 @@ int main(int argc, char **argv)
     struct clzi_exec *exec = NULL;
     float **values = NULL, *x, *y;
     struct rusage usage;
-    double start, middle;
+    double start, median_time;
     int w, h, count = 0;
 
     if (argc < 6 || sscanf(argv[2], "%dx%d", &w, &h) != 2) {
         fprintf(stderr, "usage: bench_net MODEL.bin WIDTHxHEIGHT f32|bf16|auto THREADS SECONDS [nodes | OUT.f32]\n");
         return 2;
     }
-    params.precision = !strcmp(argv[3], "f32") ? CLZ_PRECISION_F32 : !strcmp(argv[3], "bf16") ? CLZ_PRECISION_BF16 : CLZ_PRECISION_AUTO;
+    params.precision = !strcmp(argv[3], "f32") ? CLZ_PRECISION_F32 :
+                       !strcmp(argv[3], "bf16") ? CLZ_PRECISION_BF16 : CLZ_PRECISION_AUTO;
     params.threads = atoi(argv[4]);
     if (clzi_model_read(&m, argv[1], &stderr_log) < 0 || clzi_device_open(&dev, "cpu", &params) < 0 ||
         clzi_graph_fuse(m->graph, m->values, &g, &values) < 0 || clzi_params_create(&weights, dev, g, values, NULL) < 0)
         return 1;
-    for (int i = 0; i < g->param_count; i++) free(values[i]);   // as the pipeline does
+    for (int i = 0; i < g->param_count; i++) free(values[i]);   // clzi_params_create() has copied them to the device
     clz_model_close(&m);
     if (clzi_exec_create(&exec, g, weights, &(struct clzi_exec_params){ .n = 1, .h = h, .w = w }) < 0) return 1;
     x = calloc((size_t)w * h, sizeof *x);
@@ -52,9 +54,9 @@ int main(int argc, char **argv)
         clzi_exec_download(exec, 0, y);
         times[count] = clzi_now() - t;
     }
-    middle = median(times, count);
+    median_time = median(times, count);
     getrusage(RUSAGE_SELF, &usage);
-    printf("%.4f %.4f %.1f %s\n", middle * 1e3, times[0] * 1e3, usage.ru_maxrss / 1024.0,
+    printf("%.4f %.4f %.1f %s\n", median_time * 1e3, times[0] * 1e3, usage.ru_maxrss / 1024.0,
            clzi_device_base(dev)->describe);
     if (argc > 6 && strcmp(argv[6], "nodes")) {
         FILE *out = fopen(argv[6], "wb");

@@ -1,5 +1,5 @@
-// stream.c - what a host relies on: frames come back in order, one for one, with their luma untouched, and the picture does not depend
-// on batch size, threads or who else uses the model.
+// stream.c - tests of clz_stream as an application uses it: frames come back in order, one for one, with unchanged luma, and the
+// coloured frames do not depend on the batch size, the number of threads or other streams of the same model.
 #include <errno.h>
 #include <limits.h>
 #include <math.h>
@@ -71,7 +71,7 @@ static int get(const struct clz_frame *f, int component, int x, int y)
     return f->format->flags & CLZ_PIXFMT_MSB ? v >> (16 - f->format->depth) : v;
 }
 
-// A picture that depends on its number: a ramp with a square that moves. RGB: the same in all three, alpha: another.
+// Draws a ramp and a square, both of which move with `number`. RGB: equal values in the three components; alpha: other values.
 static void paint(struct picture *p, int number)
 {
     const int parts = p->f.format->flags & CLZ_PIXFMT_RGB ? 3 : 1;
@@ -92,8 +92,8 @@ static uint64_t hash(uint64_t h, const void *data, size_t size)
     return h;
 }
 
-// Whether luma is the same, bit for bit, or for RGB within half a code; and alpha.
-static int kept(const struct clz_frame *a, const struct clz_frame *b)
+// Returns whether the luma of b equals that of a (for RGB within half a code), and alpha also.
+static int luma_is_kept(const struct clz_frame *a, const struct clz_frame *b)
 {
     for (int y = 0; y < a->height; y++)
         for (int x = 0; x < a->width; x++) {
@@ -106,8 +106,8 @@ static int kept(const struct clz_frame *a, const struct clz_frame *b)
     return 1;
 }
 
-// Colours `count` frames in place, checks order and luma, returns a hash of all of it.
-static uint64_t film(const struct clz_stream_params *params, const char *format, int width, int height, int count)
+// Colours `count` frames in place and checks their order and luma. Returns a hash of the coloured frames.
+static uint64_t colour_film(const struct clz_stream_params *params, const char *format, int width, int height, int count)
 {
     struct picture *in = calloc(count, sizeof *in);
     clz_stream *s = NULL;
@@ -135,7 +135,7 @@ static uint64_t film(const struct clz_stream_params *params, const char *format,
     for (int i = 0; i < count; i++) {
         struct picture same = picture_new(format, width, height);
         paint(&same, i);
-        REQUIRE_INT(kept(&same.f, &in[i].f), 1);
+        REQUIRE_INT(luma_is_kept(&same.f, &in[i].f), 1);
         h = hash(h, in[i].bytes, in[i].size);
         free(same.bytes);
         free(in[i].bytes);
@@ -151,22 +151,22 @@ static void batches(const char *device)
 
     snprintf(name, sizeof name, "stream/%s_picture_does_not_depend_on_batch_or_threads", device);
     CASE(name);
-    want = film(&(struct clz_stream_params){ .device = device, .batch = 1, .threads = 1 }, "yuv420p", 70, 50, 11);
+    want = colour_film(&(struct clz_stream_params){ .device = device, .batch = 1, .threads = 1 }, "yuv420p", 70, 50, 11);
     for (int batch = 2; batch <= 7; batch += batch == 4 ? 3 : 1)
         for (int threads = 1; threads <= 3; threads++)
-            REQUIRE(film(&(struct clz_stream_params){ .device = device, .batch = batch, .threads = threads }, "yuv420p", 70, 50,
-                         11) == want);
-    REQUIRE(film(&(struct clz_stream_params){ .device = device, .batch = 64 }, "yuv420p", 70, 50, 11) == want);
-    REQUIRE(film(&(struct clz_stream_params){ .device = device, .size = 32 }, "yuv420p", 70, 50, 11) != want);
+            REQUIRE(colour_film(&(struct clz_stream_params){ .device = device, .batch = batch, .threads = threads }, "yuv420p",
+                                70, 50, 11) == want);
+    REQUIRE(colour_film(&(struct clz_stream_params){ .device = device, .batch = 64 }, "yuv420p", 70, 50, 11) == want);
+    REQUIRE(colour_film(&(struct clz_stream_params){ .device = device, .size = 32 }, "yuv420p", 70, 50, 11) != want);
 }
 
-// What out_range asks for, and what comes back; 100 of full range is 102 of limited, 128 of limited 130 of full.
+// The range of the output for each out_range. Luma code 100 of full range is 102 of limited range; 128 of limited is 130 of full.
 static void out_range(void)
 {
-    static const struct { const char *in, *out; enum clz_range tag, asked, want; int code, becomes; } cases[] = {
+    static const struct { const char *in, *out; enum clz_range tag, out_range, want; int code, want_code; } cases[] = {
         { "gray", "yuv420p", 0, 0, CLZ_RANGE_FULL, 100, 100 },
         { "gray", "yuv420p", 0, CLZ_RANGE_LIMITED, CLZ_RANGE_LIMITED, 100, 102 },
-        { "gray", "yuvj444p", 0, CLZ_RANGE_LIMITED, CLZ_RANGE_FULL, 100, 100 },     // it has its range by name
+        { "gray", "yuvj444p", 0, CLZ_RANGE_LIMITED, CLZ_RANGE_FULL, 100, 100 },     // yuvj is always full range
         { "gray", "rgb24", 0, CLZ_RANGE_LIMITED, CLZ_RANGE_FULL, 0, 0 },
         { "gray", "yuvj444p", CLZ_RANGE_LIMITED, 0, CLZ_RANGE_FULL, 128, 130 },
         { "yuv444p", "yuv444p", 0, 0, CLZ_RANGE_LIMITED, 100, 100 },
@@ -183,25 +183,26 @@ static void out_range(void)
             for (int y = 0; y < 16; y++)
                 for (int x = 0; x < 24; x++) set(&in.f, 0, x, y, (unsigned)cases[i].code);
             in.f.range = cases[i].tag;
-            REQUIRE_INT(clz_stream_open(&s, model, &(struct clz_stream_params){ .batch = 1, .out_range = cases[i].asked }), 0);
+            REQUIRE_INT(clz_stream_open(&s, model, &(struct clz_stream_params){ .batch = 1, .out_range = cases[i].out_range }),
+                        0);
             REQUIRE_INT(clz_stream_send(s, &in.f, &out.f, skipped ? &skip : NULL), 0);
             REQUIRE_INT(clz_stream_receive(s, &done, 1), 0);
             REQUIRE_INT(done.range, cases[i].want);
-            REQUIRE_INT(get(&done, 0, 12, 8), cases[i].becomes);
+            REQUIRE_INT(get(&done, 0, 12, 8), cases[i].want_code);
             clz_stream_close(&s);
             free(in.bytes), free(out.bytes);
         }
 }
 
-static void guesses(void)
+static void matrix_guess(void)
 {
     static const struct { int w, h; enum clz_matrix want; } cases[] = {
         { 720, 576, CLZ_MATRIX_601 }, { 576, 720, CLZ_MATRIX_601 }, { 640, 480, CLZ_MATRIX_601 }, { 480, 640, CLZ_MATRIX_601 },
-        { 1024, 576, CLZ_MATRIX_601 }, { 1280, 544, CLZ_MATRIX_709 }, { 1280, 720, CLZ_MATRIX_709 }, { 720, 1280, CLZ_MATRIX_709 },
-        { 720, 578, CLZ_MATRIX_709 }, { 1920, 800, CLZ_MATRIX_709 }, { 1, 1, CLZ_MATRIX_601 },
+        { 1024, 576, CLZ_MATRIX_601 }, { 1280, 544, CLZ_MATRIX_709 }, { 1280, 720, CLZ_MATRIX_709 },
+        { 720, 1280, CLZ_MATRIX_709 }, { 720, 578, CLZ_MATRIX_709 }, { 1920, 800, CLZ_MATRIX_709 }, { 1, 1, CLZ_MATRIX_601 },
     };
 
-    CASE("stream/matrix_is_guessed_whichever_way_the_picture_lies");
+    CASE("stream/matrix_guess_is_the_same_for_landscape_and_portrait");
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
         REQUIRE_INT(clz_matrix_guess(cases[i].w, cases[i].h), cases[i].want);
 }
@@ -210,7 +211,7 @@ static void formats(void)
 {
     CASE("stream/luma_is_kept_in_every_format");
     for (const struct clz_pixfmt *f = clz_pixfmt_list(); f->name; f++)
-        if (!(f->flags & CLZ_PIXFMT_GRAY)) film(&(struct clz_stream_params){ .batch = 2 }, f->name, 33, 21, 3);
+        if (!(f->flags & CLZ_PIXFMT_GRAY)) colour_film(&(struct clz_stream_params){ .batch = 2 }, f->name, 33, 21, 3);
 }
 
 static void largest(void)
@@ -234,7 +235,7 @@ static void largest(void)
         REQUIRE_INT(clz_stream_send(s, &p.f, &p.f, NULL), 0);
         REQUIRE_INT(clz_stream_receive(s, &done, 1), 0);
         clz_stream_close(&s);
-        REQUIRE(hash(1, p.bytes, (size_t)p.f.stride[0] * H) == luma);   // and its padding
+        REQUIRE(hash(1, p.bytes, (size_t)p.f.stride[0] * H) == luma);   // the padding included
         for (int c = 1; c < 3; c++) {
             const int step = i ? 2 : 1;
             int untouched = 0, least = INT_MAX, most = 0, same = 0;
@@ -250,7 +251,7 @@ static void largest(void)
             }
             REQUIRE_INT(untouched, PADDING * H / 2);
             REQUIRE(most - least > (i ? 256 * 8 : 8));
-            REQUIRE(same < W / 4);                              // every row was written; measured: 23 by chance
+            REQUIRE(same < W / 4);                              // every row was written; measured: 23 equal by chance
         }
         free(p.bytes);
     }
@@ -284,7 +285,7 @@ static void gray(void)
     free(in.bytes), free(out.bytes);
 }
 
-static void forget(void *priv, const struct clz_frame *frame)
+static void on_dropped_frame(void *priv, const struct clz_frame *frame)
 {
     int *expected = priv;
     REQUIRE_INT((intptr_t)frame->opaque, *expected);
@@ -298,7 +299,7 @@ static void ring(void)
     clz_stream *s = NULL;
     int expected = 0;
 
-    CASE("stream/full_flush_and_begin_anew");
+    CASE("stream/full_ring_flush_and_restart");
     REQUIRE_INT(clz_stream_open(&s, model, &(struct clz_stream_params){ .batch = 3 }), 0);
     REQUIRE_INT(clz_stream_lookahead(s), 3);
     REQUIRE_INT(clz_stream_max_in_flight(s), 9);
@@ -315,7 +316,7 @@ static void ring(void)
         REQUIRE_INT((intptr_t)done.opaque, expected);
     }
     REQUIRE_INT(clz_stream_send(s, &p[9].f, &p[9].f, NULL), 0);
-    clz_stream_flush(s, forget, &expected);
+    clz_stream_flush(s, on_dropped_frame, &expected);
     REQUIRE_INT(expected, 10);
     REQUIRE_INT(clz_stream_receive(s, &done, 1), -EAGAIN);
     REQUIRE_INT(clz_stream_drain(s), 0);
@@ -331,12 +332,14 @@ static void ring(void)
     for (int i = 0; i < 16; i++) free(p[i].bytes);
 }
 
-// What the network sees of a frame of 160x90 when the model says so.
+// The size of the network's input for a frame of 160x90 and each value of the model's `shape`.
 static void shapes(void)
 {
-    static const struct { const char *shape, *want; } table[] = { { "", "112x64" }, { "frame", "112x64" }, { "square", "64x64" } };
+    static const struct { const char *shape, *want; } table[] = {
+        { "", "112x64" }, { "frame", "112x64" }, { "square", "64x64" }
+    };
 
-    CASE("stream/shape_of_the_networks_picture");
+    CASE("stream/shape_of_the_network_input");
     for (int i = 0; i < 3; i++) {
         struct picture p = picture_new("yuv420p", 160, 90);
         struct clz_frame done;
@@ -363,7 +366,7 @@ static void changes(void)
     clz_stream *s = NULL;
     int got = 0;
 
-    CASE("stream/size_and_format_change_in_mid_film");
+    CASE("stream/size_and_format_change_within_a_film");
     REQUIRE_INT(clz_stream_open(&s, model, &(struct clz_stream_params){ .batch = 5 }), 0);
     for (int i = 0; i < 12; i++) {
         p[i] = picture_new(kinds[i / 3].format, kinds[i / 3].w, kinds[i / 3].h);
@@ -388,8 +391,8 @@ static void last_message(void *priv, enum clz_log_level level, const char *msg)
 
 static void refusals(void)
 {
-    char said[256] = "";
-    struct clz_stream_params params = { .log = { last_message, said, CLZ_LOG_INFO } };
+    char message[256] = "";
+    struct clz_stream_params params = { .log = { last_message, message, CLZ_LOG_INFO } };
     struct picture p = picture_new("yuv420p", 16, 16), g = picture_new("gray", 16, 16), q = picture_new("yuv420p", 16, 18);
     struct picture deep = picture_new("p010", 16, 16), ten = picture_new("gray10", 16, 16);
     struct clz_frame f;
@@ -398,19 +401,19 @@ static void refusals(void)
     CASE("stream/refuses_with_one_clear_message");
     params.batch = 65;
     REQUIRE_INT(clz_stream_open(&s, model, &params), -EINVAL);
-    REQUIRE(!s && strstr(said, "65") && strstr(said, "64"));
+    REQUIRE(!s && strstr(message, "65") && strstr(message, "64"));
     params.batch = 0;
     params.device = "gpu9";
     REQUIRE_INT(clz_stream_open(&s, model, &params), -EINVAL);
-    REQUIRE(strstr(said, "gpu9") && strstr(said, "cpu"));
+    REQUIRE(strstr(message, "gpu9") && strstr(message, "cpu"));
     params.device = "cuda";
     REQUIRE_INT(clz_stream_open(&s, model, &params), -ENOTSUP);
-    REQUIRE(strstr(said, "cuda"));
+    REQUIRE(strstr(message, "cuda"));
     params.device = NULL;
     REQUIRE_INT(clz_stream_open(&s, model, &params), 0);
-    REQUIRE_INT(clz_stream_send(s, &p.f, &q.f, NULL), -EINVAL);               // sizes differ
-    REQUIRE(strstr(said, "16x18"));
-    REQUIRE_INT(clz_stream_send(s, &p.f, &g.f, NULL), -EINVAL);               // colour into gray
+    REQUIRE_INT(clz_stream_send(s, &p.f, &q.f, NULL), -EINVAL);               // the sizes differ
+    REQUIRE(strstr(message, "16x18"));
+    REQUIRE_INT(clz_stream_send(s, &p.f, &g.f, NULL), -EINVAL);               // the output has no chroma
     REQUIRE_INT(clz_stream_send(s, &g.f, &g.f, NULL), -EINVAL);
     f = p.f, f.data[2] = NULL;
     REQUIRE_INT(clz_stream_send(s, &f, &f, NULL), -EINVAL);
@@ -418,31 +421,31 @@ static void refusals(void)
     REQUIRE_INT(clz_stream_send(s, &f, &f, NULL), -EINVAL);
     REQUIRE_INT(clz_stream_send(s, &p.f, &p.f, &(struct clz_controls){ NAN, 1, 0 }), -EINVAL);
     REQUIRE_INT(clz_stream_send(s, &p.f, &p.f, &(struct clz_controls){ 1, 4.5f, 0 }), -EINVAL);
-    REQUIRE(strstr(said, "4.5"));
+    REQUIRE(strstr(message, "4.5"));
     f = p.f, f.matrix = 99;
     REQUIRE_INT(clz_stream_send(s, &f, &f, NULL), -EINVAL);
     f = p.f, f.siting = -1;
     REQUIRE_INT(clz_stream_send(s, &f, &f, NULL), -EINVAL);
     f = p.f, f.range = 3;
-    REQUIRE_INT(clz_stream_send(s, &p.f, &f, NULL), -EINVAL);           // the output's tags are looked at too
-    REQUIRE(strstr(said, "output") && strstr(said, "range 3"));
+    REQUIRE_INT(clz_stream_send(s, &p.f, &f, NULL), -EINVAL);           // the output's tags are checked too
+    REQUIRE(strstr(message, "output") && strstr(message, "range 3"));
     f = p.f, f.siting = 17;
     REQUIRE_INT(clz_stream_send(s, &p.f, &f, NULL), -EINVAL);
     f = p.f, f.height = 4;
     q.f = f, q.f.stride[0] += 16;
-    REQUIRE_INT(clz_stream_send(s, &f, &q.f, NULL), -EINVAL);           // in place, but rows lie elsewhere
-    REQUIRE(strstr(said, "strides differ") && strstr(said, "32"));
+    REQUIRE_INT(clz_stream_send(s, &f, &q.f, NULL), -EINVAL);           // in place with different strides
+    REQUIRE(strstr(message, "strides differ") && strstr(message, "32"));
     f = deep.f, f.data[1]++;
-    REQUIRE_INT(clz_stream_send(s, &f, &f, NULL), -EINVAL);                   // 16 bits at odd addresses
-    REQUIRE(strstr(said, "even"));
+    REQUIRE_INT(clz_stream_send(s, &f, &f, NULL), -EINVAL);                   // 16-bit samples at odd addresses
+    REQUIRE(strstr(message, "even"));
     f = deep.f, f.stride[1]++;
     REQUIRE_INT(clz_stream_send(s, &f, &f, NULL), -EINVAL);
     f = ten.f, f.data[0] = deep.f.data[0], f.stride[0] = deep.f.stride[0];
-    REQUIRE_INT(clz_stream_send(s, &f, &deep.f, NULL), -EINVAL);              // 10 low bits become 10 high ones: not in place
-    REQUIRE(strstr(said, "in place"));
+    REQUIRE_INT(clz_stream_send(s, &f, &deep.f, NULL), -EINVAL);      // gray10 has the low 10 bits of a word, p010 the high
+    REQUIRE(strstr(message, "in place"));
     f = p.f, f.memory = CLZ_MEMORY_CUDA;
     REQUIRE_INT(clz_stream_send(s, &f, &f, NULL), -ENOTSUP);
-    REQUIRE_INT(clz_stream_send(s, &p.f, &p.f, NULL), 0);                     // and still works
+    REQUIRE_INT(clz_stream_send(s, &p.f, &p.f, NULL), 0);                     // the stream still works
     clz_stream_close(&s);
     free(p.bytes), free(g.bytes), free(q.bytes), free(deep.bytes), free(ten.bytes);
 }
@@ -454,7 +457,7 @@ static void nulls(void)
     clz_model *m = NULL;
     clz_stream *s = NULL;
 
-    CASE("stream/null_is_refused_wherever_it_stands");
+    CASE("stream/null_arguments_are_refused");
     REQUIRE_INT(clz_model_open(NULL, model_path, NULL), -EINVAL);
     REQUIRE_INT(clz_model_open(&m, NULL, NULL), -EINVAL);
     REQUIRE(!clz_model_ref(NULL) && !clz_model_info(NULL, "arch") && !clz_model_info(model, NULL));
@@ -479,7 +482,7 @@ static void nulls(void)
     free(p.bytes);
 }
 
-// What the caller says of the output stays, and the chroma is made for it; the rest is filled in.
+// Tags of the output that the caller specifies are kept, and the chroma is computed for them. The other tags are filled in.
 static void tags(void)
 {
     static const struct { enum clz_matrix matrix; enum clz_siting siting; } given[] = {
@@ -487,7 +490,7 @@ static void tags(void)
     };
     uint64_t h[4];
 
-    CASE("stream/tags_of_the_output_that_are_specified_stay");
+    CASE("stream/specified_tags_of_the_output_are_kept");
     for (int i = 0; i < 4; i++) {
         struct picture in = picture_new("gray", 40, 30), out = picture_new("yuv420p", 40, 30);
         struct clz_frame done;
@@ -508,7 +511,7 @@ static void tags(void)
     REQUIRE(h[0] == h[1] && h[0] != h[2] && h[0] != h[3]);
 }
 
-// Frames sent, of which the network colours one after the other; the pixels tell how many it has coloured.
+// Cancels while the network colours the frames of a batch one after the other; their pixels show how many were coloured.
 static void cancel(void)
 {
     enum { COUNT = 32 };
@@ -516,17 +519,17 @@ static void cancel(void)
     struct clz_frame done;
     clz_stream *s = NULL;
 
-    CASE("stream/cancel_stops_between_frames_and_flush_begins_anew");
+    CASE("stream/cancel_stops_between_frames_and_flush_restarts");
     for (int i = 0; i < COUNT; i++) {
         p[i] = picture_new("yuv420p", 512, 512);
         paint(&p[i], i);
     }
-    for (int how = 0; how < 3; how++) {     // by cancel, by flush, by close
+    for (int how = 0; how < 3; how++) {     // 0: clz_stream_cancel, 1: clz_stream_flush, 2: clz_stream_close
         int untouched = 0;
         for (int i = 0; i < COUNT; i++) memset(p[i].f.data[1], 1, 256 * 256);
         REQUIRE_INT(clz_stream_open(&s, model, &(struct clz_stream_params){ .batch = COUNT, .size = 512, .threads = 1 }), 0);
         for (int i = 0; i < COUNT; i++) REQUIRE_INT(clz_stream_send(s, &p[i].f, &p[i].f, NULL), 0);
-        while (((volatile uint8_t *)p[0].f.data[1])[256 * 255] == 1) usleep(100);      // the first is nearly coloured
+        while (((volatile uint8_t *)p[0].f.data[1])[256 * 255] == 1) usleep(100);      // until frame 0 is nearly coloured
         if (how == 0) {
             clz_stream_cancel(s);
             REQUIRE_INT(clz_stream_receive(s, &done, 1), -ECANCELED);
@@ -542,7 +545,7 @@ static void cancel(void)
         }
         clz_stream_close(&s);
         for (int i = 0; i < COUNT; i++) untouched += p[i].f.data[1][256 * 255] == 1;
-        REQUIRE(untouched > 0);             // measured: 30 or 31
+        REQUIRE(untouched > 0);             // measured: 30 or 31 of 32
         printf("  %d of %d frames were not coloured\n", untouched, COUNT);
     }
     for (int i = 0; i < COUNT; i++) free(p[i].bytes);
@@ -576,17 +579,17 @@ static void cancel_from_a_thread(void)
     free(p.bytes);
 }
 
-// Weights that are numbers, of a model that answers none: an error, never a frame; and a flush begins anew.
+// If the weights are finite but the network's output overflows, the frame is refused with an error, which a flush clears.
 static void overflow(void)
 {
-    char said[256] = "";
-    const struct clz_stream_params params = { .batch = 1, .log = { last_message, said, CLZ_LOG_ERROR } };
+    char message[256] = "";
+    const struct clz_stream_params params = { .batch = 1, .log = { last_message, message, CLZ_LOG_ERROR } };
     struct picture p = picture_new("yuv420p", 32, 32);
     struct clz_frame done;
-    float kept[8 * 9], *weights = model->values[0];             // of a convolution to 8 channels: infinities of both signs meet
+    float kept[8 * 9], *weights = model->values[0];             // of a 3x3 convolution to 8 channels: its output overflows
     clz_stream *s = NULL;
 
-    CASE("stream/an_answer_that_is_no_number_is_an_error");
+    CASE("stream/an_overflow_in_the_network_output_is_an_error");
     memcpy(kept, weights, sizeof kept);
     for (int i = 0; i < 8 * 9; i++) weights[i] = 3e38f;
     paint(&p, 1);
@@ -595,10 +598,10 @@ static void overflow(void)
     if (!s) return;
     REQUIRE_INT(clz_stream_send(s, &p.f, &p.f, NULL), 0);
     REQUIRE_INT(clz_stream_receive(s, &done, 1), -EIO);
-    REQUIRE(strstr(said, "overflow") && strstr(said, model_path));
-    REQUIRE_INT(clz_stream_send(s, &p.f, &p.f, NULL), -EIO);          // stays
+    REQUIRE(strstr(message, "overflow") && strstr(message, model_path));
+    REQUIRE_INT(clz_stream_send(s, &p.f, &p.f, NULL), -EIO);          // the error is kept
     clz_stream_flush(s, NULL, NULL);
-    REQUIRE_INT(clz_stream_send(s, &p.f, &p.f, &skip), 0);      // until a flush
+    REQUIRE_INT(clz_stream_send(s, &p.f, &p.f, &skip), 0);      // and a flush clears it
     REQUIRE_INT(clz_stream_receive(s, &done, 1), 0);
     clz_stream_close(&s);
     free(p.bytes);
@@ -607,7 +610,7 @@ static void overflow(void)
 static void controls(void)
 {
     uint64_t h[2];
-    CASE("stream/strength_0_is_neutral_and_saturation_counts");
+    CASE("stream/strength_0_gives_neutral_chroma");
     for (int i = 0; i < 2; i++) {
         struct picture p = picture_new("yuv444p", 32, 32);
         struct clz_frame done;
@@ -625,7 +628,7 @@ static void controls(void)
     REQUIRE(h[0] != h[1]);
 }
 
-static void *one_of_many(void *arg)
+static void *open_and_colour(void *arg)
 {
     clz_model *m = NULL;
     clz_stream *s = NULL;
@@ -653,22 +656,22 @@ static void *one_of_many(void *arg)
 static void threads(void)
 {
     pthread_t t[8];
-    int fine[8] = {0};
+    int passed[8] = {0};
 
-    CASE("stream/many_streams_in_threads_share_a_model");
-    for (int i = 0; i < 8; i++) pthread_create(&t[i], NULL, one_of_many, &fine[i]);
+    CASE("stream/streams_in_several_threads_share_a_model");
+    for (int i = 0; i < 8; i++) pthread_create(&t[i], NULL, open_and_colour, &passed[i]);
     for (int i = 0; i < 8; i++) pthread_join(t[i], NULL);
-    for (int i = 0; i < 8; i++) REQUIRE(fine[i]);
+    for (int i = 0; i < 8; i++) REQUIRE(passed[i]);
 }
 
 #ifdef _OPENMP
 enum { HAS_OPENMP = 1 };
 #else
-enum { HAS_OPENMP = 0 };                    // then oneDNN's is beyond our reach
+enum { HAS_OPENMP = 0 };                    // without OpenMP, the library cannot control oneDNN's threads
 #endif
 
-// In a process of its own: a stream where the system lets the process have so many threads and no more.
-static int limited(const char *path, rlim_t limit)
+// Colours three frames with RLIMIT_NPROC set to `limit`. Runs in a separate process; returns its exit status.
+static int colour_with_thread_limit(const char *path, rlim_t limit)
 {
     struct picture p = picture_new("yuv420p", 64, 48);
     struct clz_frame done;
@@ -684,15 +687,15 @@ static int limited(const char *path, rlim_t limit)
     clz_stream_close(&s);
     clz_model_close(&model);
     free(p.bytes);
-    return setrlimit(RLIMIT_NPROC, &usual) < 0;     // the leak checker wants a thread too
+    return setrlimit(RLIMIT_NPROC, &usual) < 0;     // LeakSanitizer starts a thread at exit
 }
 
-static void few_threads(const char *program)
+static void thread_limits(const char *program)
 {
     int coloured = 0, refused = 0;
 
-    if (geteuid() || !HAS_OPENMP) return;   // only root can become a user with no other processes
-    CASE("stream/where_threads_are_refused_the_process_lives");
+    if (geteuid() || !HAS_OPENMP) return;   // only root can switch to a user who has no other processes
+    CASE("stream/a_thread_limit_does_not_end_the_process");
     for (int limit = 1; limit <= 9; limit++) {
         char command[600];
         snprintf(command, sizeof command, "'%s' limited %s %d", program, model_path, limit);
@@ -709,7 +712,7 @@ int main(int argc, char **argv)
 {
     const char *folder = getenv("TMPDIR");
 
-    if (argc > 3 && !strcmp(argv[1], "limited")) return limited(argv[2], (rlim_t)atoi(argv[3]));
+    if (argc > 3 && !strcmp(argv[1], "limited")) return colour_with_thread_limit(argv[2], (rlim_t)atoi(argv[3]));
     snprintf(model_path, sizeof model_path, "%s/clz-stream-%d.bin", folder ? folder : "/tmp", (int)getpid());
     if (tiny_model_write(model_path) < 0 || clz_model_open(&model, model_path, NULL) < 0) return 1;
     batches("ref");
@@ -718,7 +721,7 @@ int main(int argc, char **argv)
     largest();
     gray();
     out_range();
-    guesses();
+    matrix_guess();
     ring();
     shapes();
     changes();
@@ -730,7 +733,7 @@ int main(int argc, char **argv)
     overflow();
     controls();
     threads();
-    few_threads(argv[0]);
+    thread_limits(argv[0]);
     clz_model_close(&model);
     unlink(model_path);
     return check_end();

@@ -141,11 +141,9 @@ filter/vf_colorize.c
 kernels/frame.c
 kernels/frame.h
 kernels/frame_rows.h
-tests/bench_net.c
 tests/filter.sh
 tests/frame.c
 tests/fuzz_filter.c
-tests/stream.c
 LIST
 { printf '%0130d\n' 0; printf '%0131d\n' 0; printf '%0200d\n' 0; } >"$temp/x.c"
 wide "$temp/x.c" >"$temp/found"
