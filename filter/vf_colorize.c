@@ -1,15 +1,16 @@
-// vf_colorize.c - FFmpeg's filter `colorize` with a second behaviour: with the option `model` it colours black-and-white
-// film through libcolorize; without it is FFmpeg's own solid-colour filter, bit for bit.
+// vf_colorize.c - FFmpeg's filter `colorize`, extended: with the option `model` it colours black-and-white film through
+// libcolorize; without `model` it behaves exactly like FFmpeg's own solid-colour filter.
 //
-// It takes the place of libavfilter/vf_colorize.c; that file stays beside it as vf_colorize_stock.c and is included, so no
-// line of FFmpeg changes (build-lavfi.sh does this). The engine is opened with dlopen: ffmpeg starts without it.
+// build-lavfi.sh puts this file in the place of libavfilter/vf_colorize.c, renames FFmpeg's file to vf_colorize_stock.c, and
+// this file includes it, so no line of FFmpeg changes. The engine is loaded with dlopen, so that ffmpeg starts without it.
 //
-// How frames run. Each input frame is sent to the engine's stream with a place for its colour: the frame itself where it
-// may be written, so that luma is not even copied, or a new frame (gray input, shared frames). Coloured frames are
-// received in order and passed on. The filter waits for the engine only when the stream is full or the film has ended, so
-// decoding, colouring and encoding overlap although ffmpeg 5.1 runs all filters in one thread. batch=1, when it is asked for,
-// is the exception: it waits for each frame and holds none, so that none is lost where ffmpeg rebuilds its filters in mid-film.
-// The default holds some, on a device too that chooses batches of one.
+// Data flow: the filter sends each input frame to the engine's stream together with an output frame. The output frame is the
+// input frame itself if that is writable and keeps its format (luma is then not copied), else a new frame (gray input, shared
+// frames). The filter receives the coloured frames in order and passes them on. It waits for the engine only when the stream is
+// full or the film has ended, so decoding, colouring and encoding overlap although ffmpeg 5.1 runs all filters in one thread.
+// The exception is batch=1 if the user gives it: the filter then waits for each frame and holds none, so that no frame is lost
+// when ffmpeg rebuilds its filter graph in the middle of the film. With the default batch=0 the filter holds frames, even if the
+// device chooses batches of one frame.
 //
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include <dlfcn.h>
@@ -31,7 +32,7 @@
 #include "colorize.h"
 #include "colorize_path.h"          // COLORIZE_LIBRARY_FILE, written by build-lavfi.sh
 
-// The tree's own filter, under another symbol. Used below: ColorizeContext, pixel_fmts, config_input(), filter_frame().
+// FFmpeg's own filter, under another symbol. Used below: ColorizeContext, pixel_fmts, config_input(), filter_frame().
 #define ff_vf_colorize ff_vf_colorize_stock
 #include "libavfilter/vf_colorize_stock.c"
 #undef ff_vf_colorize
@@ -57,17 +58,17 @@ static const struct { const char *name; size_t at; } engine_functions[] = {
 #undef X
 };
 
-#define MAX_JOBS 256                // more than any stream holds (it says -EAGAIN before)
+#define MAX_JOBS 256                // more than a stream holds: before that, stream_send() returns -EAGAIN
 
-// A frame inside the engine.
+// A frame that was sent to the engine and not yet received.
 typedef struct Job {
-    AVFrame *in, *out;              // in: NULL where out is the input frame itself
-    int untouched;                  // enable= said no: its own colour and tags stay
-    int gray;                       // was gray
+    AVFrame *in, *out;              // in: NULL if out is the input frame itself
+    int untouched;                  // the filter is disabled for this frame (enable=): it keeps its colour and tags
+    int gray;                       // the input frame was gray
 } Job;
 
 typedef struct CZContext {
-    ColorizeContext stock;          // first: stock code casts ctx->priv to it, and its first member is the AVClass
+    ColorizeContext stock;          // must be first: the stock code casts ctx->priv to it, and it starts with the AVClass
     char *model_path, *library_path, *device, *bars;
     float saturation;               // NAN: not given
     float strength;
@@ -76,13 +77,13 @@ typedef struct CZContext {
     Engine engine;
     clz_model *model;
     clz_stream *stream;             // NULL: solid colour
-    const struct clz_pixfmt *in_format, *out_format;    // of the links
-    enum clz_range gray_range;      // what a gray film of full range becomes, see "levels" below
-    int converted;                  // no format of the gray film's depth is taken: ffmpeg puts a scaler behind this filter
-    Job jobs[MAX_JOBS];             // ring of the frames inside, oldest at jobs[first]
+    const struct clz_pixfmt *in_format, *out_format;    // the negotiated formats of the two links
+    enum clz_range gray_range;      // the output range for gray film of full range, see "levels" below
+    int converted;                  // the next filter accepts no format of the gray film's depth: ffmpeg inserts a scaler
+    Job jobs[MAX_JOBS];             // ring buffer of the frames in the engine; the oldest is jobs[first]
     int first, count;
-    int described;
-    int failed;                     // the first error of a frame; see activate()
+    int described;                  // the stream's description was logged
+    int failed;                     // the first error of a frame, 0: none; see activate()
 } CZContext;
 
 static void engine_close(Engine *e)
@@ -91,7 +92,8 @@ static void engine_close(Engine *e)
     memset(e, 0, sizeof(*e));
 }
 
-// Opens the library: the one that was asked for and no other, else the first that the loader finds.
+// Opens the library `asked`, or the one that COLORIZE_LIBRARY names, and no other; if neither is given, the first of files[]
+// that the loader finds.
 static int engine_open(AVFilterContext *ctx, Engine *e, const char *asked)
 {
     const char *files[] = { ENGINE_SONAME, COLORIZE_LIBRARY_FILE };
@@ -101,19 +103,19 @@ static int engine_open(AVFilterContext *ctx, Engine *e, const char *asked)
     if (asked && *asked) files[0] = files[1] = asked;
 
     for (int i = 0; i < FF_ARRAY_ELEMS(files) && !e->library; i++) {
-        // NODELETE: the engine's threads and its cache of models outlive a rebuilt filter graph
+        // NODELETE: the engine's threads and its model cache must survive when ffmpeg rebuilds the filter graph
         e->library = dlopen(files[i], RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
         if (!e->library) av_log(ctx, AV_LOG_VERBOSE, "%s\n", dlerror());
     }
     if (!e->library) {
-        av_log(ctx, AV_LOG_ERROR, "cannot open the engine %s (COLORIZE_LIBRARY or the option library name another; "
-               "-loglevel verbose tells why)\n", files[0]);
+        av_log(ctx, AV_LOG_ERROR, "cannot open the engine %s (-loglevel verbose shows why; the option library or the environment "
+               "variable COLORIZE_LIBRARY names another file)\n", files[0]);
         return AVERROR(ENOSYS);
     }
     for (int i = 0; i < FF_ARRAY_ELEMS(engine_functions); i++) {
         void *function = dlsym(e->library, engine_functions[i].name);
         if (!function) {
-            av_log(ctx, AV_LOG_ERROR, "the engine library lacks %s\n", engine_functions[i].name);
+            av_log(ctx, AV_LOG_ERROR, "the engine library has no function %s\n", engine_functions[i].name);
             engine_close(e);
             return AVERROR(ENOSYS);
         }
@@ -149,7 +151,7 @@ static struct clz_log engine_log(AVFilterContext *ctx)
 
 static enum AVPixelFormat av_format(const struct clz_pixfmt *f)
 {
-    return av_get_pix_fmt(f->name);     // adds the machine's byte order by itself
+    return av_get_pix_fmt(f->name);     // adds the suffix of the machine's byte order if the name has none
 }
 
 static const struct clz_pixfmt *engine_format(const Engine *e, enum AVPixelFormat format)
@@ -160,7 +162,7 @@ static const struct clz_pixfmt *engine_format(const Engine *e, enum AVPixelForma
     return f->name ? f : NULL;
 }
 
-// ---- tags: a frame's colour properties and the engine's names for them ----
+// ---- tags: conversion between FFmpeg's colour properties of a frame and the engine's ----
 
 static enum clz_range range_of(const AVFrame *f)
 {
@@ -191,8 +193,9 @@ static enum clz_siting siting_of(const AVFrame *f)
     }
 }
 
-// Tags the frame with the range it has, and with what the chroma was made for where the film does not say, says what the engine
-// does not make (ycgco, constant luminance; a gray picture from an RGB file says "RGB") or where the user has overruled it.
+// Tags the output frame with its range. Sets matrix and chroma siting to those that the engine used if the film has no such tag,
+// if its tag is one that the engine cannot produce (YCgCo, BT.2020 constant luminance, or "RGB" on a gray picture from an RGB
+// file), or if the user gave an option that overrides the tag.
 static void tag_frame(const CZContext *s, AVFrame *f, const struct clz_frame *made, int gray)
 {
     static const enum AVColorSpace matrices[] = {
@@ -203,7 +206,7 @@ static void tag_frame(const CZContext *s, AVFrame *f, const struct clz_frame *ma
     };
 
     if (made->format->flags & CLZ_PIXFMT_RGB) {
-        if (!gray) return;                          // as the film says
+        if (!gray) return;                          // RGB film keeps its own tags
         f->color_range = AVCOL_RANGE_JPEG;
         f->colorspace  = AVCOL_SPC_RGB;
         return;
@@ -217,23 +220,26 @@ static void tag_frame(const CZContext *s, AVFrame *f, const struct clz_frame *ma
 
 // ---- levels: the range of a coloured gray film ----
 //
-// A gray film has full range, and what it becomes shall be shown with the levels it has without this filter. A file of full range
-// is shown so only if it says that its range is full, and most encoders cannot: MPEG-4 part 2, MPEG-2, ProRes, DNxHD and others say
-// nothing, and players take what says nothing for limited. FFV1 and the like leave it to the container, which a filter cannot know.
-// So the luma stays as it is where the encoder is known to say "full", in its stream or by its pixel format; else it becomes R'G'B',
-// if the encoder takes that, or limited range, as FFmpeg's scaler makes it.
+// Gray frames have full range. A player must show the coloured film with the same levels as the film without this filter. It
+// shows a file of full range correctly only if the file signals full range, and most encoders cannot signal it: MPEG-4 part 2,
+// MPEG-2, ProRes, DNxHD and others write no range, and players take a file without a range for limited range. With FFV1 and
+// similar codecs the range is written by the container, which a filter does not know. So the luma is kept unchanged if the
+// encoder is known to signal full range, in its stream or by its pixel format. Otherwise the film is converted to R'G'B' if the
+// encoder accepts that, or else to limited range, as FFmpeg's scaler would do.
 //
-// A filter does not see the encoder, but ffmpeg asks its filters for the pixel formats that the encoder lists, and these lists tell
-// encoders apart. Where a list fits several (-pix_fmt yuv420p fits most), all of them must be able to say it.
+// A filter cannot query the encoder, but ffmpeg passes the encoder's list of pixel formats to the filters as a constraint, and
+// this list identifies the encoder. If a list matches several encoders (-pix_fmt yuv420p matches most), all of them must be able
+// to signal full range.
 
-// Encoders that write the range into their stream, from the frame's tag; tests/levels.sh holds it. Others in whose list a format
-// stands that has full range by name (yuvj420p) say it by that.
+// Encoders that write the range of the frame's tag into their stream; tests/levels.sh checks this list. Other encoders signal
+// full range by the pixel format if their list has a format that implies it (yuvj420p).
 static const char *const writes_range[] = {
     "libx264", "libx265", "libvpx-vp9", "libaom-av1", "libsvtav1", "librav1e", "h264_nvenc", "hevc_nvenc", "av1_nvenc",
     "h264_qsv", "hevc_qsv",
 };
 
-enum follower { UNKNOWN, SAYS_NOTHING, SAYS_BY_FORMAT, SAYS_BY_TAG };      // least first
+// How an encoder signals full range, weakest first.
+enum range_signal { SIGNAL_UNKNOWN, SIGNAL_NONE, SIGNAL_BY_FORMAT, SIGNAL_BY_TAG };
 
 static int lists_format(const enum AVPixelFormat *list, int format)
 {
@@ -248,8 +254,9 @@ static int takes_format(const AVFilterFormats *list, int format)
     return 0;
 }
 
-// Whether an encoder of that list may be what takes `wanted`; exactly: and takes no more.
-static int fits(const enum AVPixelFormat *list, const AVFilterFormats *wanted, int exactly)
+// Whether an encoder with the format list `list` may have constrained the output to `wanted`: it accepts every format in
+// `wanted` and, with `exactly`, no other.
+static int list_matches(const enum AVPixelFormat *list, const AVFilterFormats *wanted, int exactly)
 {
     for (unsigned i = 0; i < wanted->nb_formats; i++)
         if (!lists_format(list, wanted->formats[i])) return 0;
@@ -258,50 +265,57 @@ static int fits(const enum AVPixelFormat *list, const AVFilterFormats *wanted, i
     return 1;
 }
 
-static enum follower follower_of(const AVCodec *encoder, const enum AVPixelFormat *list)
+static enum range_signal encoder_signal(const AVCodec *encoder, const enum AVPixelFormat *list)
 {
     for (int i = 0; i < FF_ARRAY_ELEMS(writes_range); i++)
-        if (!strcmp(encoder->name, writes_range[i])) return SAYS_BY_TAG;
-    return lists_format(list, AV_PIX_FMT_YUVJ420P) || lists_format(list, AV_PIX_FMT_YUVJ444P) ? SAYS_BY_FORMAT : SAYS_NOTHING;
+        if (!strcmp(encoder->name, writes_range[i])) return SIGNAL_BY_TAG;
+    return lists_format(list, AV_PIX_FMT_YUVJ420P) || lists_format(list, AV_PIX_FMT_YUVJ444P) ? SIGNAL_BY_FORMAT : SIGNAL_NONE;
 }
 
-// The least that the encoders can say which take all these formats. libavcodec is asked where the program has it.
-static enum follower what_follows(const AVFilterFormats *wanted)
+// The weakest signal among the encoders that match `wanted`: those with exactly this list, or if there are none, those that
+// accept all of it. SIGNAL_UNKNOWN if no encoder matches or the program has not loaded libavcodec.
+static enum range_signal weakest_signal(const AVFilterFormats *wanted)
 {
     CZEncoders encoders = cz_encoders();
 
     for (int exactly = 1; wanted && exactly >= 0; exactly--) {
-        enum follower least = UNKNOWN;
+        enum range_signal least = SIGNAL_UNKNOWN;
         const AVCodec *encoder;
         void *position = NULL;
         while ((encoder = cz_next_encoder(&encoders, &position))) {
             const enum AVPixelFormat *list = cz_encoder_formats(&encoders, encoder);
-            if (!list || !fits(list, wanted, exactly)) continue;
-            if (!least || follower_of(encoder, list) < least) least = follower_of(encoder, list);
+            if (!list || !list_matches(list, wanted, exactly)) continue;
+            if (!least || encoder_signal(encoder, list) < least) least = encoder_signal(encoder, list);
         }
         if (least) return least;
     }
-    return UNKNOWN;
+    return SIGNAL_UNKNOWN;
 }
 
-// How well a format suits as what a gray film becomes, less is better; -1: not at all.
-static int cost(const CZContext *s, const struct clz_pixfmt *gray, const struct clz_pixfmt *f, enum follower follower)
+// The cost of format f as the output format for a gray film: the lowest is the best, -1: f cannot be used.
+static int format_cost(const CZContext *s, const struct clz_pixfmt *gray, const struct clz_pixfmt *f, enum range_signal signal)
 {
-    const int rgb = !!(f->flags & CLZ_PIXFMT_RGB), by_name = !!(f->flags & CLZ_PIXFMT_FULL), full = s->out_range == CLZ_RANGE_FULL;
+    const int rgb = !!(f->flags & CLZ_PIXFMT_RGB), by_name = !!(f->flags & CLZ_PIXFMT_FULL);    // by_name: yuvj
+    const int full = s->out_range == CLZ_RANGE_FULL;
     int family;
 
     if (f->flags & CLZ_PIXFMT_GRAY || f->depth != gray->depth) return -1;
-    if (by_name && (s->out_range == CLZ_RANGE_LIMITED || !full && follower <= SAYS_NOTHING)) return -1;
-    if (s->out_range)                    family = rgb ? 2 : by_name ? follower != SAYS_BY_FORMAT : follower == SAYS_BY_FORMAT && full;
-    else if (follower == SAYS_BY_FORMAT) family = by_name ? 0 : rgb ? 1 : 2;
-    else if (follower == SAYS_NOTHING)   family = !rgb;
-    else                                 family = rgb ? 2 : by_name;
+    if (by_name && (s->out_range == CLZ_RANGE_LIMITED || !full && signal <= SIGNAL_NONE)) return -1;
+    if (s->out_range)
+        family = rgb ? 2 : by_name ? signal != SIGNAL_BY_FORMAT : signal == SIGNAL_BY_FORMAT && full;
+    else if (signal == SIGNAL_BY_FORMAT)
+        family = by_name ? 0 : rgb ? 1 : 2;
+    else if (signal == SIGNAL_NONE)
+        family = !rgb;
+    else
+        family = rgb ? 2 : by_name;
     return (gray->flags & ~f->flags & CLZ_PIXFMT_ALPHA ? 1000 : 0) + 100 * family + 10 * (f->log2_chroma_w + f->log2_chroma_h) +
            (f->flags & ~gray->flags & CLZ_PIXFMT_ALPHA ? 5 : 0) + (f->flags & CLZ_PIXFMT_SWAPPED ? 2 : 0) + (f->planes == 2);
 }
 
-// The format of a list that FFmpeg would choose for another; with colour: of those with three components or more.
-static enum AVPixelFormat nearest(const AVFilterFormats *list, enum AVPixelFormat to, int with_colour)
+// The format of the list that FFmpeg would choose as a replacement for `to`; with_colour: only formats with three or more
+// components.
+static enum AVPixelFormat nearest_format(const AVFilterFormats *list, enum AVPixelFormat to, int with_colour)
 {
     enum AVPixelFormat best = AV_PIX_FMT_NONE;
 
@@ -311,35 +325,36 @@ static enum AVPixelFormat nearest(const AVFilterFormats *list, enum AVPixelForma
     return best;
 }
 
-// The format a gray film becomes, of its own depth, and s->gray_range. wanted: what follows takes, as far as that is known. Where it
-// takes nothing of that depth a scaler will follow, which makes the range that its output has; it is given full range, and R'G'B'
-// where ffmpeg would choose that for the film.
+// Chooses the output format for a gray film, of the same depth, and sets s->gray_range. wanted: the formats that the next filter
+// or the encoder accepts, NULL if unknown. If none of them has the film's depth, ffmpeg will insert a scaler, which converts to
+// the range of its own output; the scaler then gets full range, and R'G'B' if that is what ffmpeg would choose for the film.
 static const struct clz_pixfmt *coloured_format(CZContext *s, const struct clz_pixfmt *gray, const AVFilterFormats *wanted)
 {
-    // FFmpeg's scaler (5.1), and with it each player that uses it, takes YUV of more than 8 bits for limited whatever its tag says
-    // (seen with H.264, HEVC, VP9, AV1 of 10 bits): only 8 bits are left full.
-    const enum follower heeded = what_follows(wanted), follower = gray->depth > 8 && heeded > SAYS_NOTHING ? UNKNOWN : heeded;
+    // FFmpeg's scaler (5.1), and every player that uses it, treats YUV of more than 8 bits as limited range whatever its tag is
+    // (observed with 10-bit H.264, HEVC, VP9 and AV1), so only 8-bit film stays full range.
+    const enum range_signal weakest = weakest_signal(wanted);
+    const enum range_signal signal = gray->depth > 8 && weakest > SIGNAL_NONE ? SIGNAL_UNKNOWN : weakest;
     const struct clz_pixfmt *best = NULL, *f;
     int least = INT_MAX, rgb = 0;
 
     for (f = s->engine.pixfmt_list(); f->name; f++) {
-        const int c = cost(s, gray, f, follower);
+        const int c = format_cost(s, gray, f, signal);
         if (c < 0 || c >= least || wanted && !takes_format(wanted, av_format(f))) continue;
         least = c;
         best  = f;
     }
     s->converted  = !best;
-    s->gray_range = s->out_range ? s->out_range : s->converted || follower >= SAYS_BY_FORMAT ? CLZ_RANGE_FULL : CLZ_RANGE_LIMITED;
+    s->gray_range = s->out_range ? s->out_range : s->converted || signal >= SIGNAL_BY_FORMAT ? CLZ_RANGE_FULL : CLZ_RANGE_LIMITED;
     if (best) {
-        if (follower == SAYS_BY_FORMAT && !s->out_range && !(best->flags & CLZ_PIXFMT_FULL)) s->gray_range = CLZ_RANGE_LIMITED;
+        if (signal == SIGNAL_BY_FORMAT && !s->out_range && !(best->flags & CLZ_PIXFMT_FULL)) s->gray_range = CLZ_RANGE_LIMITED;
         return best;
     }
-    if (follower == SAYS_NOTHING) {
-        enum AVPixelFormat next = nearest(wanted, av_format(gray), 1);
+    if (signal == SIGNAL_NONE) {
+        enum AVPixelFormat next = nearest_format(wanted, av_format(gray), 1);
         rgb = next != AV_PIX_FMT_NONE && av_pix_fmt_desc_get(next)->flags & AV_PIX_FMT_FLAG_RGB;
     }
     for (f = s->engine.pixfmt_list(); f->name; f++) {
-        const int c = cost(s, gray, f, rgb ? SAYS_NOTHING : UNKNOWN);
+        const int c = format_cost(s, gray, f, rgb ? SIGNAL_NONE : SIGNAL_UNKNOWN);
         if (c < 0 || c >= least) continue;
         least = c;
         best  = f;
@@ -347,7 +362,7 @@ static const struct clz_pixfmt *coloured_format(CZContext *s, const struct clz_p
     return best;
 }
 
-// The range that a frame shall have; UNSPECIFIED: its own.
+// The range for the output frame; CLZ_RANGE_UNSPECIFIED: that of the input frame.
 static enum clz_range range_wanted(const AVFilterContext *ctx, const struct clz_pixfmt *in, const struct clz_frame *from)
 {
     const CZContext *s = ctx->priv;
@@ -361,31 +376,33 @@ static enum clz_range range_wanted(const AVFilterContext *ctx, const struct clz_
     return from->range == CLZ_RANGE_LIMITED ? CLZ_RANGE_LIMITED : s->gray_range;
 }
 
-// Said once, where the range is not simply the film's own.
+// Logs once, for the first frame, which range the output has and why, unless the film simply keeps its own range.
 static void log_levels(AVFilterContext *ctx, const struct clz_frame *made)
 {
     const CZContext *s = ctx->priv;
     const char *in = s->in_format->name, *out = made->format->name;
 
     if (!(s->in_format->flags & CLZ_PIXFMT_GRAY)) {
-        if (s->out_range) av_log(ctx, AV_LOG_INFO, "%s of %s range comes out, as out_range asks\n", out,
+        if (s->out_range) av_log(ctx, AV_LOG_INFO, "the output is %s of %s range, as out_range asks\n", out,
                                  made->range == CLZ_RANGE_FULL ? "full" : "limited");
     } else if (made->format->flags & CLZ_PIXFMT_RGB) {
-        av_log(ctx, AV_LOG_INFO, "%s becomes %s, whose luma is the film's within half a code%s\n", in, out, s->out_range ? "" :
-               "; out_range=full makes YUV of it, with the luma bit for bit");
+        av_log(ctx, AV_LOG_INFO, "%s becomes %s, with the film's luma to within half a code value%s\n", in, out,
+               s->out_range ? "" : "; out_range=full makes YUV instead and keeps the luma bit for bit");
     } else if (s->converted && made->range == CLZ_RANGE_FULL) {
-        av_log(ctx, AV_LOG_INFO, "%s becomes %s of full range, and ffmpeg converts that to what follows\n", in, out);
+        av_log(ctx, AV_LOG_INFO, "%s becomes %s of full range, which ffmpeg converts for the encoder\n", in, out);
     } else if (made->range != CLZ_RANGE_FULL) {
         av_log(ctx, AV_LOG_INFO, "%s becomes %s of limited range%s\n", in, out, s->out_range ? ", as out_range asks" :
-               ", because what follows may not say that a film has full range; out_range=full keeps the luma bit for bit");
+               ", because the encoder is not known to signal full range; out_range=full keeps the luma bit for bit");
     } else {
         av_log(ctx, AV_LOG_INFO, "%s becomes %s of full range, its luma kept bit for bit%s\n", in, out, s->out_range ?
-               ", as out_range asks: only a file that says so is shown with the right levels" : "; the encoder writes that it is full");
+               ", as out_range asks: players show the right levels only if the file signals full range" :
+               "; the encoder signals full range");
     }
 }
 
 // ---- frames through the engine ----
 
+// Removes the oldest job, `job`, from the ring and passes its output frame on; status < 0: the engine failed on that frame.
 static int emit(AVFilterContext *ctx, Job *job, const struct clz_frame *made, int status)
 {
     CZContext *s = ctx->priv;
@@ -410,8 +427,8 @@ static int emit(AVFilterContext *ctx, Job *job, const struct clz_frame *made, in
     return ff_filter_frame(ctx->outputs[0], out);
 }
 
-// Pass on one finished frame. AVERROR(EAGAIN): none is finished (with wait: none is being coloured). AVERROR(ENODATA): the
-// stream is drained.
+// Passes on one finished frame. Returns AVERROR(EAGAIN) if none is finished (with wait: if none is being coloured),
+// AVERROR(ENODATA) if the stream is drained.
 static int receive(AVFilterContext *ctx, int wait)
 {
     CZContext *s = ctx->priv;
@@ -440,7 +457,7 @@ static struct clz_frame describe_frame(const CZContext *s, const AVFrame *f, con
     return frame;
 }
 
-// Takes `in`. Waits for a frame to come out where the stream is full.
+// Sends `in`, which it then owns, to the engine. If the stream is full, waits for a finished frame and passes it on first.
 static int send(AVFilterContext *ctx, AVFrame *in)
 {
     CZContext *s = ctx->priv;
@@ -452,7 +469,7 @@ static int send(AVFilterContext *ctx, AVFrame *in)
     Job *job;
     int ret;
 
-    // ffmpeg -reinit_filter 0 sends frames that differ from what was negotiated
+    // with -reinit_filter 0 ffmpeg sends frames whose format differs from the negotiated one
     if (in->format != inlink->format) {
         in_format = engine_format(&s->engine, in->format);
         if (!(out_format->flags & CLZ_PIXFMT_GRAY) && s->in_format == s->out_format) out_format = in_format;
@@ -482,7 +499,7 @@ static int send(AVFilterContext *ctx, AVFrame *in)
 
     while (s->count == MAX_JOBS || (ret = s->engine.stream_send(s->stream, &from, &to, &controls)) == AVERROR(EAGAIN)) {
         ret = receive(ctx, 1);
-        if (ret == AVERROR(EAGAIN)) ret = AVERROR_BUG;      // full, yet nothing runs
+        if (ret == AVERROR(EAGAIN)) ret = AVERROR_BUG;      // the stream is full although it colours no frame
         if (ret < 0) goto fail;
     }
     if (ret < 0) goto fail;
@@ -499,7 +516,7 @@ fail:
     return ret;
 }
 
-static void forget(CZContext *s)
+static void discard_frames(CZContext *s)
 {
     if (s->stream) s->engine.stream_flush(s->stream, NULL, NULL);
     for (; s->count; s->count--, s->first = (s->first + 1) % MAX_JOBS) {
@@ -517,7 +534,7 @@ static int drain(AVFilterContext *ctx)
     return ret;
 }
 
-// ---- no model: FFmpeg's own code ----
+// ---- without a model: FFmpeg's own code ----
 
 static int solid_frame(AVFilterContext *ctx, AVFrame *frame)
 {
@@ -534,8 +551,8 @@ static int solid_frame(AVFilterContext *ctx, AVFrame *frame)
 
 // ---- scheduling: the order of the steps matters ----
 
-// An error is returned where a frame or the end comes in. ffmpeg (5.1) ends with status 0 if a filter fails while it is asked for a
-// frame, as if the film were whole; so what fails then (step 2) is kept until something comes in, and stays.
+// ffmpeg 5.1 exits with status 0, as if the film were complete, if activate() fails while ffmpeg requests a frame. So an error of
+// step 2 is saved in s->failed and returned with the next input frame or the end of the film, and with every one after that.
 
 static int activate(AVFilterContext *ctx)
 {
@@ -545,18 +562,18 @@ static int activate(AVFilterContext *ctx)
     int64_t pts;
     int ret, status;
 
-    status = ff_outlink_get_status(outlink);                    // 1. nobody wants more
+    status = ff_outlink_get_status(outlink);                    // 1. the output is closed
     if (status) {
-        forget(s);
+        discard_frames(s);
         ff_inlink_set_status(inlink, status);
         return 0;
     }
-    if (s->stream && !s->failed) {                              // 2. what is ready goes out, without waiting
+    if (s->stream && !s->failed) {                              // 2. pass on finished frames, without waiting
         while ((ret = receive(ctx, 0)) >= 0)
             ;
         if (ret != AVERROR(EAGAIN) && ret != AVERROR(ENODATA)) s->failed = ret;
     }
-    while ((ret = ff_inlink_consume_frame(inlink, &in)) > 0) {  // 3. runs commands, sets ctx->is_disabled
+    while ((ret = ff_inlink_consume_frame(inlink, &in)) > 0) {  // 3. this call runs commands, sets ctx->is_disabled
         ret = s->failed;
         if (ret < 0) av_frame_free(&in);
         else ret = s->stream ? send(ctx, in) : solid_frame(ctx, in);
@@ -564,10 +581,10 @@ static int activate(AVFilterContext *ctx)
         if (ret < 0) return s->failed = ret;
     }
     if (ret < 0) return ret;
-    if (ff_inlink_acknowledge_status(inlink, &status, &pts)) {  // 4. the end: the rest goes out before it is passed on
+    if (ff_inlink_acknowledge_status(inlink, &status, &pts)) {  // 4. end of the film: pass on all frames first
         ret = s->failed;
         if (ret >= 0 && s->stream && status == AVERROR_EOF) ret = s->failed = drain(ctx);
-        else forget(s);
+        else discard_frames(s);
         ff_outlink_set_status(outlink, ret < 0 ? ret : status, pts);
         return ret;
     }
@@ -577,8 +594,8 @@ static int activate(AVFilterContext *ctx)
 
 // ---- formats ----
 
-// The format of the film that comes through this link, by which FFmpeg will choose among those that the link may have; NONE: a source
-// that gives several.
+// The format of the film on this link before any conversion: that of the nearest link upstream which has a single format. FFmpeg
+// chooses the format of this link by it. AV_PIX_FMT_NONE if the source itself offers several formats.
 static enum AVPixelFormat source_format(const AVFilterLink *link)
 {
     for (;;) {
@@ -589,32 +606,35 @@ static enum AVPixelFormat source_format(const AVFilterLink *link)
     }
 }
 
-// The source's own format where it is taken, else the nearest. Sources that give several are asked for the first that has colour.
+// The source's own format if the list has it, else the nearest one. If the source offers several formats, the first of
+// the list that has colour.
 static enum AVPixelFormat choose_input(const CZContext *s, const AVFilterLink *inlink)
 {
     const AVFilterFormats *list = inlink->outcfg.formats;
     const enum AVPixelFormat source = source_format(inlink);
 
-    if (source != AV_PIX_FMT_NONE) return nearest(list, source, 0);
+    if (source != AV_PIX_FMT_NONE) return nearest_format(list, source, 0);
     for (unsigned i = 0; i < list->nb_formats; i++)
         if (!(engine_format(&s->engine, list->formats[i])->flags & CLZ_PIXFMT_GRAY)) return list->formats[i];
     return list->formats[0];
 }
 
-// What a film of this format becomes: gray gets colour, other films keep their format, but for yuvj of which out_range=limited
-// makes yuv.
+// The output format for a film of format `in`: gray film gets a format with colour; other film keeps its format, except that
+// out_range=limited turns yuvj into yuv.
 static const struct clz_pixfmt *output_format(CZContext *s, const struct clz_pixfmt *in, const AVFilterFormats *wanted)
 {
     if (in->flags & CLZ_PIXFMT_GRAY) return coloured_format(s, in, wanted);
-    for (const struct clz_pixfmt *f = s->engine.pixfmt_list(); in->flags & CLZ_PIXFMT_FULL && s->out_range == CLZ_RANGE_LIMITED && f->name; f++)
+    for (const struct clz_pixfmt *f = s->engine.pixfmt_list();
+         in->flags & CLZ_PIXFMT_FULL && s->out_range == CLZ_RANGE_LIMITED && f->name; f++)
         if (f->flags == (in->flags & ~CLZ_PIXFMT_FULL) && f->depth == in->depth && f->planes == in->planes &&
             f->log2_chroma_w == in->log2_chroma_w && f->log2_chroma_h == in->log2_chroma_h)
             return f;
     return in;
 }
 
-// Gray changes its format, other films keep it. Which it is shows when the formats of the source are known, so this asks twice:
-// first the input takes all that the engine has, and when the framework has merged that with the source's formats, one is chosen.
+// The output format depends on the input format, which is known only when the source's formats are. So the framework is made to
+// call this function twice: first the input accepts every format of the engine, and when the framework has merged that list with
+// the source's formats, this function chooses one of them and the output format that goes with it.
 CZ_QUERY_FORMATS(query_formats)
 {
     CZContext *s = ctx->priv;
@@ -637,7 +657,7 @@ CZ_QUERY_FORMATS(query_formats)
     list = inlink->outcfg.formats;
     if (list != inlink->incfg.formats) return AVERROR(EAGAIN);      // not merged yet
 
-    list->formats[0] = choose_input(s, inlink);                     // links that share the list share the choice
+    list->formats[0] = choose_input(s, inlink);                     // the choice holds for every link that shares the list
     list->nb_formats = 1;
     in  = engine_format(&s->engine, list->formats[0]);
     out = output_format(s, in, outlink->outcfg.formats);
@@ -669,7 +689,7 @@ static int cz_config_output(AVFilterLink *outlink)
 
 // ---- options, opening, closing ----
 
-// One option, two meanings: without a model it is the stock filter's, with its range and default.
+// The option `saturation` has two meanings: without a model it is the stock filter's option, with that one's range and default.
 static int resolve_saturation(AVFilterContext *ctx)
 {
     CZContext *s = ctx->priv;
@@ -695,8 +715,8 @@ static int process_command(AVFilterContext *ctx, const char *cmd, const char *ar
     return ret;
 }
 
-// Threads for the engine: the filter's own option `threads`, which the framework takes from every filter, then
-// -filter_threads; where that was left to FFmpeg (one more than there are cores, at most 16) the engine chooses.
+// Number of threads for the engine: this filter's option `threads` (the framework reads that option for every filter and stores
+// it in ctx->nb_threads), else -filter_threads. If that has FFmpeg's default (cores + 1, at most 16), 0: the engine chooses.
 static int engine_threads(AVFilterContext *ctx)
 {
     const CZContext *s = ctx->priv;
@@ -725,8 +745,8 @@ static int open_stream(AVFilterContext *ctx)
     return 0;
 }
 
-// `model` is the first option, so that colorize=model.bin works; what names no file but is a number is the stock filter's
-// first option, hue: colorize=120:0.7.
+// `model` is the first option, so that colorize=model.bin works. The stock filter's first option is hue, so a value that names
+// no file but is a number is taken as the hue: colorize=120:0.7.
 static av_cold int init(AVFilterContext *ctx)
 {
     CZContext *s = ctx->priv;
@@ -742,15 +762,15 @@ static av_cold int init(AVFilterContext *ctx)
             ret = av_opt_set(s, "hue", s->model_path, 0);
         } else {
             ret = AVERROR(missing);
-            av_log(ctx, AV_LOG_ERROR, "cannot open the model '%s': %s (this is the path as it was read: in a filter's options the characters "
-                   ": ' \\ , ; [ ] must be escaped)\n", s->model_path, av_err2str(ret));
+            av_log(ctx, AV_LOG_ERROR, "cannot open the model '%s': %s (this is the path as it was read: in a filter's options "
+                   "the characters : ' \\ , ; [ ] must be escaped)\n", s->model_path, av_err2str(ret));
         }
     }
     return ret < 0 ? ret : resolve_saturation(ctx);
 }
 
-// Has the output ended before our input? A trim filter that follows (-t inserts one) says so to its own output and not in time
-// to us. Filters that were freed before us cannot be asked.
+// Whether the output ended before our input. A trim filter after this one (-t inserts one) sets the end on its own output at
+// once, but on ours too late, so every later link is checked. Filters that were freed before this one cannot be checked.
 static int output_ended(AVFilterContext *ctx)
 {
     while (ctx->nb_outputs == 1 && ctx->outputs[0]) {
@@ -760,9 +780,9 @@ static int output_ended(AVFilterContext *ctx)
     return 0;
 }
 
-// Coloured frames that ffmpeg has not taken from its end of the graph. After a signal ffmpeg (5.1) sends the end of the film through
-// its filters, but takes no more frames from them.
-static int queued_behind(AVFilterContext *ctx)
+// The number of coloured frames that wait in the links after this filter. After a signal (Ctrl-C) ffmpeg 5.1 sends the end of the
+// film through its filters, but reads no more frames from the last one.
+static int frames_queued_downstream(AVFilterContext *ctx)
 {
     int count = 0;
 
@@ -771,18 +791,18 @@ static int queued_behind(AVFilterContext *ctx)
     return count;
 }
 
-// With frames inside, either the output has ended, or ffmpeg was interrupted, or it rebuilds its filters in mid-film. Where ffmpeg
-// has just stopped asking (-frames:v), these look the same.
+// If frames are left, the output has ended, or ffmpeg was interrupted, or it rebuilds its filter graph in the middle of the film.
+// The filter cannot tell these apart if ffmpeg has only stopped requesting frames (-frames:v), so the warning names all three.
 static av_cold void uninit(AVFilterContext *ctx)
 {
     CZContext *s = ctx->priv;
-    int left = s->stream ? (output_ended(ctx) ? 0 : s->count) + queued_behind(ctx) : 0;
+    int left = s->stream ? (output_ended(ctx) ? 0 : s->count) + frames_queued_downstream(ctx) : 0;
 
     if (left)
-        av_log(ctx, AV_LOG_WARNING, "%d frame%s inside %s not asked for: nothing is lost if the output ended first (-t, -frames:v); if "
-               "ffmpeg was interrupted they are not written; if the film has changed its size they are lost, and batch=1 or ffmpeg's "
-               "-reinit_filter 0 keeps all\n", left, left > 1 ? "s" : "", left > 1 ? "were" : "was");
-    forget(s);
+        av_log(ctx, AV_LOG_WARNING, "%d frame%s inside %s not asked for: nothing is lost if the output ended first (-t, "
+               "-frames:v); if ffmpeg was interrupted they are not written; if the film has changed its size they are lost, and "
+               "batch=1 or ffmpeg's -reinit_filter 0 keeps all\n", left, left > 1 ? "s" : "", left > 1 ? "were" : "was");
+    discard_frames(s);
     if (s->engine.library) {
         s->engine.stream_close(&s->stream);
         s->engine.model_close(&s->model);
@@ -810,22 +830,23 @@ static const AVFilterPad cz_outputs[] = {
 #define NAME(name, help, value, unit_) \
     { name, help, 0, AV_OPT_TYPE_CONST, { .i64 = value }, 0, 0, FIXED, .unit = unit_ }
 
-// The first five by position: model, or hue as before, then the stock filter's.
+// Options can be given by position: the first is the model, or the hue as in the stock filter; the stock filter's others follow.
 static const AVOption cz_options[] = {
     STRING("model",     "model file; none: overlay a solid colour (a number that is no file is the hue)", model_path, NULL),
-    FLOAT("saturation", "factor on the colours, default 1; solid colour: its saturation, 0 to 1, default 0.5", saturation, NAN, 4),
+    FLOAT("saturation", "factor on the colours, default 1; solid colour: its saturation, 0 to 1, default 0.5",
+          saturation, NAN, 4),
     FLOAT("lightness",  "solid colour: lightness", stock.lightness, 0.5, 1),
     FLOAT("mix",        "solid colour: mix of source lightness", stock.mix, 1, 1),
     FLOAT("hue",        "solid colour: hue", stock.hue, 0, 360),
     STRING("device",    "where the model runs: auto, cpu, ref, cuda, cuda:1", device, "auto"),
-    INT("precision",    "numbers the model computes with", precision, CLZ_PRECISION_AUTO, 0, CLZ_PRECISION_BF16, "precision"),
+    INT("precision",    "number format of the computation", precision, CLZ_PRECISION_AUTO, 0, CLZ_PRECISION_BF16, "precision"),
         NAME("auto",    "bf16 where the device is faster with it", CLZ_PRECISION_AUTO, "precision"),
         NAME("f32",     "32-bit floats", CLZ_PRECISION_F32, "precision"),
         NAME("bf16",    "bfloat16", CLZ_PRECISION_BF16, "precision"),
     INT("batch",        "frames to a run of the model (0: the device's choice; 1: no frame is held back)", batch, 0, 0, 64, NULL),
     INT("size",         "short side of the picture the model sees, 32 or more (0: the model's own)", size, 0, 0, 2048, NULL),
     FLOAT("strength",   "share of the predicted colour that is used", strength, 1, 1),
-    INT("luma",         "what stays of the picture", luma, CLZ_LUMA_COPY, 0, CLZ_LUMA_LSTAR, "luma"),
+    INT("luma",         "what is kept of the input picture", luma, CLZ_LUMA_COPY, 0, CLZ_LUMA_LSTAR, "luma"),
         NAME("copy",    "the luma plane, bit for bit", CLZ_LUMA_COPY, "luma"),
         NAME("lstar",   "the perceived lightness L*", CLZ_LUMA_LSTAR, "luma"),
     INT("threads",      "CPU threads of the engine (0: -filter_threads, else one a core)", threads, 0, 0, 1024, NULL),
