@@ -1,9 +1,11 @@
-// pixfmt.c - the table of pixel formats. One row more is one format more: the filter and the element build their lists from it.
+// pixfmt.c - the table of pixel formats. To add a format, add a row: the filter and the GStreamer element build their format
+// lists from this table.
 #include <string.h>
 
 #include "pixfmt.h"
 
-// Formats with samples of more than 8 bits stand in both byte orders: the machine's own has FFmpeg's name without a suffix.
+// Formats with samples of more than 8 bits are listed in both byte orders. For the machine's own, the name is FFmpeg's without
+// the suffix le or be.
 #if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
 #define OTHER "le"
 #define GST_OWN "BE"
@@ -14,7 +16,7 @@
 #define GST_OTHER "BE"
 #endif
 
-// Where the samples of Y, U, V, A or of R, G, B, A stand: { plane, step, offset }.
+// Positions of the samples of Y, U, V, A or of R, G, B, A: { plane, step, offset }.
 #define ONE             { { 0, 1, 0 } }
 #define PLANAR          { { 0, 1, 0 }, { 1, 1, 0 }, { 2, 1, 0 } }
 #define PLANAR_ALPHA    { { 0, 1, 0 }, { 1, 1, 0 }, { 2, 1, 0 }, { 3, 1, 0 } }
@@ -25,7 +27,8 @@
 #define PACKED3(r, g, b)        { { 0, 3, r }, { 0, 3, g }, { 0, 3, b } }
 #define PACKED4(r, g, b, a)     { { 0, 4, r }, { 0, 4, g }, { 0, 4, b }, { 0, 4, a } }
 
-// Rows of both byte orders: name and GStreamer's name (NULL: none) without what tells the order.
+// Two rows, one for each byte order. name and gst are FFmpeg's and GStreamer's names without the suffix of the byte order;
+// BOTH_AV: GStreamer has no such format.
 #define BOTH(name, gst, ...)        { name, gst GST_OWN, __VA_ARGS__ }, { name OTHER, gst GST_OTHER, SWAPPED(__VA_ARGS__) }
 #define BOTH_AV(name, ...)          { name, NULL, __VA_ARGS__ }, { name OTHER, NULL, SWAPPED(__VA_ARGS__) }
 #define SWAPPED(...)                SWAPPED_(__VA_ARGS__)
@@ -163,8 +166,8 @@ bool clzi_pixfmt_same_luma(const struct clz_pixfmt *a, const struct clz_pixfmt *
            !((a->flags ^ b->flags) & (CLZ_PIXFMT_RGB | order | place));
 }
 
-// The rule players use for films that do not say, made independent of how the picture lies: mpv's mp_csp_guess_colorspace takes
-// 709 from a width of 1280 or a height above 576.
+// The rule that players apply to films without a matrix tag: mpv's mp_csp_guess_colorspace assumes BT.709 from a width of 1280 or
+// a height above 576. Here the longer and the shorter side are compared, so that rotating a picture does not change its matrix.
 enum clz_matrix clz_matrix_guess(int width, int height)
 {
     const int longer = width > height ? width : height, shorter = width > height ? height : width;

@@ -1,4 +1,4 @@
-// colour_table.c - the tables behind a frame's colours: Y' -> L*, and (a*, b*, Y') -> chroma.
+// colour_table.c - lookup tables for colour conversion: Y' -> L*, and (a*, b*, Y') -> U, V.
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -38,7 +38,8 @@ static uint32_t pack(float u, float v)
     return (uint32_t)(uint16_t)iu | (uint32_t)(uint16_t)iv << 16;
 }
 
-// U, V of all levels of Y' for one a, b: Y' is followed along L and read off between two neighbours.
+// U, V of all levels of Y' for one a, b. L is raised in steps, which gives Y', U and V at each step; U and V of a level are
+// interpolated linearly between the two steps whose Y' enclose it.
 static void fill_levels(struct clzk_luma_weights k, float a, float b, uint32_t *to)
 {
     enum { STEPS = 300 };
@@ -59,6 +60,7 @@ static void fill_levels(struct clzk_luma_weights k, float a, float b, uint32_t *
     for (; at < CLZK_LEVELS; at++) to[at] = pack(now[1], now[2]);
 }
 
+// Whether R', G' and B' of the colour are within 0..1.
 static bool in_gamut(float l, float a, float b)
 {
     const float lab[3] = { l, a, b };
@@ -70,7 +72,8 @@ static bool in_gamut(float l, float a, float b)
     return true;
 }
 
-// luma=lstar: L* stays, Y' follows; colours that R'G'B' cannot show lose chroma at constant L*.
+// luma=lstar: L* is kept and Y' changes; a colour outside the gamut of R'G'B' gets the largest a, b on the line to grey, at
+// constant L*, that is within the gamut (bisection).
 static void fill_lstar(struct clzk_luma_weights k, float a, float b, uint32_t *uv, float *shift)
 {
     for (int i = 0; i < CLZK_LEVELS; i++) {
@@ -97,7 +100,7 @@ static void fill_table(struct clzk_colour_table *t)
             const size_t at = (size_t)(i * CLZK_CELLS + j) * CLZK_LEVELS;
             if (t->lstar) fill_lstar(t->weights, a, b, t->uv + at, t->shift + at);
             else fill_levels(t->weights, a, b, t->uv + at);
-            // Lab's white is not exactly R' = G' = B': grey must stay grey all the same
+            // a = b = 0 does not give exactly R' = G' = B'; U = V = 0 keeps grey film grey
             if (i != CLZK_CELLS / 2 || j != CLZK_CELLS / 2) continue;
             memset(t->uv + at, 0, CLZK_LEVELS * sizeof *t->uv);
             if (t->shift) memset(t->shift + at, 0, CLZK_LEVELS * sizeof *t->shift);

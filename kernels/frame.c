@@ -1,11 +1,13 @@
-// frame.c - frame -> L* and ab -> frame: the order in which the loops of frame_rows.h run over a picture.
+// frame.c - converts a frame to L*, and predicted ab to the frame's chroma: calls the row kernels of frame_rows.h in order.
 //
-// ab -> chroma. The network's picture is small and its colours are blurred across edges. At its own size first: a pixel takes the mean
-// colour of its neighbourhood, weighted by nearness, likeness of luma, and trust, which is small where luma changes (a joint
-// bilateral filter, Petschnigg 2004, with trust added: beside an edge the blur has reached both sides). Then a and b are fitted as
-// straight lines of Y' in small windows, the lines' coefficients are averaged over the windows that a pixel lies in (guided filter,
-// He 2010), enlarged bilinearly to the chroma grid and evaluated at the frame's own Y' there. Last a table gives the U and V that have
-// that a* and b* at that Y', and they are drawn towards grey, at constant Y', until the colour is one that R'G'B' can show.
+// ab -> chroma. The network's picture is small and its colours are blurred across edges, so they are upsampled in four steps:
+// 1. Joint bilateral filter at the network's size (Petschnigg 2004): each pixel gets the mean colour of its neighbourhood,
+//    weighted by distance, by similarity of Y', and by a confidence that is low where Y' varies, because the network blurs across
+//    edges.
+// 2. Guided filter (He 2010): in each window of 3 x 3 pixels a and b are fitted as linear functions of Y', and the coefficients
+//    are averaged over the windows that contain the pixel.
+// 3. The coefficients are enlarged bilinearly to the chroma grid and evaluated at the frame's own Y' there.
+// 4. A table gives the U and V of this a* and b* at this Y'. They are scaled down, at constant Y', until R'G'B' is in gamut.
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,12 +15,13 @@
 #include "frame_plan.h"
 #include "threads.h"
 
-static const float luma_range = 0.15f, rough_flat = 0.02f * 0.02f * 24;
-static const float guided_eps = 0.01f * 0.01f;     // variance of Y' below which a window counts as flat
+static const float luma_range = 0.15f;              // difference of Y' from which on a neighbour has no weight
+static const float roughness_floor = 0.02f * 0.02f * 24;    // the roughness if all 24 neighbours differ by 0.02 in Y'
+static const float guided_eps = 0.01f * 0.01f;      // He's epsilon: variance of Y' below which a window counts as flat
 
 // ---- frame -> L* ----
 
-// out = Y' of `count` rows of samples of the frame, weighted: k->luma, k->weights
+// out = weighted sum of `count` rows of the frame's samples, k->luma, with k->weights, converted from codes to Y'.
 static void blend_luma(const struct clzk_frame_plan *p, struct worker *k, float *out, const struct clzk_picture *f, int count)
 {
     const float start = -p->black * p->inverse;
@@ -36,8 +39,8 @@ static const void *samples_row(const struct clzk_picture *f, int c, int row)
     return f->c[c].data + row * f->c[c].stride;
 }
 
-// Adds a row of the frame to those that are blended: its luma, or what makes up its luma.
-static void choose_luma(struct worker *k, const struct clzk_picture *f, int row, float weight, int *count)
+// Appends row `row` of the frame to the rows that blend_luma() will sum: Y', or R', G' and B' with the weights of luma.
+static void append_luma(struct worker *k, const struct clzk_picture *f, int row, float weight, int *count)
 {
     const float parts[3] = { f->weights.kr, 1 - f->weights.kr - f->weights.kb, f->weights.kb };
 
@@ -59,7 +62,7 @@ void clzk_frame_to_l(struct clzk_frame_plan *p, const struct clzk_picture *in, f
     for (int r = 0; r < p->h; r++) {
         struct worker *w = &p->workers[clzk_thread()];
         int count = 0;
-        for (int k = 0; k < p->y.taps; k++) choose_luma(w, in, p->y.first[r] + k, p->y.weight[(size_t)k * p->h + r], &count);
+        for (int k = 0; k < p->y.taps; k++) append_luma(w, in, p->y.first[r] + k, p->y.weight[(size_t)k * p->h + r], &count);
         blend_luma(p, w, w->line, in, count);
         p->rows->taps(y + (size_t)r * p->w, w->line, p->x.first, p->x.weight, p->x.taps, p->w);
         p->rows->to_l(l + (size_t)r * p->w, y + (size_t)r * p->w, p->colours->l_of_luma, p->w, scale, offset);
@@ -68,11 +71,11 @@ void clzk_frame_to_l(struct clzk_frame_plan *p, const struct clzk_picture *in, f
 
 // ---- ab -> chroma ----
 
-// Row r of plane 0 Y', 1 a, 2 b, 3 trust; rows beyond the picture are its first or last.
-static float *wide_row(const struct clzk_frame_plan *p, int plane, int r)
+// Row r of a padded plane (0: Y', 1: a, 2: b, 3: confidence); rows outside the picture are clamped to its first or last.
+static float *padded_row(const struct clzk_frame_plan *p, int plane, int r)
 {
     const int row = r < 0 ? 0 : r < p->h ? r : p->h - 1;
-    return p->wide + ((size_t)plane * p->h + row) * (p->w + 2 * CLZK_REACH) + CLZK_REACH;
+    return p->padded + ((size_t)plane * p->h + row) * (p->w + 2 * CLZK_REACH) + CLZK_REACH;
 }
 
 static void repeat_edges(const struct clzk_frame_plan *p, float *row)
@@ -80,39 +83,42 @@ static void repeat_edges(const struct clzk_frame_plan *p, float *row)
     for (int i = 1; i <= CLZK_REACH; i++) row[-i] = row[0], row[p->w - 1 + i] = row[p->w - 1];
 }
 
-static void widen(const struct clzk_frame_plan *p, int plane, int r, const float *from, float gain)
+// Copies row r, times gain, to a padded plane.
+static void pad_row(const struct clzk_frame_plan *p, int plane, int r, const float *from, float gain)
 {
-    float *to = wide_row(p, plane, r);
+    float *to = padded_row(p, plane, r);
 
     p->rows->scale(to, from, gain, p->w);
     repeat_edges(p, to);
 }
 
-static void trust(const struct clzk_frame_plan *p, int r)
+// Row r of the confidence plane: 1 / (roughness + floor), with the squared differences of Y' to the neighbours as roughness.
+static void confidence(const struct clzk_frame_plan *p, int r)
 {
-    float *to = wide_row(p, 3, r);
+    float *to = padded_row(p, 3, r);
 
     fill(to, 0, p->w);
-    for (int dy = -ROUGH; dy <= ROUGH; dy++)
-        for (int dx = -ROUGH; dx <= ROUGH; dx++)
-            if (dx || dy) p->rows->rough(to, wide_row(p, 0, r), wide_row(p, 0, r + dy) + dx, p->w);
-    p->rows->trust(to, rough_flat, p->w);
+    for (int dy = -CONFIDENCE_REACH; dy <= CONFIDENCE_REACH; dy++)
+        for (int dx = -CONFIDENCE_REACH; dx <= CONFIDENCE_REACH; dx++)
+            if (dx || dy) p->rows->roughness(to, padded_row(p, 0, r), padded_row(p, 0, r + dy) + dx, p->w);
+    p->rows->confidence(to, roughness_floor, p->w);
     repeat_edges(p, to);
 }
 
-// Row r with sharp colours, to k->a and k->b.
-static void sharpen(const struct clzk_frame_plan *p, struct worker *k, int r)
+// Row r of the joint bilateral filter, to k->a and k->b.
+static void bilateral(const struct clzk_frame_plan *p, struct worker *k, int r)
 {
     const size_t plane = (size_t)p->h * (p->w + 2 * CLZK_REACH);
 
     fill(k->sums, 0, 3 * p->w);
     for (int dy = -CLZK_REACH; dy <= CLZK_REACH; dy++)
-        p->rows->gather(k->sums, wide_row(p, 0, r), wide_row(p, 0, r + dy), plane, p->near[abs(dy)], 1 / luma_range, p->w);
-    p->rows->settle(k->a, k->b, k->sums, p->w);
+        p->rows->weigh_neighbours(k->sums, padded_row(p, 0, r), padded_row(p, 0, r + dy), plane, p->spatial[abs(dy)],
+                                  1 / luma_range, p->w);
+    p->rows->divide_by_weight(k->a, k->b, k->sums, p->w);
 }
 
-// The picture of the network with room at its edges, and where it can be trusted.
-static void spread(struct clzk_frame_plan *p, const float *y, const float *ab, float gain)
+// Fills the padded planes with the network's picture, and computes the confidence plane.
+static void pad_planes(struct clzk_frame_plan *p, const float *y, const float *ab, float gain)
 {
     const size_t pixels = (size_t)p->w * p->h;
 
@@ -120,29 +126,31 @@ static void spread(struct clzk_frame_plan *p, const float *y, const float *ab, f
     {
 #pragma omp for schedule(static)
         for (int r = 0; r < p->h; r++) {
-            widen(p, 0, r, y + (size_t)r * p->w, 1);
-            widen(p, 1, r, ab + (size_t)r * p->w, gain);
-            widen(p, 2, r, ab + pixels + (size_t)r * p->w, gain);
+            pad_row(p, 0, r, y + (size_t)r * p->w, 1);
+            pad_row(p, 1, r, ab + (size_t)r * p->w, gain);
+            pad_row(p, 2, r, ab + pixels + (size_t)r * p->w, gain);
         }
 #pragma omp for schedule(static)
-        for (int r = 0; r < p->h; r++) trust(p, r);
+        for (int r = 0; r < p->h; r++) confidence(p, r);
     }
 }
 
-static void boxes(const struct clzk_frame_plan *p, float *to, const float *planes, int count)
+// The sum of three neighbours along the row, in each of `count` planes.
+static void box_planes(const struct clzk_frame_plan *p, float *to, const float *planes, int count)
 {
     for (int i = 0; i < count; i++) p->rows->box(to + (size_t)i * p->w, planes + (size_t)i * p->w, p->w);
 }
 
-// Guided filter. From sharp colours to coefficients every row takes three of the step before; a thread works its way down
-// its part of the picture and keeps no more than those, so that they stay in its cache.
+// Guided filter. A row of each step needs three rows of the step before. Each thread processes its rows from top to bottom and
+// keeps only three rows per step, so that they stay in the CPU's cache.
 
-static void forget_rows(struct worker *k)
+static void invalidate_rows(struct worker *k)
 {
     for (int i = 0; i < 3; i++) k->products.number[i] = k->lines.number[i] = -1;
     k->top_row = k->bottom_row = -1;
 }
 
+// Row r of the planes of products, summed over three neighbours along the row.
 static const float *products_row(const struct clzk_frame_plan *p, struct worker *k, int r)
 {
     float *to;
@@ -150,13 +158,14 @@ static const float *products_row(const struct clzk_frame_plan *p, struct worker 
     if (r < 0 || r >= p->h) return p->zeros;
     to = k->products.rows[r % 3];
     if (k->products.number[r % 3] == r) return to;
-    sharpen(p, k, r);
-    p->rows->products(k->sums, wide_row(p, 0, r), k->a, k->b, p->w);
-    boxes(p, to, k->sums, SUMS);
+    bilateral(p, k, r);
+    p->rows->products(k->sums, padded_row(p, 0, r), k->a, k->b, p->w);
+    box_planes(p, to, k->sums, SUMS);
     k->products.number[r % 3] = r;
     return to;
 }
 
+// Row r of the linear functions' coefficients, summed over three neighbours along the row.
 static const float *lines_row(const struct clzk_frame_plan *p, struct worker *k, int r)
 {
     float *to;
@@ -168,12 +177,12 @@ static const float *lines_row(const struct clzk_frame_plan *p, struct worker *k,
     above = products_row(p, k, r - 1), row = products_row(p, k, r), below = products_row(p, k, r + 1);
     p->rows->add(k->sums, above, row, below, SUMS * p->w);
     p->rows->fit(k->fitted, k->sums, p->inv_x, p->inv_y[r], guided_eps, p->w);
-    boxes(p, to, k->fitted, LINES);
+    box_planes(p, to, k->fitted, LINES);
     k->lines.number[r % 3] = r;
     return to;
 }
 
-// Coefficients of a and b as lines of Y', of row r of the network's picture.
+// Row r of the averaged coefficients, at the network's size: a and b as linear functions of Y'.
 static const float *coefficients(const struct clzk_frame_plan *p, struct worker *k, int r)
 {
     const float *above = lines_row(p, k, r - 1), *row = lines_row(p, k, r), *below = lines_row(p, k, r + 1);
@@ -184,9 +193,9 @@ static const float *coefficients(const struct clzk_frame_plan *p, struct worker 
     return k->coef;
 }
 
-// Y' where the samples of chroma row r lie: the mean of the luma samples around.
-static void luma_at(const struct clzk_frame_plan *p, struct worker *k, const struct clzk_picture *in, const struct grid *g, int log2_w,
-                    int log2_h, int r)
+// k->y = Y' at the positions of the samples of chroma row r: the weighted mean of the luma samples around each position.
+static void luma_at(const struct clzk_frame_plan *p, struct worker *k, const struct clzk_picture *in, const struct grid *g,
+                    int log2_w, int log2_h, int r)
 {
     const bool below = log2_h && p->out.cosited_y;
     const float up = below ? 0.25f : 0, here = !log2_h ? 1 : 0.5f, down = !log2_h ? 0 : below ? 0.25f : 0.5f;
@@ -194,9 +203,9 @@ static void luma_at(const struct clzk_frame_plan *p, struct worker *k, const str
     float *row = log2_w ? k->line + 1 : k->y;
     int count = 0;
 
-    choose_luma(k, in, y ? y - 1 : 0, up, &count);
-    choose_luma(k, in, y, here, &count);
-    choose_luma(k, in, y < last ? y + 1 : last, down, &count);
+    append_luma(k, in, y ? y - 1 : 0, up, &count);
+    append_luma(k, in, y, here, &count);
+    append_luma(k, in, y < last ? y + 1 : last, down, &count);
     blend_luma(p, k, row, in, count);
     if (!log2_w) return;
     row[-1] = row[0];
@@ -205,7 +214,8 @@ static void luma_at(const struct clzk_frame_plan *p, struct worker *k, const str
     else p->rows->half(k->y, row, 0, 0.5f, 0.5f, g->w);
 }
 
-// The coefficients' rows above and below row r of the grid, enlarged to its width; neighbouring rows share them.
+// k->top, k->bottom = the two rows of coefficients between which row r of the grid lies, enlarged to the grid's width.
+// Consecutive rows of the grid often need the same two, so the results of the last call are reused.
 static void enlarge(const struct clzk_frame_plan *p, struct worker *k, const struct grid *g, int r)
 {
     const int want = g->y_first[r], next = want + 1 < p->h ? want + 1 : want;
@@ -223,7 +233,7 @@ static void enlarge(const struct clzk_frame_plan *p, struct worker *k, const str
     k->bottom_row = next;
 }
 
-// ---- samples as they are: copied, converted, constant ----
+// ---- samples that are copied, converted between formats, or set to a constant ----
 
 static int chroma_rows(const struct clzk_picture *f) { return -(-f->height >> f->log2_h); }
 static int chroma_columns(const struct clzk_picture *f) { return -(-f->width >> f->log2_w); }
@@ -240,7 +250,7 @@ static uint16_t pack(const struct clzk_picture *f, unsigned code)
     return f->swapped ? swap(v) : v;
 }
 
-// A code of luma in another range: code * scale + offset, rounded. scale 0: the ranges are equal.
+// Conversion of a luma code to another range: code * scale + offset, rounded. scale 0: the ranges are equal.
 struct recode { double scale, offset, max; };
 
 static struct recode recode_luma(const struct clzk_picture *in, const struct clzk_picture *out)
@@ -250,7 +260,7 @@ static struct recode recode_luma(const struct clzk_picture *in, const struct clz
     const double scale = to ? max / (219 * eight) : 219 * eight / max;
 
     if (from == to) return (struct recode){0};
-    return (struct recode){ scale, (to ? -16 * eight * scale : 16 * eight) + 0.5 + 1e-6, max };     // halves go up
+    return (struct recode){ scale, (to ? -16 * eight * scale : 16 * eight) + 0.5 + 1e-6, max };     // rounds halves up
 }
 
 static unsigned recode_code(const struct recode *r, unsigned code)
@@ -259,7 +269,8 @@ static unsigned recode_code(const struct recode *r, unsigned code)
     return (unsigned)(x < 0 ? 0 : x > r->max ? r->max : x);
 }
 
-// Rows of component c of `in` to component `to` of `out`, `n` samples each.
+// Copies rows first to end - 1 of component c of `in` to component `to` of `out`, n samples each, and converts byte order, bit
+// position and, if recode is not NULL, range.
 static void copy_samples(const struct clzk_picture *in, int c, const struct clzk_picture *out, int to, int n, int first, int end,
                          const struct recode *recode)
 {
@@ -344,7 +355,8 @@ static void store(const struct clzk_frame_plan *p, const struct clzk_store *s, c
     else p->rows->store16(to, v, s, n, out->c[c].step);
 }
 
-static void store_rgb(const struct clzk_frame_plan *p, const struct clzk_picture *out, int r, const float *y, const float *u, const float *v)
+static void store_rgb(const struct clzk_frame_plan *p, const struct clzk_picture *out, int r, const float *y, const float *u,
+                      const float *v)
 {
     uint8_t *to[3];
 
@@ -362,16 +374,17 @@ bool clzk_frame_ab_is_finite(const struct clzk_frame_plan *p, const float *ab)
     return !wrong;
 }
 
-// a, b of row r of a grid, to k->a and k->b, and Y' there, to k->y
-static void colour_row(const struct clzk_frame_plan *p, struct worker *k, const struct clzk_picture *in, const struct grid *g, int log2_w,
-                       int log2_h, int r)
+// k->a, k->b, k->y = a, b and Y' at the samples of row r of the grid.
+static void colour_row(const struct clzk_frame_plan *p, struct worker *k, const struct clzk_picture *in, const struct grid *g,
+                       int log2_w, int log2_h, int r)
 {
     luma_at(p, k, in, g, log2_w, log2_h, r);
     enlarge(p, k, g, r);
     p->rows->evaluate(k->a, k->b, k->top, k->bottom, g->y_frac[r], k->y, g->w);
 }
 
-static void write_rgb(struct clzk_frame_plan *p, struct worker *k, const struct clzk_picture *in, const struct clzk_picture *out, int r)
+static void write_rgb(struct clzk_frame_plan *p, struct worker *k, const struct clzk_picture *in, const struct clzk_picture *out,
+                      int r)
 {
     const float *y = k->y;
 
@@ -384,24 +397,24 @@ static void write_rgb(struct clzk_frame_plan *p, struct worker *k, const struct 
     copy_alpha(in, out, r, r + 1);
 }
 
-static void write_chroma(struct clzk_frame_plan *p, struct worker *k, const struct clzk_picture *in, const struct clzk_picture *out, int r,
-                         bool with_luma)
+static void write_chroma(struct clzk_frame_plan *p, struct worker *k, const struct clzk_picture *in,
+                         const struct clzk_picture *out, int r, bool with_luma)
 {
     p->rows->chroma(k->u, k->v, k->a, k->b, k->y, p->colours->uv, &p->gamut, p->chroma.w);
     store(p, &p->store_uv, out, 1, r, k->u, p->chroma.w);
     store(p, &p->store_uv, out, 2, r, k->v, p->chroma.w);
-    if (with_luma) copy_luma(in, out, r << out->log2_h, (r + 1) << out->log2_h);       // just read
+    if (with_luma) copy_luma(in, out, r << out->log2_h, (r + 1) << out->log2_h);       // still in the cache
     copy_alpha(in, out, r << out->log2_h, (r + 1) << out->log2_h);
 }
 
 void clzk_frame_merge(struct clzk_frame_plan *p, const struct clzk_picture *in, const struct clzk_picture *out, const float *y,
                       const float *ab, float gain)
 {
-    // Where luma changes in place it must wait until all chroma has been made of it.
+    // If luma is changed in place, that must wait until all chroma is computed, because chroma is computed from luma.
     const bool lstar = p->colours->lstar, later = in->c[0].data == out->c[0].data && recode_luma(in, out).scale != 0;
 
-    spread(p, y, ab, gain);
-    for (int i = 0; i < p->threads; i++) forget_rows(&p->workers[i]);
+    pad_planes(p, y, ab, gain);
+    for (int i = 0; i < p->threads; i++) invalidate_rows(&p->workers[i]);
 #pragma omp parallel for schedule(static) num_threads(p->threads)
     for (int r = 0; r < p->chroma.h; r++) {
         struct worker *k = &p->workers[clzk_thread()];
@@ -410,7 +423,7 @@ void clzk_frame_merge(struct clzk_frame_plan *p, const struct clzk_picture *in, 
         else write_chroma(p, k, in, out, r, !lstar && !later);
     }
     if (out->rgb || !(lstar || later)) return;
-    for (int i = 0; i < p->threads; i++) forget_rows(&p->workers[i]);
+    for (int i = 0; i < p->threads; i++) invalidate_rows(&p->workers[i]);
 #pragma omp parallel for schedule(static) num_threads(p->threads)
     for (int r = 0; r < p->full.h; r++) {
         struct worker *k = &p->workers[clzk_thread()];

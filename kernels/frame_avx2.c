@@ -1,4 +1,4 @@
-// frame_avx2.c - frame_rows.h with AVX2
+// frame_avx2.c - the row kernels of frame_rows.h, compiled for AVX2
 #define ROWS(name) name##_avx2
 #include "frame_rows.h"
 

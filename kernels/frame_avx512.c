@@ -1,4 +1,4 @@
-// frame_avx512.c - frame_rows.h with AVX512
+// frame_avx512.c - the row kernels of frame_rows.h, compiled for AVX-512
 #define ROWS(name) name##_avx512
 #include "frame_rows.h"
 

@@ -1,4 +1,4 @@
-// frame_plain.c - frame_rows.h for any processor
+// frame_plain.c - the row kernels of frame_rows.h, compiled for any processor
 #define ROWS(name) name##_plain
 #include "frame_rows.h"
 

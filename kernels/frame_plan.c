@@ -1,4 +1,4 @@
-// frame_plan.c - a plan for one geometry: where samples lie in the network's picture, the scales of codes, every buffer.
+// frame_plan.c - creates the plan for one geometry: sample positions in the network's picture, scales of codes, all buffers.
 #include <errno.h>
 #include <math.h>
 #include <stdlib.h>
@@ -8,8 +8,8 @@
 #include "nn.h"
 #include "threads.h"
 
-// Windows of three by three do for the guided filter, once the colours are sharp: larger ones carry colour over weak edges.
-static const float near_sigma = 1.5f;
+// Standard deviation of the joint bilateral filter's spatial weight, in pixels of the network's picture.
+static const float spatial_sigma = 1.5f;
 
 static const struct clzk_rows *rows_find(void)
 {
@@ -23,13 +23,14 @@ static const struct clzk_rows *rows_find(void)
 
 // ---- geometry ----
 
+// The length of the intersection of the intervals a0..a1 and b0..b1.
 static float overlap(float a0, float a1, float b0, float b1)
 {
     const float low = a0 > b0 ? a0 : b0, high = a1 < b1 ? a1 : b1;
     return high > low ? high - low : 0;
 }
 
-// n samples from `from`: each the mean over the stretch it covers, or between two neighbours when there are more than before.
+// Resampling of `from` samples to n along one side: the area average if n is smaller, else linear interpolation.
 static int axis_create(struct axis *axis, int from, int n)
 {
     const double scale = (double)from / n;
@@ -55,8 +56,8 @@ static int axis_create(struct axis *axis, int from, int n)
     return 0;
 }
 
-// Samples every 2^log2 pixels of `size`, on the first of them (cosited) or in their middle, in coordinates of a picture of
-// `small` pixels.
+// The positions of n samples in a picture of `small` pixels. A sample stands for 2^log2 pixels of `size` and lies on the first of
+// them (cosited) or at their centre.
 static int positions(int **first, float **frac, int n, int log2, bool cosited, int size, int small)
 {
     *first = malloc(n * sizeof **first);
@@ -90,6 +91,7 @@ static void grid_destroy(struct grid *g)
     free(g->y_frac);
 }
 
+// 1 / number of pixels in the window of three around each of n pixels.
 static float *inverse_counts(int n)
 {
     float *inv = malloc(n * sizeof *inv);
@@ -133,7 +135,8 @@ static void worker_destroy(struct worker *k)
 
 // ---- codes ----
 
-static void codes(struct clzk_frame_plan *p)
+// Sets the conversions between codes and Y', U, V or R', G', B'.
+static void set_code_scales(struct clzk_frame_plan *p)
 {
     const int depth = p->in.depth, eight = 1 << (depth - 8);
     const bool in_full = p->in.full || p->in.rgb, full = p->out.full || p->out.rgb;
@@ -164,17 +167,17 @@ int clzk_frame_plan_create(struct clzk_frame_plan **plan, const struct clzk_pict
     p->colours = colours;
     p->threads = clzk_threads();
     if (!colours->lstar) p->gamut = colours->rgb;
-    codes(p);
+    set_code_scales(p);
     p->inv_x = inverse_counts(w);
     p->inv_y = inverse_counts(h);
-    p->wide = malloc((size_t)h * 4 * (w + 2 * CLZK_REACH) * sizeof(float));
+    p->padded = malloc((size_t)h * 4 * (w + 2 * CLZK_REACH) * sizeof(float));
     for (int i = 0; i <= CLZK_REACH; i++)
         for (int j = 0; j <= 2 * CLZK_REACH; j++)
-            p->near[i][j] = expf(-(float)((j - CLZK_REACH) * (j - CLZK_REACH)) / (2 * near_sigma * near_sigma)) *
-                            expf(-(float)(i * i) / (2 * near_sigma * near_sigma));
+            p->spatial[i][j] = expf(-(float)((j - CLZK_REACH) * (j - CLZK_REACH)) / (2 * spatial_sigma * spatial_sigma)) *
+                            expf(-(float)(i * i) / (2 * spatial_sigma * spatial_sigma));
     p->zeros = calloc((size_t)SUMS * w, sizeof(float));
     p->workers = calloc(p->threads, sizeof *p->workers);
-    if (!p->inv_x || !p->inv_y || !p->wide || !p->zeros || !p->workers) goto fail;
+    if (!p->inv_x || !p->inv_y || !p->padded || !p->zeros || !p->workers) goto fail;
     if ((ret = axis_create(&p->x, in->width, w)) < 0 || (ret = axis_create(&p->y, in->height, h)) < 0 ||
         (ret = grid_create(&p->chroma, out, out->log2_w, out->log2_h, w, h)) < 0 ||
         (ret = grid_create(&p->full, in, 0, 0, w, h)) < 0)
@@ -204,7 +207,7 @@ void clzk_frame_plan_destroy(struct clzk_frame_plan **plan)
     grid_destroy(&p->full);
     free(p->inv_x);
     free(p->inv_y);
-    free(p->wide);
+    free(p->padded);
     free(p->zeros);
     free(p);
 }

@@ -1,6 +1,7 @@
-// frame_rows.h - the loops over a row of pixels, compiled once for each instruction set (frame_plain.c, frame_avx2.c, frame_avx512.c);
-// plain C that the compiler turns into vectors. Included with ROWS(name) defined. The optimisation level matters here, hence the pragma;
-// partial redundancy elimination takes clamps apart into branches, which ends vectors (chroma: 14 ns a sample in place of 2).
+// frame_rows.h - the row kernels: loops over one row of pixels, in plain C that the compiler vectorises. frame_plain.c,
+// frame_avx2.c and frame_avx512.c define ROWS(name) and include this file to compile it for one instruction set each. The pragma
+// sets the optimisation level because vectorisation depends on it. Partial redundancy elimination is disabled: it turns clamps
+// into branches, which prevents vectorisation (chroma then takes 14 ns a sample instead of 2).
 #if defined(ROWS) && defined(__GNUC__) && !defined(__clang__)
 #pragma GCC optimize("O3,no-math-errno,no-trapping-math,no-tree-pre")
 #endif
@@ -14,8 +15,9 @@
 #ifndef CLZK_FRAME_ROWS_H
 #define CLZK_FRAME_ROWS_H
 
-enum { CLZK_REACH = 3 };                    // neighbours to either side that share in a pixel's colour
+enum { CLZK_REACH = 3 };                    // radius of the joint bilateral filter, in pixels
 
+// Y', U or V -> code: mid + value * scale, rounded, 0 to max
 struct clzk_store { float mid, scale, max; int shift; bool swapped; };
 
 // Y', U, V -> codes of R', G', B', 0 to max
@@ -26,14 +28,15 @@ struct clzk_rows {
     void (*blend8)(float *out, float start, const void *const *rows, const float *weights, int count, int n, int shift);
     void (*blend16)(float *out, float start, const void *const *rows, const float *weights, int count, int n, int shift);
     void (*blend_step8)(float *out, float start, const void *const *rows, const float *weights, int count, int n, int step);
-    void (*blend_step16)(float *out, float start, const void *const *rows, const float *weights, int count, int n, int step, int shift,
-                         bool swapped);
+    void (*blend_step16)(float *out, float start, const void *const *rows, const float *weights, int count, int n, int step,
+                         int shift, bool swapped);
     void (*taps)(float *out, const float *row, const int *first, const float *weight, int taps, int n);
     void (*to_l)(float *l, const float *y, const float *table, int n, float scale, float offset);
-    void (*rough)(float *sum, const float *y, const float *other, int n);
-    void (*trust)(float *rough, float flat, int n);
-    void (*gather)(float *sums, const float *y, const float *planes, size_t plane, const float *near, float inv_range, int n);
-    void (*settle)(float *a, float *b, const float *sums, int n);
+    void (*roughness)(float *sum, const float *y, const float *other, int n);
+    void (*confidence)(float *roughness, float floor, int n);
+    void (*weigh_neighbours)(float *sums, const float *y, const float *planes, size_t plane, const float *spatial,
+                             float inv_range, int n);
+    void (*divide_by_weight)(float *a, float *b, const float *sums, int n);
     void (*box)(float *out, const float *row, int n);
     void (*products)(float *p, const float *y, const float *a, const float *b, int n);
     void (*fit)(float *coef, const float *sums, const float *inv_x, float inv_y, float eps, int n);
@@ -49,8 +52,10 @@ struct clzk_rows {
     void (*half)(float *out, const float *row, float left, float middle, float right, int n);
     void (*store8)(void *out, const float *v, const struct clzk_store *s, int n, int step);
     void (*store16)(void *out, const float *v, const struct clzk_store *s, int n, int step);
-    void (*rgb8)(void *red, void *green, void *blue, const float *y, const float *u, const float *v, const struct clzk_store_rgb *s, int n);
-    void (*rgb16)(void *red, void *green, void *blue, const float *y, const float *u, const float *v, const struct clzk_store_rgb *s, int n);
+    void (*rgb8)(void *red, void *green, void *blue, const float *y, const float *u, const float *v,
+                 const struct clzk_store_rgb *s, int n);
+    void (*rgb16)(void *red, void *green, void *blue, const float *y, const float *u, const float *v,
+                  const struct clzk_store_rgb *s, int n);
 };
 
 extern const struct clzk_rows clzk_rows_plain, clzk_rows_avx2, clzk_rows_avx512;
@@ -58,7 +63,7 @@ extern const struct clzk_rows clzk_rows_plain, clzk_rows_avx2, clzk_rows_avx512;
 
 #ifdef ROWS
 
-// out = start + sum_k weights[k] rows[k], in pieces that stay in the first cache
+// out = start + sum_k weights[k] rows[k], in blocks of 512 samples, which stay in the level 1 cache
 #define CLZK_BLEND(type, code)                                                                                              \
     for (int at = 0; at < n; at += 512) {                                                                                   \
         const int end = at + 512 < n ? at + 512 : n;                                                                        \
@@ -96,7 +101,7 @@ static void ROWS(blend16)(float *out, float start, const void *const *rows, cons
 
 static inline uint16_t ROWS(swap)(uint16_t v) { return (uint16_t)(v << 8 | v >> 8); }
 
-// The same of samples that are `step` apart, or in the other byte order. The steps that occur are constants to the compiler.
+// The same for samples that are `step` apart or have the other byte order. Each step has its own loop, in which it is a constant.
 #define CLZK_BLEND_STEP(type, code, step_)                                                                                  \
     case step_:                                                                                                             \
         for (int k = 0; k < count; k++) {                                                                                   \
@@ -113,7 +118,8 @@ static inline uint16_t ROWS(swap)(uint16_t v) { return (uint16_t)(v << 8 | v >> 
     CLZK_BLEND_STEP(type, code, 4)                                                                                          \
     }
 
-static void ROWS(blend_step8)(float *restrict out, float start, const void *const *rows, const float *weights, int count, int n, int step)
+static void ROWS(blend_step8)(float *restrict out, float start, const void *const *rows, const float *weights, int count, int n,
+                              int step)
 {
     for (int i = 0; i < n; i++) out[i] = start;
     CLZK_BLEND_STEPS(uint8_t, )
@@ -131,7 +137,7 @@ static void ROWS(blend_step16)(float *restrict out, float start, const void *con
 #undef CLZK_OWN
 }
 
-// out[i] = sum_k weight[k,i] row[first[i] + k]: weights lie tap by tap, so that neighbours in i are neighbours in memory
+// out[i] = sum_k weight[k,i] row[first[i] + k]. weight is stored as [taps][n], so that the loop over i reads contiguous memory.
 static void ROWS(taps)(float *restrict out, const float *restrict row, const int *restrict first, const float *restrict weight,
                        int taps, int n)
 {
@@ -140,7 +146,7 @@ static void ROWS(taps)(float *restrict out, const float *restrict row, const int
         for (int i = 0; i < n; i++) out[i] += weight[(size_t)k * n + i] * row[first[i] + k];
 }
 
-// table: L* at 4096 steps of Y' in 0..1, and one more
+// l = L* / scale - offset. table: L* at 4096 levels of Y' from 0 to 1 and at one level above 1, for the interpolation.
 static void ROWS(to_l)(float *restrict l, const float *restrict y, const float *restrict table, int n, float scale, float offset)
 {
     const float inverse = 1 / scale;
@@ -151,28 +157,30 @@ static void ROWS(to_l)(float *restrict l, const float *restrict y, const float *
     }
 }
 
-// sum += (other - y)^2: how much luma changes around a pixel
-static void ROWS(rough)(float *restrict sum, const float *y, const float *other, int n)
+// sum += (other - y)^2: summed over a window, the roughness of Y'
+static void ROWS(roughness)(float *restrict sum, const float *y, const float *other, int n)
 {
     for (int i = 0; i < n; i++) sum[i] += (other[i] - y[i]) * (other[i] - y[i]);
 }
 
-static void ROWS(trust)(float *restrict rough, float flat, int n)
+// roughness -> confidence
+static void ROWS(confidence)(float *restrict roughness, float floor, int n)
 {
-    for (int i = 0; i < n; i++) rough[i] = 1 / (rough[i] + flat);
+    for (int i = 0; i < n; i++) roughness[i] = 1 / (roughness[i] + floor);
 }
 
-// The share of a row of neighbours in each pixel's colour: they are near it, of its luma (Tukey's biweight, 0 from a difference
-// of 1 / inv_range on), trusted. planes: Y', a, b, trust around the pixel, `plane` apart; near: weights by place along the row;
-// sums: weights, a, b, n apart.
-static void ROWS(gather)(float *restrict sums, const float *y, const float *planes, size_t plane, const float *near, float inv_range,
-                         int n)
+// Joint bilateral filter: adds one row of neighbours to each pixel's weighted sums. A neighbour's weight is the product of
+// spatial[], its confidence, and Tukey's biweight of the difference of Y', which is 0 from a difference of 1 / inv_range on.
+// planes: Y', a, b, confidence of the row of neighbours, `plane` floats apart. spatial: weights by position along the row.
+// sums: sum of the weights, weighted sums of a and b, n floats apart.
+static void ROWS(weigh_neighbours)(float *restrict sums, const float *y, const float *planes, size_t plane, const float *spatial,
+                                   float inv_range, int n)
 {
     for (int i = 0; i < n; i++) {
         float weight = sums[i], a = sums[n + i], b = sums[2 * n + i];
         for (int k = -CLZK_REACH; k <= CLZK_REACH; k++) {
             const float d = (planes[i + k] - y[i]) * inv_range, left = 1 - d * d, t = left > 0 ? left : 0;
-            const float w = near[k + CLZK_REACH] * t * t * planes[3 * plane + i + k];
+            const float w = spatial[k + CLZK_REACH] * t * t * planes[3 * plane + i + k];
             weight += w;
             a += w * planes[plane + i + k];
             b += w * planes[2 * plane + i + k];
@@ -183,7 +191,8 @@ static void ROWS(gather)(float *restrict sums, const float *y, const float *plan
     }
 }
 
-static void ROWS(settle)(float *restrict a, float *restrict b, const float *restrict sums, int n)
+// a, b = weighted sums / sum of the weights
+static void ROWS(divide_by_weight)(float *restrict a, float *restrict b, const float *restrict sums, int n)
 {
     for (int i = 0; i < n; i++) {
         const float inv = 1 / sums[i];
@@ -192,7 +201,7 @@ static void ROWS(settle)(float *restrict a, float *restrict b, const float *rest
     }
 }
 
-// sums of three neighbours; beyond the ends lie zeros
+// out = sum of three neighbours; pixels beyond the ends of the row count as 0
 static void ROWS(box)(float *restrict out, const float *restrict row, int n)
 {
     out[0] = n > 1 ? row[0] + row[1] : row[0];
@@ -200,7 +209,7 @@ static void ROWS(box)(float *restrict out, const float *restrict row, int n)
     if (n > 1) out[n - 1] = row[n - 2] + row[n - 1];
 }
 
-// p: Y', Y'^2, a, b, Y'a, Y'b, one after the other, n apart
+// p = Y', Y'^2, a, b, Y'a, Y'b, each n floats after the one before
 static void ROWS(products)(float *restrict p, const float *restrict y, const float *restrict a, const float *restrict b, int n)
 {
     for (int i = 0; i < n; i++) {
@@ -213,7 +222,8 @@ static void ROWS(products)(float *restrict p, const float *restrict y, const flo
     }
 }
 
-// Least squares a = A Y' + B over a window, with eps against large A where Y' is flat (He 2010); coef: A of a, A of b, B of a, B of b
+// Least-squares fit of a = A Y' + B, and of b, over a window; eps keeps A small where Y' is flat (He 2010, equations 5 and 6).
+// coef = A of a, A of b, B of a, B of b.
 static void ROWS(fit)(float *restrict coef, const float *restrict s, const float *restrict inv_x, float inv_y, float eps, int n)
 {
     for (int i = 0; i < n; i++) {
@@ -237,7 +247,7 @@ static void ROWS(scale)(float *restrict out, const float *restrict row, float ga
     for (int i = 0; i < n; i++) out[i] = row[i] * gain;
 }
 
-// whether any is no number, or beyond +-limit
+// whether any value is NaN or beyond +-limit
 static int ROWS(beyond)(const float *restrict v, float limit, int n)
 {
     int wrong = 0;
@@ -245,7 +255,7 @@ static int ROWS(beyond)(const float *restrict v, float limit, int n)
     return wrong;
 }
 
-// four planes -> four numbers a pixel, times the window's inverse area
+// Interleaves four planes, times 1 / number of pixels in the window: sums -> means
 static void ROWS(interleave)(float *restrict out, const float *restrict p, const float *restrict inv_x, float inv_y, int n)
 {
     for (int i = 0; i < n; i++) {
@@ -257,7 +267,9 @@ static void ROWS(interleave)(float *restrict out, const float *restrict p, const
     }
 }
 
-static void ROWS(enlarge)(float *restrict out, const float *restrict row, const int *restrict first, const float *restrict frac, int n)
+// Linear interpolation along a row of four interleaved coefficients.
+static void ROWS(enlarge)(float *restrict out, const float *restrict row, const int *restrict first, const float *restrict frac,
+                          int n)
 {
     for (int i = 0; i < n; i++) {
         const float *r = row + 4 * first[i], f = frac[i];
@@ -265,6 +277,7 @@ static void ROWS(enlarge)(float *restrict out, const float *restrict row, const 
     }
 }
 
+// a, b = A Y' + B, with the coefficients interpolated between the rows top and bottom
 static void ROWS(evaluate)(float *restrict a, float *restrict b, const float *restrict top, const float *restrict bottom, float f,
                            const float *restrict y, int n)
 {
@@ -281,7 +294,7 @@ static void ROWS(evaluate)(float *restrict a, float *restrict b, const float *re
 static inline float ROWS(at_most)(float a, float b) { return a < b ? a : b; }
 static inline float ROWS(at_least)(float a, float b) { return a > b ? a : b; }
 
-// U, V from the table, bilinear in a and b, nearest in Y'; then towards grey until R', G' and B' are within 0..1
+// U, V from the table, bilinear in a and b, nearest in Y'; then scaled down until R', G' and B' are within 0..1
 static void ROWS(chroma)(float *restrict u, float *restrict v, const float *restrict a, const float *restrict b,
                          const float *restrict y, const uint32_t *restrict table, const struct clzk_rgb_of_yuv *g, int n)
 {
@@ -289,7 +302,8 @@ static void ROWS(chroma)(float *restrict u, float *restrict v, const float *rest
 
     for (int i = 0; i < n; i++) {
         const float yc = y[i] < 0 ? 0 : y[i] > 1 ? 1 : y[i];
-        const float ac = a[i] < -limit ? -limit : a[i] > limit ? limit : a[i], bc = b[i] < -limit ? -limit : b[i] > limit ? limit : b[i];
+        const float ac = a[i] < -limit ? -limit : a[i] > limit ? limit : a[i];
+        const float bc = b[i] < -limit ? -limit : b[i] > limit ? limit : b[i];
         const float ax = ac * (1 / CLZK_STEP) + CLZK_CELLS / 2, bx = bc * (1 / CLZK_STEP) + CLZK_CELLS / 2;
         const int ai = (int)ax, bi = (int)bx, yi = (int)(yc * (CLZK_LEVELS - 1) + 0.5f);
         const float af = ax - ai, bf = bx - bi;
@@ -309,7 +323,8 @@ static void ROWS(chroma)(float *restrict u, float *restrict v, const float *rest
     }
 }
 
-// luma=lstar: out = Y' plus what the colour asks for, from the table of that, linear in a, b and Y': a ramp stays one, at any depth.
+// luma=lstar: out = Y' + the change of Y' that keeps L*, from the table. The table is interpolated linearly in a, b and Y', so
+// that a ramp stays a ramp at any bit depth.
 static void ROWS(shift)(float *restrict out, const float *restrict a, const float *restrict b, const float *restrict y,
                         const float *restrict table, int n)
 {
@@ -317,7 +332,8 @@ static void ROWS(shift)(float *restrict out, const float *restrict a, const floa
 
     for (int i = 0; i < n; i++) {
         const float yc = y[i] < 0 ? 0 : y[i] > 1 ? 1 : y[i], yx = yc * (CLZK_LEVELS - 1);
-        const float ac = a[i] < -limit ? -limit : a[i] > limit ? limit : a[i], bc = b[i] < -limit ? -limit : b[i] > limit ? limit : b[i];
+        const float ac = a[i] < -limit ? -limit : a[i] > limit ? limit : a[i];
+        const float bc = b[i] < -limit ? -limit : b[i] > limit ? limit : b[i];
         const float ax = ac * (1 / CLZK_STEP) + CLZK_CELLS / 2, bx = bc * (1 / CLZK_STEP) + CLZK_CELLS / 2;
         const int ai = (int)ax, bi = (int)bx, yi = (int)yx;
         const float af = ax - ai, bf = bx - bi, yf = yx - yi;
@@ -330,7 +346,7 @@ static void ROWS(shift)(float *restrict out, const float *restrict a, const floa
     }
 }
 
-// every second pixel of row: left row[2i-1] + middle row[2i] + right row[2i+1]; row[-1] and row[2n-1] must be there
+// out[i] = left row[2i-1] + middle row[2i] + right row[2i+1]; row[-1] and row[2n-1] must exist
 static void ROWS(half)(float *restrict out, const float *restrict row, float left, float middle, float right, int n)
 {
     for (int i = 0; i < n; i++) out[i] = left * row[2 * i - 1] + middle * row[2 * i] + right * row[2 * i + 1];
@@ -376,8 +392,8 @@ static inline int ROWS(code)(float x, float max)
     return (int)((c > max ? max : c) + 0.5f);
 }
 
-// Codes of R', G', B'. Green is chosen after the other two are rounded, so that their errors do not add up: luma is within half a code,
-// and a grey pixel's is exact. No colour gives R' = G' = B'.
+// Codes of R', G', B'. G' is computed from luma and the rounded R' and B', so that it compensates their rounding errors: luma is
+// correct to within half a code value, and a grey pixel's is exact. U = V = 0 gives R' = G' = B'.
 #define CLZK_RGB(type, pack)                                                                                                \
     type *restrict r = red, *restrict g = green, *restrict b = blue;                                                        \
     const int step = s->step;                                                                                               \
@@ -392,14 +408,14 @@ static inline int ROWS(code)(float x, float max)
         g[i * step] = pack((type)(plain ? rc : gc));                                                                        \
     }
 
-static void ROWS(rgb8)(void *red, void *green, void *blue, const float *restrict y, const float *restrict u, const float *restrict v,
-                       const struct clzk_store_rgb *s, int n)
+static void ROWS(rgb8)(void *red, void *green, void *blue, const float *restrict y, const float *restrict u,
+                       const float *restrict v, const struct clzk_store_rgb *s, int n)
 {
     CLZK_RGB(uint8_t, )
 }
 
-static void ROWS(rgb16)(void *red, void *green, void *blue, const float *restrict y, const float *restrict u, const float *restrict v,
-                        const struct clzk_store_rgb *s, int n)
+static void ROWS(rgb16)(void *red, void *green, void *blue, const float *restrict y, const float *restrict u,
+                        const float *restrict v, const struct clzk_store_rgb *s, int n)
 {
     if (s->swapped) {
         CLZK_RGB(uint16_t, ROWS(swap))
@@ -409,8 +425,8 @@ static void ROWS(rgb16)(void *red, void *green, void *blue, const float *restric
 }
 
 #define CLZK_ROWS_TABLE(label)                                                                                              \
-    { label, ROWS(blend8), ROWS(blend16), ROWS(blend_step8), ROWS(blend_step16), ROWS(taps), ROWS(to_l), ROWS(rough),       \
-      ROWS(trust), ROWS(gather), ROWS(settle), ROWS(box), ROWS(products), ROWS(fit), ROWS(add), ROWS(scale), ROWS(beyond),  \
-      ROWS(interleave), ROWS(enlarge), ROWS(evaluate), ROWS(chroma), ROWS(shift), ROWS(half), ROWS(store8), ROWS(store16),  \
-      ROWS(rgb8), ROWS(rgb16) }
+    { label, ROWS(blend8), ROWS(blend16), ROWS(blend_step8), ROWS(blend_step16), ROWS(taps), ROWS(to_l), ROWS(roughness),   \
+      ROWS(confidence), ROWS(weigh_neighbours), ROWS(divide_by_weight), ROWS(box), ROWS(products), ROWS(fit), ROWS(add),    \
+      ROWS(scale), ROWS(beyond), ROWS(interleave), ROWS(enlarge), ROWS(evaluate), ROWS(chroma), ROWS(shift), ROWS(half),    \
+      ROWS(store8), ROWS(store16), ROWS(rgb8), ROWS(rgb16) }
 #endif
