@@ -1,5 +1,5 @@
-// frame.c - both ends of the pipeline: colours come out as asked for at the frame's own Y', luma stays, edges do not bleed, nothing
-// outside the planes is touched.
+// frame.c - tests of kernels/frame.h: the output has the requested a* and b* at the frame's own Y', luma is kept, colour does not
+// bleed over edges, and no byte outside the planes is written.
 #include <stdbool.h>
 #include <string.h>
 
@@ -18,7 +18,7 @@ static float uniform(void)
     return (float)(state >> 8) / 16777216.f;
 }
 
-// ---- pictures with guards around every row ----
+// ---- pictures with guard bytes around every row ----
 
 enum { GUARD = 64, GUARD_BYTE = 0xA5 };
 
@@ -75,12 +75,13 @@ static uint16_t swapped(const struct clz_pixfmt *f, unsigned v)
     return (uint16_t)(f->flags & CLZ_PIXFMT_SWAPPED ? v << 8 | v >> 8 : v);
 }
 
-// component 0 to 3: Y U V A or R G B A
+// component: 0 to 3 for Y U V A or R G B A
 static void set(struct clz_frame *f, int component, int x, int y, int code)
 {
     const struct clz_samples *s = &f->format->samples[component];
     uint8_t *row = f->data[s->plane] + y * f->stride[s->plane];
-    if (f->format->depth > 8) ((uint16_t *)row)[s->offset + x * s->step] = swapped(f->format, (uint16_t)(code << shift(f->format)));
+    if (f->format->depth > 8)
+        ((uint16_t *)row)[s->offset + x * s->step] = swapped(f->format, (uint16_t)(code << shift(f->format)));
     else row[s->offset + x * s->step] = (uint8_t)code;
 }
 
@@ -117,21 +118,23 @@ static int code_of(const struct clz_frame *f, double y)
 static double chroma_of(const struct clz_frame *f, int code)
 {
     const int eight = 1 << (f->format->depth - 8);
-    return (code - (1 << (f->format->depth - 1))) / (f->range == CLZ_RANGE_FULL ? (double)((1 << f->format->depth) - 1) : 224. * eight);
+    return (code - (1 << (f->format->depth - 1))) /
+           (f->range == CLZ_RANGE_FULL ? (double)((1 << f->format->depth) - 1) : 224. * eight);
 }
 
 static void decode(const struct clz_frame *f, int x, int y, float rgb[3])
 {
     static const struct clzk_luma_weights known[] = { CLZK_LUMA_709, CLZK_LUMA_601, CLZK_LUMA_709, CLZK_LUMA_2020 };
     const struct clzk_luma_weights k = known[f->matrix];
-    const double yy = luma_of(f, get(f, 0, x, y)), u = chroma_of(f, get(f, 1, x >> f->format->log2_chroma_w, y >> f->format->log2_chroma_h));
+    const double yy = luma_of(f, get(f, 0, x, y));
+    const double u = chroma_of(f, get(f, 1, x >> f->format->log2_chroma_w, y >> f->format->log2_chroma_h));
     const double v = chroma_of(f, get(f, 2, x >> f->format->log2_chroma_w, y >> f->format->log2_chroma_h));
     rgb[0] = (float)(yy + 2 * (1 - k.kr) * v);
     rgb[2] = (float)(yy + 2 * (1 - k.kb) * u);
     rgb[1] = (float)((yy - k.kr * rgb[0] - k.kb * rgb[2]) / (1 - k.kr - k.kb));
 }
 
-// The tables of a matrix, made once.
+// The colour table for f's matrix; each table is created once and kept until the program ends.
 static const struct clzk_colour_table *colours_of(const struct clzk_picture *f, bool lstar)
 {
     static struct clzk_colour_table *made[8];
@@ -177,7 +180,7 @@ static void solver(void)
     REQUIRE(worst < 2e-4);
 }
 
-// Constant ab over random luma: every pixel of the answer has that ab, or the most of it that R'G'B' can show.
+// Constant ab over random luma: every pixel of the output has this ab, or as much of it as the gamut of R'G'B' allows.
 static void constant(const char *format, enum clz_range range, enum clz_matrix matrix)
 {
     struct picture in = picture_new(format, 61, 37, false), out = picture_new(format, 61, 37, false);
@@ -200,7 +203,7 @@ static void constant(const char *format, enum clz_range range, enum clz_matrix m
             decode(&out.f, x, y, rgb);
             clzk_rgb_to_lab(rgb, lab);
             REQUIRE(get(&out.f, 0, x, y) == get(&in.f, 0, x, y));
-            if (out.f.format->log2_chroma_w) continue;      // subsampled chroma belongs to several pixels
+            if (out.f.format->log2_chroma_w) continue;      // a subsampled chroma sample covers several pixels
             worst = fmax(worst, hypot(lab[1] - 18, lab[2] + 27));
             sum += hypot(lab[1] - 18, lab[2] + 27);
             compared++;
@@ -215,8 +218,14 @@ static void sizes(void)
 {
     CASE("frame/every_size_stays_within_its_planes");
     for (int i = 0; i < 400; i++) {
-        static const char *const formats[] = { "yuv420p", "yuv422p10", "yuv444p16", "nv12", "p010", "yuvj420p", "gray", "gray12", "rgb24", "rgba64be", "ya16be", "yuva420p9", "gbrp14" };
-        static const char *const outs[] = { "yuv420p", "yuv422p10", "yuv444p16", "nv12", "p010", "yuvj420p", "yuv422p", "yuv420p12", "rgb24", "rgba64be", "yuva444p16", "yuva420p9", "gbrp14" };
+        static const char *const formats[] = {
+            "yuv420p", "yuv422p10", "yuv444p16", "nv12", "p010", "yuvj420p", "gray", "gray12", "rgb24", "rgba64be", "ya16be",
+            "yuva420p9", "gbrp14",
+        };
+        static const char *const outs[] = {
+            "yuv420p", "yuv422p10", "yuv444p16", "nv12", "p010", "yuvj420p", "yuv422p", "yuv420p12", "rgb24", "rgba64be",
+            "yuva444p16", "yuva420p9", "gbrp14",
+        };
         const int k = i % 13, w = 1 + (int)(uniform() * (i % 3 ? 20 : 200)), h = 1 + (int)(uniform() * (i % 5 ? 20 : 150));
         const int sw = 1 + (int)(uniform() * 40), sh = 1 + (int)(uniform() * 40);
         struct picture in = picture_new(formats[k], w, h, i & 1), out = picture_new(outs[k], w, h, i & 2);
@@ -254,7 +263,7 @@ static void grey(void)
     }
 }
 
-// Y' of a pixel in codes of full range.
+// Y' of a pixel, in code values of full range.
 static double luma_code(const struct clz_frame *f, int x, int y)
 {
     static const struct clzk_luma_weights known[] = { CLZK_LUMA_709, CLZK_LUMA_601, CLZK_LUMA_709, CLZK_LUMA_2020 };
@@ -263,7 +272,7 @@ static double luma_code(const struct clz_frame *f, int x, int y)
     return k.kr * get(f, 0, x, y) + (1. - k.kr - k.kb) * get(f, 1, x, y) + k.kb * get(f, 2, x, y);
 }
 
-// Every RGB format: a scan that is not quite neutral keeps its luma, gets the colour, keeps its fourth component.
+// For every RGB format: a scan that is not quite neutral keeps its luma and its fourth component and gets the requested colour.
 static void rgb(void)
 {
     for (const struct clz_pixfmt *f = clz_pixfmt_list(); f->name; f++) {
@@ -299,14 +308,14 @@ static void rgb(void)
                 sum += hypot(lab[1] - 18, lab[2] + 27) / (W * H);
                 if (f->samples[3].step) fourth += get(&out.f, 3, x, y) != get(&in.f, 3, x, y);
             }
-        // rgb0 and its kin: what is not used is the caller's, as it was in a frame of its own
+        // rgb0, bgr0, 0rgb, 0bgr: the fourth component is unused, and the library need not copy it to another frame
         if (!(f->flags & CLZ_PIXFMT_ALPHA)) fourth = 0;
         printf("     luma off by %.3f codes at worst; ab by %.2f on average, %.2f at worst\n", off, sum, worst);
         REQUIRE(off < 0.5);
         REQUIRE(sum < (f->depth == 8 ? 0.45 : 0.3) && worst < 1.5);
         REQUIRE_INT(fourth, 0);
         REQUIRE(guards_whole(&in) && guards_whole(&out));
-        // in place, and without colour: a neutral scan comes out as it was
+        // a neutral scan with ab = 0, coloured in place, is not changed
         for (int y = 0; y < H; y++)
             for (int x = 0; x < W; x++)
                 for (int c = 1; c < 3; c++) set(&in.f, c, x, y, get(&in.f, 0, x, y));
@@ -320,14 +329,14 @@ static void rgb(void)
     }
 }
 
-// Gray of every depth, order and with alpha into every format it may become: luma, alpha, and the same codes for both byte orders.
+// Every gray format (depth, byte order, alpha) converted to every format that it may become: luma and alpha are right.
 static void gray(void)
 {
     CASE("frame/gray_into_every_format");
     for (const struct clz_pixfmt *from = clz_pixfmt_list(); from->name; from++)
         for (const struct clz_pixfmt *to = clz_pixfmt_list(); to->name; to++) {
             const int max = (1 << from->depth) - 1;
-            for (int way = 0; way < 4; way++) {     // in full or limited, coloured or only copied; out full
+            for (int way = 0; way < 4; way++) {     // bit 0: input of limited range; bit 1: only copied; output of full range
                 struct picture in, out;
                 float ab[2 * 64];
                 double off = 0;
@@ -352,7 +361,8 @@ static void gray(void)
                     }
                 REQUIRE(guards_whole(&in) && guards_whole(&out));
                 if (off > (way & 1 || to->flags & CLZ_PIXFMT_RGB ? 0.505 : 0) || alpha)
-                    printf("     %s to %s, way %d: luma off by %.4f, %d of alpha\n", from->name, to->name, way, off, alpha);
+                    printf("     %s to %s, way %d: luma off by %.4f, %d wrong samples of alpha\n",
+                           from->name, to->name, way, off, alpha);
                 REQUIRE(off <= (way & 1 || to->flags & CLZ_PIXFMT_RGB ? 0.505 : 0));
                 REQUIRE_INT(alpha, 0);
                 picture_free(&in), picture_free(&out);
@@ -360,7 +370,7 @@ static void gray(void)
         }
 }
 
-// Both byte orders of a format: the same codes in, the same codes out.
+// Both byte orders of a format: the same input codes give the same output codes.
 static void orders(void)
 {
     CASE("frame/byte_order_makes_no_difference");
@@ -389,7 +399,8 @@ static void orders(void)
     }
 }
 
-// Luma of one range in the other: the nearest code, in place or not; as many bits of the picture as that allows, and the same colour.
+// Luma converted from one range to the other, in place or not: each code is the nearest to the exact value, and the output has
+// the requested colour.
 static void ranges(void)
 {
     CASE("frame/luma_in_another_range");
@@ -404,19 +415,21 @@ static void ranges(void)
             in = picture_new(f->name, 32, 24, false), out = picture_new(f->name, 32, 24, false);
             in.f.range = way & 1 ? CLZ_RANGE_LIMITED : CLZ_RANGE_FULL, out.f.range = way & 1 ? CLZ_RANGE_FULL : CLZ_RANGE_LIMITED;
             fill_noise(&in);
-            for (int x = 0; x < 32; x++)            // some rows of one mid grey, to look at the colour
+            for (int x = 0; x < 32; x++)            // rows of one mid grey, at which the colour is measured
                 for (int y = 8; y < 24; y++) set(&in.f, 0, x, y, code_of(&in.f, 0.5));
             for (int i = 0; i < 64; i++) ab[i] = 12, ab[64 + i] = 15;
-            if (way & 2) {
+            if (way & 2) {                          // in place
                 struct picture before = picture_new(f->name, 32, 24, false);
-                for (int i = 0; i < f->planes; i++) memcpy(before.bytes[i], in.bytes[i], (size_t)in.f.stride[i] * in.rows[i] + GUARD);
+                for (int i = 0; i < f->planes; i++)
+                    memcpy(before.bytes[i], in.bytes[i], (size_t)in.f.stride[i] * in.rows[i] + GUARD);
                 for (int i = 0; i < 4; i++) out.f.data[i] = in.f.data[i];
                 colour(&in, &out, 8, 8, ab, 1, CLZ_LUMA_COPY);
                 for (int i = 0; i < 4; i++) in.f.data[i] = before.f.data[i];
                 for (int y = 0; y < 24; y++)
                     for (int x = 0; x < 32; x++) {
                         const double want = luma_of(&in.f, get(&in.f, 0, x, y));
-                        const int code = (int)(way & 1 ? fmin(1, fmax(0, want)) * max + 0.5 + 1e-9 : want * 219 * eight + 16 * eight + 0.5);
+                        const int code = (int)(way & 1 ? fmin(1, fmax(0, want)) * max + 0.5 + 1e-9 :
+                                               want * 219 * eight + 16 * eight + 0.5);
                         wrong += abs(get(&out.f, 0, x, y) - code) > 0;
                     }
                 for (int i = 0; i < 4; i++) in.f.data[i] = out.f.data[i];
@@ -427,7 +440,8 @@ static void ranges(void)
                 for (int y = 0; y < 24; y++)
                     for (int x = 0; x < 32; x++) {
                         const double want = luma_of(&in.f, get(&in.f, 0, x, y));
-                        const int code = (int)(way & 1 ? fmin(1, fmax(0, want)) * max + 0.5 + 1e-9 : want * 219 * eight + 16 * eight + 0.5);
+                        const int code = (int)(way & 1 ? fmin(1, fmax(0, want)) * max + 0.5 + 1e-9 :
+                                               want * 219 * eight + 16 * eight + 0.5);
                         wrong += abs(get(&out.f, 0, x, y) - code) > 0;
                     }
                 REQUIRE(guards_whole(&out));
@@ -435,14 +449,15 @@ static void ranges(void)
             decode(&out.f, 16, 16, rgb);
             clzk_rgb_to_lab(rgb, lab);
             worst = hypot(lab[1] - 12, lab[2] - 15);
-            if (wrong || worst > 1) printf("     %s, way %d: %d codes off, colour off by %.2f\n", f->name, way, wrong, worst);
+            if (wrong || worst > 1) printf("     %s, way %d: %d wrong codes, colour off by %.2f\n", f->name, way, wrong, worst);
             REQUIRE_INT(wrong, 0);
             REQUIRE(worst < 1);
             picture_free(&in), picture_free(&out);
         }
 }
 
-// luma=lstar: L* of the answer is L* of the input; black and white stay, a ramp stays a ramp of as many levels.
+// luma=lstar: the output has the L* of the input; black and white do not change, and a ramp stays a ramp of nearly as many
+// levels.
 static void lstar(const char *from, const char *to)
 {
     enum { SPAN = 1024 };
@@ -459,7 +474,7 @@ static void lstar(const char *from, const char *to)
     for (int y = 0; y < 4; y++)
         for (int x = 0; x < SPAN; x++) set(&in.f, 0, x, y, x < wide ? (int)((int64_t)x * top / wide) : top);
     colour(&in, &out, 16, 2, ab, 1, CLZ_LUMA_LSTAR);
-    for (int x = 0; x < SPAN; x++) REQUIRE_INT(get(&out.f, 0, x, 1), get(&in.f, 0, x, 1));     // no colour: no change
+    for (int x = 0; x < SPAN; x++) REQUIRE_INT(get(&out.f, 0, x, 1), get(&in.f, 0, x, 1));     // ab = 0: no change
 
     for (int i = 0; i < 32; i++) ab[i] = 25, ab[32 + i] = -35;
     colour(&in, &out, 16, 2, ab, 1, CLZ_LUMA_LSTAR);
@@ -473,7 +488,7 @@ static void lstar(const char *from, const char *to)
         levels += code > last;
         ramp += !x || get(&in.f, 0, x, 1) > get(&in.f, 0, x - 1, 1);
         last = code;
-        if (out.f.format->log2_chroma_w || x < 64 || x > SPAN - 64) continue;    // in the darks a code is a large step of L*
+        if (out.f.format->log2_chroma_w || x < 64 || x > SPAN - 64) continue;    // near black one code is a large step of L*
         decode(&out.f, x, 1, rgb);
         clzk_rgb_to_lab(rgb, lab);
         worst = fmax(worst, fabs(lab[0] - clzk_luma_to_l((float)luma_of(&in.f, get(&in.f, 0, x, 1)))));
@@ -511,7 +526,7 @@ static void input(void)
     picture_free(&in);
 }
 
-// Two flat halves, dark red and bright blue, with colour blurred over 8 pixels of the small picture between them.
+// Two flat halves, dark red and bright blue; the colours are blurred across the edge, over 8 pixels of the network's picture.
 static void edge(void)
 {
     enum { W = 256, H = 64, SW = 64, SH = 16 };
@@ -540,11 +555,11 @@ static void edge(void)
     picture_free(&in), picture_free(&out);
 }
 
-// A ramp of colour along x: each siting's samples take it where they lie.
+// A ramp of a* along x: chroma samples have the value of the ramp at the position that the siting gives them.
 static void siting(void)
 {
     enum { W = 128, SW = 32 };
-    static const double offset[3] = { 0.5, 1, 0.5 };            // left, centre, topleft: of chroma column 0, in pixels
+    static const double offset[3] = { 0.5, 1, 0.5 };            // position of chroma column 0 in pixels: left, centre, topleft
     float ab[2 * SW * 8];
 
     CASE("frame/chroma_lies_where_its_siting_says");
@@ -563,7 +578,7 @@ static void siting(void)
             worst = fmax(worst, fabs(chroma_of(&in.f, get(&in.f, 2, x, 8)) - uv[1]));
         }
         printf("     siting %d: V off by %.5f\n", s, worst);
-        REQUIRE(worst < 6e-4);                                  // a quarter of a pixel would be 0.0011
+        REQUIRE(worst < 6e-4);                                  // an offset of a quarter of a pixel would give 0.0011
         picture_free(&in);
     }
 }
@@ -588,11 +603,14 @@ static void threads(void)
     clzk_set_threads(2);
 }
 
-// ---- a picture to look at: `frame picture OUT.ppm`, from top to bottom the scene, bilinear enlargement of its small colours, ours ----
+// ---- a picture for visual comparison ----
+//
+// `frame picture OUT.ppm` draws, from top to bottom: the scene; the scene with its low-resolution colours enlarged bilinearly;
+// the scene with the same colours merged by clzk_frame_merge().
 
 enum { SCENE_W = 480, SCENE_H = 200, SMALL_W = 96, SMALL_H = 40 };
 
-// Y', a*, b* of a scene with round, thin, slanted and textured things before a sky.
+// Y', a*, b* of a pixel of the scene: round, thin, slanted and textured objects in front of a sky.
 static void scene(int x, int y, float *luma, float ab[2])
 {
     static const struct { float luma, a, b; } sky = { 0.7f, -4, -24 }, ball = { 0.35f, 55, 40 }, grass = { 0.45f, -35, 38 },
@@ -601,8 +619,10 @@ static void scene(int x, int y, float *luma, float ab[2])
     float l = sky.luma + 0.0006f * y, a = sky.a, b = sky.b;
 
     if (sx * sx + sy * sy < 24 * 24) l = sun.luma, a = sun.a, b = sun.b;
-    if (y > 140 + 12 * sin(x * 0.05) + 6 * sin(x * 0.9)) l = grass.luma + 0.08f * (float)sin(x * 1.3 + y), a = grass.a, b = grass.b;
-    if (abs(x - 250 - (y - 100) / 6) < 3 || (y > 60 && (x + y) % 45 < 4 && x > 270 && x < 345 && y < 130)) l = pole.luma, a = pole.a, b = pole.b;
+    if (y > 140 + 12 * sin(x * 0.05) + 6 * sin(x * 0.9))
+        l = grass.luma + 0.08f * (float)sin(x * 1.3 + y), a = grass.a, b = grass.b;
+    if (abs(x - 250 - (y - 100) / 6) < 3 || (y > 60 && (x + y) % 45 < 4 && x > 270 && x < 345 && y < 130))
+        l = pole.luma, a = pole.a, b = pole.b;
     if (dx * dx + dy * dy < 60 * 60) l = ball.luma + 0.15f * -dx / 60, a = ball.a, b = ball.b;
     *luma = l, ab[0] = a, ab[1] = b;
 }
@@ -619,8 +639,8 @@ static void put_pixel(FILE *file, float y, const float ab[2])
     for (int i = 0; i < 3; i++) fputc((int)(fminf(1, fmaxf(0, rgb[i])) * 255 + 0.5f), file);
 }
 
-// A small plane of colours at (x, y) of the scene, between its pixels.
-static float between(const float *small, int x, int y)
+// The low-resolution plane `small`, interpolated bilinearly at pixel (x, y) of the scene.
+static float bilinear(const float *small, int x, int y)
 {
     const float fx = fminf(SMALL_W - 1, fmaxf(0, (x + 0.5f) * SMALL_W / SCENE_W - 0.5f));
     const float fy = fminf(SMALL_H - 1, fmaxf(0, (y + 0.5f) * SMALL_H / SCENE_H - 0.5f));
@@ -631,7 +651,7 @@ static float between(const float *small, int x, int y)
 
 static int draw(const char *path)
 {
-    enum { CELL = SCENE_W / SMALL_W, REACH = 1 };               // colours of a network that blurs by a pixel
+    enum { CELL = SCENE_W / SMALL_W, REACH = 1 };               // simulates a network that blurs colour by one pixel
     static float small[2 * SMALL_W * SMALL_H];
     struct picture in = picture_new("yuv444p", SCENE_W, SCENE_H, false), out = picture_new("yuv444p", SCENE_W, SCENE_H, false);
     FILE *file = fopen(path, "wb");
@@ -640,7 +660,8 @@ static int draw(const char *path)
     if (!file) return 1;
     for (int i = 0; i < SMALL_W * SMALL_H; i++)
         for (int k = 0; k < (2 * REACH + 1) * (2 * REACH + 1) * CELL * CELL; k++) {
-            const int side = (2 * REACH + 1) * CELL, x = (i % SMALL_W - REACH) * CELL + k % side, y = (i / SMALL_W - REACH) * CELL + k / side;
+            const int side = (2 * REACH + 1) * CELL;
+            const int x = (i % SMALL_W - REACH) * CELL + k % side, y = (i / SMALL_W - REACH) * CELL + k / side;
             scene(x < 0 ? 0 : x < SCENE_W ? x : SCENE_W - 1, y < 0 ? 0 : y < SCENE_H ? y : SCENE_H - 1, &luma, ab);
             small[i] += ab[0] / (side * side), small[SMALL_W * SMALL_H + i] += ab[1] / (side * side);
         }
@@ -650,7 +671,7 @@ static int draw(const char *path)
             const int x = i % SCENE_W, y = i / SCENE_W;
             scene(x, y, &luma, ab);
             set(&in.f, 0, x, y, code_of(&in.f, luma));
-            if (what) ab[0] = between(small, x, y), ab[1] = between(small + SMALL_W * SMALL_H, x, y);
+            if (what) ab[0] = bilinear(small, x, y), ab[1] = bilinear(small + SMALL_W * SMALL_H, x, y);
             put_pixel(file, luma, ab);
         }
     colour(&in, &out, SMALL_W, SMALL_H, small, 1, CLZ_LUMA_COPY);
@@ -668,7 +689,8 @@ int main(int argc, char **argv)
     if (argc == 3 && !strcmp(argv[1], "picture")) return draw(argv[2]);
     solver();
     for (size_t i = 0; i < sizeof formats / sizeof *formats; i++)
-        for (int m = CLZ_MATRIX_601; m <= CLZ_MATRIX_2020; m++) constant(formats[i], i & 1 ? CLZ_RANGE_FULL : CLZ_RANGE_LIMITED, m);
+        for (int m = CLZ_MATRIX_601; m <= CLZ_MATRIX_2020; m++)
+            constant(formats[i], i & 1 ? CLZ_RANGE_FULL : CLZ_RANGE_LIMITED, m);
     grey();
     rgb();
     gray();

@@ -138,7 +138,6 @@ wide() { awk 'length($0) > 130 { print FILENAME ":" FNR ": " length($0) " column
 cat >"$temp/exempt" <<'LIST'
 filter/build-lavfi.sh
 tests/filter.sh
-tests/frame.c
 tests/fuzz_filter.c
 LIST
 { printf '%0130d\n' 0; printf '%0131d\n' 0; printf '%0200d\n' 0; } >"$temp/x.c"
