@@ -56,7 +56,8 @@ static unsigned u16(void) { unsigned low = u8(); return low | u8() << 8; }
 struct film {
     AVFilterGraph *graph;
     AVFilterContext *source, *filter, *sink;
-    int width, height, format, exact;       // exact: luma is kept, so it names the frame
+    int width, height, format, model_mode;
+    int exact;                              // luma is kept, so it identifies the frame
     int sent, got;
     struct { int64_t pts; unsigned luma; int width; } frames[MAX_FRAMES];
 };
@@ -123,11 +124,17 @@ static int open_film(struct film *film)
     film->width  = 1 + u16() % 300;
     film->height = 1 + u8();
     film->format = av_get_pix_fmt(formats[u8() % COUNT(formats)]);
-    film->exact  = chosen < 6;
+    film->model_mode = chosen < 6;
+    film->exact  = film->model_mode;
     film->graph  = avfilter_graph_alloc();
     film->graph->nb_threads = 1;
     snprintf(args, sizeof args, "video_size=%dx%d:pix_fmt=%d:time_base=1/25", film->width, film->height, film->format);
     snprintf(filter_args, sizeof filter_args, options[chosen], model);
+    // By default gray gets the range that a player will assume, which changes its luma.
+    if (film->model_mode && !strncmp(av_get_pix_fmt_name(film->format), "gray", 4)) {
+        film->exact = u8() & 1;
+        if (film->exact) strcat(filter_args, ":out_range=full");
+    }
     if (avfilter_graph_create_filter(&film->source, avfilter_get_by_name("buffer"), "in", args, NULL, film->graph) < 0 ||
         avfilter_graph_create_filter(&film->filter, avfilter_get_by_name("colorize"), "c", filter_args, NULL, film->graph) < 0 ||
         avfilter_graph_create_filter(&film->sink, avfilter_get_by_name("buffersink"), "out", NULL, NULL, film->graph) < 0 ||
@@ -159,7 +166,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
             char reply[64];
             const unsigned n = u8() % COUNT(commands);
             avfilter_graph_send_command(film.graph, "c", commands[n][0], commands[n][1], reply, sizeof reply, 0);
-        } else if (c < 245 && film.exact) {     // as ffmpeg -reinit_filter 0; the stock filter cannot follow
+        } else if (c < 245 && film.model_mode) {     // as ffmpeg -reinit_filter 0; the stock filter cannot follow
             film.width  = 1 + u8();
             film.height = 1 + u8() % 64;
         } else {
