@@ -288,7 +288,7 @@ static void checks(void)
 static void brackets(void)
 {
     struct clzt_recipe *r = fresh();
-    char folder[] = "/tmp/colorize-recipe-XXXXXX", old[4000];
+    char folder[] = "colorize-recipe-XXXXXX", old[4000];
 
     CASE("recipe/path_that_looks_like_a_list");
     if (!getcwd(old, sizeof old) || !mkdtemp(folder) || chdir(folder)) {
