@@ -92,7 +92,7 @@ int clzi_pipeline_create(struct clzi_pipeline **out, struct clz_model *model, st
     p->log = &clzi_device_base(dev)->log;
     if (!p->params.size) p->params.size = model->facts.size;
     if ((ret = clzi_bars_parse(&p->finder, params->bars)) < 0) {
-        clzi_fail(p->log, ret, "bars is \"%s\", should be auto, off, or the depths of the bars in pixels, top:bottom:left:right",
+        clzi_fail(p->log, ret, "bars is \"%s\", should be auto, off, or the depths of the bars in pixels, top/bottom/left/right",
                   params->bars);
         goto fail;
     }

@@ -869,7 +869,7 @@ static const AVOption cz_options[] = {
         NAME("left",    "MPEG-2, H.264", CLZ_SITING_LEFT, "siting"),
         NAME("center",  "MPEG-1, JPEG", CLZ_SITING_CENTER, "siting"),
         NAME("topleft", "BT.2020, DV", CLZ_SITING_TOPLEFT, "siting"),
-    STRING("bars",      "black bars that the model does not see: auto, off, or top:bottom:left:right in pixels", bars, "auto"),
+    STRING("bars",      "black bars that the model does not see: auto, off, or top/bottom/left/right in pixels", bars, "auto"),
     STRING("library",   "the engine, libcolorize.so.0, if not where COLORIZE_LIBRARY or the system says", library_path, NULL),
     { NULL }
 };
