@@ -57,7 +57,7 @@ struct clzi_op {
 
 struct clzi_device_params {
     int index;                              // which of several devices
-    int threads;                            // 0: one a core
+    int threads;                            // 0: one per core
     enum clz_precision precision;
     struct clz_log log;
 };

@@ -31,8 +31,8 @@ struct clzi_bars_finder {
     } side[CLZI_SIDES];
 };
 
-// Initialises finder from the option `bars`: NULL or "auto", "off", or the depths "top:bottom:left:right" in pixels ("/" may
-// replace ":"). Returns 0 or -EINVAL.
+// Initialises finder from the option `bars`: NULL or "auto", "off", or the depths "top/bottom/left/right" in pixels (":" may
+// replace "/"). Returns 0 or -EINVAL.
 int clzi_bars_parse(struct clzi_bars_finder *finder, const char *text);
 
 // Returns whether given bars leave a picture in a frame of this size; true if the bars are detected or off.

@@ -161,7 +161,7 @@ enum clz_luma { CLZ_LUMA_COPY, CLZ_LUMA_LSTAR };    // keep Y' bit for bit, or k
 struct clz_stream_params {
     const char *device;                     // "auto" (NULL), "cpu", "ref", "cuda", "cuda:1"
     enum clz_precision precision;           // AUTO: bf16 where the device is faster with it, else f32
-    int threads;                            // 0: one a core that the process may use
+    int threads;                            // 0: one per core that the process may use
     int batch;                              // frames to a network run, 1..64; 0: the device's own choice
     int size;                               // short side of the network's picture, 32..2048; 0: the model's own
     enum clz_luma luma;
@@ -170,7 +170,7 @@ struct clz_stream_params {
     enum clz_siting siting;
     enum clz_range out_range;               // of the coloured frames; UNSPECIFIED: as `out` says, else as the input is
     const char *bars;                       // black bars around the picture: "auto" (NULL) finds them, "off", or their depths in
-                                            // pixels, "top:bottom:left:right"; see below
+                                            // pixels, "top/bottom/left/right" (":" works too); see below
     struct clz_log log;
 };
 

@@ -308,7 +308,7 @@ static struct clzi_bars next_bars(struct clzi_pipeline *p, const struct clz_fram
     const int *d = bars.depth;
 
     if (memcmp(&bars, &p->bars, sizeof bars))
-        clzi_log(p->log, CLZ_LOG_VERBOSE, "black bars of %d:%d:%d:%d pixels (top:bottom:left:right) are not coloured",
+        clzi_log(p->log, CLZ_LOG_VERBOSE, "black bars of %d/%d/%d/%d pixels (top/bottom/left/right) are not coloured",
                  d[CLZI_TOP], d[CLZI_BOTTOM], d[CLZI_LEFT], d[CLZI_RIGHT]);
     p->bars = bars;
     return bars;

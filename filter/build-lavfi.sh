@@ -15,7 +15,7 @@
 #     --engine=FILE     libcolorize.so.0 that the wrapper script uses; default WORK/../libcolorize.so.0
 #     --libdir=DIR      where libcolorize.so.0 will be installed; compiled into the filter as its last resort
 #     --preload=FILE    a sanitizer's library, which the wrapper loads before all others: ffmpeg itself has none
-#     --jobs=N          default: one a core
+#     --jobs=N          default: one per core
 #
 # Made:  WORK/out/libavfilter.so.N     the library
 #        WORK/out/missing              stock filters it lacks, one a line; empty where every -dev package was there

@@ -849,7 +849,7 @@ static const AVOption cz_options[] = {
     INT("luma",         "what is kept of the input picture", luma, CLZ_LUMA_COPY, 0, CLZ_LUMA_LSTAR, "luma"),
         NAME("copy",    "the luma plane, bit for bit", CLZ_LUMA_COPY, "luma"),
         NAME("lstar",   "the perceived lightness L*", CLZ_LUMA_LSTAR, "luma"),
-    INT("threads",      "CPU threads of the engine (0: -filter_threads, else one a core)", threads, 0, 0, 1024, NULL),
+    INT("threads",      "CPU threads of the engine (0: -filter_threads, else one per core)", threads, 0, 0, 1024, NULL),
     INT("range",        "overrule the film's colour range", range, 0, 0, CLZ_RANGE_FULL, "range"),
         NAME("auto",    "as the film says", CLZ_RANGE_UNSPECIFIED, "range"),
         NAME("limited", "16 to 235", CLZ_RANGE_LIMITED, "range"),

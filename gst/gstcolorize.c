@@ -171,7 +171,7 @@ static const struct property {
       ENUM(matrix, "GstColorizeMatrix", matrices, CLZ_MATRIX_2020) },
     { "siting", "Siting", "Chroma siting, in place of the one in the caps",
       ENUM(siting, "GstColorizeSiting", sitings, CLZ_SITING_TOPLEFT) },
-    { "bars", "Bars", "Black bars to crop from the model's input: auto, off, or top:bottom:left:right in pixels",
+    { "bars", "Bars", "Black bars to crop from the model's input: auto, off, or top/bottom/left/right in pixels",
       KIND_STRING, SETTING(bars), 0, 0, 0, "auto", NULL, FALSE },
     { "interlaced", "Interlaced", "What to do if the caps are interlaced",
       ENUM(interlaced, "GstColorizeInterlaced", interlaced_choices, INTERLACED_PROGRESSIVE) },

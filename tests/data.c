@@ -10,6 +10,7 @@
 
 #include "check.h"
 #include "engine/clock.h"
+#include "kernels/fnv.h"
 #include "kernels/lab_math.h"
 #include "kernels/philox.h"
 #include "trainer/crop.h"
@@ -496,12 +497,6 @@ static const struct clzt_loader_params training = {
     .film = { .grain = 0.05, .blur = 1.5, .gamma = 0.3, .contrast = 0.2 },
 };
 
-static uint64_t hash_of(uint64_t h, const void *data, size_t size)
-{
-    for (size_t i = 0; i < size; i++) h = (h ^ ((const uint8_t *)data)[i]) * 1099511628211u;
-    return h;
-}
-
 // Hash of the batches first to first + count - 1.
 static uint64_t batches(struct clzt_dataset *d, struct clzt_loader_params p, int64_t first, int count, uint64_t *each)
 {
@@ -512,15 +507,15 @@ static uint64_t batches(struct clzt_dataset *d, struct clzt_loader_params p, int
     p.first_step = first;
     REQUIRE_INT(clzt_loader_create(&l, d, &p), 0);
     for (int i = 0; l && i < count; i++) {
-        uint64_t h = 1469598103934665603u;
+        uint64_t h = CLZK_FNV1A_BASIS;
         REQUIRE_INT(clzt_loader_next(l, &b), 0);
         REQUIRE_INT(b->step, first + i);
-        h = hash_of(h, b->l, BATCH * PLANE * sizeof(float));
-        h = hash_of(h, b->ab, 2 * BATCH * PLANE * sizeof(float));
-        h = hash_of(h, b->true_l, BATCH * PLANE * sizeof(float));
-        h = hash_of(h, b->index, BATCH * sizeof *b->index);
+        h = clzk_fnv1a(h, b->l, BATCH * PLANE * sizeof(float));
+        h = clzk_fnv1a(h, b->ab, 2 * BATCH * PLANE * sizeof(float));
+        h = clzk_fnv1a(h, b->true_l, BATCH * PLANE * sizeof(float));
+        h = clzk_fnv1a(h, b->index, BATCH * sizeof *b->index);
         if (each) each[i] = h;
-        all = hash_of(all, &h, sizeof h);
+        all = clzk_fnv1a(all, &h, sizeof h);
         clzt_loader_release(l, &b);
         REQUIRE(!b);
     }
@@ -591,7 +586,7 @@ static void shapes(void)
             REQUIRE(b->shape >= 0 && b->shape < 3);
             REQUIRE(b->size.w == list[b->shape].w && b->size.h == list[b->shape].h);
             seen[b->shape]++;
-            hash[k] = hash_of(hash[k], b->ab, (size_t)2 * BATCH * b->size.w * b->size.h * sizeof(float));
+            hash[k] = clzk_fnv1a(hash[k], b->ab, (size_t)2 * BATCH * b->size.w * b->size.h * sizeof(float));
             clzt_loader_release(l, &b);
         }
         clzt_loader_destroy(&l);

@@ -11,6 +11,7 @@
 
 #include "check.h"
 #include "engine/colorize.h"
+#include "kernels/fnv.h"
 #include "tiny_model.h"
 
 static char model_path[256];
@@ -86,12 +87,6 @@ static void paint(struct picture *p, int number)
         }
 }
 
-static uint64_t hash(uint64_t h, const void *data, size_t size)
-{
-    for (size_t i = 0; i < size; i++) h = (h ^ ((const uint8_t *)data)[i]) * 1099511628211u;
-    return h;
-}
-
 // Returns whether the luma of b equals that of a (for RGB within half a code), and alpha also.
 static int luma_is_kept(const struct clz_frame *a, const struct clz_frame *b)
 {
@@ -111,7 +106,7 @@ static uint64_t colour_film(const struct clz_stream_params *params, const char *
 {
     struct picture *in = calloc(count, sizeof *in);
     clz_stream *s = NULL;
-    uint64_t h = 1469598103934665603u;
+    uint64_t h = CLZK_FNV1A_BASIS;
     struct clz_frame done;
     int got = 0, ret = 0;
 
@@ -136,7 +131,7 @@ static uint64_t colour_film(const struct clz_stream_params *params, const char *
         struct picture same = picture_new(format, width, height);
         paint(&same, i);
         REQUIRE_INT(luma_is_kept(&same.f, &in[i].f), 1);
-        h = hash(h, in[i].bytes, in[i].size);
+        h = clzk_fnv1a(h, in[i].bytes, in[i].size);
         free(same.bytes);
         free(in[i].bytes);
     }
@@ -230,12 +225,12 @@ static void largest(void)
         CASE(name);
         memset(p.bytes, 0x5a, p.size);
         paint(&p, 5);
-        luma = hash(1, p.bytes, (size_t)p.f.stride[0] * H);
+        luma = clzk_fnv1a(CLZK_FNV1A_BASIS, p.bytes, (size_t)p.f.stride[0] * H);
         REQUIRE_INT(clz_stream_open(&s, model, &(struct clz_stream_params){ .batch = 1 }), 0);
         REQUIRE_INT(clz_stream_send(s, &p.f, &p.f, NULL), 0);
         REQUIRE_INT(clz_stream_receive(s, &done, 1), 0);
         clz_stream_close(&s);
-        REQUIRE(hash(1, p.bytes, (size_t)p.f.stride[0] * H) == luma);   // the padding included
+        REQUIRE(clzk_fnv1a(CLZK_FNV1A_BASIS, p.bytes, (size_t)p.f.stride[0] * H) == luma);   // the padding included
         for (int c = 1; c < 3; c++) {
             const int step = i ? 2 : 1;
             int untouched = 0, least = INT_MAX, most = 0, same = 0;
@@ -504,7 +499,7 @@ static void tags(void)
         REQUIRE_INT(done.range, CLZ_RANGE_FULL);
         REQUIRE_INT(done.matrix, given[i].matrix ? given[i].matrix : CLZ_MATRIX_601);
         REQUIRE_INT(done.siting, given[i].siting ? given[i].siting : CLZ_SITING_LEFT);
-        h[i] = hash(1, out.bytes, out.size);
+        h[i] = clzk_fnv1a(CLZK_FNV1A_BASIS, out.bytes, out.size);
         clz_stream_close(&s);
         free(in.bytes), free(out.bytes);
     }
@@ -621,7 +616,7 @@ static void controls(void)
         REQUIRE_INT(clz_stream_drain(s), 0);
         REQUIRE_INT(clz_stream_receive(s, &done, 1), 0);
         for (int k = 1024; k < 3072 && !i; k++) REQUIRE_INT(p.bytes[k], 128);
-        h[i] = hash(1, p.bytes, p.size);
+        h[i] = clzk_fnv1a(CLZK_FNV1A_BASIS, p.bytes, p.size);
         clz_stream_close(&s);
         free(p.bytes);
     }
