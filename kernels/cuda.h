@@ -135,7 +135,8 @@ int clzk_cu_norm(clzk_stream stream, enum clzk_type type, void *y, const void *x
                  float *running_mean, float *running_var, float *saved, const struct clzk_cu_norm *p, void *work);
 // dx, dgamma and dbeta from dy; the activation's slope is computed from x again, y is not needed. In place (dx = dy).
 int clzk_cu_norm_back(clzk_stream stream, enum clzk_type type, void *dx, float *dgamma, float *dbeta, const void *dy,
-                      const void *x, const float *gamma, const float *beta, const float *saved, const struct clzk_cu_norm *p, void *work);
+                      const void *x, const float *gamma, const float *beta, const float *saved,
+                      const struct clzk_cu_norm *p, void *work);
 
 // ---- windows and sizes (resample.cu) ----
 
