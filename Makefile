@@ -141,7 +141,8 @@ bench: all $(benches)
 # Fuzz targets need clang and its runtime (packages clang, libclang-rt-14-dev). The head of tests/fuzz_filter.c tells how to build
 # that target.
 fuzz: $(BUILD)/fuzz/fuzz_model $(BUILD)/fuzz/fuzz_pth
-parser := $(filter engine/model%.c $(patsubst %,engine/%.c,bytes safetensors atomic_file graph op fuse log sha256),$(engine))
+parser := $(filter engine/model%.c $(patsubst %,engine/%.c,bytes safetensors atomic_file graph op fuse log sha256),$(engine)) \
+    $(filter kernels/colour_table.c,$(kernels))
 $(BUILD)/fuzz/fuzz_model: tests/fuzz_model.c
 $(BUILD)/fuzz/fuzz_pth: tests/fuzz_pth.c tests/pth_files.h $(filter trainer/pth% trainer/tensors%,$(trainer)) \
     $(call rel,trainer/*.h)

@@ -6,9 +6,13 @@
 // overwritten, dw is accumulated (+=). The executor owns every buffer, runs ops in order (backward: in reverse), and sums the
 // gradients of a tensor with several readers through add(). What forward must keep for backward goes into `saved`.
 // How activations lie in memory (layout, bf16 or f32) is the backend's own affair: tensor_size(), upload() and download()
-// are the only ways in and out and speak dense NCHW f32. Parameters, their gradients and the optimiser's state are dense
-// f32 in device memory (the master weights); an op keeps its own packed copy and remakes it when `version` has changed.
-// Memory is never assumed to be the host's outside engine/ref and engine/cpu.
+// are the only ways in and out and speak dense NCHW f32. Image i of a tensor begins i * tensor_size(one image) bytes after
+// image 0. Parameters, their gradients and the optimiser's state are dense f32 in device memory (the master weights); an op
+// keeps its own packed copy, which refresh() makes. Memory is never assumed to be the host's outside engine/ref and engine/cpu.
+//
+// Time. Calls on a device come from one thread at a time and are queued: they take effect in the order of the calls, and host
+// memory that a call reads may be reused when it returns. Only download(), read() and wait() block. forward() and backward() can
+// be recorded once and replayed: whatever changes from pass to pass (parameters, seed) lies in device memory.
 #ifndef CLZI_BACKEND_H
 #define CLZI_BACKEND_H
 #include "graph.h"
@@ -43,8 +47,7 @@ struct clzi_call {
     void *dx[CLZI_MAX_IN];
     float *w[CLZI_MAX_W];                   // parameters, in device memory
     float *dw[CLZI_MAX_W];
-    uint64_t version;                       // changes whenever the parameters' numbers do
-    uint64_t seed;                          // dropout: Philox key; changes with every training step
+    const uint64_t *seed;                   // dropout: Philox key, in device memory; changes with every training step
     void *scratch, *saved;
 };
 
@@ -53,6 +56,7 @@ struct clzi_op {
     int (*forward)(struct clzi_call *c);
     int (*backward)(struct clzi_call *c);   // NULL: not differentiable, refused when the graph is bound
     void (*destroy)(struct clzi_call *c);   // optional; copes with what a failed plan() left
+    int (*refresh)(struct clzi_call *c);    // optional: packs the parameters; before a forward pass after they have changed
 };
 
 struct clzi_device_params {
@@ -86,6 +90,37 @@ struct clzi_train_ops {
     int (*advance)(struct clzi_device *dev, struct clzi_train_state *state, bool dynamic);
 };
 
+// ---- frames ----
+
+struct clzi_frames;                         // each backend's own
+struct clzk_colour_table;
+
+struct clzi_frames_params {
+    struct clz_frame seen, in, out;         // geometry and tags: what the network sees; what is coloured, before and after
+    int w, h;                               // of the network's picture
+    int slots;                              // how many frames may be between read() and finish()
+    const struct clzk_colour_table *colours;// for out's matrix; outlives the frames
+    float l_scale, l_offset;                // the network's input is L* / l_scale - l_offset
+};
+
+// Both ends of the network: frame -> L*, ab -> chroma. Frames of one geometry; the planes stay as they are from read() to finish().
+struct clzi_frame_ops {
+    int (*create)(struct clzi_frames **frames, struct clzi_device *dev, const struct clzi_frames_params *params);
+    void (*destroy)(struct clzi_frames **frames);
+    // Y' of the frame is kept in the slot; its L* goes into an image of the tensor l [N,1,h,w].
+    int (*read)(struct clzi_frames *frames, int slot, const struct clz_frame *seen, void *l, int image);
+    // Writes out: luma from in, chroma from an image of the tensor ab [N,2,h,w], which times gain is in Lab units. -ERANGE: ab
+    // is not finite or beyond 1e6; the frame is not coloured then.
+    int (*write)(struct clzi_frames *frames, int slot, const struct clz_frame *in, const struct clz_frame *out, const void *ab,
+                 int image, float gain);
+    // After wait(): the frame is complete; -ERANGE as above. NULL: write() has done all.
+    int (*finish)(struct clzi_frames *frames, int slot);
+    // Without colour: luma converted to out's range, chroma neutral where in is gray. Of any geometry; complete after wait().
+    int (*copy)(struct clzi_device *dev, const struct clz_frame *in, const struct clz_frame *out);
+};
+
+struct clzi_pass;                           // each backend's own: the recorded calls of one pass
+
 struct clzi_backend {
     const char *name;                       // "cpu"
     int priority;                           // device "auto" takes the highest that opens
@@ -94,6 +129,8 @@ struct clzi_backend {
 
     // How many frames one network run takes when the stream asks for `batch`; 1 where larger runs gain nothing.
     int (*frames_per_run)(struct clzi_device *dev, int batch);
+    int default_batch;                      // of a stream that leaves the choice to us
+    int queued_runs;                        // network runs that a stream keeps queued: 1 where calls compute before they return
 
     void *(*alloc)(struct clzi_device *dev, size_t size);       // zeroed, aligned for the backend; NULL: none left
     void (*free)(struct clzi_device *dev, void *p);
@@ -102,6 +139,16 @@ struct clzi_backend {
     int (*upload)(struct clzi_device *dev, void *tensor, struct clzi_shape shape, const float *nchw);
     int (*download)(struct clzi_device *dev, const void *tensor, struct clzi_shape shape, float *nchw);
     int (*add)(struct clzi_device *dev, void *sum, const void *x, struct clzi_shape shape);  // sum += x, activations
+    const struct clzi_frame_ops *frames;
+
+    // Runs one forward or backward pass: body(arg) makes its calls. A backend may record them in *pass, NULL at first, and replay
+    // them the next time without calling body, which would make the same calls again. NULL: body is called.
+    int (*pass)(struct clzi_device *dev, struct clzi_pass **pass, int (*body)(void *arg), void *arg);
+    void (*pass_destroy)(struct clzi_device *dev, struct clzi_pass **pass);
+    // mark() remembers this point of the queue under a number below queued_runs; wait() blocks until everything before it has
+    // been done, and returns the first error of these calls. NULL: calls compute before they return.
+    int (*mark)(struct clzi_device *dev, int number);
+    int (*wait)(struct clzi_device *dev, int number);
 
     // on parameters: f32 vectors in device memory
     int (*write)(struct clzi_device *dev, float *to, const float *from_host, int64_t count);
@@ -119,4 +166,7 @@ int clzi_device_open(struct clzi_device **dev, const char *name, const struct cl
 void clzi_device_close(struct clzi_device **dev);
 
 extern const struct clzi_backend clzi_backend_ref, clzi_backend_cpu;
+
+// Of devices whose frames lie in host memory: frames_host.c.
+extern const struct clzi_frame_ops clzi_host_frames;
 #endif

@@ -37,9 +37,12 @@ struct clzi_exec {
     struct clzi_device *dev;
     struct bound *nodes;
     struct clzi_binding bind[CLZI_MAX_PORTS];
+    struct clzi_pass *forward_pass, *backward_pass;
     struct buffer scratch;
     char *memory;
     size_t memory_size;
+    uint64_t *seed;                         // of dropout, in device memory; NULL unless training
+    uint64_t refreshed;                     // version of the parameters that the ops have packed
     bool backward, timing;
 };
 
@@ -255,6 +258,7 @@ static void bind(struct clzi_exec *e)
         b->call.dy = address(e, &b->dy);
         b->call.saved = address(e, &b->saved);
         b->call.scratch = address(e, &e->scratch);
+        b->call.seed = e->seed;
         for (int k = 0; k < e->graph->nodes[i].in_count; k++) {
             const struct bound *x = &e->nodes[e->graph->nodes[i].in[k]];
             b->call.x[k] = x->call.y;
@@ -296,6 +300,10 @@ int clzi_exec_create(struct clzi_exec **out, const struct clzi_graph *graph, str
         ret = -ENOMEM;
         goto fail;
     }
+    if (params->training && !(e->seed = e->be->alloc(e->dev, sizeof *e->seed))) {
+        ret = -ENOMEM;
+        goto fail;
+    }
     bind(e);
     free(shapes);
     *out = e;
@@ -314,7 +322,10 @@ void clzi_exec_destroy(struct clzi_exec **exec)
     if (!e) return;
     for (int i = 0; e->nodes && i < e->graph->node_count; i++)
         if (e->nodes[i].op && e->nodes[i].op->destroy) e->nodes[i].op->destroy(&e->nodes[i].call);
+    if (e->forward_pass) e->be->pass_destroy(e->dev, &e->forward_pass);
+    if (e->backward_pass) e->be->pass_destroy(e->dev, &e->backward_pass);
     if (e->memory) e->be->free(e->dev, e->memory);
+    if (e->seed) e->be->free(e->dev, e->seed);
     free(e->nodes);
     free(e);
 }
@@ -344,33 +355,49 @@ int clzi_exec_download(struct clzi_exec *e, int port, float *y)
     return e->be->download(e->dev, tensor, clzi_exec_output_shape(e, port), y);
 }
 
-int clzi_exec_forward(struct clzi_exec *e, uint64_t seed)
+static int failed(const struct clzi_exec *e, int node, int ret, const char *what)
 {
+    return clzi_fail(&clzi_device_base(e->dev)->log, ret, "%s: %s%s failed", e->graph->nodes[node].name, what,
+                     clzi_ops[e->graph->nodes[node].op].name);
+}
+
+static int refresh(struct clzi_exec *e)
+{
+    int ret;
+
+    if (e->refreshed == e->weights->version) return 0;
+    for (int i = 0; i < e->graph->node_count; i++) {
+        struct bound *b = &e->nodes[i];
+        if (b->op && b->op->refresh && (ret = b->op->refresh(&b->call)) < 0) return failed(e, i, ret, "packing of ");
+    }
+    e->refreshed = e->weights->version;
+    return 0;
+}
+
+static int run_forward(void *arg)
+{
+    struct clzi_exec *e = arg;
+    int ret;
+
     for (int i = 0; i < e->graph->node_count; i++) {
         struct bound *b = &e->nodes[i];
         const double start = e->timing ? clzi_now() : 0;
-        int ret;
         if (!b->op) continue;
-        b->call.version = e->weights->version;
-        b->call.seed = seed;
-        if ((ret = b->op->forward(&b->call)) < 0)
-            return clzi_fail(&clzi_device_base(e->dev)->log, ret, "%s: %s failed", e->graph->nodes[i].name,
-                             clzi_ops[e->graph->nodes[i].op].name);
+        if ((ret = b->op->forward(&b->call)) < 0) return failed(e, i, ret, "");
         if (e->timing) b->seconds = clzi_now() - start;
     }
     return 0;
 }
 
-int clzi_exec_backward(struct clzi_exec *e)
+static int run_backward(void *arg)
 {
+    struct clzi_exec *e = arg;
     int ret;
 
     for (int i = e->graph->node_count - 1; i >= 0; i--) {
         struct bound *b = &e->nodes[i];
         if (!b->op || !b->needs_gradient) continue;
-        if ((ret = b->op->backward(&b->call)) < 0)
-            return clzi_fail(&clzi_device_base(e->dev)->log, ret, "%s: backward of %s failed", e->graph->nodes[i].name,
-                             clzi_ops[e->graph->nodes[i].op].name);
+        if ((ret = b->op->backward(&b->call)) < 0) return failed(e, i, ret, "backward of ");
         for (int k = 0; k < e->graph->nodes[i].in_count; k++) {
             const struct bound *x = &e->nodes[e->graph->nodes[i].in[k]];
             if (b->adds[k] && (ret = e->be->add(e->dev, address(e, &x->dy), b->call.dx[k], x->call.ys)) < 0) return ret;
@@ -382,3 +409,23 @@ int clzi_exec_backward(struct clzi_exec *e)
             return ret;
     return 0;
 }
+
+static int run_pass(struct clzi_exec *e, struct clzi_pass **pass, int (*body)(void *))
+{
+    return e->be->pass && !e->timing ? e->be->pass(e->dev, pass, body, e) : body(e);
+}
+
+int clzi_exec_forward(struct clzi_exec *e, uint64_t seed)
+{
+    float words[2];
+    int ret = refresh(e);
+
+    _Static_assert(sizeof words == sizeof seed, "a seed is written as two f32");
+    if (ret >= 0 && e->seed) {
+        memcpy(words, &seed, sizeof words);
+        ret = e->be->write(e->dev, (float *)e->seed, words, 2);
+    }
+    return ret < 0 ? ret : run_pass(e, &e->forward_pass, run_forward);
+}
+
+int clzi_exec_backward(struct clzi_exec *e) { return run_pass(e, &e->backward_pass, run_backward); }

@@ -383,6 +383,7 @@ void clzi_model_destroy(struct clz_model **model)
     free(m->values);
     free(m->info);
     free(m->path);
+    clzi_model_colours_destroy(m);
     clzi_graph_destroy(&m->graph);
     free(m);
 }

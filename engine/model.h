@@ -4,6 +4,7 @@
 #include <stdatomic.h>
 #include <sys/stat.h>
 #include "graph.h"
+#include "kernels/lab_math.h"
 
 // Facts of a model beside its graph. Strings are NUL-terminated UTF-8.
 struct clzi_model_facts {
@@ -30,6 +31,7 @@ struct clz_model {
     char *path;
     struct clzi_model_info *info;
     int info_count;
+    struct clzi_model_colours *colours;     // model_colours.c
     struct stat file;                       // cache only: the file it was read from
     struct clz_model *next;                 // cache only: in its list, guarded by its mutex
 };
@@ -45,6 +47,12 @@ int clzi_model_read(struct clz_model **model, const char *path, const struct clz
 int clzi_model_open_file(const char *path, struct stat *file, const struct clz_log *log);
 int clzi_model_read_fd(struct clz_model **model, int fd, const struct stat *file, const char *path,
                        const struct clz_log *log);
+
+// The table for one matrix (kernels/colour_table.h), made at the first call; the model owns it. Any thread. 0 or -ENOMEM.
+struct clzk_colour_table;
+int clzi_model_colours(struct clz_model *model, struct clzk_luma_weights weights, bool lstar,
+                       const struct clzk_colour_table **table);
+void clzi_model_colours_destroy(struct clz_model *model);
 
 // Frees a model, also a partly built one, whatever its reference count is.
 void clzi_model_destroy(struct clz_model **model);

@@ -1,4 +1,8 @@
 // pipeline.c - the processing of frames: crop the black bars, frame -> L* -> generator -> chroma -> frame.
+//
+// A run is one pass of the network over up to frames_per_run frames. submit() queues the calls of a run, wait() waits for the
+// oldest. A device that computes while the caller goes on has two runs queued, so that the frames of run k+1 are read while the
+// network works on run k; each run has its own slots of the frame operations.
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,6 +14,8 @@
 #include "pixfmt.h"
 #include "pipeline.h"
 
+enum { MAX_RUNS = 2 };                      // queued
+
 struct clzi_pipeline {
     struct clz_model *model;                // borrowed
     struct clzi_device *dev;                // borrowed
@@ -17,19 +23,19 @@ struct clzi_pipeline {
     const struct clz_log *log;
     struct clzi_graph *graph;               // fused for inference
     struct clzi_params *weights;
+    const struct clzi_frame_ops *ops;
     struct clzi_bars_finder finder;
     struct clzi_bars bars;                  // of the previous frame
     // valid for one geometry:
     struct clz_frame seen, in, out;         // its size, format and tags (see struct crops); the planes are not used
-    struct clzk_frame_plan *frames;         // for `in` and `out`
-    struct clzk_frame_plan *input;          // for `seen`, if its size differs from that of `in`; else NULL
-    struct clzk_colour_table *colours;      // for one matrix; kept when only the geometry changes
+    struct clzi_frames *frames;
     struct clzi_exec *exec;
     int frames_per_run;                     // the network's batch size N
     int w, h;                               // of the network's input and output
-    float *y, *l;                           // [N,1,h,w]: Y' and the normalised L*, the network's input
-    float *ab;                              // [N,2,h,w]: the network's output
     char describe[64];
+    // runs in the queue, the oldest first:
+    int counts[MAX_RUNS], queued;           // number of frames of each
+    int oldest;                             // number of the oldest; run k has the slots from k * frames_per_run on
 };
 
 static int round_to(double length, int stride)
@@ -88,6 +94,7 @@ int clzi_pipeline_create(struct clzi_pipeline **out, struct clz_model *model, st
     if (!p) return -ENOMEM;
     p->model = model;
     p->dev = dev;
+    p->ops = clzi_device_base(dev)->backend->frames;
     p->params = *params;
     p->log = &clzi_device_base(dev)->log;
     if (!p->params.size) p->params.size = model->facts.size;
@@ -110,13 +117,8 @@ fail:
 
 static void free_geometry(struct clzi_pipeline *p)
 {
-    clzk_frame_plan_destroy(&p->frames);
-    clzk_frame_plan_destroy(&p->input);
+    if (p->frames) p->ops->destroy(&p->frames);
     clzi_exec_destroy(&p->exec);
-    free(p->y);
-    free(p->l);
-    free(p->ab);
-    p->y = p->l = p->ab = NULL;
     p->in.format = NULL;
     p->describe[0] = 0;
 }
@@ -128,7 +130,6 @@ void clzi_pipeline_destroy(struct clzi_pipeline **pipeline)
     *pipeline = NULL;
     if (!p) return;
     free_geometry(p);
-    clzk_colour_table_destroy(&p->colours);
     clzi_params_destroy(&p->weights);
     clzi_graph_destroy(&p->graph);
     free(p);
@@ -147,42 +148,20 @@ struct crops {
     const struct clz_controls *controls;
 };
 
-static int plan_frames(struct clzi_pipeline *p, const struct clz_frame *in, const struct clz_frame *out,
-                       struct clzk_frame_plan **plan)
-{
-    const struct clzk_picture from = clzi_picture(in), to = clzi_picture(out);
-
-    return clzk_frame_plan_create(plan, &from, &to, p->w, p->h, p->colours);
-}
-
-static int create_colour_table(struct clzi_pipeline *p, const struct clz_frame *out)
-{
-    const struct clzk_luma_weights k = clzi_picture(out).weights;
-
-    if (p->colours && (p->colours->weights.kr != k.kr || p->colours->weights.kb != k.kb)) clzk_colour_table_destroy(&p->colours);
-    return p->colours ? 0 : clzk_colour_table_create(&p->colours, k, p->params.luma == CLZ_LUMA_LSTAR);
-}
-
 // Creates everything that depends on the geometry and on p->frames_per_run.
 static int plan_run(struct clzi_pipeline *p, const struct crops *q)
 {
     const struct clzi_exec_params params = { .n = p->frames_per_run, .h = p->h, .w = p->w };
-    const size_t pixels = (size_t)p->frames_per_run * p->h * p->w;
+    struct clzi_frames_params frames = {
+        .seen = q->seen, .in = q->in, .out = q->out, .w = p->w, .h = p->h,
+        .slots = p->frames_per_run * clzi_pipeline_depth(p),
+        .l_scale = p->model->facts.l_scale, .l_offset = p->model->facts.l_offset,
+    };
     int ret;
 
     if ((ret = clzi_exec_create(&p->exec, p->graph, p->weights, &params)) < 0) return ret;
-    p->y = malloc(pixels * sizeof *p->y);
-    p->l = malloc(pixels * sizeof *p->l);
-    p->ab = malloc(pixels * sizeof *p->ab * 2);
-    if (!p->y || !p->l || !p->ab) return -ENOMEM;
-    if ((ret = create_colour_table(p, &q->out)) < 0) return ret;
-    if (q->seen.width != q->in.width || q->seen.height != q->in.height) {
-        struct clz_frame out = q->out;
-        out.width = q->seen.width;
-        out.height = q->seen.height;
-        if ((ret = plan_frames(p, &q->seen, &out, &p->input)) < 0) return ret;
-    }
-    return plan_frames(p, &q->in, &q->out, &p->frames);
+    ret = clzi_model_colours(p->model, clzi_picture(&q->out).weights, p->params.luma == CLZ_LUMA_LSTAR, &frames.colours);
+    return ret < 0 ? ret : p->ops->create(&p->frames, p->dev, &frames);
 }
 
 // Prepares the pipeline for the geometry of q. If memory does not suffice for a network run of several frames, halves their
@@ -216,42 +195,59 @@ static int plan_geometry(struct clzi_pipeline *p, const struct crops *q)
     return 0;
 }
 
-// Finite weights can still produce an output that is not finite, or far outside the range of a* and b*.
-static int check_output(const struct clzi_pipeline *p, int count)
+// Finite weights can still produce an output that is not finite, or far outside the range of a* and b*: -ERANGE.
+static int explain(const struct clzi_pipeline *p, int ret)
 {
-    for (int i = 0; i < count; i++)
-        if (!clzk_frame_ab_is_finite(p->frames, p->ab + (size_t)i * 2 * p->h * p->w))
-            return clzi_fail(p->log, -EIO,
-                             "%s: the network's output overflows: its values are not finite or far too large", p->model->path);
-    return 0;
+    if (ret != -ERANGE) return ret;
+    return clzi_fail(p->log, -EIO, "%s: the network's output overflows: its values are not finite or far too large",
+                     p->model->path);
 }
 
-// One network run of up to p->frames_per_run frames. If there are fewer, the rest of the batch repeats the last frame, and its
-// output is not used.
-static int run_network(struct clzi_pipeline *p, const struct crops *jobs, int count)
+// Queues one network run of `count` frames. If there are fewer than p->frames_per_run, the rest of the batch repeats the last
+// frame, and its output is not used.
+static int queue_run(struct clzi_pipeline *p, const struct crops *jobs, int count)
 {
-    const struct clzi_model_facts *facts = &p->model->facts;
-    const size_t pixels = (size_t)p->h * p->w;
-    int ret;
+    const struct clzi_backend *be = clzi_device_base(p->dev)->backend;
+    const int run = (p->oldest + p->queued) % clzi_pipeline_depth(p), slot = run * p->frames_per_run;
+    void *l = clzi_exec_input(p->exec, lightness_port(p->graph));
+    const void *ab = clzi_exec_output(p->exec, colour_port(p->graph));
+    int ret = 0;
 
-    for (int i = 0; i < count; i++) {
-        const struct clzk_picture seen = clzi_picture(&jobs[i].seen);
-        clzk_frame_to_l(p->input ? p->input : p->frames, &seen, p->y + i * pixels, p->l + i * pixels, facts->l_scale,
-                        facts->l_offset);
+    for (int i = 0; i < p->frames_per_run && ret >= 0; i++) {
+        const int k = i < count ? i : count - 1;
+        ret = p->ops->read(p->frames, slot + k, &jobs[k].seen, l, i);
     }
-    for (int i = count; i < p->frames_per_run; i++) memcpy(p->l + i * pixels, p->l + (count - 1) * pixels, pixels * sizeof *p->l);
-    if ((ret = clzi_exec_upload(p->exec, lightness_port(p->graph), p->l)) < 0 ||
-        (ret = clzi_exec_forward(p->exec, 0)) < 0 ||
-        (ret = clzi_exec_download(p->exec, colour_port(p->graph), p->ab)) < 0 ||
-        (ret = check_output(p, count)) < 0)
-        return ret;
-    for (int i = 0; i < count; i++) {
-        const struct clzk_picture in = clzi_picture(&jobs[i].in), out = clzi_picture(&jobs[i].out);
-        clzk_frame_merge(p->frames, &in, &out, p->y + i * pixels, p->ab + i * 2 * pixels,
-                         facts->ab_scale * jobs[i].controls->saturation * jobs[i].controls->strength);
+    if (ret >= 0) ret = clzi_exec_forward(p->exec, 0);
+    for (int i = 0; i < count && ret >= 0; i++) {
+        const struct clz_controls *c = jobs[i].controls;
+        ret = p->ops->write(p->frames, slot + i, &jobs[i].in, &jobs[i].out, ab, i,
+                            p->model->facts.ab_scale * c->saturation * c->strength);
     }
-    return 0;
+    if (ret >= 0 && be->mark) ret = be->mark(p->dev, run);
+    if (ret < 0) return explain(p, ret);
+    p->counts[run] = count;
+    p->queued++;
+    return count;
 }
+
+int clzi_pipeline_wait(struct clzi_pipeline *p, int *count)
+{
+    const struct clzi_backend *be = clzi_device_base(p->dev)->backend;
+    const int run = p->oldest;
+    int ret = 0;
+
+    *count = 0;
+    if (!p->queued) return 0;
+    *count = p->counts[run];
+    p->oldest = (run + 1) % clzi_pipeline_depth(p);
+    p->queued--;
+    if (be->wait) ret = be->wait(p->dev, run);
+    for (int i = 0; p->ops->finish && i < *count && ret >= 0; i++) ret = p->ops->finish(p->frames, run * p->frames_per_run + i);
+    return ret < 0 ? explain(p, ret) : 0;
+}
+
+int clzi_pipeline_depth(const struct clzi_pipeline *p) { return clzi_device_base(p->dev)->backend->queued_runs; }
+int clzi_pipeline_queued(const struct clzi_pipeline *p) { return p->queued; }
 
 // ---- black bars ----
 
@@ -270,7 +266,8 @@ static struct clz_frame crop(const struct clz_frame *f, struct area a)
 }
 
 // Copies the luma of the bars; their chroma becomes neutral.
-static void copy_bars(const struct clz_frame *in, const struct clz_frame *out, const struct clzi_bars *bars)
+static int copy_bars(struct clzi_pipeline *p, const struct clz_frame *in, const struct clz_frame *out,
+                     const struct clzi_bars *bars)
 {
     const int *d = bars->depth, rows = in->height - d[CLZI_TOP] - d[CLZI_BOTTOM];
     const struct area areas[CLZI_SIDES] = {
@@ -280,19 +277,18 @@ static void copy_bars(const struct clz_frame *in, const struct clz_frame *out, c
         [CLZI_RIGHT] = { in->width - d[CLZI_RIGHT], d[CLZI_TOP], d[CLZI_RIGHT], rows },
     };
     struct clz_pixfmt luma_only = *in->format;
+    int ret = 0;
 
     if (!(in->format->flags & CLZ_PIXFMT_RGB)) luma_only.flags |= CLZ_PIXFMT_GRAY;      // so the output chroma becomes neutral
-    for (int i = 0; i < CLZI_SIDES; i++) {
+    for (int i = 0; i < CLZI_SIDES && ret >= 0; i++) {
         struct clz_frame from, to;
-        struct clzk_picture a, b;
         if (!d[i]) continue;
         from = crop(in, areas[i]);
         to = crop(out, areas[i]);
         from.format = &luma_only;
-        a = clzi_picture(&from);
-        b = clzi_picture(&to);
-        clzk_frame_copy(&a, &b);
+        ret = p->ops->copy(p->dev, &from, &to);
     }
+    return ret;
 }
 
 static struct area picture_area(const struct clz_frame *f, const struct clzi_bars *bars)
@@ -321,34 +317,39 @@ bool clzi_pipeline_bars_fit(const struct clzi_pipeline *p, int width, int height
 
 // ---- frames ----
 
-// Colours the first frames of `jobs` that have the same bars, at most p->frames_per_run. Returns their number, or an error.
-static int run_equal_bars(struct clzi_pipeline *p, const struct clzi_job *jobs, const struct clzi_bars *bars, int count)
+void clzi_pipeline_prepare(struct clzi_pipeline *p, struct clzi_job *jobs, int count)
 {
-    const struct clzi_bars aligned = clzi_bars_align(*bars, jobs->out);
+    for (int i = 0; i < count; i++) jobs[i].bars = next_bars(p, jobs[i].in);
+}
+
+int clzi_pipeline_submit(struct clzi_pipeline *p, const struct clzi_job *jobs, int count)
+{
+    const struct clzi_bars *bars = &jobs->bars, aligned = clzi_bars_align(*bars, jobs->out);
     const struct area seen = picture_area(jobs->in, bars), coloured = picture_area(jobs->in, &aligned);
     struct crops q[CLZI_MAX_BATCH];
     int n = 0, ret = 0;
 
-    for (; n < count && n < CLZI_MAX_BATCH && !memcmp(&bars[n], bars, sizeof *bars); n++)
+    if (p->queued == clzi_pipeline_depth(p)) return -EAGAIN;
+    for (; n < count && n < CLZI_MAX_BATCH && !memcmp(&jobs[n].bars, bars, sizeof *bars); n++)
         q[n] = (struct crops){ crop(jobs[n].in, seen), crop(jobs[n].in, coloured), crop(jobs[n].out, coloured),
                                  jobs[n].controls };
-    if (!p->in.format || !same_geometry(&p->seen, &q->seen) || !same_geometry(&p->in, &q->in) || !same_geometry(&p->out, &q->out))
+    if (!p->in.format || !same_geometry(&p->seen, &q->seen) || !same_geometry(&p->in, &q->in) ||
+        !same_geometry(&p->out, &q->out)) {
+        if (p->queued) return -EAGAIN;      // they use what the new geometry replaces
         ret = plan_geometry(p, q);
+    }
     if (ret >= 0 && n > p->frames_per_run) n = p->frames_per_run;
-    if (ret >= 0) ret = run_network(p, q, n);
-    for (int i = 0; i < n && ret >= 0; i++) copy_bars(jobs[i].in, jobs[i].out, &aligned);
-    return ret < 0 ? ret : n;
+    for (int i = 0; i < n && ret >= 0; i++) ret = copy_bars(p, jobs[i].in, jobs[i].out, &aligned);
+    return ret < 0 ? ret : queue_run(p, q, n);
 }
 
-int clzi_pipeline_run(struct clzi_pipeline *p, const struct clzi_job *jobs, int count, const atomic_bool *cancelled)
+int clzi_pipeline_copy(struct clzi_pipeline *p, const struct clz_frame *in, const struct clz_frame *out)
 {
-    struct clzi_bars bars[CLZI_MAX_BATCH];
-    int ret = 0;
+    const struct clzi_backend *be = clzi_device_base(p->dev)->backend;
+    int ret = p->ops->copy(p->dev, in, out);
 
-    for (int i = 0; i < count; i++) bars[i] = next_bars(p, jobs[i].in);
-    for (int i = 0; i < count && ret >= 0; i += ret)
-        ret = *cancelled ? -ECANCELED : run_equal_bars(p, jobs + i, bars + i, count - i);
-    return ret < 0 ? ret : 0;
+    if (ret >= 0 && be->mark && (ret = be->mark(p->dev, 0)) >= 0) ret = be->wait(p->dev, 0);
+    return ret;
 }
 
 const char *clzi_pipeline_describe(const struct clzi_pipeline *p)

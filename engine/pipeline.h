@@ -1,18 +1,17 @@
-// pipeline.h - the processing of frames: frame -> L* -> generator -> chroma -> frame, for a batch of frames of one geometry.
-// Calls are synchronous; the worker thread of stream.c makes them.
+// pipeline.h - the processing of frames: frame -> L* -> generator -> chroma -> frame, for batches of frames of one geometry. The
+// worker thread of stream.c makes all calls.
 #ifndef CLZI_PIPELINE_H
 #define CLZI_PIPELINE_H
-#include <stdatomic.h>
-
 #include "backend.h"
+#include "bars.h"
 #include "model.h"
 
-enum { CLZI_MAX_BATCH = 64 };               // largest number of frames in one call of clzi_pipeline_run()
+enum { CLZI_MAX_BATCH = 64 };               // largest number of frames of one network run
 
 struct clzi_pipeline;
 
 struct clzi_pipeline_params {
-    int batch;                              // largest number of frames in one call of clzi_pipeline_run()
+    int batch;                              // largest number of frames of one network run
     int size;                               // shorter side of the network's input, in pixels; 0: the model's default
     enum clz_luma luma;
     const char *bars;                       // as in clz_stream_params
@@ -25,12 +24,27 @@ void clzi_pipeline_destroy(struct clzi_pipeline **pipeline);
 struct clzi_job {                           // one frame to colour
     const struct clz_frame *in, *out;
     const struct clz_controls *controls;
+    struct clzi_bars bars;                  // set by clzi_pipeline_prepare()
 };
 
-// Colours `count` frames (at most `batch`) of equal geometry, whose range, matrix and siting are not UNSPECIFIED. Allocates
-// only when the geometry or the bars differ from those of the previous frame. Once *cancelled is true, returns -ECANCELED before
-// the next network run. After an error, the chroma of `out` is undefined.
-int clzi_pipeline_run(struct clzi_pipeline *pipeline, const struct clzi_job *jobs, int count, const atomic_bool *cancelled);
+// Finds the black bars of frames; once for each frame, in the film's order.
+void clzi_pipeline_prepare(struct clzi_pipeline *pipeline, struct clzi_job *jobs, int count);
+
+// Queues a network run of the first frames of jobs: those with the same bars, as many as fit. The frames have equal geometry and
+// their range, matrix and siting are not UNSPECIFIED; their planes must stay until wait() has returned for them. Returns how many
+// frames it took; -EAGAIN: the queue is full, or runs of another geometry are in it: call wait() first. After another
+// error nothing was queued and the chroma of these frames is undefined. Allocates only when geometry or bars differ from those of
+// the frame before.
+int clzi_pipeline_submit(struct clzi_pipeline *pipeline, const struct clzi_job *jobs, int count);
+
+// Waits for the oldest run in the queue. count: of its frames; 0 if the queue is empty. Returns 0 or the error of these frames.
+int clzi_pipeline_wait(struct clzi_pipeline *pipeline, int *count);
+
+int clzi_pipeline_queued(const struct clzi_pipeline *pipeline);    // runs in the queue
+int clzi_pipeline_depth(const struct clzi_pipeline *pipeline);     // the most that fit: 1 or 2
+
+// Copies a frame without colouring it. The queue must be empty.
+int clzi_pipeline_copy(struct clzi_pipeline *pipeline, const struct clz_frame *in, const struct clz_frame *out);
 
 // Returns whether bars of fixed depths leave a picture in frames of this size; true if the bars are detected or off.
 bool clzi_pipeline_bars_fit(const struct clzi_pipeline *pipeline, int width, int height);

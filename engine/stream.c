@@ -2,9 +2,10 @@
 //
 // The ring holds, from the oldest frame to the newest:
 //     [head, done)        finished; the caller may receive them
-//     [done, submitted)   submitted to the worker
+//     [done, taken)       in the pipeline's queue
+//     [taken, submitted)  submitted to the worker
 //     [submitted, tail)   the incomplete batch
-// The four counters only increase; frame n is stored in slot n modulo the capacity. The mutex protects the counters and the
+// The counters only increase; frame n is stored in slot n modulo the capacity. The mutex protects the counters and the
 // worker's state. The worker owns the pixels of a frame from its submission until it is finished.
 #include <errno.h>
 #include <pthread.h>
@@ -33,7 +34,7 @@ struct clz_stream {
     struct clzi_pipeline *pipeline;
     struct slot *ring;
     int capacity, batch;
-    uint64_t head, done, submitted, tail;
+    uint64_t head, done, taken, submitted, tail;
     bool draining, quit;
     atomic_bool cancelled;                  // written under the mutex; the worker also reads it within a batch
     int error;                              // of the first batch that failed; kept until clz_stream_flush()
@@ -61,22 +62,71 @@ static bool same_batch(const struct slot *a, const struct slot *b)
            a->out.siting == b->out.siting && a->controls.skip == b->controls.skip;
 }
 
-// Colours or copies the frames [first, end), which must have the same geometry and the same `skip`.
-static int colour_frames(clz_stream *s, uint64_t first, uint64_t end)
+// The first `count` frames that are not done yet are finished, or failed if ret is an error.
+static void finish(clz_stream *s, int count, int ret)
+{
+    pthread_mutex_lock(&s->mutex);
+    if (ret < 0) s->error = ret;
+    if (*clzi_pipeline_describe(s->pipeline))
+        snprintf(s->worker_describe, sizeof s->worker_describe, "%s, %d thread%s, %s, batch %d",
+                 clzi_device_base(s->dev)->describe, s->params.threads, s->params.threads > 1 ? "s" : "",
+                 clzi_pipeline_describe(s->pipeline), s->batch);
+    for (int i = 0; i < count; i++) slot_of(s, s->done + i)->error = ret < 0 ? ret : 0;
+    s->done += count;
+    if (s->taken < s->done) s->taken = s->done;
+    pthread_cond_broadcast(&s->finished);
+    pthread_mutex_unlock(&s->mutex);
+}
+
+static void finish_oldest(clz_stream *s)
+{
+    int count;
+    const int ret = clzi_pipeline_wait(s->pipeline, &count);
+
+    finish(s, count, ret);
+}
+
+static void finish_queued(clz_stream *s)
+{
+    while (clzi_pipeline_queued(s->pipeline)) finish_oldest(s);
+}
+
+// Copies the frames [first, end), whose `skip` is set.
+static void copy_frames(clz_stream *s, uint64_t first, uint64_t end)
+{
+    finish_queued(s);
+    for (uint64_t i = first; i < end; i++) {
+        const struct slot *slot = slot_of(s, i);
+        finish(s, 1, clzi_pipeline_copy(s->pipeline, &slot->in, &slot->out));
+    }
+}
+
+// Colours the frames [first, end), which have the same geometry. The last run or two may still be queued on return.
+static void colour_frames(clz_stream *s, uint64_t first, uint64_t end)
 {
     struct clzi_job jobs[CLZI_MAX_BATCH];
-    int count = 0;
+    const int count = (int)(end - first);
+    int ret = 0;
 
-    for (uint64_t i = first; i < end; i++, count++) {
-        const struct slot *slot = slot_of(s, i);
-        jobs[count] = (struct clzi_job){ &slot->in, &slot->out, &slot->controls };
-    }
-    if (!slot_of(s, first)->controls.skip) return clzi_pipeline_run(s->pipeline, jobs, count, &s->cancelled);
     for (int i = 0; i < count; i++) {
-        const struct clzk_picture in = clzi_picture(jobs[i].in), out = clzi_picture(jobs[i].out);
-        clzk_frame_copy(&in, &out);
+        const struct slot *slot = slot_of(s, first + i);
+        jobs[i] = (struct clzi_job){ &slot->in, &slot->out, &slot->controls, { { 0 } } };
     }
-    return 0;
+    clzi_pipeline_prepare(s->pipeline, jobs, count);
+    for (int i = 0; i < count;) {
+        ret = s->cancelled ? -ECANCELED : s->error ? s->error : clzi_pipeline_submit(s->pipeline, jobs + i, count - i);
+        if (ret == -EAGAIN) {
+            finish_oldest(s);
+        } else if (ret < 0) {
+            finish_queued(s);
+            finish(s, count - i, ret);
+            return;
+        } else {
+            i += ret;
+            s->taken += ret;
+            if (clzi_pipeline_depth(s->pipeline) == 1) finish_oldest(s);
+        }
+    }
 }
 
 // Blocks the worker and the threads of its OpenMP team until frames are submitted. Between two parallel regions libgomp's threads
@@ -87,7 +137,7 @@ static void wait_for_work(clz_stream *s)
 #pragma omp parallel num_threads(s->params.threads)
     {
         pthread_mutex_lock(&s->mutex);
-        while (!s->quit && s->done == s->submitted) pthread_cond_wait(&s->work, &s->mutex);
+        while (!s->quit && s->taken == s->submitted) pthread_cond_wait(&s->work, &s->mutex);
         pthread_mutex_unlock(&s->mutex);
     }
 }
@@ -98,32 +148,29 @@ static void *worker_main(void *arg)
 
     clzk_set_threads(s->params.threads);
     pthread_mutex_lock(&s->mutex);
-    for (;;) {
-        uint64_t first, end;
-        int ret;
-        if (!s->quit && s->done == s->submitted) {
-            pthread_mutex_unlock(&s->mutex);
-            wait_for_work(s);
-            pthread_mutex_lock(&s->mutex);
-        }
-        if (s->quit) break;
-        ret = s->error;
-        first = s->done;
-        end = first + 1;
+    while (!s->quit) {
+        const uint64_t first = s->taken;
+        uint64_t end = first;
+        int error;
         while (end < s->submitted && end - first < (uint64_t)s->batch && same_batch(slot_of(s, first), slot_of(s, end))) end++;
+        error = s->cancelled ? -ECANCELED : s->error;
         pthread_mutex_unlock(&s->mutex);
-        if (!ret) ret = s->cancelled ? -ECANCELED : colour_frames(s, first, end);
+        if (first == end && clzi_pipeline_queued(s->pipeline)) {
+            finish_oldest(s);
+        } else if (first == end) {
+            wait_for_work(s);
+        } else if (error) {
+            finish_queued(s);
+            finish(s, (int)(end - first), error);
+        } else if (slot_of(s, first)->controls.skip) {
+            copy_frames(s, first, end);
+        } else {
+            colour_frames(s, first, end);
+        }
         pthread_mutex_lock(&s->mutex);
-        if (ret < 0) s->error = ret;
-        if (*clzi_pipeline_describe(s->pipeline))
-            snprintf(s->worker_describe, sizeof s->worker_describe, "%s, %d thread%s, %s, batch %d",
-                     clzi_device_base(s->dev)->describe, s->params.threads, s->params.threads > 1 ? "s" : "",
-                     clzi_pipeline_describe(s->pipeline), s->batch);
-        for (uint64_t i = first; i < end; i++) slot_of(s, i)->error = ret < 0 ? ret : 0;
-        s->done = end;
-        pthread_cond_broadcast(&s->finished);
     }
     pthread_mutex_unlock(&s->mutex);
+    finish_queued(s);
     return NULL;
 }
 
@@ -165,7 +212,7 @@ int clz_stream_open(clz_stream **out, clz_model *model, const struct clz_stream_
     if (ret < 0) goto fail;
     s->params.threads = clzi_device_base(s->dev)->threads;      // the device's default, or fewer than requested
     s->params.device = NULL;                // the caller owns the string and may free it
-    s->batch = s->params.batch ? s->params.batch : clzi_device_base(s->dev)->backend->frames_per_run(s->dev, 4);
+    s->batch = s->params.batch ? s->params.batch : clzi_device_base(s->dev)->backend->default_batch;
     s->capacity = BATCHES * s->batch;
     s->ring = calloc(s->capacity, sizeof *s->ring);
     if (!s->ring) {
@@ -393,7 +440,7 @@ void clz_stream_flush(clz_stream *s, void (*on_frame)(void *priv, const struct c
     s->cancelled = false;
     first = s->head;
     end = s->tail;
-    s->head = s->done = s->submitted = s->tail;     // the worker is idle, so the incomplete batch is dropped too
+    s->head = s->done = s->taken = s->submitted = s->tail;      // the worker is idle, so the incomplete batch is dropped too
     s->draining = false;
     s->error = 0;                           // frames after a seek are coloured again
     pthread_mutex_unlock(&s->mutex);

@@ -7,7 +7,7 @@
 //
 // A run holds an op to the contract of engine/backend.h, too: scratch, saved and outputs are full of NaN before they
 // are written; x and y are destroyed before backward() unless plan() said it reads them; dw starts from numbers that
-// must still be in the sum; parameters are changed once and `version` with them; subsets of gradients are asked for.
+// must still be in the sum; parameters are changed once, and refresh() is called for them; subsets of gradients are asked for.
 #include <errno.h>
 #include <stdarg.h>
 
@@ -460,6 +460,7 @@ struct session {
     struct clzi_call c;
     void *x[CLZI_MAX_IN];
     void *dy;
+    uint64_t *seed;                         // device memory
 };
 
 // The buffers' bytes become NaN in f32 and bf16.
@@ -505,6 +506,14 @@ static int y_get(const struct session *s, const void *tensor, float *y)
     return is_scalar(s->p) ? s->be->read(s->c.dev, y, tensor, 1) : s->be->download(s->c.dev, tensor, s->p->ys, y);
 }
 
+static void put_seed(struct session *s, uint64_t seed)
+{
+    float words[2];
+
+    memcpy(words, &seed, sizeof words);
+    REQUIRE(s->be->write(s->c.dev, (float *)s->seed, words, 2) == 0);
+}
+
 static int session_open(struct session *s, struct clzi_device *dev, const struct problem *p, unsigned wanted)
 {
     struct clzi_call *c = &s->c;
@@ -516,7 +525,8 @@ static int session_open(struct session *s, struct clzi_device *dev, const struct
     c->node = &p->node;
     c->ys = p->ys;
     c->training = p->oc->training;
-    c->seed = 0x123456789abcdef;
+    c->seed = s->seed = allocate(s, sizeof *s->seed);
+    put_seed(s, 0x123456789abcdef);
     wanted = possible(p, wanted);
     memcpy(c->xs, p->xs, sizeof c->xs);
     for (int k = 0; k < p->node.in_count; k++) c->want_dx[k] = wanted & (DX << k);
@@ -548,6 +558,7 @@ static void session_close(struct session *s)
     s->be->free(dev, s->c.y);
     s->be->free(dev, s->dy);
     s->be->free(dev, s->c.scratch);
+    s->be->free(dev, s->seed);
     s->be->free(dev, s->c.saved);
 }
 
@@ -559,7 +570,7 @@ static void session_forward(struct session *s, struct result *r)
 
     for (int k = 0; k < p->node.in_count; k++) REQUIRE(s->be->upload(c->dev, s->x[k], p->xs[k], p->x[k]) == 0);
     for (int k = 0; k < p->node.w_count; k++) REQUIRE(s->be->write(c->dev, c->w[k], p->w[k], p->w_count[k]) == 0);
-    c->version++;
+    if (s->op->refresh) REQUIRE_INT(s->op->refresh(c), 0);
     poison(s, c->y, y_size(s));
     poison(s, c->scratch, c->scratch_size);
     poison(s, c->saved, c->saved_size);
@@ -609,7 +620,7 @@ static bool run(struct clzi_device *dev, struct problem *p, unsigned wanted, str
         if (s.op->destroy) s.op->destroy(&s.c);
         return false;
     }
-    if (p->node.w_count) {                  // an op that does not look at `version` goes on with these
+    if (p->node.w_count) {                  // an op whose refresh() forgets something goes on with these
         float *const w = p->w[0];
         p->w[0] = numbers(p->w_count[0]);
         session_forward(&s, r);
@@ -942,7 +953,7 @@ static void check_dropout(struct clzi_device *dev)
     result_open(&other, &p);
     REQUIRE(session_open(&s, dev, &p, 0) == 0);
     session_forward(&s, &r);
-    s.c.seed++;
+    put_seed(&s, 0x123456789abcdf0);
     session_forward(&s, &other);
     for (int64_t i = 0; i < p.y_count; i++) {
         two_values &= r.y[i] == 0 || fabs(r.y[i] - kept) < 1e-6;

@@ -104,7 +104,7 @@ static int affine_backward(struct clzi_call *c)
     return 0;
 }
 
-const struct clzi_op clzi_cpu_affine_op = { affine_plan, affine_forward, affine_backward, NULL };
+const struct clzi_op clzi_cpu_affine_op = { .plan = affine_plan, .forward = affine_forward, .backward = affine_backward };
 
 // ---- gain: pieces of the tensor are taken as rows of WIDTH channels, what is left over as one row ----
 
@@ -169,4 +169,4 @@ static int gain_backward(struct clzi_call *c)
     return 0;
 }
 
-const struct clzi_op clzi_cpu_gain = { gain_plan, gain_forward, gain_backward, NULL };
+const struct clzi_op clzi_cpu_gain = { .plan = gain_plan, .forward = gain_forward, .backward = gain_backward };

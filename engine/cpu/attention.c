@@ -268,4 +268,4 @@ static int backward(struct clzi_call *c)
     return 0;
 }
 
-const struct clzi_op clzi_cpu_attention = { plan, forward, backward, NULL };
+const struct clzi_op clzi_cpu_attention = { .plan = plan, .forward = forward, .backward = backward };

@@ -162,4 +162,4 @@ static int backward(struct clzi_call *c)
     return 0;
 }
 
-const struct clzi_op clzi_cpu_batchnorm = { plan, forward, backward, NULL };
+const struct clzi_op clzi_cpu_batchnorm = { .plan = plan, .forward = forward, .backward = backward };

@@ -20,7 +20,6 @@ struct packed {                             // one primitive and its packed weig
     struct clzi_dnnl_conv conv;
     struct clzi_cpu_pack pack;
     void *weights;
-    uint64_t version;                       // of the weights that are packed; 0: none
 };
 
 struct conv {
@@ -143,14 +142,15 @@ static int plan(struct clzi_call *c, bool transposed)
 static int dnnl_plan(struct clzi_call *c) { return plan(c, false); }
 static int convt_plan(struct clzi_call *c) { return plan(c, true); }
 
-// Packs again when the parameters have changed.
-static int packed_refresh(struct packed *p, struct clzi_call *c, void *scratch)
+static int refresh(struct clzi_call *c)
 {
+    struct conv *s = c->priv;
     int ret;
-    if (p->version == c->version) return 0;
-    ret = clzi_cpu_pack_run(&p->pack, c->dev, c->w[0], p->weights, scratch);
-    p->version = ret < 0 ? 0 : c->version;
-    return ret;
+
+    clzi_cpu_enter(c->dev);
+    ret = clzi_cpu_pack_run(&s->forth.pack, c->dev, c->w[0], s->forth.weights, c->scratch);
+    if (ret < 0 || !s->back.weights) return ret;
+    return clzi_cpu_pack_run(&s->back.pack, c->dev, c->w[0], s->back.weights, c->scratch);
 }
 
 // What the primitive has not done: bias of convt, residual, activation; in one pass.
@@ -176,9 +176,7 @@ static int forward(struct clzi_call *c)
     clzi_cpu_enter(c->dev);
     data.src = s->transposed ? c->y : c->x[0];
     data.dst = s->transposed ? c->x[0] : c->y;
-    if ((ret = packed_refresh(&s->forth, c, c->scratch)) < 0 ||
-        (ret = clzi_dnnl_conv_run(&s->forth.conv, &c->dev->dnnl, &data)) < 0)
-        return ret;
+    if ((ret = clzi_dnnl_conv_run(&s->forth.conv, &c->dev->dnnl, &data)) < 0) return ret;
     finish(c, s);
     return 0;
 }
@@ -220,15 +218,20 @@ static int backward(struct clzi_call *c)
         struct clzi_dnnl_conv_data data = { .weights = weights->weights, .scratch = scratch };
         data.src = s->transposed ? dz : c->dx[0];
         data.dst = s->transposed ? c->dx[0] : dz;
-        if ((ret = packed_refresh(weights, c, scratch)) < 0) return ret;
         ret = clzi_dnnl_conv_run(&s->back.conv, &dev->dnnl, &data);
     }
     return ret;
 }
 
-static const struct clzi_op conv_dnnl = { dnnl_plan, forward, backward, destroy };
-const struct clzi_op clzi_cpu_convt = { convt_plan, forward, backward, destroy };
-const struct clzi_op clzi_cpu_linear = { dnnl_plan, forward, backward, destroy };
+static const struct clzi_op conv_dnnl = {
+    .plan = dnnl_plan, .forward = forward, .backward = backward, .destroy = destroy, .refresh = refresh,
+};
+const struct clzi_op clzi_cpu_convt = {
+    .plan = convt_plan, .forward = forward, .backward = backward, .destroy = destroy, .refresh = refresh,
+};
+const struct clzi_op clzi_cpu_linear = {
+    .plan = dnnl_plan, .forward = forward, .backward = backward, .destroy = destroy, .refresh = refresh,
+};
 
 // ---- conv: the first implementation that takes it ----
 
@@ -253,6 +256,9 @@ static int conv_plan(struct clzi_call *c)
 static const struct clzi_op *chosen(const struct clzi_call *c) { return ((const struct clzi_cpu_conv_base *)c->priv)->op; }
 static int conv_forward(struct clzi_call *c) { return chosen(c)->forward(c); }
 static int conv_backward(struct clzi_call *c) { return chosen(c)->backward(c); }
+static int conv_refresh(struct clzi_call *c) { return chosen(c)->refresh(c); }
 static void conv_destroy(struct clzi_call *c) { if (c->priv) chosen(c)->destroy(c); }
 
-const struct clzi_op clzi_cpu_conv = { conv_plan, conv_forward, conv_backward, conv_destroy };
+const struct clzi_op clzi_cpu_conv = {
+    .plan = conv_plan, .forward = conv_forward, .backward = conv_backward, .destroy = conv_destroy, .refresh = conv_refresh,
+};

@@ -127,7 +127,6 @@ static int cpu_upload(struct clzi_device *dev, void *tensor, struct clzi_shape s
 {
     const int64_t plane = (int64_t)s.h * s.w;
     clzi_cpu_enter(dev);
-    clzi_cpu_wait_begin(&dev->wait);
 #pragma omp parallel for collapse(2) schedule(static) if (plane * s.c > CLZI_CPU_PIECE)
     for (int n = 0; n < s.n; n++)
         for (int y = 0; y < s.h; y++) {
@@ -147,7 +146,6 @@ static int cpu_download(struct clzi_device *dev, const void *tensor, struct clzi
             const int64_t at = (int64_t)y * s.w;
             dev->nn->deinterleave(nchw + n * plane * s.c + at, clzi_cpu_at(dev, tensor, (n * plane + at) * s.c), plane, s.c, s.w);
         }
-    clzi_cpu_wait_end(&dev->wait);
     return 0;
 }
 
@@ -156,6 +154,17 @@ static int cpu_add(struct clzi_device *dev, void *sum, const void *x, struct clz
     clzi_cpu_enter(dev);
     clzi_cpu_add(dev, sum, sum, x, clzi_shape_count(shape), (struct clzk_activation){ CLZK_ACT_NONE, 0 });
     return 0;
+}
+
+static int cpu_pass(struct clzi_device *dev, struct clzi_pass **pass, int (*body)(void *), void *arg)
+{
+    int ret;
+
+    (void)pass;
+    clzi_cpu_wait_begin(&dev->wait);
+    ret = body(arg);
+    clzi_cpu_wait_end(&dev->wait);
+    return ret;
 }
 
 // ---- parameters ----
@@ -260,12 +269,16 @@ const struct clzi_backend clzi_backend_cpu = {
     .open = cpu_open,
     .close = cpu_close,
     .frames_per_run = cpu_frames_per_run,
+    .default_batch = 1,
+    .queued_runs = 1,
     .alloc = cpu_alloc,
     .free = cpu_free,
     .tensor_size = cpu_tensor_size,
     .upload = cpu_upload,
     .download = cpu_download,
     .add = cpu_add,
+    .frames = &clzi_host_frames,
+    .pass = cpu_pass,
     .write = cpu_write,
     .read = cpu_write,
     .train = &train,

@@ -41,8 +41,8 @@ struct clzi_cpu_wait {
 };
 int clzi_cpu_wait_init(struct clzi_cpu_wait *w);
 void clzi_cpu_wait_destroy(struct clzi_cpu_wait *w);
-void clzi_cpu_wait_begin(struct clzi_cpu_wait *w);      // a pass begins: upload
-void clzi_cpu_wait_end(struct clzi_cpu_wait *w);        // and ends: download
+void clzi_cpu_wait_begin(struct clzi_cpu_wait *w);      // a pass begins
+void clzi_cpu_wait_end(struct clzi_cpu_wait *w);        // and ends
 
 struct clzi_device {
     struct clzi_device_base base;

@@ -18,7 +18,6 @@ struct depthwise {
     struct clzi_cpu_conv_base base;
     struct clzk_depthwise forth, back;      // back: dx as a convolution of dz, where stride is 1
     float *weights, *reversed;              // [k * k][channels]
-    uint64_t version;                       // of the parameters that are packed; 0: none
     size_t dz_size, bias_size;              // in the scratch of backward()
 };
 
@@ -80,17 +79,17 @@ static int plan(struct clzi_call *c)
 }
 
 // Dense [channels][1][k][k] into [k * k][channels].
-static void pack(struct clzi_call *c, struct depthwise *s)
+static int refresh(struct clzi_call *c)
 {
+    struct depthwise *s = c->priv;
     const int area = taps(c), channels = c->ys.c;
 
-    if (s->version == c->version) return;
     for (int i = 0; i < channels; i++)
         for (int tap = 0; tap < area; tap++) {
             s->weights[tap * channels + i] = c->w[0][i * area + tap];
             if (s->reversed) s->reversed[(area - 1 - tap) * channels + i] = c->w[0][i * area + tap];
         }
-    s->version = c->version;
+    return 0;
 }
 
 static int64_t in_image(const struct clzk_depthwise *p) { return (int64_t)p->h * p->w * p->channels; }         // elements
@@ -115,7 +114,6 @@ static int forward(struct clzi_call *c)
     const struct clzk_activation act = clzi_cpu_activation(c->node), none = { CLZK_ACT_NONE, 0 };
 
     clzi_cpu_enter(c->dev);
-    pack(c, s);
     convolve(c, &s->forth, c->y, c->x[0], s->weights, c->node->attr.bias ? c->w[1] : NULL, residual ? none : act);
     if (residual) clzi_cpu_add(c->dev, c->y, c->y, c->x[1], clzi_shape_count(c->ys), act);
     return 0;
@@ -172,7 +170,6 @@ static int backward(struct clzi_call *c)
     const void *dz = c->dy;
 
     clzi_cpu_enter(dev);
-    pack(c, s);
     if (c->node->attr.act) {
         clzi_cpu_act_back(dev, scratch, c->y, c->dy, count, clzi_cpu_activation(c->node));
         dz = scratch;
@@ -188,7 +185,9 @@ static int backward(struct clzi_call *c)
     return 0;
 }
 
-const struct clzi_op clzi_cpu_conv_depthwise = { plan, forward, backward, destroy };
+const struct clzi_op clzi_cpu_conv_depthwise = {
+    .plan = plan, .forward = forward, .backward = backward, .destroy = destroy, .refresh = refresh,
+};
 
 // ---- avgpool ----
 
@@ -220,4 +219,6 @@ static int avgpool_backward(struct clzi_call *c)
     return 0;
 }
 
-const struct clzi_op clzi_cpu_avgpool = { avgpool_plan, avgpool_forward, avgpool_backward, destroy };
+const struct clzi_op clzi_cpu_avgpool = {
+    .plan = avgpool_plan, .forward = avgpool_forward, .backward = avgpool_backward, .destroy = destroy,
+};

@@ -50,4 +50,4 @@ static int backward(struct clzi_call *c)
     return 0;
 }
 
-const struct clzi_op clzi_cpu_globalpool = { plan, forward, backward, NULL };
+const struct clzi_op clzi_cpu_globalpool = { .plan = plan, .forward = forward, .backward = backward };

@@ -60,7 +60,7 @@ static int backward(struct clzi_call *c)
     return 0;
 }
 
-const struct clzi_op clzi_cpu_loss = { plan, forward, backward, NULL };
+const struct clzi_op clzi_cpu_loss = { .plan = plan, .forward = forward, .backward = backward };
 
 // ---- chroma: mean over pictures of |mean chroma of pred - mean chroma of target|; one picture a thread ----
 
@@ -101,4 +101,4 @@ static int chroma_backward(struct clzi_call *c)
     return 0;
 }
 
-const struct clzi_op clzi_cpu_chroma = { chroma_plan, chroma_forward, chroma_backward, NULL };
+const struct clzi_op clzi_cpu_chroma = { .plan = chroma_plan, .forward = chroma_forward, .backward = chroma_backward };

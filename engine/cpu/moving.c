@@ -36,7 +36,7 @@ static int concat_backward(struct clzi_call *c)
     return 0;
 }
 
-const struct clzi_op clzi_cpu_concat = { NULL, concat_forward, concat_backward, NULL };
+const struct clzi_op clzi_cpu_concat = { .forward = concat_forward, .backward = concat_backward };
 
 // ---- shuffle: [c f^2, h, w] to [c, h f, w f] ----
 
@@ -71,4 +71,4 @@ static int shuffle_backward(struct clzi_call *c)
     return 0;
 }
 
-const struct clzi_op clzi_cpu_shuffle = { NULL, shuffle_forward, shuffle_backward, NULL };
+const struct clzi_op clzi_cpu_shuffle = { .forward = shuffle_forward, .backward = shuffle_backward };

@@ -58,7 +58,7 @@ static int act_backward(struct clzi_call *c)
     return 0;
 }
 
-const struct clzi_op clzi_cpu_act_op = { act_plan, act_forward, act_backward, NULL };
+const struct clzi_op clzi_cpu_act_op = { .plan = act_plan, .forward = act_forward, .backward = act_backward };
 
 // ---- add ----
 
@@ -89,7 +89,7 @@ static int add_backward(struct clzi_call *c)
     return 0;
 }
 
-const struct clzi_op clzi_cpu_add_op = { add_plan, add_forward, add_backward, NULL };
+const struct clzi_op clzi_cpu_add_op = { .plan = add_plan, .forward = add_forward, .backward = add_backward };
 
 // ---- clamp ----
 
@@ -118,7 +118,7 @@ static int clamp_backward(struct clzi_call *c)
     return 0;
 }
 
-const struct clzi_op clzi_cpu_clamp = { clamp_plan, clamp_forward, clamp_backward, NULL };
+const struct clzi_op clzi_cpu_clamp = { .plan = clamp_plan, .forward = clamp_forward, .backward = clamp_backward };
 
 // ---- softmax ----
 
@@ -157,7 +157,7 @@ static int softmax_backward(struct clzi_call *c)
     return 0;
 }
 
-const struct clzi_op clzi_cpu_softmax = { softmax_plan, softmax_forward, softmax_backward, NULL };
+const struct clzi_op clzi_cpu_softmax = { .plan = softmax_plan, .forward = softmax_forward, .backward = softmax_backward };
 
 // ---- dropout: the mask is defined on dense NCHW (kernels/dropout.h) and computed for DROPOUT_PIXELS pixels at a time ----
 
@@ -179,7 +179,7 @@ static void dropout_mask(const struct clzi_call *c, uint8_t *keep, int image, in
         const int64_t first = ((int64_t)image * c->ys.c + k) * area + pixel;
         for (int64_t block = first / 4; block <= (first + count - 1) / 4; block++) {
             uint32_t words[4];
-            clzk_dropout_block(c->seed, stream, block, words);
+            clzk_dropout_block(*c->seed, stream, block, words);
             for (int i = 0; i < 4; i++) {
                 const int64_t at = block * 4 + i - first;
                 if (at >= 0 && at < count) keep[at * c->ys.c + k] = words[i] >= threshold;
@@ -213,4 +213,4 @@ static int dropout(struct clzi_call *c, void *y, const void *x)
 static int dropout_forward(struct clzi_call *c) { return dropout(c, c->y, c->x[0]); }
 static int dropout_backward(struct clzi_call *c) { return c->dx[0] ? dropout(c, c->dx[0], c->dy) : 0; }
 
-const struct clzi_op clzi_cpu_dropout = { dropout_plan, dropout_forward, dropout_backward, NULL };
+const struct clzi_op clzi_cpu_dropout = { .plan = dropout_plan, .forward = dropout_forward, .backward = dropout_backward };

@@ -59,4 +59,4 @@ static int backward(struct clzi_call *c)
     return 0;
 }
 
-const struct clzi_op clzi_cpu_resize = { plan, forward, backward, NULL };
+const struct clzi_op clzi_cpu_resize = { .plan = plan, .forward = forward, .backward = backward };

@@ -4,8 +4,8 @@
 // sleeps on a futex. Spinning is faster while the CPUs are idle otherwise, since waking a thread takes as long as a small layer.
 // It is slower where a decoder, an encoder or another job needs those CPUs, and where the thread that is waited for is itself
 // waiting for a CPU. The load of the machine does not tell which of the two is faster, so we measure: when the waiting thread
-// loses the CPU during passes (a pass: one upload, forward, download), the other mode is tried for half a second and kept if it
-// is faster.
+// loses the CPU during passes (a pass: forward or backward of a network), the other mode is tried for half a second and kept if
+// it is faster.
 //
 // To make libgomp sleep we start a helper thread that opens an OpenMP team of two and then idles: libgomp counts the team, and
 // with it has more threads than CPUs. This works where a stream has a thread for each CPU, which is the default.

@@ -86,4 +86,4 @@ static int backward(struct clzi_call *c)
     return 0;
 }
 
-const struct clzi_op clzi_ref_act = { plan, forward, backward, NULL };
+const struct clzi_op clzi_ref_act = { .plan = plan, .forward = forward, .backward = backward };

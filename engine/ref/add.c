@@ -28,4 +28,4 @@ static int backward(struct clzi_call *c)
     return 0;
 }
 
-const struct clzi_op clzi_ref_add = { plan, forward, backward, NULL };
+const struct clzi_op clzi_ref_add = { .plan = plan, .forward = forward, .backward = backward };

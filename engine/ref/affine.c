@@ -39,7 +39,7 @@ static int affine_backward(struct clzi_call *c)
     return 0;
 }
 
-const struct clzi_op clzi_ref_affine = { affine_plan, affine_forward, affine_backward, NULL };
+const struct clzi_op clzi_ref_affine = { .plan = affine_plan, .forward = affine_forward, .backward = affine_backward };
 
 static int gain_plan(struct clzi_call *c)
 {
@@ -68,4 +68,4 @@ static int gain_backward(struct clzi_call *c)
     return 0;
 }
 
-const struct clzi_op clzi_ref_gain = { gain_plan, gain_forward, gain_backward, NULL };
+const struct clzi_op clzi_ref_gain = { .plan = gain_plan, .forward = gain_forward, .backward = gain_backward };

@@ -128,4 +128,4 @@ static int backward(struct clzi_call *c)
     return 0;
 }
 
-const struct clzi_op clzi_ref_attention = { plan, forward, backward, NULL };
+const struct clzi_op clzi_ref_attention = { .plan = plan, .forward = forward, .backward = backward };

@@ -25,4 +25,4 @@ static int backward(struct clzi_call *c)
     return 0;
 }
 
-const struct clzi_op clzi_ref_clamp = { plan, forward, backward, NULL };
+const struct clzi_op clzi_ref_clamp = { .plan = plan, .forward = forward, .backward = backward };

@@ -27,4 +27,4 @@ static int backward(struct clzi_call *c)
     return 0;
 }
 
-const struct clzi_op clzi_ref_concat = { NULL, forward, backward, NULL };
+const struct clzi_op clzi_ref_concat = { .forward = forward, .backward = backward };

@@ -42,4 +42,4 @@ static int backward(struct clzi_call *c)
     return 0;
 }
 
-const struct clzi_op clzi_ref_conv = { plan, forward, backward, NULL };
+const struct clzi_op clzi_ref_conv = { .plan = plan, .forward = forward, .backward = backward };

@@ -35,4 +35,4 @@ static int backward(struct clzi_call *c)
     return 0;
 }
 
-const struct clzi_op clzi_ref_convt = { plan, forward, backward, NULL };
+const struct clzi_op clzi_ref_convt = { .plan = plan, .forward = forward, .backward = backward };

@@ -190,9 +190,10 @@ static const struct clzi_op *const ops[CLZI_OP_COUNT] = {
 
 const struct clzi_backend clzi_backend_ref = {
     .name = "ref", .priority = 0,
-    .open = ref_open, .close = ref_close, .frames_per_run = ref_frames_per_run,
+    .open = ref_open, .close = ref_close, .frames_per_run = ref_frames_per_run, .default_batch = 4, .queued_runs = 1,
     .alloc = ref_alloc, .free = ref_free,
     .tensor_size = ref_tensor_size, .upload = ref_upload, .download = ref_download, .add = ref_add,
+    .frames = &clzi_host_frames,
     .write = ref_copy, .read = ref_copy, .train = &train,
     .ops = ops,
 };

@@ -1,5 +1,5 @@
 // dropout.c - in training each element is zeroed with probability p and the others are multiplied by 1 / (1 - p);
-// otherwise y = x. Which elements: kernels/dropout.h. backward() makes the mask again from c->seed; nothing is kept.
+// otherwise y = x. Which elements: kernels/dropout.h. backward() makes the mask again from the seed; nothing is kept.
 #include <string.h>
 
 #include "kernels/dropout.h"
@@ -18,7 +18,7 @@ static void mask(const struct clzi_call *c, const float *from, float *to)
     }
     for (int64_t i = 0; i < count; i += 4) {
         uint32_t words[4];
-        clzk_dropout_block(c->seed, stream, i / 4, words);
+        clzk_dropout_block(*c->seed, stream, i / 4, words);
         for (int k = 0; k < 4 && i + k < count; k++) to[i + k] = words[k] >= threshold ? from[i + k] * scale : 0;
     }
 }
@@ -35,4 +35,4 @@ static int backward(struct clzi_call *c)
     return 0;
 }
 
-const struct clzi_op clzi_ref_dropout = { NULL, forward, backward, NULL };
+const struct clzi_op clzi_ref_dropout = { .forward = forward, .backward = backward };

@@ -26,4 +26,4 @@ static int backward(struct clzi_call *c)
     return 0;
 }
 
-const struct clzi_op clzi_ref_globalpool = { NULL, forward, backward, NULL };
+const struct clzi_op clzi_ref_globalpool = { .forward = forward, .backward = backward };

@@ -48,4 +48,4 @@ static int backward(struct clzi_call *c)
     return 0;
 }
 
-const struct clzi_op clzi_ref_linear = { plan, forward, backward, NULL };
+const struct clzi_op clzi_ref_linear = { .plan = plan, .forward = forward, .backward = backward };

@@ -63,7 +63,7 @@ static int backward(struct clzi_call *c)
     return 0;
 }
 
-const struct clzi_op clzi_ref_loss = { plan, forward, backward, NULL };
+const struct clzi_op clzi_ref_loss = { .plan = plan, .forward = forward, .backward = backward };
 
 // ---- chroma: mean over pictures of |mean chroma of pred - mean chroma of target|, chroma = sqrt(a^2 + b^2 + eps) ----
 // L1 is smallest at the median of the colours a grey leaves open, which is greyer than the truth. This loss asks for as much
@@ -107,4 +107,4 @@ static int chroma_backward(struct clzi_call *c)
     return 0;
 }
 
-const struct clzi_op clzi_ref_chroma = { plan, chroma_forward, chroma_backward, NULL };
+const struct clzi_op clzi_ref_chroma = { .plan = plan, .forward = chroma_forward, .backward = chroma_backward };

@@ -90,4 +90,4 @@ static int backward(struct clzi_call *c)
     return 0;
 }
 
-const struct clzi_op clzi_ref_batchnorm = { plan, forward, backward, NULL };
+const struct clzi_op clzi_ref_batchnorm = { .plan = plan, .forward = forward, .backward = backward };

@@ -58,4 +58,4 @@ static int backward(struct clzi_call *c)
     return 0;
 }
 
-const struct clzi_op clzi_ref_resize = { NULL, forward, backward, NULL };
+const struct clzi_op clzi_ref_resize = { .forward = forward, .backward = backward };

@@ -37,4 +37,4 @@ static int backward(struct clzi_call *c)
     return 0;
 }
 
-const struct clzi_op clzi_ref_shuffle = { NULL, forward, backward, NULL };
+const struct clzi_op clzi_ref_shuffle = { .forward = forward, .backward = backward };

@@ -45,4 +45,4 @@ static int backward(struct clzi_call *c)
     return 0;
 }
 
-const struct clzi_op clzi_ref_softmax = { plan, forward, backward, NULL };
+const struct clzi_op clzi_ref_softmax = { .plan = plan, .forward = forward, .backward = backward };
