@@ -103,7 +103,7 @@ struct clzi_frames_params {
     float l_scale, l_offset;                // the network's input is L* / l_scale - l_offset
 };
 
-// Both ends of the network: frame -> L*, ab -> chroma. Frames of one geometry; the planes stay as they are from read() to finish().
+// Both ends of the network: frame -> L*, ab -> chroma. Frames of one geometry; the planes stay from read() to finish().
 struct clzi_frame_ops {
     int (*create)(struct clzi_frames **frames, struct clzi_device *dev, const struct clzi_frames_params *params);
     void (*destroy)(struct clzi_frames **frames);
