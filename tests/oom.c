@@ -419,21 +419,28 @@ static int train(struct clzi_device *dev, const struct clzi_graph *g)
                                              .adam = { .beta1 = 0.9f, .beta2 = 0.99f, .eps = 1e-8f },
                                              .ema = 0.9f, .loss = { 1 }, .seed = 3 };
     static double want;
-    double loss[CLZT_MAX_LOSSES];
+    const struct clzt_net_state_params net_params = { .name = "generator", .prefix = "", .ema = true };
+    double loss[CLZT_VALUES];
     float kept[1024];
-    struct clzt_step *step;
+    struct clzt_net_state *generator;
+    struct clzt_step *step = NULL;
     int ret;
 
-    if ((ret = clzt_step_create(&step, dev, g, values, &params)) < 0) return step ? WRONG : ret;
+    if ((ret = clzt_net_state_create(&generator, dev, g, values, &net_params)) < 0) return generator ? WRONG : ret;
+    if ((ret = clzt_step_create(&step, &clzt_phases[CLZT_PHASE_PIXEL], &generator, &params)) < 0) {
+        clzt_net_state_destroy(&generator);
+        return step ? WRONG : ret;
+    }
     if ((ret = clzt_step_run(step, 1, 1e-3f, 0, numbers[0], numbers[1], loss)) >= 0 &&
         (ret = clzt_step_run(step, 2, 1e-3f, 0, numbers[0], numbers[1], loss)) >= 0) {
         if (want == 0) want = loss[0];
         if (loss[0] != want) ret = WRONG;
         for (int kind = 0; kind < CLZT_KEPT_COUNT && !ret; kind++)
             for (int i = 0; i < g->param_count && !ret; i++)
-                if (clzt_step_has(step, kind, i)) ret = clzt_step_read(step, kind, i, kept);
+                if (clzt_net_state_has(generator, kind, i)) ret = clzt_net_state_read(generator, kind, i, kept);
     }
     clzt_step_destroy(&step);
+    clzt_net_state_destroy(&generator);
     return ret;
 }
 
@@ -454,7 +461,8 @@ static int train_on_cpu(void)
 
 static int keep_checkpoint(void)
 {
-    const struct clzt_blob blobs[] = { { "w", numbers[0], 4000 }, { "m", numbers[1], 100 } };
+    const struct clzt_blob blobs[] = { { .name = "w", .data = numbers[0], .size = 4000 },
+                                       { .name = "m", .data = numbers[1], .size = 100 } };
     static int64_t step;
     struct clzt_checkpoint *c;
     char path[PATH];

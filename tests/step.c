@@ -16,7 +16,7 @@ static float chance(uint32_t *seed)
     return (float)(*seed >> 8) / 8388608.f - 1;
 }
 
-static struct clzi_graph *net(void)
+static struct clzi_graph *build(void)
 {
     struct clzi_graph *g = NULL;
     uint32_t seed = 1;
@@ -51,15 +51,31 @@ static void good_batch(void)
     for (int i = 0; i < 2 * PIXELS; i++) ab[i] = 0.3f * chance(&seed);
 }
 
+// Parameters whose names begin with "n" play the encoder's part: a batch norm.
+static int create(struct clzt_net_state **net, struct clzt_step **s, struct clzi_device *dev, const struct clzi_graph *g,
+                  const struct clzt_step_params *params)
+{
+    const struct clzt_net_state_params net_params = { .name = "generator", .prefix = "", .encoder = "n", .ema = params->ema > 0 };
+    const int ret = clzt_net_state_create(net, dev, g, values, &net_params);
+
+    return ret < 0 ? ret : clzt_step_create(s, &clzt_phases[CLZT_PHASE_PIXEL], net, params);
+}
+
+static void destroy(struct clzt_net_state **net, struct clzt_step **s)
+{
+    clzt_step_destroy(s);
+    clzt_net_state_destroy(net);
+}
+
 // Everything that a checkpoint keeps; returns how many numbers of it are not finite.
-static int all(struct clzt_step *s, const struct clzi_graph *g, float to[CLZT_KEPT_COUNT][CLZI_MAX_PARAMS][MAX_VALUES])
+static int all(struct clzt_net_state *s, const struct clzi_graph *g, float to[CLZT_KEPT_COUNT][CLZI_MAX_PARAMS][MAX_VALUES])
 {
     int bad = 0;
 
     for (int kind = 0; kind < CLZT_KEPT_COUNT; kind++)
         for (int i = 0; i < g->param_count; i++) {
-            if (!clzt_step_has(s, kind, i)) continue;
-            REQUIRE_INT(clzt_step_read(s, kind, i, to[kind][i]), 0);
+            if (!clzt_net_state_has(s, kind, i)) continue;
+            REQUIRE_INT(clzt_net_state_read(s, kind, i, to[kind][i]), 0);
             for (int64_t k = 0; k < clzi_param_count(&g->params[i]); k++) bad += !isfinite(to[kind][i][k]);
         }
     return bad;
@@ -75,7 +91,7 @@ static void not_finite(const char *device, enum clz_precision precision)
     static float before[CLZT_KEPT_COUNT][CLZI_MAX_PARAMS][MAX_VALUES], after[CLZT_KEPT_COUNT][CLZI_MAX_PARAMS][MAX_VALUES];
     const struct clzi_device_params device_params = { .threads = 1, .precision = precision };
     struct clzi_device *dev = NULL;
-    struct clzi_graph *g = net();
+    struct clzi_graph *g = build();
 
     if (clzi_device_open(&dev, device, &device_params) < 0) {
         clzi_graph_destroy(&g);
@@ -87,28 +103,29 @@ static void not_finite(const char *device, enum clz_precision precision)
             .adam = { .beta1 = 0.9f, .beta2 = 0.99f, .eps = 1e-8f }, .loss = { 1, faults[k].l2 },
         };
         const bool can_be_good = faults[k].l2 == 1;
-        double loss[CLZT_MAX_LOSSES];
-        struct clzt_step *s = NULL;
+        double loss[CLZT_VALUES];
+        struct clzt_net_state *net = NULL;
+    struct clzt_step *s = NULL;
         char name[128];
 
         snprintf(name, sizeof name, "step/%s%s_%s_changes_nothing", device, precision == CLZ_PRECISION_BF16 ? "_bf16" : "",
                  faults[k].what);
         CASE(name);
         good_batch();
-        REQUIRE_INT(clzt_step_create(&s, dev, g, values, &params), 0);
+        REQUIRE_INT(create(&net, &s, dev, g, &params), 0);
         if (!s) break;
         if (can_be_good) REQUIRE_INT(clzt_step_run(s, 1, 1e-2f, 0, l, ab, loss), 0);
-        REQUIRE_INT(all(s, g, before), 0);
+        REQUIRE_INT(all(net, g, before), 0);
         if (faults[k].pixel) l[37] = faults[k].pixel;
         if (faults[k].target) ab[37] = faults[k].target;
         REQUIRE_INT(clzt_step_run(s, 2, 1e-2f, 0, l, ab, loss), -EDOM);
-        REQUIRE_INT(all(s, g, after), 0);
+        REQUIRE_INT(all(net, g, after), 0);
         REQUIRE(!memcmp(before, after, sizeof before));
         good_batch();
         if (can_be_good) REQUIRE_INT(clzt_step_run(s, 3, 1e-2f, 0, l, ab, loss), 0);
-        if (can_be_good) REQUIRE_INT(all(s, g, after), 0);
+        if (can_be_good) REQUIRE_INT(all(net, g, after), 0);
         if (can_be_good) REQUIRE(memcmp(before, after, sizeof before));
-        clzt_step_destroy(&s);
+        destroy(&net, &s);
     }
     clzi_device_close(&dev);
     clzi_graph_destroy(&g);
@@ -123,45 +140,44 @@ static bool changed(const struct clzi_graph *g, float a[CLZI_MAX_PARAMS][MAX_VAL
     return false;
 }
 
-// Parameters whose names begin with "n" play the encoder's part: a batch norm.
 static void encoder(void)
 {
     static float before[CLZT_KEPT_COUNT][CLZI_MAX_PARAMS][MAX_VALUES], after[CLZT_KEPT_COUNT][CLZI_MAX_PARAMS][MAX_VALUES];
     struct clzt_step_params params = {
         .batch = BATCH, .shapes = { { SIZE, SIZE }, { 2 * SIZE, SIZE / 2 } }, .shape_count = 2, .ema = 0.9f, .seed = 3,
-        .adam = { .beta1 = 0.9f, .beta2 = 0.99f, .eps = 1e-8f }, .loss = { 1 }, .encoder = "n", .encoder_lr = 1,
-        .encoder_freeze = 1,
+        .adam = { .beta1 = 0.9f, .beta2 = 0.99f, .eps = 1e-8f }, .loss = { 1 }, .encoder_lr = 1, .encoder_freeze = 1,
     };
     struct clzi_device *dev = NULL;
-    struct clzi_graph *g = net();
+    struct clzi_graph *g = build();
+    struct clzt_net_state *net = NULL;
     struct clzt_step *s = NULL;
-    double loss[CLZT_MAX_LOSSES];
+    double loss[CLZT_VALUES];
 
     REQUIRE_INT(clzi_device_open(&dev, "cpu", &(struct clzi_device_params){ .threads = 1, .precision = CLZ_PRECISION_F32 }), 0);
     good_batch();
 
     CASE("step/a_frozen_encoder_and_kept_statistics");
-    REQUIRE_INT(clzt_step_create(&s, dev, g, values, &params), 0);
-    all(s, g, before);
+    REQUIRE_INT(create(&net, &s, dev, g, &params), 0);
+    all(net, g, before);
     REQUIRE_INT(clzt_step_run(s, 1, 1e-2f, 0, l, ab, loss), 0);
-    all(s, g, after);
+    all(net, g, after);
     REQUIRE(!changed(g, before[0], after[0], "n.weight") && !changed(g, before[0], after[0], "n.running_mean"));
     REQUIRE(changed(g, before[0], after[0], "m.weight") && changed(g, before[0], after[0], "m.running_mean"));
     REQUIRE_INT(clzt_step_run(s, 2, 1e-2f, 1, l, ab, loss), 0);     // the other shape, of as many pixels
-    all(s, g, after);
+    all(net, g, after);
     REQUIRE(changed(g, before[0], after[0], "n.weight") && !changed(g, before[0], after[0], "n.running_var"));
-    clzt_step_destroy(&s);
+    destroy(&net, &s);
 
     CASE("step/learning_rate_and_statistics_of_the_encoder");
     params.encoder_freeze = 0;
     params.encoder_lr = 0;
     params.encoder_statistics = true;
-    REQUIRE_INT(clzt_step_create(&s, dev, g, values, &params), 0);
+    REQUIRE_INT(create(&net, &s, dev, g, &params), 0);
     REQUIRE_INT(clzt_step_run(s, 1, 1e-2f, 0, l, ab, loss), 0);
-    all(s, g, after);
+    all(net, g, after);
     REQUIRE(!changed(g, before[0], after[0], "n.weight") && changed(g, before[0], after[0], "n.running_mean"));
     REQUIRE(changed(g, before[0], after[0], "c.weight"));
-    clzt_step_destroy(&s);
+    destroy(&net, &s);
     clzi_device_close(&dev);
     clzi_graph_destroy(&g);
 }

@@ -39,24 +39,61 @@ static void hash(const void *data, size_t size, char hex[HEX])
 
 // ---- files of a folder ----
 
-static int write_file(int folder, const char *name, const void *data, size_t size)
+static int create_file(int folder, const char *name)
 {
     const int fd = openat(folder, name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0644);
-    const char *at = data;
-    int ret = 0;
+    return fd < 0 ? -errno : fd;
+}
 
-    if (fd < 0) return -errno;
-    while (size && !ret) {
+static int write_bytes(int fd, const void *data, size_t size)
+{
+    const char *at = data;
+
+    while (size) {
         const ssize_t n = write(fd, at, size > 1 << 30 ? 1 << 30 : size);
-        if (n < 0 && errno != EINTR) ret = -errno;
+        if (n < 0 && errno != EINTR) return -errno;
         if (n > 0) {
             at += n;
             size -= n;
         }
     }
+    return 0;
+}
+
+static int finish_file(int fd, int ret)
+{
     if (!ret && fsync(fd)) ret = -errno;
     if (close(fd) && !ret) ret = -errno;
     return ret;
+}
+
+static int write_file(int folder, const char *name, const void *data, size_t size)
+{
+    const int fd = create_file(folder, name);
+    return fd < 0 ? fd : finish_file(fd, write_bytes(fd, data, size));
+}
+
+struct clzt_blob_file { int fd; size_t left; struct clzi_sha256 sha; };
+
+int clzt_blob_put(struct clzt_blob_file *file, const void *data, size_t size)
+{
+    if (size > file->left) return -EINVAL;
+    file->left -= size;
+    clzi_sha256_update(&file->sha, data, size);
+    return write_bytes(file->fd, data, size);
+}
+
+static int write_blob(int folder, const struct clzt_blob *blob, char hex[HEX])
+{
+    struct clzt_blob_file file = { .fd = create_file(folder, blob->name), .left = blob->size };
+    int ret;
+
+    if (file.fd < 0) return file.fd;
+    clzi_sha256_init(&file.sha);
+    ret = blob->data || !blob->put ? clzt_blob_put(&file, blob->data, blob->size) : blob->put(blob->priv, &file);
+    if (!ret && file.left) ret = -EINVAL;
+    clzi_sha256_hex(&file.sha, hex);
+    return finish_file(file.fd, ret);
 }
 
 // Reads a file, which must have exactly `size` bytes (SIZE_MAX: at most MAX_MANIFEST), and checks its hash. data NULL: checks
@@ -218,7 +255,9 @@ static void sweep(int folder, bool all)
 
 // ---- manifests ----
 
-static int make_manifest(char **text, size_t *size, int64_t step, const struct clzt_blob *blobs, int count, const char *state)
+// Writes the blobs to their files, and the manifest, which is short, to memory.
+static int write_blobs(int folder, char **text, size_t *size, int64_t step, const struct clzt_blob *blobs, int count,
+                       const char *state)
 {
     FILE *file = open_memstream(text, size);
     char hex[HEX];
@@ -227,12 +266,12 @@ static int make_manifest(char **text, size_t *size, int64_t step, const struct c
     if (!file) return -ENOMEM;
     hash(state, strlen(state), hex);
     fprintf(file, "%sstep %" PRId64 "\nstate %zu %s\n", heading, step, strlen(state), hex);
-    for (int i = 0; i < count; i++) {
-        hash(blobs[i].data, blobs[i].size, hex);
+    for (int i = 0; i < count && !ret; i++) {
+        ret = write_blob(folder, &blobs[i], hex);
         fprintf(file, "blob %s %zu %s\n", blobs[i].name, blobs[i].size, hex);
     }
-    if (fflush(file)) ret = -ENOMEM;
-    else hash(*text, *size, hex);
+    if (fflush(file) && !ret) ret = -ENOMEM;
+    if (!ret) hash(*text, *size, hex);
     fprintf(file, "end %s\n", hex);
     if (fclose(file) && !ret) ret = -ENOMEM;
     if (ret) {
@@ -397,9 +436,8 @@ static int write_all(int folder, int64_t step, const struct clzt_blob *blobs, in
 {
     char *manifest = NULL;
     size_t size;
-    int ret = make_manifest(&manifest, &size, step, blobs, count, state);
+    int ret = write_blobs(folder, &manifest, &size, step, blobs, count, state);
 
-    for (int i = 0; i < count && !ret; i++) ret = write_file(folder, blobs[i].name, blobs[i].data, blobs[i].size);
     if (!ret) ret = write_file(folder, "state", state, strlen(state));
     if (!ret) ret = write_file(folder, "manifest", manifest, size);
     if (!ret && fsync(folder)) ret = -errno;

@@ -12,7 +12,17 @@
 
 enum { CLZT_BLOB_NAME = 64 };               // with its NUL; letters, digits, '_', '-', '.', not beginning with '.'
 
-struct clzt_blob { const char *name; const void *data; size_t size; };
+struct clzt_blob_file;
+struct clzt_blob {
+    const char *name;
+    const void *data;                       // NULL: put() gives it
+    size_t size;                            // bytes
+    // Calls clzt_blob_put() until all bytes are written, in parts of any size, so that numbers on a device need no second copy on
+    // the host. It is called again if the disk was full, and must give the same bytes. 0 or a negative errno.
+    int (*put)(void *priv, struct clzt_blob_file *file);
+    void *priv;
+};
+int clzt_blob_put(struct clzt_blob_file *file, const void *data, size_t size);
 
 // Saves blobs and state as checkpoint `step`, reads it back and verifies it, then deletes the oldest checkpoints beyond `keep`
 // (0: none). If the disk is full and keep is not 0, the oldest are deleted first, as long as one that verifies remains. -ENOSPC

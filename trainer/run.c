@@ -35,14 +35,14 @@ struct run {
     struct clzi_graph *graph;
     struct clzt_dataset *train, *val;
     struct clzt_loader *loader;
+    struct clzt_net_state *generator;
     struct clzt_step *step;
     struct clzt_progress *progress;
     struct clzt_csv *csv;
     struct clzt_ab_weights rarity;
     double mean[2];                         // of the training set, ab / 110
     uint64_t data;                          // hash of the training set; an export takes it from the checkpoint
-    float **values;                         // host copy of the parameters, for initialising, validating and saving
-    float *blobs[CLZT_KEPT_COUNT];
+    float **values;                         // host copy of the parameters, for initialising, validating and the model file
     int64_t number, saved;                  // steps done; number of the newest checkpoint
     double seconds;                         // of training, including those before a resume
     struct clzt_smooth smooth[CLZT_MAX_LOSSES];
@@ -65,13 +65,6 @@ static char *path_in(const struct run *r, const char *format, ...)
     return path;
 }
 
-static int64_t parameter_count(const struct clzi_graph *g)
-{
-    int64_t count = 0;
-    for (int i = 0; i < g->param_count; i++) count += clzi_param_count(&g->params[i]);
-    return count;
-}
-
 static void values_free(const struct clzi_graph *g, float ***values)
 {
     for (int i = 0; *values && i < g->param_count; i++) free((*values)[i]);
@@ -90,18 +83,7 @@ static float **values_new(const struct clzi_graph *g)
     return values;
 }
 
-// ---- checkpoints: one blob per kind with all parameters one after the other; state: lines "key value" ----
-
-static int collect(struct run *r, enum clzt_kept kind, float *to)
-{
-    int ret = 0;
-
-    for (int i = 0; i < r->graph->param_count && ret >= 0; i++) {
-        if (clzt_step_has(r->step, kind, i)) ret = clzt_step_read(r->step, kind, i, to);
-        to += clzi_param_count(&r->graph->params[i]);
-    }
-    return ret;
-}
+// ---- checkpoints: the blobs of the networks; state: lines "key value" ----
 
 // The moving averages of the losses are saved, so that a resumed run writes the same rows as an uninterrupted one. %a is exact.
 static void write_smooth(const struct run *r, char *text, size_t size)
@@ -127,17 +109,13 @@ static void read_smooth(struct run *r, const char *state)
 static int save(struct run *r)
 {
     struct clzt_blob blobs[CLZT_KEPT_COUNT];
-    const size_t size = parameter_count(r->graph) * sizeof(float);
     char *dir = path_in(r, "ckpt"), state[512 + LOSS_LINE * CLZT_MAX_LOSSES];
-    int used, count = 0, ret = dir ? 0 : -ENOMEM;
+    int used, count, ret = dir ? 0 : -ENOMEM;
 
-    for (int kind = 0; kind < CLZT_KEPT_COUNT && ret >= 0; kind++) {
-        if (!r->blobs[kind]) continue;
-        ret = collect(r, kind, r->blobs[kind]);
-        blobs[count++] = (struct clzt_blob){ clzt_kept_names[kind], r->blobs[kind], size };
-    }
+    count = clzt_net_state_blobs(r->generator, blobs);
     used = snprintf(state, sizeof state, "net %s\nstep %" PRId64 "\nseconds %.1f\nrecipe %016" PRIx64 "\ndata %016" PRIx64
-                    "\nengine %s\n", r->net->name, r->number, r->seconds, clzt_recipe_hash(r->recipe), r->data, clz_version());
+                    "\nupdates %" PRId64 "\nengine %s\n", r->net->name, r->number, r->seconds, clzt_recipe_hash(r->recipe),
+                    r->data, r->generator->updates, clz_version());
     write_smooth(r, state + used, sizeof state - used);
     if (ret >= 0) ret = clzt_checkpoint_save(dir, r->number, blobs, count, state, r->recipe->keep, r->log);
     free(dir);
@@ -177,10 +155,16 @@ static int check_state(struct run *r, const struct clzt_checkpoint *c)
     return 0;
 }
 
+// A number of the state; `otherwise`: checkpoints of earlier versions do not have it.
+static int64_t state_number(const struct clzt_checkpoint *c, const char *key, int64_t otherwise)
+{
+    const char *line = strstr(c->state, key);
+    return line ? strtoll(line + strlen(key), NULL, 10) : otherwise;
+}
+
 // -ENOENT: there is no checkpoint.
 static int load(struct run *r)
 {
-    const size_t size = parameter_count(r->graph) * sizeof(float);
     struct clzt_checkpoint *c = NULL;
     char *dir = path_in(r, "ckpt"), *seconds;
     int ret = dir ? clzt_checkpoint_load(&c, dir, r->log) : -ENOMEM;
@@ -188,24 +172,40 @@ static int load(struct run *r)
     if (ret >= 0 && r->recipe->resume == CLZT_RESUME_NEVER)
         ret = clzi_fail(r->log, -EEXIST, "%s has checkpoints up to step %" PRId64 "; expected none, because of resume=never.",
                         r->recipe->run, c->step);
-    if (ret >= 0 && !r->train) r->data = state_hash(c->state, "\ndata ");
-    if (ret >= 0 && r->train) ret = check_state(r, c);     // for an export only the net must agree, see below
-    for (int kind = 0; kind < CLZT_KEPT_COUNT && ret >= 0; kind++) {
-        const float *from = r->blobs[kind] ? clzt_checkpoint_blob(c, clzt_kept_names[kind], size) : NULL;
-        if (r->blobs[kind] && !from)
-            ret = clzi_fail(r->log, -EBADMSG, "%s/step-%" PRId64 ": expected %s of %zu bytes; was another net trained?", dir,
-                            c->step, clzt_kept_names[kind], size);
-        for (int i = 0; from && i < r->graph->param_count && ret >= 0; i++) {
-            if (clzt_step_has(r->step, kind, i)) ret = clzt_step_write(r->step, kind, i, from);
-            from += clzi_param_count(&r->graph->params[i]);
-        }
-    }
+    if (ret >= 0) ret = check_state(r, c);
+    if (ret >= 0) ret = clzt_net_state_load(r->generator, c, dir, r->log);
     if (ret >= 0) {
         r->number = r->saved = c->step;
+        r->generator->updates = state_number(c, "\nupdates ", c->step);
         seconds = strstr(c->state, "\nseconds ");
         r->seconds = seconds ? strtod(seconds + 9, NULL) : 0;
         read_smooth(r, c->state);
-        if (r->train) clzi_log(r->log, CLZ_LOG_INFO, "continuing from step %" PRId64, r->number);
+        clzi_log(r->log, CLZ_LOG_INFO, "continuing from step %" PRId64, r->number);
+    }
+    clzt_checkpoint_destroy(&c);
+    free(dir);
+    return ret;
+}
+
+// The kind of weights that are validated and exported.
+static enum clzt_kept best_kind(const struct run *r)
+{
+    return r->recipe->ema > 0 ? CLZT_AVERAGE : CLZT_WEIGHTS;
+}
+
+// For an export: only the weights that are exported, and on the host. Only the net must agree with the recipe's.
+static int load_values(struct run *r)
+{
+    struct clzt_checkpoint *c = NULL;
+    char *dir = path_in(r, "ckpt"), *seconds;
+    int ret = dir ? clzt_checkpoint_load(&c, dir, r->log) : -ENOMEM;
+
+    if (ret >= 0) ret = clzt_net_state_values(r->graph, "", best_kind(r), c, dir, r->values, r->log);
+    if (ret >= 0) {
+        r->number = c->step;
+        r->data = state_hash(c->state, "\ndata ");
+        seconds = strstr(c->state, "\nseconds ");
+        r->seconds = seconds ? strtod(seconds + 9, NULL) : 0;
     }
     clzt_checkpoint_destroy(&c);
     free(dir);
@@ -216,10 +216,10 @@ static int load(struct run *r)
 
 static int read_values(struct run *r)
 {
-    const enum clzt_kept kind = r->recipe->ema > 0 ? CLZT_AVERAGE : CLZT_WEIGHTS;
     int ret = 0;
 
-    for (int i = 0; i < r->graph->param_count && ret >= 0; i++) ret = clzt_step_read(r->step, kind, i, r->values[i]);
+    for (int i = 0; i < r->graph->param_count && ret >= 0; i++)
+        ret = clzt_net_state_read(r->generator, best_kind(r), i, r->values[i]);
     return ret;
 }
 
@@ -318,7 +318,7 @@ static int write_model(struct run *r, const char *path, enum clzi_dtype dtype, b
     struct clzi_model_facts f = { .size = r->recipe->working_size ? r->recipe->working_size : r->net->size,
                                   .stride = clzi_graph_stride(r->graph), .l_scale = CLZT_L_SCALE,
                                   .l_offset = CLZT_L_OFFSET, .ab_scale = (float)(110 * r->recipe->saturation) };
-    int ret = read_values(r);
+    int ret = 0;
 
     snprintf(f.shape, sizeof f.shape, "%s", r->recipe->working_shape ? "square" : "frame");
     snprintf(f.arch, sizeof f.arch, "%s", r->net->name);
@@ -335,11 +335,11 @@ static void destroy(struct run *r)
     clzt_csv_close(&r->csv);
     if (r->loader) clzt_loader_destroy(&r->loader);
     clzt_step_destroy(&r->step);
+    clzt_net_state_destroy(&r->generator);
     clzt_dataset_close(&r->train);
     clzt_dataset_close(&r->val);
     clzi_device_close(&r->dev);
     if (r->graph) values_free(r->graph, &r->values);
-    for (int i = 0; i < CLZT_KEPT_COUNT; i++) free(r->blobs[i]);
     clzi_graph_destroy(&r->graph);
     if (r->lock >= 0) close(r->lock);
     if (r->console) r->console->progress = NULL;
@@ -519,25 +519,26 @@ static int build_net(struct run *r)
     return (r->values = values_new(r->graph)) ? 0 : -ENOMEM;
 }
 
+static int create_generator(struct run *r)
+{
+    return clzt_net_state_create(&r->generator, r->dev, r->graph, r->values,
+                                 &(struct clzt_net_state_params){ .name = "generator", .prefix = "", .encoder = r->net->encoder,
+                                                                  .ema = r->recipe->ema > 0 });
+}
+
 static int create_step(struct run *r)
 {
     const struct clzt_recipe *c = r->recipe;
     struct clzt_step_params p = { .batch = c->batch, .weight_decay = c->weight_decay, .ema = c->ema,
                                   .adam = { .beta1 = c->beta1, .beta2 = c->beta2, .eps = c->eps },
+                                  .encoder_lr = (float)c->encoder_lr, .encoder_freeze = c->encoder_freeze,
+                                  .encoder_statistics = c->encoder_statistics == 0,
                                   .rarity = c->rebalance > 0 ? &r->rarity : NULL, .seed = c->seed };
-    const size_t count = parameter_count(r->graph);
-    int ret;
+    const int ret = clzt_recipe_shapes(c, p.shapes, &p.shape_count, r->log);
 
     for (int i = 0; clzt_losses[i].name; i++) p.loss[i] = c->loss[i];
-    if ((ret = clzt_recipe_shapes(c, p.shapes, &p.shape_count, r->log)) < 0) return ret;
-    p.encoder = r->net->encoder;
-    p.encoder_lr = (float)c->encoder_lr;
-    p.encoder_freeze = c->encoder_freeze;
-    p.encoder_statistics = c->encoder_statistics == 0;
-    if ((ret = clzt_step_create(&r->step, r->dev, r->graph, r->values, &p)) < 0) return ret;
-    for (int kind = 0; kind < CLZT_KEPT_COUNT; kind++)
-        if (clzt_step_has(r->step, kind, 0) && !(r->blobs[kind] = calloc(count, sizeof(float)))) return -ENOMEM;
-    return 0;
+    if (ret < 0) return ret;
+    return clzt_step_create(&r->step, &clzt_phases[CLZT_PHASE_PIXEL], (struct clzt_net_state *[]){ r->generator }, &p);
 }
 
 static int create_loader(struct run *r)
@@ -584,9 +585,9 @@ static int set_up(struct run *r)
     clzt_colours_warn(&colours, "train", r->log);
     memcpy(r->mean, colours.mean, sizeof r->mean);
     if (c->rebalance > 0) clzt_ab_weights_make(&r->rarity, counts, c->rebalance);
-    if ((ret = create_step(r)) < 0) return ret;
+    if ((ret = create_generator(r)) < 0) return ret;
     ret = load(r);
-    if (ret < 0 && ret != -ENOENT) return ret;
+    if ((ret < 0 && ret != -ENOENT) || (ret = create_step(r)) < 0) return ret;
     if ((ret = write_recipe(r)) < 0 || (ret = open_csv(r)) < 0) return ret;
     clzi_log(r->log, CLZ_LOG_INFO, "%s: %" PRId64 " parameters, %s, %zu MiB of activations", r->net->name,
              clzi_graph_trainable_count(r->graph), clzi_device_base(r->dev)->describe, clzt_step_memory(r->step) >> 20);
@@ -674,7 +675,8 @@ int clzt_run(struct clzt_recipe *recipe, const struct clz_log *log, struct clzt_
     if (ret >= 0 && !*stop && r.val && !is_validated(&r)) ret = validate(&r, true);
     if (ret >= 0) {
         char *path = path_in(&r, "model.bin");
-        ret = path ? write_model(&r, path, CLZI_F16, false) : -ENOMEM;
+        ret = path ? read_values(&r) : -ENOMEM;
+        if (ret >= 0) ret = write_model(&r, path, CLZI_F16, false);
         if (ret >= 0) clzi_log(log, CLZ_LOG_INFO, "%s written, step %" PRId64, path, r.number);
         free(path);
     }
@@ -683,22 +685,13 @@ int clzt_run(struct clzt_recipe *recipe, const struct clz_log *log, struct clzt_
     return ret >= 0 && *stop ? -EINTR : ret;    // before the first step: -ECANCELED
 }
 
-int clzt_run_export(const struct clzt_recipe *recipe, const char *path, enum clzi_dtype dtype, bool plain,
+int clzt_run_export(struct clzt_recipe *recipe, const char *path, enum clzi_dtype dtype, bool plain,
                     const struct clz_log *log)
 {
-    static const int never = 0;
-    struct clzt_recipe copy = *recipe;
-    volatile int no_save = 0;
-    struct run r = { .recipe = &copy, .log = log, .stop = &never, .save = &no_save, .lock = -1 };
+    struct run r = { .recipe = recipe, .log = log, .lock = -1 };
     int ret = build_net(&r);
 
-    copy.resume = CLZT_RESUME_AUTO;
-    if (ret >= 0)
-        ret = clzi_device_open(&r.dev, "ref", &(struct clzi_device_params){ .threads = 1, .log = { NULL, NULL, 0 } });
-    copy.batch = 1;                         // a minimal training step, to load the checkpoint into
-    if (ret >= 0) ret = create_step(&r);
-    copy.batch = recipe->batch;
-    if (ret >= 0) ret = load(&r);
+    if (ret >= 0) ret = load_values(&r);
     if (ret >= 0) ret = write_model(&r, path, dtype, plain);
     if (ret >= 0) clzi_log(log, CLZ_LOG_INFO, "%s written, step %" PRId64, path, r.number);
     destroy(&r);

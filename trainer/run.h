@@ -18,6 +18,5 @@ int clzt_run(struct clzt_recipe *recipe, const struct clz_log *log, struct clzt_
 void clzt_run_column(char *column, size_t size, const char *loss);
 
 // Writes the run's newest checkpoint (averaged weights if kept) as a model file; plain: as clzi_model_write_plain() does.
-int clzt_run_export(const struct clzt_recipe *recipe, const char *path, enum clzi_dtype dtype, bool plain,
-                    const struct clz_log *log);
+int clzt_run_export(struct clzt_recipe *recipe, const char *path, enum clzi_dtype dtype, bool plain, const struct clz_log *log);
 #endif

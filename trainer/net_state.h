@@ -1,0 +1,53 @@
+// net_state.h - a network in training: on the device its weights, Adam's moments and the averaged weights, and on the host the
+// number of its updates. This is what a checkpoint keeps of it.
+#ifndef CLZT_NET_STATE_H
+#define CLZT_NET_STATE_H
+#include "checkpoint.h"
+#include "engine/params.h"
+
+enum clzt_kept { CLZT_WEIGHTS, CLZT_ADAM_M, CLZT_ADAM_V, CLZT_AVERAGE, CLZT_KEPT_COUNT };
+
+struct clzt_net_state_params {
+    const char *name;                       // "generator", for messages
+    const char *prefix;                     // of its blobs in a checkpoint: "" gives w, m, v and ema
+    const char *encoder;                    // what the names of an encoder's parameters begin with; NULL: none
+    bool ema;                               // keeps averaged weights
+};
+
+struct clzt_net_state {
+    struct clzt_net_state_params params;
+    const struct clzi_graph *graph;
+    struct clzi_params *weights;
+    struct clzi_train_state *train;         // device memory: loss scale, and whether the current step counts
+    int64_t updates;                        // steps of the optimiser, which Adam's bias correction depends on
+    float *buffer;                          // host, of the largest parameter's size
+    struct clzt_kept_blob { struct clzt_net_state *state; enum clzt_kept kind; char name[CLZT_BLOB_NAME]; } kept[CLZT_KEPT_COUNT];
+};
+
+// values: start of the parameters, host. The graph, the device and the strings must outlive it. -ENOTSUP: a device that does not
+// train, which is logged.
+int clzt_net_state_create(struct clzt_net_state **state, struct clzi_device *dev, const struct clzi_graph *graph,
+                          float *const *values, const struct clzt_net_state_params *params);
+void clzt_net_state_destroy(struct clzt_net_state **state);
+
+// Whether parameter i has numbers of this kind (buffers have no m and v; without ema there is no average).
+bool clzt_net_state_has(const struct clzt_net_state *state, enum clzt_kept kind, int param);
+int clzt_net_state_read(const struct clzt_net_state *state, enum clzt_kept kind, int param, float *values);
+int clzt_net_state_write(struct clzt_net_state *state, enum clzt_kept kind, int param, const float *values);
+
+// The optimiser begins anew: m, v and updates become 0. Weights and average stay.
+int clzt_net_state_restart(struct clzt_net_state *state);
+
+// ---- in a checkpoint: one blob for each kind, with all parameters of the graph one after the other, those without numbers of
+// this kind as zeros ----
+
+// Fills blobs, which the checkpoint's writer reads through the state's buffer; returns their number.
+int clzt_net_state_blobs(struct clzt_net_state *state, struct clzt_blob blobs[CLZT_KEPT_COUNT]);
+// -EBADMSG, logged: the checkpoint lacks a blob, or it has another size. dir: of the checkpoint, for the message.
+int clzt_net_state_load(struct clzt_net_state *state, const struct clzt_checkpoint *checkpoint, const char *dir,
+                        const struct clz_log *log);
+// Copies the numbers of one kind to host memory, values[i] of parameter i. Needs no device.
+int clzt_net_state_values(const struct clzi_graph *graph, const char *prefix, enum clzt_kept kind,
+                          const struct clzt_checkpoint *checkpoint, const char *dir, float *const *values,
+                          const struct clz_log *log);
+#endif

@@ -1,0 +1,51 @@
+// phase.h - what a training step is made of, for step.c and the files of the phases (phase_NAME.c).
+#ifndef CLZT_PHASE_H
+#define CLZT_PHASE_H
+#include "engine/exec.h"
+#include "step.h"
+
+// A network with losses as nodes at its end, bound to each shape of the batches.
+struct clzt_bound {
+    struct clzt_net_state *player;
+    struct clzi_graph *graph;               // a copy of the player's, with the losses; the parameters are the player's
+    struct clzi_exec *execs[CLZT_MAX_SHAPES];
+};
+enum { CLZT_MAX_BOUND = 4 };
+
+struct clzt_step {
+    const struct clzt_phase *phase;
+    struct clzt_step_params params;
+    struct clzt_net_state *players[CLZT_PLAYERS];
+    struct clzi_device *dev;
+    const struct clzi_backend *be;
+    struct clzt_bound bound[CLZT_MAX_BOUND];   // [0]: the generator's, with the losses of the recipe
+    int l, target, rarity;                  // input ports of the generator's; rarity -1: none
+    int port[CLZT_MAX_LOSSES];              // its output port of each row of clzt_losses, -1: weight 0
+    float *map;                             // host: rarity of a batch
+    const struct clzt_net_state *culprit;
+};
+
+int clzt_bound_create(struct clzt_bound *b, struct clzt_net_state *player);
+// Binds it to shape i. params: all but n, h, w.
+int clzt_bound_bind(struct clzt_step *step, struct clzt_bound *b, int i, struct clzi_exec_params params);
+
+// Adds the losses whose weights are not 0 to the generator's, bound[0].
+int clzt_step_add_losses(struct clzt_step *step);
+int clzt_step_upload(struct clzt_step *step, int shape, const float *l, const float *ab);
+int clzt_step_forward(struct clzt_step *step, struct clzt_bound *b, int shape, int64_t number);
+
+// A loss at output port `port` must be finite; its gradient is `weight`.
+int clzt_step_seed(struct clzt_step *step, struct clzt_bound *b, int shape, int port, float weight);
+int clzt_step_seed_losses(struct clzt_step *step, int shape, float factor);    // those of the recipe, weights times factor
+
+// The optimiser's step, if everything is finite.
+int clzt_step_update(struct clzt_step *step, struct clzt_net_state *player, int64_t number, float lr);
+
+// Reads the losses of the recipe, and whether the player's step counted: here the host waits for the device.
+int clzt_step_read_losses(struct clzt_step *step, int shape, double *values);
+int clzt_step_end(struct clzt_step *step, struct clzt_net_state *player);      // -EDOM: the step did not count
+
+int clzt_phase_pixel_create(struct clzt_step *step);
+int clzt_phase_pixel_run(struct clzt_step *step, int64_t number, float lr, int shape, const float *l, const float *ab,
+                         double *values);
+#endif
