@@ -36,10 +36,16 @@ ifneq ($(ARCH_X86),yes)
 kernels := $(filter-out %_avx2.c %_avx512.c,$(kernels))
 endif
 engine := $(call rel,engine/*.c engine/ref/*.c engine/cpu/*.c) $(kernels)
+cuda_kernels := $(call rel,kernels/cuda/*.cu)
+cuda_host := $(call rel,kernels/cuda/*.c)
 trainer := $(call rel,trainer/*.c trainer/nets/*.c)
 tests := $(filter-out tests/fuzz_% tests/stub_% tests/bench_%,$(call rel,tests/*.c))
 scripts := $(filter-out tests/run.sh tests/bench.sh tests/make_model.sh,$(call rel,tests/*.sh))
 fuzzers := $(call rel,tests/fuzz_*.c)
+
+ifneq ($(WITH_EMULATION),yes)
+tests := $(filter-out tests/cuda_%,$(tests))
+endif
 
 objects = $(1:%.c=$(BUILD)/%.o)
 programs = $(1:%.c=$(BUILD)/%)
@@ -77,6 +83,39 @@ $(BUILD)/tests/%.o: CFLAGS_ALL += -I$(SRC)/tests $(AV_CFLAGS)
 $(BUILD)/tests/gst.o $(BUILD)/tests/bench_gst.o: CFLAGS_ALL += $(GST_CFLAGS) -DGST_SYSTEM_PLUGINS='"$(GST_SYSTEM_PLUGINS)"'
 $(BUILD)/tests/gst $(BUILD)/tests/bench_gst: LIBS_ALL += $(GST_TEST_LIBS)
 
+# ---- CUDA kernels ----
+
+# For the plug-in: CU_KERNELS is what it links. A binary for each major version, of which sm_80's runs on 86 and 89, too, and the
+# intermediate code of the last one for cards to come.
+cuda_archs = $(foreach a,75 80 90 100,-gencode arch=compute_$(a),code=sm_$(a)) \
+    -gencode 'arch=compute_120,code=[sm_120,compute_120]' -Xfatbin -compress-all
+NVCC_FLAGS = -std=c++17 -O2 -I$(SRC) $(cuda_archs) --threads 0 -Xcompiler -fPIC,-fvisibility=hidden,-fno-exceptions,-fno-rtti \
+    -Xcompiler -fno-threadsafe-statics -Werror all-warnings
+ifeq ($(WITH_NVCC),yes)
+CU_KERNELS = $(patsubst kernels/%.cu,$(BUILD)/%.o,$(cuda_kernels)) $(call objects,$(cuda_host))
+all: $(CU_KERNELS)
+endif
+
+$(BUILD)/cuda/%.o: kernels/cuda/%.cu config.mak
+	@mkdir -p $(@D)
+	$(call say,NVCC,$<)
+	$(Q)$(NVCC) $(NVCC_FLAGS) -MMD -MP -MF $(@:.o=.d) -c $< -o $@
+
+# For the tests, which have no GPU: the same sources as C++ for the CPU, with sanitizers.
+emulation_flags = -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
+emulated = $(patsubst %,$(BUILD)/emulation/%.o,$(basename $(cuda_kernels)) tests/cuda_emu tests/cuda_faults)
+
+$(BUILD)/emulation/%.o: %.cu config.mak
+	@mkdir -p $(@D)
+	$(call say,CXX,$<)
+	$(Q)$(compile_emulated)
+$(BUILD)/emulation/%.o: %.cpp config.mak
+	@mkdir -p $(@D)
+	$(call say,CXX,$<)
+	$(Q)$(compile_emulated)
+compile_emulated = $(CXX) -x c++ -std=gnu++17 -O1 -g -fno-exceptions -fno-rtti -Wall -Wextra -Wno-unknown-pragmas \
+    $(emulation_flags) -I$(SRC) -I$(SRC)/tests -include $(SRC)/tests/cuda_emu.h -MMD -MP -c $< -o $@
+
 $(BUILD)/%.o: %.c config.mak
 	@mkdir -p $(@D)
 	$(call say,CC,$<)
@@ -108,6 +147,11 @@ $(sample): $(BUILD)/samples/colorize_ppm.o $(lib_static)
 	$(Q)$(CC) $(LDFLAGS_CONFIG) $(LDFLAGS) $^ -o $@ $(LIBS_ENGINE)
 
 # ---- tests ----
+
+$(BUILD)/tests/cuda_%.o: CFLAGS_ALL += $(emulation_flags)
+$(BUILD)/tests/cuda_%: $(BUILD)/tests/cuda_%.o $(emulated) $(call objects,$(cuda_host)) $(lib_static)
+	$(call say,LD,$@)
+	$(Q)$(CC) $(emulation_flags) $(LDFLAGS_CONFIG) $(LDFLAGS) $^ -o $@ $(LIBS_ENGINE)
 
 test_objects = $(call objects,$(filter-out trainer/main.c,$(trainer)))
 test_programs = $(call programs,$(tests))
@@ -192,7 +236,7 @@ uninstall:
 	if [ -z "$(DESTDIR)" ] && [ "$$(id -u)" = 0 ]; then ldconfig; fi
 
 clean:
-	rm -rf $(addprefix $(BUILD)/,gst engine kernels trainer tests samples fuzz) $(BUILD)/*colorize*
+	rm -rf $(addprefix $(BUILD)/,gst engine kernels cuda emulation trainer tests samples fuzz) $(BUILD)/*colorize*
 distclean:
 	rm -rf $(BUILD) demo config.mak config.h config.log
 

@@ -6,6 +6,7 @@
 #ifndef CLZI_PARAMS_H
 #define CLZI_PARAMS_H
 #include "backend.h"
+#include "kernels/train_state.h"
 
 enum clzi_kind { CLZI_W, CLZI_DW, CLZI_ADAM_M, CLZI_ADAM_V, CLZI_EMA, CLZI_KINDS };
 
@@ -56,19 +57,12 @@ struct clzi_train_state {
     float reserved;
 };
 
-enum { CLZI_SCALE_GROWTH_STEPS = 2000 };    // good steps after which a dynamic scale is doubled, as PyTorch's GradScaler does
+enum { CLZI_SCALE_GROWTH_STEPS = CLZK_SCALE_GROWTH_STEPS };
 
 // On the host's memory; what every device's advance() computes.
 static inline void clzi_train_state_advance(struct clzi_train_state *state, bool dynamic)
 {
-    if (dynamic && state->bad) {
-        state->scale = state->scale > 1 ? state->scale / 2 : 1;
-        state->good = 0;
-    } else if (dynamic && ++state->good >= CLZI_SCALE_GROWTH_STEPS) {
-        state->scale = state->scale < 16777216.f ? state->scale * 2 : state->scale;
-        state->good = 0;
-    }
-    state->bad = 0;
+    clzk_train_state_advance(&state->scale, &state->good, &state->bad, dynamic);
 }
 
 // Before forward: keeps the buffers, clears DW.

@@ -108,7 +108,7 @@ enum { CLZK_CU_SCALAR_WORK = 4096 };
 // ---- depthwise convolution (depthwise.cu) ----
 
 // p as in nn.h: windows begin at (oy stride - pad, ox stride - pad) and are 0 outside the picture; oh and ow hold what pad_extra
-// adds. Any k from 1 to 15 and stride; 3 and 5 with strides 1 and 2 are the fast ones, as are channels that are a multiple of
+// adds. Any k and stride; 3 and 5 with strides 1 and 2 are the fast ones, as are channels that are a multiple of
 // 8 (f32: 4). w: [k k][channels] f32, packed by clzk_cu_from_nchw(F32, n = 1); bias NULL: 0.
 int clzk_cu_depthwise(clzk_stream stream, enum clzk_type type, void *y, const void *x, const float *w, const float *bias, int n,
                       const struct clzk_depthwise *p, struct clzk_activation act);

@@ -1,0 +1,141 @@
+// device.cuh - what all CUDA kernels share: types and their vectors, launches, sums over a block. Without nvcc, the names of CUDA
+// come from a header that is included before (tests/cuda_emu.h).
+#ifndef CLZK_CUDA_DEVICE_CUH
+#define CLZK_CUDA_DEVICE_CUH
+#include <math.h>
+#include <string.h>
+
+#include "kernels/cuda.h"
+
+#ifdef __CUDACC__
+#include <cuda_bf16.h>
+#include <cuda_fp16.h>
+
+// `name`: shared memory of the block, `count` (a constant) elements of `type`.
+#define CLZK_SHARED(type, name, count) __shared__ type name[count]
+
+// Queues kernel(args...). Returns a cudaError_t.
+template <typename... P, typename... A>
+static int clzk_launch(void (*kernel)(P...), dim3 grid, dim3 block, clzk_stream stream, A... args)
+{
+    kernel<<<grid, block, 0, stream>>>(args...);
+    return (int)cudaGetLastError();
+}
+#endif
+
+// Every kernel has internal linkage and blocks of THREADS threads, unless it says otherwise.
+enum { THREADS = 256, WARP = 32 };
+#define FULL_MASK 0xffffffffu
+
+static inline int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
+static inline dim3 blocks_of(int64_t threads) { return dim3((unsigned)divide_up(threads, THREADS)); }
+static inline bool aligned(const void *p, size_t to) { return ((uintptr_t)p & (to - 1)) == 0; }
+
+// The number of this thread in a grid of one dimension. A tensor has fewer than 2^32 elements.
+static __device__ __forceinline__ uint32_t thread_number() { return blockIdx.x * THREADS + threadIdx.x; }
+
+// ---- element types ----
+
+typedef __half f16;
+typedef __nv_bfloat16 bf16;
+
+static __device__ __forceinline__ float get(float x) { return x; }
+static __device__ __forceinline__ float get(f16 x) { return __half2float(x); }
+static __device__ __forceinline__ float get(bf16 x) { return __bfloat162float(x); }
+template <typename T> __device__ __forceinline__ T put(float x);
+template <> __device__ __forceinline__ float put<float>(float x) { return x; }
+template <> __device__ __forceinline__ f16 put<f16>(float x) { return __float2half_rn(x); }
+template <> __device__ __forceinline__ bf16 put<bf16>(float x) { return __float2bfloat16_rn(x); }
+
+// V elements, aligned to their size, that are read or written with one instruction.
+template <typename T, int V> struct alignas(sizeof(T) * V) elements { T v[V]; };
+template <typename T> struct vector_of { static const int count = 16 / sizeof(T); };        // elements in 128 bits
+
+// A vector of 128 bits goes through uint4, or the compiler would read its elements one by one.
+template <typename T, int V, bool WIDE = sizeof(T) * V == 16> struct vector_access {
+    static __device__ __forceinline__ elements<T, V> read(const T *p) { return *(const elements<T, V> *)p; }
+    static __device__ __forceinline__ void write(T *p, const elements<T, V> &e) { *(elements<T, V> *)p = e; }
+};
+template <typename T, int V> struct vector_access<T, V, true> {
+    static __device__ __forceinline__ elements<T, V> read(const T *p)
+    {
+        const uint4 u = *(const uint4 *)p;
+        elements<T, V> e;
+        memcpy(&e, &u, sizeof e);
+        return e;
+    }
+    static __device__ __forceinline__ void write(T *p, const elements<T, V> &e)
+    {
+        uint4 u;
+        memcpy(&u, &e, sizeof u);
+        *(uint4 *)p = u;
+    }
+};
+
+template <int V, typename T> __device__ __forceinline__ void load(float (&to)[V], const T *p)
+{
+    const elements<T, V> e = vector_access<T, V>::read(p);
+#pragma unroll
+    for (int i = 0; i < V; i++) to[i] = get(e.v[i]);
+}
+
+template <int V, typename T> __device__ __forceinline__ void store(T *p, const float (&from)[V])
+{
+    elements<T, V> e;
+#pragma unroll
+    for (int i = 0; i < V; i++) e.v[i] = put<T>(from[i]);
+    vector_access<T, V>::write(p, e);
+}
+
+// Calls f<T>(...) of the enum's type; f is a function template that returns int.
+#define BY_TYPE(type, f, ...) \
+    ((type) == CLZK_F32 ? f<float>(__VA_ARGS__) : (type) == CLZK_F16 ? f<f16>(__VA_ARGS__) : f<bf16>(__VA_ARGS__))
+// f<T, V>(...): V elements of 128 bits where a row of c elements consists of whole vectors, else one.
+#define BY_TYPE_AND_WIDTH(type, c, f, ...)                                                                                  \
+    ((type) == CLZK_F32 ? (c) % 4 == 0 ? f<float, 4>(__VA_ARGS__) : f<float, 1>(__VA_ARGS__) :                              \
+     (type) == CLZK_F16 ? (c) % 8 == 0 ? f<f16, 8>(__VA_ARGS__) : f<f16, 1>(__VA_ARGS__) :                                  \
+     (c) % 8 == 0 ? f<bf16, 8>(__VA_ARGS__) : f<bf16, 1>(__VA_ARGS__))
+
+// ---- activations ----
+
+// Not inlined, or each unrolled loop would contain tanh and exp many times over.
+[[maybe_unused]] static __device__ __noinline__ float curved_activation(float z, bool sigmoid)
+{
+    return sigmoid ? 1 / (1 + expf(-z)) : tanhf(z);
+}
+
+static __device__ __forceinline__ float activate(float z, struct clzk_activation a)
+{
+    const float slope = a.act == CLZK_ACT_NONE ? 1 : a.act == CLZK_ACT_LEAKY ? a.slope : 0;
+    const float most = a.act == CLZK_ACT_RELU6 ? 6 : INFINITY;
+
+    if (a.act == CLZK_ACT_TANH || a.act == CLZK_ACT_SIGMOID) return curved_activation(z, a.act == CLZK_ACT_SIGMOID);
+    return z > 0 ? (z < most ? z : most) : slope != 0 ? slope * z : 0;
+}
+
+static __device__ __forceinline__ float activation_slope(float y, struct clzk_activation a)
+{
+    switch (a.act) {
+    case CLZK_ACT_RELU:    return y > 0 ? 1 : 0;
+    case CLZK_ACT_LEAKY:   return y > 0 ? 1 : a.slope;
+    case CLZK_ACT_TANH:    return 1 - y * y;
+    case CLZK_ACT_SIGMOID: return y * (1 - y);
+    case CLZK_ACT_RELU6:   return y > 0 && y < 6 ? 1 : 0;
+    default:               return 1;
+    }
+}
+
+// ---- sums ----
+
+static __device__ __forceinline__ float warp_sum(float v)
+{
+    for (int step = WARP / 2; step; step /= 2) v += __shfl_xor_sync(FULL_MASK, v, step);
+    return v;
+}
+
+static __device__ __forceinline__ float warp_max(float v)
+{
+    for (int step = WARP / 2; step; step /= 2) v = fmaxf(v, __shfl_xor_sync(FULL_MASK, v, step));
+    return v;
+}
+#endif
