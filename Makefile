@@ -46,6 +46,9 @@ fuzzers := $(call rel,tests/fuzz_*.c)
 ifneq ($(WITH_EMULATION),yes)
 tests := $(filter-out tests/cuda_%,$(tests))
 endif
+ifneq ($(WITH_CUDA),yes)
+tests := $(filter-out tests/dnn_%,$(tests))
+endif
 
 objects = $(1:%.c=$(BUILD)/%.o)
 programs = $(1:%.c=$(BUILD)/%)
@@ -91,6 +94,15 @@ cuda_archs = $(foreach a,75 80 90 100,-gencode arch=compute_$(a),code=sm_$(a)) \
     -gencode 'arch=compute_120,code=[sm_120,compute_120]' -Xfatbin -compress-all
 NVCC_FLAGS = -std=c++17 -O2 -I$(SRC) $(cuda_archs) --threads 0 -Xcompiler -fPIC,-fvisibility=hidden,-fno-exceptions,-fno-rtti \
     -Xcompiler -fno-threadsafe-statics -Werror all-warnings
+cuda_device := $(call rel,engine/cuda/*.c)
+$(BUILD)/engine/cuda/%.o $(BUILD)/tests/dnn_%.o: CFLAGS_ALL += -isystem $(CUDA_HOME)/include
+LIBS_CUDA = -L$(CUDA_HOME)/lib64 -Wl,-rpath,'$(CUDA_HOME)/lib64' -lcudnn -lcublas -lcudart_static -ldl -lrt -lpthread -lm
+# The test asks cuDNN without a GPU; the toolkit's library folder has no driver.
+$(BUILD)/tests/dnn_probe: $(BUILD)/tests/dnn_probe.o $(patsubst %,$(BUILD)/engine/cuda/%.o,dnn plan_cache conv_problem) \
+    $(call objects,$(filter trainer/nets%,$(trainer))) $(lib_static)
+	$(call say,LD,$@)
+	$(Q)$(CC) $(LDFLAGS_CONFIG) $(LDFLAGS) $^ -o $@ $(LIBS_CUDA) $(LIBS_ENGINE)
+
 ifeq ($(WITH_NVCC),yes)
 CU_KERNELS = $(patsubst kernels/%.cu,$(BUILD)/%.o,$(cuda_kernels)) $(call objects,$(cuda_host))
 all: $(CU_KERNELS)

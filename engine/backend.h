@@ -26,6 +26,7 @@ struct clzi_device_base {
     struct clz_log log;
     int threads;                            // CPU threads of ops
     enum clz_precision precision;           // never AUTO here
+    bool cuda_frames;                       // takes frames in device memory
     char describe[64];                      // "cpu bf16 (AMX)"
 };
 static inline struct clzi_device_base *clzi_device_base(struct clzi_device *dev) { return (struct clzi_device_base *)dev; }
@@ -61,6 +62,7 @@ struct clzi_op {
 
 struct clzi_device_params {
     int index;                              // which of several devices
+    void *cuda_context, *cuda_stream;       // as in clz_stream_params
     int threads;                            // 0: one per core
     enum clz_precision precision;
     struct clz_log log;
@@ -98,23 +100,29 @@ struct clzk_colour_table;
 struct clzi_frames_params {
     struct clz_frame seen, in, out;         // geometry and tags: what the network sees; what is coloured, before and after
     int w, h;                               // of the network's picture
+    int images;                             // of the network's batch
     int slots;                              // how many frames may be between read() and finish()
     const struct clzk_colour_table *colours;// for out's matrix; outlives the frames
     float l_scale, l_offset;                // the network's input is L* / l_scale - l_offset
 };
 
-// Both ends of the network: frame -> L*, ab -> chroma. Frames of one geometry; the planes stay from read() to finish().
+struct clzi_frame_job {
+    struct clz_frame seen;                  // the part of the frame that the network reads
+    struct clz_frame in, out;               // the part that is coloured
+    float gain;                             // the network's answer times gain is in Lab units
+};
+
+// Both ends of the network: frame -> L*, ab -> chroma. Frames of one geometry; the planes stay from read() to finish(). Frame i
+// of a call has the slot `slot + i`.
 struct clzi_frame_ops {
     int (*create)(struct clzi_frames **frames, struct clzi_device *dev, const struct clzi_frames_params *params);
     void (*destroy)(struct clzi_frames **frames);
-    // Y' of the frame is kept in the slot; its L* goes into an image of the tensor l [N,1,h,w].
-    int (*read)(struct clzi_frames *frames, int slot, const struct clz_frame *seen, void *l, int image);
-    // Writes out: luma from in, chroma from an image of the tensor ab [N,2,h,w], which times gain is in Lab units. -ERANGE: ab
-    // is not finite or beyond 1e6; the frame is not coloured then.
-    int (*write)(struct clzi_frames *frames, int slot, const struct clz_frame *in, const struct clz_frame *out, const void *ab,
-                 int image, float gain);
-    // After wait(): the frame is complete; -ERANGE as above. NULL: write() has done all.
-    int (*finish)(struct clzi_frames *frames, int slot);
+    // Y' of `seen` is kept in the slots; L* goes into the tensor l [images,1,h,w]. Images after `count` repeat the last one.
+    int (*read)(struct clzi_frames *frames, int slot, const struct clzi_frame_job *jobs, int count, void *l);
+    // Writes `out`: luma from `in`, chroma from the tensor ab [images,2,h,w]. -ERANGE: ab is not finite or beyond 1e6.
+    int (*write)(struct clzi_frames *frames, int slot, const struct clzi_frame_job *jobs, int count, const void *ab);
+    // After wait(): the frames are complete; -ERANGE as above. NULL: write() has done all.
+    int (*finish)(struct clzi_frames *frames, int slot, const struct clzi_frame_job *jobs, int count);
     // Without colour: luma converted to out's range, chroma neutral where in is gray. Of any geometry; complete after wait().
     int (*copy)(struct clzi_device *dev, const struct clz_frame *in, const struct clz_frame *out);
 };
@@ -131,6 +139,10 @@ struct clzi_backend {
     int (*frames_per_run)(struct clzi_device *dev, int batch);
     int default_batch;                      // of a stream that leaves the choice to us
     int queued_runs;                        // network runs that a stream keeps queued: 1 where calls compute before they return
+
+    // A thread calls enter() before its first other call and leave() after its last, both optional: the device's context.
+    int (*enter)(struct clzi_device *dev);
+    void (*leave)(struct clzi_device *dev);
 
     void *(*alloc)(struct clzi_device *dev, size_t size);       // zeroed, aligned for the backend; NULL: none left
     void (*free)(struct clzi_device *dev, void *p);
@@ -164,8 +176,11 @@ extern const struct clzi_backend *const clzi_backends[];
 // Opens "auto" (NULL), "cpu", "ref", "cuda", "cuda:1". Logs what was taken and why.
 int clzi_device_open(struct clzi_device **dev, const char *name, const struct clzi_device_params *params);
 void clzi_device_close(struct clzi_device **dev);
+int clzi_device_enter(struct clzi_device *dev);
+void clzi_device_leave(struct clzi_device *dev);
 
 extern const struct clzi_backend clzi_backend_ref, clzi_backend_cpu;
+extern const struct clzi_backend clzi_backend_cuda;     // in the plug-in: plugin.h
 
 // Of devices whose frames lie in host memory: frames_host.c.
 extern const struct clzi_frame_ops clzi_host_frames;

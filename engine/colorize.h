@@ -21,9 +21,10 @@
 //   -ENOENT and so on), -EIO the device or a library failed. The object's log says what and where, with numbers, once.
 // - Every close function takes the address of the pointer, sets it to NULL, and accepts the address of NULL.
 // - Sizes are pixels, strides are bytes (and may be negative), times do not occur here.
-// - The library never prints, exits, reads the environment or keeps mutable globals, but for one process-wide cache of
-//   open models, guarded by a mutex. OpenMP's runtime does end the process where the system refuses it a thread: so a stream
-//   asks for its threads when it is opened, and takes fewer, with a warning, where they cannot be had.
+// - The library never prints, exits or keeps mutable globals, but for one process-wide cache of open models, guarded by a mutex.
+//   It reads of the environment only where the CUDA device keeps its plans: $COLORIZE_CACHE, $XDG_CACHE_HOME, $HOME. OpenMP's
+//   runtime does end the process where the system refuses it a thread: so a stream asks for its threads when it is opened, and
+//   takes fewer, with a warning, where they cannot be had.
 // - Thread rule: a clz_model may be used by any number of threads at once. A clz_stream is used by one thread at a time;
 //   clz_stream_cancel() alone may be called from any thread.
 //
@@ -122,7 +123,6 @@ struct clz_frame {
     enum clz_matrix matrix;
     enum clz_siting siting;
     enum clz_memory memory;
-    void *cuda_context, *cuda_stream;       // CLZ_MEMORY_CUDA: CUcontext and CUstream the planes are used on
     void *opaque;                           // the caller's own, comes back with the frame
 };
 
@@ -154,7 +154,7 @@ CLZ_API const char *clz_model_info(const clz_model *model, const char *key);
 
 // ---- streams ----
 
-enum clz_precision { CLZ_PRECISION_AUTO, CLZ_PRECISION_F32, CLZ_PRECISION_BF16 };
+enum clz_precision { CLZ_PRECISION_AUTO, CLZ_PRECISION_F32, CLZ_PRECISION_BF16, CLZ_PRECISION_F16 };
 enum clz_luma { CLZ_LUMA_COPY, CLZ_LUMA_LSTAR };    // keep Y' bit for bit, or keep L* and let Y' follow
 
 // All zero is a good start: every field says what 0 means.
@@ -172,12 +172,15 @@ struct clz_stream_params {
     const char *bars;                       // black bars around the picture: "auto" (NULL) finds them, "off", or their depths in
                                             // pixels, "top/bottom/left/right" (":" works too); see below
     struct clz_log log;
+    void *cuda_context, *cuda_stream;       // device cuda: the application's CUcontext and CUstream, on which the planes of its
+                                            // CLZ_MEMORY_CUDA frames are used; NULL: the device's primary context
 };
 
 // Black bars (letterbox, pillarbox) are left out of what the network sees, and their chroma becomes neutral. "auto" finds them
 // from luma, for the film as a whole: two equal bars at opposite sides at the first frame that shows them with a straight edge, a
 // bar on one side after 24 such frames. Picture inside a bar makes it smaller at once; it becomes larger again only after 250
-// frames that show it. Frame n's bars depend on the frames up to n, so they are the same for any batch size.
+// frames that show it. Frame n's bars depend on the frames up to n, so they are the same for any batch size. In frames in device
+// memory none are looked for.
 
 struct clz_stream;
 typedef struct clz_stream clz_stream;

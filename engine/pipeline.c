@@ -27,14 +27,15 @@ struct clzi_pipeline {
     struct clzi_bars_finder finder;
     struct clzi_bars bars;                  // of the previous frame
     // valid for one geometry:
-    struct clz_frame seen, in, out;         // its size, format and tags (see struct crops); the planes are not used
+    struct clz_frame seen, in, out;         // size, format and tags of the last job; the planes are not used
     struct clzi_frames *frames;
     struct clzi_exec *exec;
     int frames_per_run;                     // the network's batch size N
     int w, h;                               // of the network's input and output
     char describe[64];
     // runs in the queue, the oldest first:
-    int counts[MAX_RUNS], queued;           // number of frames of each
+    struct clzi_frame_job jobs[MAX_RUNS][CLZI_MAX_BATCH];
+    int counts[MAX_RUNS], queued;           // number of jobs of each; of runs
     int oldest;                             // number of the oldest; run k has the slots from k * frames_per_run on
 };
 
@@ -141,19 +142,12 @@ static bool same_geometry(const struct clz_frame *a, const struct clz_frame *b)
            a->matrix == b->matrix && a->siting == b->siting && a->memory == b->memory;
 }
 
-// The parts of one frame between its bars.
-struct crops {
-    struct clz_frame seen;                  // the part that the network reads
-    struct clz_frame in, out;               // the part that is coloured: the bars are rounded down to whole chroma samples
-    const struct clz_controls *controls;
-};
-
 // Creates everything that depends on the geometry and on p->frames_per_run.
-static int plan_run(struct clzi_pipeline *p, const struct crops *q)
+static int plan_run(struct clzi_pipeline *p, const struct clzi_frame_job *q)
 {
     const struct clzi_exec_params params = { .n = p->frames_per_run, .h = p->h, .w = p->w };
     struct clzi_frames_params frames = {
-        .seen = q->seen, .in = q->in, .out = q->out, .w = p->w, .h = p->h,
+        .seen = q->seen, .in = q->in, .out = q->out, .w = p->w, .h = p->h, .images = p->frames_per_run,
         .slots = p->frames_per_run * clzi_pipeline_depth(p),
         .l_scale = p->model->facts.l_scale, .l_offset = p->model->facts.l_offset,
     };
@@ -166,7 +160,7 @@ static int plan_run(struct clzi_pipeline *p, const struct crops *q)
 
 // Prepares the pipeline for the geometry of q. If memory does not suffice for a network run of several frames, halves their
 // number; the result is the same, but slower.
-static int plan_geometry(struct clzi_pipeline *p, const struct crops *q)
+static int plan_geometry(struct clzi_pipeline *p, const struct clzi_frame_job *q)
 {
     int ret;
 
@@ -195,6 +189,8 @@ static int plan_geometry(struct clzi_pipeline *p, const struct crops *q)
     return 0;
 }
 
+static int next_run(const struct clzi_pipeline *p) { return (p->oldest + p->queued) % clzi_pipeline_depth(p); }
+
 // Finite weights can still produce an output that is not finite, or far outside the range of a* and b*: -ERANGE.
 static int explain(const struct clzi_pipeline *p, int ret)
 {
@@ -203,26 +199,16 @@ static int explain(const struct clzi_pipeline *p, int ret)
                      p->model->path);
 }
 
-// Queues one network run of `count` frames. If there are fewer than p->frames_per_run, the rest of the batch repeats the last
-// frame, and its output is not used.
-static int queue_run(struct clzi_pipeline *p, const struct crops *jobs, int count)
+// Queues the run of the first `count` jobs that stand in p->jobs for the next run.
+static int queue_run(struct clzi_pipeline *p, int count)
 {
     const struct clzi_backend *be = clzi_device_base(p->dev)->backend;
-    const int run = (p->oldest + p->queued) % clzi_pipeline_depth(p), slot = run * p->frames_per_run;
-    void *l = clzi_exec_input(p->exec, lightness_port(p->graph));
-    const void *ab = clzi_exec_output(p->exec, colour_port(p->graph));
-    int ret = 0;
+    const int run = next_run(p), slot = run * p->frames_per_run;
+    int ret = p->ops->read(p->frames, slot, p->jobs[run], count, clzi_exec_input(p->exec, lightness_port(p->graph)));
 
-    for (int i = 0; i < p->frames_per_run && ret >= 0; i++) {
-        const int k = i < count ? i : count - 1;
-        ret = p->ops->read(p->frames, slot + k, &jobs[k].seen, l, i);
-    }
     if (ret >= 0) ret = clzi_exec_forward(p->exec, 0);
-    for (int i = 0; i < count && ret >= 0; i++) {
-        const struct clz_controls *c = jobs[i].controls;
-        ret = p->ops->write(p->frames, slot + i, &jobs[i].in, &jobs[i].out, ab, i,
-                            p->model->facts.ab_scale * c->saturation * c->strength);
-    }
+    if (ret >= 0)
+        ret = p->ops->write(p->frames, slot, p->jobs[run], count, clzi_exec_output(p->exec, colour_port(p->graph)));
     if (ret >= 0 && be->mark) ret = be->mark(p->dev, run);
     if (ret < 0) return explain(p, ret);
     p->counts[run] = count;
@@ -242,7 +228,7 @@ int clzi_pipeline_wait(struct clzi_pipeline *p, int *count)
     p->oldest = (run + 1) % clzi_pipeline_depth(p);
     p->queued--;
     if (be->wait) ret = be->wait(p->dev, run);
-    for (int i = 0; p->ops->finish && i < *count && ret >= 0; i++) ret = p->ops->finish(p->frames, run * p->frames_per_run + i);
+    if (ret >= 0 && p->ops->finish) ret = p->ops->finish(p->frames, run * p->frames_per_run, p->jobs[run], *count);
     return ret < 0 ? explain(p, ret) : 0;
 }
 
@@ -300,7 +286,9 @@ static struct area picture_area(const struct clz_frame *f, const struct clzi_bar
 
 static struct clzi_bars next_bars(struct clzi_pipeline *p, const struct clz_frame *in)
 {
-    const struct clzi_bars bars = clzi_bars_next(&p->finder, in);
+    // bars of frames in device memory are not looked for: the CPU cannot read them
+    const bool unseen = in->memory != CLZ_MEMORY_HOST && p->finder.mode == CLZI_BARS_AUTO;
+    const struct clzi_bars bars = unseen ? (struct clzi_bars){ { 0 } } : clzi_bars_next(&p->finder, in);
     const int *d = bars.depth;
 
     if (memcmp(&bars, &p->bars, sizeof bars))
@@ -326,13 +314,15 @@ int clzi_pipeline_submit(struct clzi_pipeline *p, const struct clzi_job *jobs, i
 {
     const struct clzi_bars *bars = &jobs->bars, aligned = clzi_bars_align(*bars, jobs->out);
     const struct area seen = picture_area(jobs->in, bars), coloured = picture_area(jobs->in, &aligned);
-    struct crops q[CLZI_MAX_BATCH];
+    struct clzi_frame_job *q = p->jobs[next_run(p)];
     int n = 0, ret = 0;
 
     if (p->queued == clzi_pipeline_depth(p)) return -EAGAIN;
-    for (; n < count && n < CLZI_MAX_BATCH && !memcmp(&jobs[n].bars, bars, sizeof *bars); n++)
-        q[n] = (struct crops){ crop(jobs[n].in, seen), crop(jobs[n].in, coloured), crop(jobs[n].out, coloured),
-                                 jobs[n].controls };
+    for (; n < count && n < CLZI_MAX_BATCH && !memcmp(&jobs[n].bars, bars, sizeof *bars); n++) {
+        const struct clz_controls *c = jobs[n].controls;
+        q[n] = (struct clzi_frame_job){ crop(jobs[n].in, seen), crop(jobs[n].in, coloured), crop(jobs[n].out, coloured),
+                                        p->model->facts.ab_scale * c->saturation * c->strength };
+    }
     if (!p->in.format || !same_geometry(&p->seen, &q->seen) || !same_geometry(&p->in, &q->in) ||
         !same_geometry(&p->out, &q->out)) {
         if (p->queued) return -EAGAIN;      // they use what the new geometry replaces
@@ -340,7 +330,7 @@ int clzi_pipeline_submit(struct clzi_pipeline *p, const struct clzi_job *jobs, i
     }
     if (ret >= 0 && n > p->frames_per_run) n = p->frames_per_run;
     for (int i = 0; i < n && ret >= 0; i++) ret = copy_bars(p, jobs[i].in, jobs[i].out, &aligned);
-    return ret < 0 ? ret : queue_run(p, q, n);
+    return ret < 0 ? ret : queue_run(p, n);
 }
 
 int clzi_pipeline_copy(struct clzi_pipeline *p, const struct clz_frame *in, const struct clz_frame *out)

@@ -145,8 +145,11 @@ static void wait_for_work(clz_stream *s)
 static void *worker_main(void *arg)
 {
     clz_stream *s = arg;
+    int entered;
 
     clzk_set_threads(s->params.threads);
+    entered = clzi_device_enter(s->dev);
+    if (entered < 0) finish(s, 0, entered);         // every frame fails
     pthread_mutex_lock(&s->mutex);
     while (!s->quit) {
         const uint64_t first = s->taken;
@@ -171,6 +174,7 @@ static void *worker_main(void *arg)
     }
     pthread_mutex_unlock(&s->mutex);
     finish_queued(s);
+    if (entered >= 0) clzi_device_leave(s->dev);
     return NULL;
 }
 
@@ -185,7 +189,7 @@ static int check_params(const struct clz_stream_params *p)
         return clzi_fail(&p->log, -EINVAL, "size is %d, should be 32 to 2048, or 0 for the model's default", p->size);
     if (p->threads < 0 || p->threads > 1024)
         return clzi_fail(&p->log, -EINVAL, "threads is %d, should be 1 to 1024, or 0 for one per core", p->threads);
-    if ((unsigned)p->precision > CLZ_PRECISION_BF16 || (unsigned)p->luma > CLZ_LUMA_LSTAR ||
+    if ((unsigned)p->precision > CLZ_PRECISION_F16 || (unsigned)p->luma > CLZ_LUMA_LSTAR ||
         (unsigned)p->range > CLZ_RANGE_FULL || (unsigned)p->matrix > CLZ_MATRIX_2020 ||
         (unsigned)p->siting > CLZ_SITING_TOPLEFT || (unsigned)p->out_range > CLZ_RANGE_FULL)
         return clzi_fail(&p->log, -EINVAL, "precision, luma, range, matrix, siting or out_range is not a value of its enum");
@@ -208,7 +212,8 @@ int clz_stream_open(clz_stream **out, clz_model *model, const struct clz_stream_
     s->params = *params;
     ret = clzi_device_open(&s->dev, params->device,
                            &(struct clzi_device_params){ .threads = s->params.threads, .precision = params->precision,
-                                                         .log = params->log });
+                                                         .log = params->log, .cuda_context = params->cuda_context,
+                                                         .cuda_stream = params->cuda_stream });
     if (ret < 0) goto fail;
     s->params.threads = clzi_device_base(s->dev)->threads;      // the device's default, or fewer than requested
     s->params.device = NULL;                // the caller owns the string and may free it
@@ -219,8 +224,10 @@ int clz_stream_open(clz_stream **out, clz_model *model, const struct clz_stream_
         ret = -ENOMEM;
         goto fail;
     }
+    if ((ret = clzi_device_enter(s->dev)) < 0) goto fail;
     ret = clzi_pipeline_create(&s->pipeline, model, s->dev,
                                &(struct clzi_pipeline_params){ s->batch, s->params.size, s->params.luma, s->params.bars });
+    clzi_device_leave(s->dev);
     s->params.bars = NULL;                  // likewise
     if (ret < 0) goto fail;
     if (pthread_mutex_init(&s->mutex, NULL) || pthread_cond_init(&s->work, NULL) || pthread_cond_init(&s->finished, NULL)) {
@@ -259,7 +266,10 @@ void clz_stream_close(clz_stream **stream)
         pthread_cond_destroy(&s->work);
         pthread_mutex_destroy(&s->mutex);
     }
-    clzi_pipeline_destroy(&s->pipeline);
+    if (s->pipeline && clzi_device_enter(s->dev) >= 0) {
+        clzi_pipeline_destroy(&s->pipeline);
+        clzi_device_leave(s->dev);
+    }
     clzi_device_close(&s->dev);
     clz_model_close(&s->model);
     free(s->ring);
@@ -273,7 +283,7 @@ static int check_planes(const struct clz_stream *s, const char *which, const str
     if (!f->format || f->width < 1 || f->height < 1 || f->width > CLZ_MAX_SIZE || f->height > CLZ_MAX_SIZE)
         return clzi_fail(&s->params.log, -EINVAL, "%s frame is %dx%d %s, should be 1x1 to %dx%d with a pixel format", which,
                          f->width, f->height, f->format ? f->format->name : "without a pixel format", CLZ_MAX_SIZE, CLZ_MAX_SIZE);
-    if (f->memory != CLZ_MEMORY_HOST)
+    if (f->memory != CLZ_MEMORY_HOST && !clzi_device_base(s->dev)->cuda_frames)
         return clzi_fail(&s->params.log, -ENOTSUP, "%s frame is not in host memory; this device takes host frames only", which);
     for (int p = 0; p < f->format->planes; p++) {
         const int bytes = (int)clz_pixfmt_row_bytes(f->format, p, f->width);
@@ -297,6 +307,8 @@ static int check_frames(const struct clz_stream *s, const struct clz_frame *in, 
     int ret = 0;
 
     if ((ret = check_planes(s, "input", in)) < 0 || (ret = check_planes(s, "output", out)) < 0) return ret;
+    if (in->memory != out->memory)
+        return clzi_fail(&s->params.log, -EINVAL, "the input and the output frame lie in different memories");
     if (in->width != out->width || in->height != out->height || !clzi_pixfmt_may_become(in->format, out->format))
         return clzi_fail(&s->params.log, -EINVAL, "%dx%d %s cannot become %dx%d %s", in->width, in->height, in->format->name,
                          out->width, out->height, out->format->name);

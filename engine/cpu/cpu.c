@@ -70,6 +70,10 @@ static int cpu_open(struct clzi_device **out, const struct clzi_device_params *p
     dev->base.precision = params->precision != CLZ_PRECISION_AUTO ? params->precision :
                           clzi_dnnl_isa() >= CLZI_DNNL_AVX512_BF16 ? CLZ_PRECISION_BF16 : CLZ_PRECISION_F32;
     dev->bf16 = dev->base.precision == CLZ_PRECISION_BF16;
+    if (dev->base.precision == CLZ_PRECISION_F16) {
+        ret = clzi_fail(&params->log, -ENOTSUP, "cpu: it computes in f32 or bf16, not in f16");
+        goto fail;
+    }
     if (dev->bf16 && clzi_dnnl_isa() < CLZI_DNNL_AVX512) {
         ret = clzi_fail(&params->log, -ENOTSUP, "cpu: bf16 needs AVX-512, this machine has %s",
                         clzi_dnnl_isa_name(clzi_dnnl_isa()));

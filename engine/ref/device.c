@@ -26,7 +26,7 @@ static int ref_open(struct clzi_device **out, const struct clzi_device_params *p
 
     *out = NULL;
     if (params->index) return clzi_fail(&params->log, -EINVAL, "device ref:%d: there is only one", params->index);
-    if (params->precision == CLZ_PRECISION_BF16)
+    if (params->precision > CLZ_PRECISION_F32)
         return clzi_fail(&params->log, -ENOTSUP, "device ref computes in f32 only");
     if (!(dev = calloc(1, sizeof *dev))) return clzi_fail(&params->log, -ENOMEM, "device ref: no memory");
     dev->base.backend = &clzi_backend_ref;
