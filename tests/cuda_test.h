@@ -205,7 +205,7 @@ struct ref_op {
 static inline void ref_run(const struct ref_op *r)
 {
     struct clzi_node node = { .op = r->op, .attr = r->attr, .in_count = r->in_count };
-    struct clzi_call c = { .dev = ref, .node = &node, .ys = r->ys, .training = r->training, .seed = r->seed, .version = 1 };
+    struct clzi_call c = { .dev = ref, .node = &node, .ys = r->ys, .training = r->training, .seed = &r->seed };
     const struct clzi_op *op = clzi_backend_ref.ops[r->op];
 
     if (again) return;
