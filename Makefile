@@ -115,13 +115,14 @@ $(BUILD)/cuda/%.o: kernels/cuda/%.cu config.mak
 
 # For the tests, which have no GPU: the same sources as C++ for the CPU, with sanitizers.
 emulation_flags = -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
-emulated = $(patsubst %,$(BUILD)/emulation/%.o,$(basename $(cuda_kernels)) tests/cuda_emu tests/cuda_faults)
+emulated_cu = $(patsubst %.cu,$(BUILD)/emulation/%.o,$(cuda_kernels) tests/cuda_faults.cu)
+emulated = $(emulated_cu) $(BUILD)/emulation/tests/cuda_emu.o
 
-$(BUILD)/emulation/%.o: %.cu config.mak
+$(emulated_cu): $(BUILD)/emulation/%.o: %.cu config.mak
 	@mkdir -p $(@D)
 	$(call say,CXX,$<)
 	$(Q)$(compile_emulated)
-$(BUILD)/emulation/%.o: %.cpp config.mak
+$(BUILD)/emulation/tests/cuda_emu.o: tests/cuda_emu.cpp config.mak
 	@mkdir -p $(@D)
 	$(call say,CXX,$<)
 	$(Q)$(compile_emulated)
@@ -161,7 +162,7 @@ $(sample): $(BUILD)/samples/colorize_ppm.o $(lib_static)
 # ---- tests ----
 
 $(BUILD)/tests/cuda_%.o: CFLAGS_ALL += $(emulation_flags)
-$(BUILD)/tests/cuda_%: $(BUILD)/tests/cuda_%.o $(emulated) $(call objects,$(cuda_host)) $(lib_static)
+$(call programs,$(filter tests/cuda_%,$(tests))): %: %.o $(emulated) $(call objects,$(cuda_host)) $(lib_static)
 	$(call say,LD,$@)
 	$(Q)$(CC) $(emulation_flags) $(LDFLAGS_CONFIG) $(LDFLAGS) $^ -o $@ $(LIBS_ENGINE)
 
