@@ -226,7 +226,9 @@ struct clzk_cu_frame_plan {
     struct clzk_cu_grid chroma, full;
     struct clzk_cu_colours colours;
     struct clzk_luma_weights weights;           // of the colour table
+    struct clzk_rgb_of_yuv rgb;
     bool lstar;
+    float spatial[4][7];                        // the bilateral filter's weights by distance in rows, position in the row
 };
 // Host: bytes of the plan's tables; fills the plan and writes the tables to `block` (host), which the caller copies to `device`
 // (aligned to 16 bytes). table: for out's weights; colours: the same table on the device. Both must outlive the plan.

@@ -12,12 +12,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "frame_geometry.h"
 #include "frame_plan.h"
 #include "threads.h"
-
-static const float luma_range = 0.15f;              // difference of Y' from which on a neighbour has no weight
-static const float roughness_floor = 0.02f * 0.02f * 24;    // the roughness if all 24 neighbours differ by 0.02 in Y'
-static const float guided_eps = 0.01f * 0.01f;      // He's epsilon: variance of Y' below which a window counts as flat
 
 // ---- frame -> L* ----
 
@@ -98,10 +95,10 @@ static void confidence(const struct clzk_frame_plan *p, int r)
     float *to = padded_row(p, 3, r);
 
     fill(to, 0, p->w);
-    for (int dy = -CONFIDENCE_REACH; dy <= CONFIDENCE_REACH; dy++)
-        for (int dx = -CONFIDENCE_REACH; dx <= CONFIDENCE_REACH; dx++)
+    for (int dy = -CLZK_CONFIDENCE_REACH; dy <= CLZK_CONFIDENCE_REACH; dy++)
+        for (int dx = -CLZK_CONFIDENCE_REACH; dx <= CLZK_CONFIDENCE_REACH; dx++)
             if (dx || dy) p->rows->roughness(to, padded_row(p, 0, r), padded_row(p, 0, r + dy) + dx, p->w);
-    p->rows->confidence(to, roughness_floor, p->w);
+    p->rows->confidence(to, CLZK_ROUGHNESS_FLOOR, p->w);
     repeat_edges(p, to);
 }
 
@@ -113,7 +110,7 @@ static void bilateral(const struct clzk_frame_plan *p, struct worker *k, int r)
     fill(k->sums, 0, 3 * p->w);
     for (int dy = -CLZK_REACH; dy <= CLZK_REACH; dy++)
         p->rows->weigh_neighbours(k->sums, padded_row(p, 0, r), padded_row(p, 0, r + dy), plane, p->spatial[abs(dy)],
-                                  1 / luma_range, p->w);
+                                  1 / CLZK_LUMA_RANGE, p->w);
     p->rows->divide_by_weight(k->a, k->b, k->sums, p->w);
 }
 
@@ -176,7 +173,7 @@ static const float *lines_row(const struct clzk_frame_plan *p, struct worker *k,
     if (k->lines.number[r % 3] == r) return to;
     above = products_row(p, k, r - 1), row = products_row(p, k, r), below = products_row(p, k, r + 1);
     p->rows->add(k->sums, above, row, below, SUMS * p->w);
-    p->rows->fit(k->fitted, k->sums, p->inv_x, p->inv_y[r], guided_eps, p->w);
+    p->rows->fit(k->fitted, k->sums, p->inv_x, p->inv_y[r], CLZK_GUIDED_EPS, p->w);
     box_planes(p, to, k->fitted, LINES);
     k->lines.number[r % 3] = r;
     return to;
@@ -235,44 +232,21 @@ static void enlarge(const struct clzk_frame_plan *p, struct worker *k, const str
 
 // ---- samples that are copied, converted between formats, or set to a constant ----
 
-static int chroma_rows(const struct clzk_picture *f) { return -(-f->height >> f->log2_h); }
-static int chroma_columns(const struct clzk_picture *f) { return -(-f->width >> f->log2_w); }
-
-static uint16_t swap(uint16_t v) { return (uint16_t)(v << 8 | v >> 8); }
 static uint16_t load(const uint16_t *from, const struct clzk_picture *f)
 {
-    return (f->swapped ? swap(*from) : *from) >> f->shift;
+    return (f->swapped ? clzk_swap16(*from) : *from) >> f->shift;
 }
 
 static uint16_t pack(const struct clzk_picture *f, unsigned code)
 {
     const uint16_t v = (uint16_t)(code << f->shift);
-    return f->swapped ? swap(v) : v;
-}
-
-// Conversion of a luma code to another range: code * scale + offset, rounded. scale 0: the ranges are equal.
-struct recode { double scale, offset, max; };
-
-static struct recode recode_luma(const struct clzk_picture *in, const struct clzk_picture *out)
-{
-    const double eight = 1 << (in->depth - 8), max = (1 << in->depth) - 1;
-    const bool from = in->full || in->rgb, to = out->full || out->rgb;
-    const double scale = to ? max / (219 * eight) : 219 * eight / max;
-
-    if (from == to) return (struct recode){0};
-    return (struct recode){ scale, (to ? -16 * eight * scale : 16 * eight) + 0.5 + 1e-6, max };     // rounds halves up
-}
-
-static unsigned recode_code(const struct recode *r, unsigned code)
-{
-    const double x = code * r->scale + r->offset;
-    return (unsigned)(x < 0 ? 0 : x > r->max ? r->max : x);
+    return f->swapped ? clzk_swap16(v) : v;
 }
 
 // Copies rows first to end - 1 of component c of `in` to component `to` of `out`, n samples each, and converts byte order, bit
 // position and, if recode is not NULL, range.
 static void copy_samples(const struct clzk_picture *in, int c, const struct clzk_picture *out, int to, int n, int first, int end,
-                         const struct recode *recode)
+                         const struct clzk_recode *recode)
 {
     const int from_step = in->c[c].step, to_step = out->c[to].step, bytes = in->depth > 8 ? 2 : 1;
     const bool convert = recode && recode->scale != 0;
@@ -289,11 +263,12 @@ static void copy_samples(const struct clzk_picture *in, int c, const struct clzk
         else if (bytes == 1 && !convert)
             for (int i = 0; i < n; i++) row[i * to_step] = from8[i * from_step];
         else if (bytes == 1)
-            for (int i = 0; i < n; i++) row[i * to_step] = (uint8_t)recode_code(recode, from8[i * from_step]);
+            for (int i = 0; i < n; i++) row[i * to_step] = (uint8_t)clzk_recode_code(recode, from8[i * from_step]);
         else if (!convert)
             for (int i = 0; i < n; i++) row16[i * to_step] = pack(out, load(&from16[i * from_step], in));
         else
-            for (int i = 0; i < n; i++) row16[i * to_step] = pack(out, recode_code(recode, load(&from16[i * from_step], in)));
+            for (int i = 0; i < n; i++)
+                row16[i * to_step] = pack(out, clzk_recode_code(recode, load(&from16[i * from_step], in)));
     }
 }
 
@@ -313,7 +288,7 @@ static void fill_samples(const struct clzk_picture *out, int c, unsigned code, i
 
 static void copy_luma(const struct clzk_picture *in, const struct clzk_picture *out, int first, int end)
 {
-    const struct recode recode = recode_luma(in, out);
+    const struct clzk_recode recode = clzk_recode_luma(in, out);
 
     copy_samples(in, 0, out, 0, in->width, first, end < in->height ? end : in->height, &recode);
 }
@@ -328,11 +303,11 @@ static void copy_alpha(const struct clzk_picture *in, const struct clzk_picture 
 
 void clzk_frame_copy(const struct clzk_picture *in, const struct clzk_picture *out)
 {
-    const int w = chroma_columns(out), h = chroma_rows(out);
+    const int w = clzk_chroma_width(out), h = clzk_chroma_height(out);
 
     for (int c = 1; c <= 2; c++) {
         if (in->gray && out->rgb) {
-            const struct recode recode = recode_luma(in, out);
+            const struct clzk_recode recode = clzk_recode_luma(in, out);
             copy_samples(in, 0, out, c, in->width, 0, in->height, &recode);
         } else if (in->gray) {
             fill_samples(out, c, 1u << (out->depth - 1), w, 0, h);
@@ -411,7 +386,7 @@ void clzk_frame_merge(struct clzk_frame_plan *p, const struct clzk_picture *in, 
                       const float *ab, float gain)
 {
     // If luma is changed in place, that must wait until all chroma is computed, because chroma is computed from luma.
-    const bool lstar = p->colours->lstar, later = in->c[0].data == out->c[0].data && recode_luma(in, out).scale != 0;
+    const bool lstar = p->colours->lstar, later = in->c[0].data == out->c[0].data && clzk_recode_luma(in, out).scale != 0;
 
     pad_planes(p, y, ab, gain);
     for (int i = 0; i < p->threads; i++) invalidate_rows(&p->workers[i]);

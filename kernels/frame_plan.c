@@ -4,12 +4,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "frame_geometry.h"
 #include "frame_plan.h"
 #include "nn.h"
 #include "threads.h"
-
-// Standard deviation of the joint bilateral filter's spatial weight, in pixels of the network's picture.
-static const float spatial_sigma = 1.5f;
 
 static const struct clzk_rows *rows_find(void)
 {
@@ -23,53 +21,22 @@ static const struct clzk_rows *rows_find(void)
 
 // ---- geometry ----
 
-// The length of the intersection of the intervals a0..a1 and b0..b1.
-static float overlap(float a0, float a1, float b0, float b1)
-{
-    const float low = a0 > b0 ? a0 : b0, high = a1 < b1 ? a1 : b1;
-    return high > low ? high - low : 0;
-}
-
-// Resampling of `from` samples to n along one side: the area average if n is smaller, else linear interpolation.
 static int axis_create(struct axis *axis, int from, int n)
 {
-    const double scale = (double)from / n;
-
-    axis->taps = scale >= 1 ? (int)ceil(scale) + 1 : 2;
-    if (axis->taps > from) axis->taps = from;
+    axis->taps = clzk_axis_taps(from, n);
     axis->first = malloc(n * sizeof *axis->first);
     axis->weight = malloc((size_t)n * axis->taps * sizeof *axis->weight);
     if (!axis->first || !axis->weight) return -ENOMEM;
-    for (int i = 0; i < n; i++) {
-        double centre = (i + 0.5) * scale - 0.5;
-        int first = (int)floor(scale >= 1 ? i * scale : centre);
-        centre = centre < 0 ? 0 : centre > from - 1 ? from - 1 : centre;
-        if (first > from - axis->taps) first = from - axis->taps;
-        if (first < 0) first = 0;
-        axis->first[i] = first;
-        for (int k = 0; k < axis->taps; k++) {
-            const float d = (float)fabs(centre - (first + k));
-            const float share = overlap(first + k, first + k + 1, (float)(i * scale), (float)((i + 1) * scale)) / (float)scale;
-            axis->weight[(size_t)k * n + i] = scale >= 1 ? share : d < 1 ? 1 - d : 0;
-        }
-    }
+    clzk_axis_fill(axis->first, axis->weight, from, n);
     return 0;
 }
 
-// The positions of n samples in a picture of `small` pixels. A sample stands for 2^log2 pixels of `size` and lies on the first of
-// them (cosited) or at their centre.
 static int positions(int **first, float **frac, int n, int log2, bool cosited, int size, int small)
 {
     *first = malloc(n * sizeof **first);
     *frac = malloc(n * sizeof **frac);
     if (!*first || !*frac) return -ENOMEM;
-    for (int i = 0; i < n; i++) {
-        const double centre = i * (double)(1 << log2) + (cosited ? 0.5 : 0.5 * (1 << log2));
-        double at = centre * small / size - 0.5;
-        at = at < 0 ? 0 : at > small - 1 ? small - 1 : at;
-        (*first)[i] = (int)at;
-        (*frac)[i] = (float)(at - (*first)[i]);
-    }
+    clzk_positions_fill(*first, *frac, n, log2, cosited, size, small);
     return 0;
 }
 
@@ -138,17 +105,13 @@ static void worker_destroy(struct worker *k)
 // Sets the conversions between codes and Y', U, V or R', G', B'.
 static void set_code_scales(struct clzk_frame_plan *p)
 {
-    const int depth = p->in.depth, eight = 1 << (depth - 8);
-    const bool in_full = p->in.full || p->in.rgb, full = p->out.full || p->out.rgb;
-    const float max = (float)((1 << depth) - 1);
-    const struct clzk_luma_weights k = p->colours->weights;
+    const struct clzk_codes codes = clzk_codes_of(&p->in, &p->out, p->colours->weights, &p->colours->rgb);
 
-    p->black = in_full ? 0 : 16.f * eight;
-    p->inverse = 1 / (in_full ? max : 219.f * eight);
-    p->store_y = (struct clzk_store){ full ? 0 : 16.f * eight, full ? max : 219.f * eight, max, p->out.shift, p->out.swapped };
-    p->store_uv = (struct clzk_store){ (float)(1 << (depth - 1)), full ? max : 224.f * eight, max, p->out.shift, p->out.swapped };
-    p->store_rgb = (struct clzk_store_rgb){ p->colours->rgb.r_v, p->colours->rgb.b_u, k.kr, k.kb, 1 / (1 - k.kr - k.kb), max,
-                                            p->out.c[0].step, p->out.swapped };
+    p->black = codes.black;
+    p->inverse = codes.inverse;
+    p->store_y = codes.y;
+    p->store_uv = codes.uv;
+    p->store_rgb = codes.rgb;
 }
 
 int clzk_frame_plan_create(struct clzk_frame_plan **plan, const struct clzk_picture *in, const struct clzk_picture *out,
@@ -171,10 +134,7 @@ int clzk_frame_plan_create(struct clzk_frame_plan **plan, const struct clzk_pict
     p->inv_x = inverse_counts(w);
     p->inv_y = inverse_counts(h);
     p->padded = malloc((size_t)h * 4 * (w + 2 * CLZK_REACH) * sizeof(float));
-    for (int i = 0; i <= CLZK_REACH; i++)
-        for (int j = 0; j <= 2 * CLZK_REACH; j++)
-            p->spatial[i][j] = expf(-(float)((j - CLZK_REACH) * (j - CLZK_REACH)) / (2 * spatial_sigma * spatial_sigma)) *
-                            expf(-(float)(i * i) / (2 * spatial_sigma * spatial_sigma));
+    clzk_spatial_fill(p->spatial);
     p->zeros = calloc((size_t)SUMS * w, sizeof(float));
     p->workers = calloc(p->threads, sizeof *p->workers);
     if (!p->inv_x || !p->inv_y || !p->padded || !p->zeros || !p->workers) goto fail;

@@ -4,7 +4,6 @@
 #include "frame.h"
 #include "frame_rows.h"
 
-enum { CONFIDENCE_REACH = 2 };                     // the roughness of Y' is measured over 5 x 5 pixels
 // The guided filter's window has 3 x 3 pixels: after the bilateral filter that suffices, and larger windows carry colour across
 // weak edges. SUMS: number of planes of products that the fit needs; LINES: of coefficients that it gives.
 enum { SUMS = 6, LINES = 4 };

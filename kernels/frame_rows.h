@@ -10,18 +10,10 @@
 #include <stdint.h>
 #include <string.h>
 
-#include "colour_table.h"
+#include "frame_math.h"
 
 #ifndef CLZK_FRAME_ROWS_H
 #define CLZK_FRAME_ROWS_H
-
-enum { CLZK_REACH = 3 };                    // radius of the joint bilateral filter, in pixels
-
-// Y', U or V -> code: mid + value * scale, rounded, 0 to max
-struct clzk_store { float mid, scale, max; int shift; bool swapped; };
-
-// Y', U, V -> codes of R', G', B', 0 to max
-struct clzk_store_rgb { float r_v, b_u, kr, kb, inv_kg, max; int step; bool swapped; };
 
 struct clzk_rows {
     const char *name;
@@ -99,8 +91,6 @@ static void ROWS(blend16)(float *out, float start, const void *const *rows, cons
     CLZK_BLEND(uint16_t, >> shift)
 }
 
-static inline uint16_t ROWS(swap)(uint16_t v) { return (uint16_t)(v << 8 | v >> 8); }
-
 // The same for samples that are `step` apart or have the other byte order. Each step has its own loop, in which it is a constant.
 #define CLZK_BLEND_STEP(type, code, step_)                                                                                  \
     case step_:                                                                                                             \
@@ -128,7 +118,7 @@ static void ROWS(blend_step8)(float *restrict out, float start, const void *cons
 static void ROWS(blend_step16)(float *restrict out, float start, const void *const *rows, const float *weights, int count, int n,
                                int step, int shift, bool swapped)
 {
-#define CLZK_OTHER(v) ROWS(swap)(v) >> shift
+#define CLZK_OTHER(v) clzk_swap16(v) >> shift
 #define CLZK_OWN(v) (v) >> shift
     for (int i = 0; i < n; i++) out[i] = start;
     if (swapped) CLZK_BLEND_STEPS(uint16_t, CLZK_OTHER)
@@ -146,15 +136,10 @@ static void ROWS(taps)(float *restrict out, const float *restrict row, const int
         for (int i = 0; i < n; i++) out[i] += weight[(size_t)k * n + i] * row[first[i] + k];
 }
 
-// l = L* / scale - offset. table: L* at 4096 levels of Y' from 0 to 1 and at one level above 1, for the interpolation.
 static void ROWS(to_l)(float *restrict l, const float *restrict y, const float *restrict table, int n, float scale, float offset)
 {
     const float inverse = 1 / scale;
-    for (int i = 0; i < n; i++) {
-        const float c = y[i] < 0 ? 0 : y[i] > 1 ? 1 : y[i], x = c * 4095.f;
-        const int k = (int)x;
-        l[i] = (table[k] + (x - k) * (table[k + 1] - table[k])) * inverse - offset;
-    }
+    for (int i = 0; i < n; i++) l[i] = clzk_l_of_luma(y[i], table, inverse, offset);
 }
 
 // sum += (other - y)^2: summed over a window, the roughness of Y'
@@ -169,18 +154,17 @@ static void ROWS(confidence)(float *restrict roughness, float floor, int n)
     for (int i = 0; i < n; i++) roughness[i] = 1 / (roughness[i] + floor);
 }
 
-// Joint bilateral filter: adds one row of neighbours to each pixel's weighted sums. A neighbour's weight is the product of
-// spatial[], its confidence, and Tukey's biweight of the difference of Y', which is 0 from a difference of 1 / inv_range on.
-// planes: Y', a, b, confidence of the row of neighbours, `plane` floats apart. spatial: weights by position along the row.
-// sums: sum of the weights, weighted sums of a and b, n floats apart.
+// Joint bilateral filter: adds one row of neighbours to each pixel's weighted sums. planes: Y', a, b, confidence of the row of
+// neighbours, `plane` floats apart. spatial: weights by position along the row. sums: sum of the weights, weighted sums of a and
+// b, n floats apart.
 static void ROWS(weigh_neighbours)(float *restrict sums, const float *y, const float *planes, size_t plane, const float *spatial,
                                    float inv_range, int n)
 {
     for (int i = 0; i < n; i++) {
         float weight = sums[i], a = sums[n + i], b = sums[2 * n + i];
         for (int k = -CLZK_REACH; k <= CLZK_REACH; k++) {
-            const float d = (planes[i + k] - y[i]) * inv_range, left = 1 - d * d, t = left > 0 ? left : 0;
-            const float w = spatial[k + CLZK_REACH] * t * t * planes[3 * plane + i + k];
+            const float w = clzk_neighbour_weight(y[i], planes[i + k], planes[3 * plane + i + k], spatial[k + CLZK_REACH],
+                                                  inv_range);
             weight += w;
             a += w * planes[plane + i + k];
             b += w * planes[2 * plane + i + k];
@@ -222,18 +206,16 @@ static void ROWS(products)(float *restrict p, const float *restrict y, const flo
     }
 }
 
-// Least-squares fit of a = A Y' + B, and of b, over a window; eps keeps A small where Y' is flat (He 2010, equations 5 and 6).
-// coef = A of a, A of b, B of a, B of b.
+// coef = A of a, A of b, B of a, B of b, from the sums over the windows.
 static void ROWS(fit)(float *restrict coef, const float *restrict s, const float *restrict inv_x, float inv_y, float eps, int n)
 {
     for (int i = 0; i < n; i++) {
-        const float k = inv_x[i] * inv_y, y = s[i] * k, a = s[2 * n + i] * k, b = s[3 * n + i] * k;
-        const float inv = 1 / (s[n + i] * k - y * y + eps);
-        const float fa = (s[4 * n + i] * k - y * a) * inv, fb = (s[5 * n + i] * k - y * b) * inv;
-        coef[i] = fa;
-        coef[n + i] = fb;
-        coef[2 * n + i] = a - fa * y;
-        coef[3 * n + i] = b - fb * y;
+        const struct clzk_lines l = clzk_fit_lines(s[i], s[n + i], s[2 * n + i], s[3 * n + i], s[4 * n + i], s[5 * n + i],
+                                                   inv_x[i] * inv_y, eps);
+        coef[i] = l.a_slope;
+        coef[n + i] = l.b_slope;
+        coef[2 * n + i] = l.a_offset;
+        coef[3 * n + i] = l.b_offset;
     }
 }
 
@@ -291,59 +273,18 @@ static void ROWS(evaluate)(float *restrict a, float *restrict b, const float *re
     }
 }
 
-static inline float ROWS(at_most)(float a, float b) { return a < b ? a : b; }
-static inline float ROWS(at_least)(float a, float b) { return a > b ? a : b; }
-
-// U, V from the table, bilinear in a and b, nearest in Y'; then scaled down until R', G' and B' are within 0..1
 static void ROWS(chroma)(float *restrict u, float *restrict v, const float *restrict a, const float *restrict b,
                          const float *restrict y, const uint32_t *restrict table, const struct clzk_rgb_of_yuv *g, int n)
 {
-    const float r_v = g->r_v, g_u = g->g_u, g_v = g->g_v, b_u = g->b_u, limit = CLZK_AB_LIMIT;
+    const float r_v = g->r_v, g_u = g->g_u, g_v = g->g_v, b_u = g->b_u;
 
-    for (int i = 0; i < n; i++) {
-        const float yc = y[i] < 0 ? 0 : y[i] > 1 ? 1 : y[i];
-        const float ac = a[i] < -limit ? -limit : a[i] > limit ? limit : a[i];
-        const float bc = b[i] < -limit ? -limit : b[i] > limit ? limit : b[i];
-        const float ax = ac * (1 / CLZK_STEP) + CLZK_CELLS / 2, bx = bc * (1 / CLZK_STEP) + CLZK_CELLS / 2;
-        const int ai = (int)ax, bi = (int)bx, yi = (int)(yc * (CLZK_LEVELS - 1) + 0.5f);
-        const float af = ax - ai, bf = bx - bi;
-        const int at = (ai * CLZK_CELLS + bi) * CLZK_LEVELS + yi;
-        const uint32_t p00 = table[at], p01 = table[at + CLZK_LEVELS], p10 = table[at + CLZK_CELLS * CLZK_LEVELS];
-        const uint32_t p11 = table[at + (CLZK_CELLS + 1) * CLZK_LEVELS];
-        const float w11 = af * bf, w10 = af - w11, w01 = bf - w11, w00 = 1 - af - w01;
-        const float uu = (w00 * (float)(int16_t)p00 + w01 * (float)(int16_t)p01 + w10 * (float)(int16_t)p10 +
-                          w11 * (float)(int16_t)p11) * (1 / CLZK_FIXED);
-        const float vv = (w00 * (float)((int32_t)p00 >> 16) + w01 * (float)((int32_t)p01 >> 16) +
-                          w10 * (float)((int32_t)p10 >> 16) + w11 * (float)((int32_t)p11 >> 16)) * (1 / CLZK_FIXED);
-        const float dr = r_v * vv, dg = g_u * uu + g_v * vv, db = b_u * uu;
-        const float up = ROWS(at_least)(ROWS(at_least)(dr, dg), db), down = -ROWS(at_most)(ROWS(at_most)(dr, dg), db);
-        const float t = ROWS(at_most)(ROWS(at_most)((1 - yc) / ROWS(at_least)(up, 1e-6f), yc / ROWS(at_least)(down, 1e-6f)), 1);
-        u[i] = uu * t;
-        v[i] = vv * t;
-    }
+    for (int i = 0; i < n; i++) clzk_chroma_of(a[i], b[i], y[i], table, r_v, g_u, g_v, b_u, &u[i], &v[i]);
 }
 
-// luma=lstar: out = Y' + the change of Y' that keeps L*, from the table. The table is interpolated linearly in a, b and Y', so
-// that a ramp stays a ramp at any bit depth.
 static void ROWS(shift)(float *restrict out, const float *restrict a, const float *restrict b, const float *restrict y,
                         const float *restrict table, int n)
 {
-    const float limit = CLZK_AB_LIMIT;
-
-    for (int i = 0; i < n; i++) {
-        const float yc = y[i] < 0 ? 0 : y[i] > 1 ? 1 : y[i], yx = yc * (CLZK_LEVELS - 1);
-        const float ac = a[i] < -limit ? -limit : a[i] > limit ? limit : a[i];
-        const float bc = b[i] < -limit ? -limit : b[i] > limit ? limit : b[i];
-        const float ax = ac * (1 / CLZK_STEP) + CLZK_CELLS / 2, bx = bc * (1 / CLZK_STEP) + CLZK_CELLS / 2;
-        const int ai = (int)ax, bi = (int)bx, yi = (int)yx;
-        const float af = ax - ai, bf = bx - bi, yf = yx - yi;
-        const float *t = table + (ai * CLZK_CELLS + bi) * CLZK_LEVELS + yi, *next = t + CLZK_CELLS * CLZK_LEVELS;
-        const float t00 = t[0] + yf * (t[1] - t[0]), t01 = t[CLZK_LEVELS] + yf * (t[CLZK_LEVELS + 1] - t[CLZK_LEVELS]);
-        const float t10 = next[0] + yf * (next[1] - next[0]);
-        const float t11 = next[CLZK_LEVELS] + yf * (next[CLZK_LEVELS + 1] - next[CLZK_LEVELS]);
-        const float low = t00 + bf * (t01 - t00), high = t10 + bf * (t11 - t10);
-        out[i] = y[i] + (low + af * (high - low));
-    }
+    for (int i = 0; i < n; i++) out[i] = clzk_shifted_luma(a[i], b[i], y[i], table);
 }
 
 // out[i] = left row[2i-1] + middle row[2i] + right row[2i+1]; row[-1] and row[2n-1] must exist
@@ -357,16 +298,10 @@ static void ROWS(store8)(void *out, const float *restrict v, const struct clzk_s
     uint8_t *restrict to = out;
     const float mid = s->mid + 0.5f, scale = s->scale, max = s->max;
     if (step == 1) {
-        for (int i = 0; i < n; i++) {
-            const float x = mid + v[i] * scale;
-            to[i] = (uint8_t)(int)(x < 0 ? 0 : x > max ? max : x);
-        }
+        for (int i = 0; i < n; i++) to[i] = (uint8_t)clzk_code(v[i], mid, scale, max);
         return;
     }
-    for (int i = 0; i < n; i++) {
-        const float x = mid + v[i] * scale;
-        to[2 * i] = (uint8_t)(int)(x < 0 ? 0 : x > max ? max : x);
-    }
+    for (int i = 0; i < n; i++) to[2 * i] = (uint8_t)clzk_code(v[i], mid, scale, max);
 }
 
 static void ROWS(store16)(void *out, const float *restrict v, const struct clzk_store *s, int n, int step)
@@ -374,38 +309,21 @@ static void ROWS(store16)(void *out, const float *restrict v, const struct clzk_
     uint16_t *restrict to = out;
     const float mid = s->mid + 0.5f, scale = s->scale, max = s->max;
     if (s->swapped) {
-        for (int i = 0; i < n; i++) {
-            const float x = mid + v[i] * scale;
-            to[step * i] = ROWS(swap)((uint16_t)((int)(x < 0 ? 0 : x > max ? max : x) << s->shift));
-        }
+        for (int i = 0; i < n; i++) to[step * i] = clzk_swap16((uint16_t)(clzk_code(v[i], mid, scale, max) << s->shift));
         return;
     }
-    for (int i = 0; i < n; i++) {
-        const float x = mid + v[i] * scale;
-        to[step * i] = (uint16_t)((int)(x < 0 ? 0 : x > max ? max : x) << s->shift);
-    }
+    for (int i = 0; i < n; i++) to[step * i] = (uint16_t)(clzk_code(v[i], mid, scale, max) << s->shift);
 }
 
-static inline int ROWS(code)(float x, float max)
-{
-    const float c = x < 0 ? 0 : x;
-    return (int)((c > max ? max : c) + 0.5f);
-}
-
-// Codes of R', G', B'. G' is computed from luma and the rounded R' and B', so that it compensates their rounding errors: luma is
-// correct to within half a code value, and a grey pixel's is exact. U = V = 0 gives R' = G' = B'.
 #define CLZK_RGB(type, pack)                                                                                                \
     type *restrict r = red, *restrict g = green, *restrict b = blue;                                                        \
     const int step = s->step;                                                                                               \
     const float max = s->max, r_v = s->r_v * max, b_u = s->b_u * max, kr = s->kr, kb = s->kb, inv_kg = s->inv_kg;           \
     for (int i = 0; i < n; i++) {                                                                                           \
-        const float luma = y[i] * max;                                                                                      \
-        const int rc = ROWS(code)(luma + r_v * v[i], max), bc = ROWS(code)(luma + b_u * u[i], max);                         \
-        const int gc = ROWS(code)((luma - kr * (float)rc - kb * (float)bc) * inv_kg, max);                                  \
-        const int plain = (u[i] == 0) & (v[i] == 0);                                                                        \
-        r[i * step] = pack((type)rc);                                                                                       \
-        b[i * step] = pack((type)bc);                                                                                       \
-        g[i * step] = pack((type)(plain ? rc : gc));                                                                        \
+        const struct clzk_rgb_codes c = clzk_rgb_of(y[i], u[i], v[i], r_v, b_u, kr, kb, inv_kg, max);                       \
+        r[i * step] = pack((type)c.r);                                                                                      \
+        b[i * step] = pack((type)c.b);                                                                                      \
+        g[i * step] = pack((type)c.g);                                                                                      \
     }
 
 static void ROWS(rgb8)(void *red, void *green, void *blue, const float *restrict y, const float *restrict u,
@@ -418,7 +336,7 @@ static void ROWS(rgb16)(void *red, void *green, void *blue, const float *restric
                         const float *restrict v, const struct clzk_store_rgb *s, int n)
 {
     if (s->swapped) {
-        CLZK_RGB(uint16_t, ROWS(swap))
+        CLZK_RGB(uint16_t, clzk_swap16)
     } else {
         CLZK_RGB(uint16_t, )
     }

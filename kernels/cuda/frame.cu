@@ -1,0 +1,595 @@
+// frame.cu - frames to L*, and predicted ab to the frame's chroma or R'G'B': kernels/frame.c on the GPU, in the same steps and
+// with the formulas of frame_math.h.
+#include "device.cuh"
+
+#include "kernels/frame_geometry.h"
+
+// ---- samples ----
+
+// Where luma comes from: one component, or R', G' and B' with their weights. A code times `weight` is its part of Y' - start.
+struct luma_source {
+    struct clzk_samples c[3];
+    float weight[3], start;
+    int parts, shift, width, height;
+    bool wide, swapped;
+};
+
+static struct luma_source luma_source(const struct clzk_picture *f, const struct clzk_codes *codes)
+{
+    const float parts[3] = { f->weights.kr, 1 - f->weights.kr - f->weights.kb, f->weights.kb };
+    struct luma_source s;
+
+    memset(&s, 0, sizeof s);
+    s.parts = f->rgb ? 3 : 1;
+    for (int i = 0; i < s.parts; i++) {
+        s.c[i] = f->c[i];
+        s.weight[i] = f->rgb ? parts[i] : 1;
+    }
+    s.start = -codes->black * codes->inverse;
+    s.shift = f->shift;
+    s.width = f->width;
+    s.height = f->height;
+    s.wide = f->depth > 8;
+    s.swapped = f->swapped;
+    return s;
+}
+
+static __device__ __forceinline__ unsigned sample(const struct clzk_samples &c, int x, int y, bool wide, bool swapped, int shift)
+{
+    const uint8_t *const row = c.data + y * (int64_t)c.stride;
+
+    if (!wide) return row[(int64_t)x * c.step];
+    const uint16_t v = ((const uint16_t *)row)[(int64_t)x * c.step];
+    return (unsigned)((swapped ? clzk_swap16(v) : v) >> shift);
+}
+
+// Adds a row's luma at column x, times weight.
+static __device__ __forceinline__ float add_luma(float sum, const struct luma_source &s, int x, int y, float weight,
+                                                 float inverse)
+{
+    if (s.parts == 1) return sum + weight * inverse * (float)sample(s.c[0], x, y, s.wide, s.swapped, s.shift);
+#pragma unroll
+    for (int i = 0; i < 3; i++)
+        sum += weight * s.weight[i] * inverse * (float)sample(s.c[i], x, y, s.wide, s.swapped, s.shift);
+    return sum;
+}
+
+// ---- frame -> L* ----
+
+enum { LINE = 2048, LINE_THREADS = 128 };           // LINE: columns of the frame that one block sums over the rows
+
+// line = columns x0 to x1 - 1 of the frame, summed over the rows of the area of the network's row. V: neighbouring columns that a
+// thread reads with one instruction; S: unsigned integer of a sample's size.
+template <typename S, int V>
+static __device__ __forceinline__ void sum_columns(float *line, const struct luma_source &s, const struct clzk_cu_axis &axis,
+                                                   int row, int x0, int x1, float inverse)
+{
+    const int first = axis.first[row];
+
+    for (int x = x0 + (int)threadIdx.x * V; x < x1; x += LINE_THREADS * V) {
+        float sum[V];
+#pragma unroll
+        for (int v = 0; v < V; v++) sum[v] = s.start;
+        for (int k = 0; k < axis.taps; k++) {
+            const float weight = axis.weight[(int64_t)k * axis.n + row];
+            if (weight <= 0) continue;
+            if (V == 1) {
+                sum[0] = add_luma(sum[0], s, x, first + k, weight, inverse);
+                continue;
+            }
+            const S *const at = (const S *)(s.c[0].data + (first + k) * (int64_t)s.c[0].stride) + x;
+            const elements<S, V> e = vector_access<S, V>::read(at);
+#pragma unroll
+            for (int v = 0; v < V; v++) {
+                const unsigned code = sizeof(S) == 2 && s.swapped ? clzk_swap16((uint16_t)e.v[v]) : e.v[v];
+                sum[v] += weight * inverse * (float)(code >> s.shift);
+            }
+        }
+#pragma unroll
+        for (int v = 0; v < V; v++) line[x - x0 + v] = sum[v];
+    }
+}
+
+// What one conversion of luma to L* needs. columns: of the network's picture, for one block.
+struct lightness {
+    struct luma_source luma;
+    struct clzk_cu_axis x, y;
+    int columns, channels;
+    float inverse, inverse_scale, offset;
+    const float *table;
+};
+
+// One row of the network's picture: the frame's columns are summed over the rows of the area, then along the row.
+template <typename T, typename S, int V> static __global__ void to_l(T *l, float *y, struct lightness k)
+{
+    CLZK_SHARED(float, line, LINE);
+    const struct clzk_cu_axis &ax = k.x;
+    const int row = (int)blockIdx.y, c0 = (int)blockIdx.x * k.columns, c1 = c0 + k.columns < ax.n ? c0 + k.columns : ax.n;
+    const int x0 = ax.first[c0] / V * V, end = ax.first[c1 - 1] + ax.taps;
+
+    // A vector may reach beyond the columns that are needed, but not beyond the row: its width is a multiple of V.
+    sum_columns<S, V>(line, k.luma, k.y, row, x0, end, k.inverse);
+    __syncthreads();
+    for (int c = c0 + (int)threadIdx.x; c < c1; c += LINE_THREADS) {
+        const int first = ax.first[c] - x0;
+        float sum = 0;
+        for (int j = 0; j < ax.taps; j++) sum += ax.weight[(int64_t)j * ax.n + c] * line[first + j];
+        const int64_t at = (int64_t)row * ax.n + c;
+        y[at] = sum;
+        l[at * k.channels] = put<T>(clzk_l_of_luma(sum, k.table, k.inverse_scale, k.offset));
+    }
+}
+
+// For pictures that are reduced so much that the columns of one pixel do not fit into a line.
+template <typename T> static __global__ void to_l_any(T *l, float *y, struct lightness k)
+{
+    const struct clzk_cu_axis &ax = k.x, &ay = k.y;
+    const int c = (int)(blockIdx.x * LINE_THREADS + threadIdx.x), row = (int)blockIdx.y;
+    float sum = 0;
+
+    if (c >= ax.n) return;
+    for (int j = 0; j < ax.taps; j++) {
+        float column = k.luma.start;
+        for (int i = 0; i < ay.taps; i++) {
+            const float weight = ay.weight[(int64_t)i * ay.n + row];
+            if (weight > 0) column = add_luma(column, k.luma, ax.first[c] + j, ay.first[row] + i, weight, k.inverse);
+        }
+        sum += ax.weight[(int64_t)j * ax.n + c] * column;
+    }
+    const int64_t at = (int64_t)row * ax.n + c;
+    y[at] = sum;
+    l[at * k.channels] = put<T>(clzk_l_of_luma(sum, k.table, k.inverse_scale, k.offset));
+}
+
+template <typename T> static int to_l_launch(T *l, float *y, struct lightness k, int h, clzk_stream stream)
+{
+    const struct luma_source *const s = &k.luma;
+    const int most = 4, whole = (int)divide_up(s->width, k.x.n);    // most: V; a line may begin that much earlier or end later
+    const int vector = most * (s->wide ? 2 : 1);
+    const bool vectors = s->parts == 1 && s->c[0].step == 1 && s->width % most == 0 && aligned(s->c[0].data, vector) &&
+                         s->c[0].stride % vector == 0;
+
+    k.columns = (LINE - k.x.taps - 2 * most) / whole;
+    if (k.columns > 64) k.columns = 64;
+    if (k.columns < 1)
+        return clzk_launch(to_l_any<T>, dim3((unsigned)divide_up(k.x.n, LINE_THREADS), (unsigned)h), dim3(LINE_THREADS), stream,
+                           l, y, k);
+    return clzk_launch(!vectors ? to_l<T, uint8_t, 1> : s->wide ? to_l<T, uint16_t, 4> : to_l<T, uint8_t, 4>,
+                       dim3((unsigned)divide_up(k.x.n, k.columns), (unsigned)h), dim3(LINE_THREADS), stream, l, y, k);
+}
+
+int clzk_cu_frame_to_l(clzk_stream stream, const struct clzk_cu_frame_plan *plan, const struct clzk_picture *in, float *y,
+                       enum clzk_type type, void *l, int channels, float scale, float offset)
+{
+    const struct clzk_codes codes = clzk_codes_of(&plan->in, &plan->out, plan->weights, &plan->rgb);
+    const struct lightness k = { luma_source(in, &codes), plan->x, plan->y, 0, channels, codes.inverse, 1 / scale, offset,
+                                 plan->colours.l_of_luma };
+
+    return type == CLZK_F32 ? to_l_launch((float *)l, y, k, plan->h, stream) :
+           type == CLZK_F16 ? to_l_launch((f16 *)l, y, k, plan->h, stream) : to_l_launch((bf16 *)l, y, k, plan->h, stream);
+}
+
+// ---- the relation of ab to Y' ----
+
+enum { TILE_W = 32, TILE_H = 8, TILE_THREADS = TILE_W * TILE_H, REACH = CLZK_REACH, MAX_GAINS = 64 };
+
+struct gains { float v[MAX_GAINS]; };
+struct spatial { float v[REACH + 1][2 * REACH + 1]; };
+
+static __device__ __forceinline__ int clamped(int i, int n) { return i < 0 ? 0 : i < n ? i : n - 1; }
+
+// Joint bilateral filter of a tile, in one pass from ab to smooth [n][2][h][w]. Pixels beyond the picture repeat its edge, in Y',
+// a, b and in the confidence.
+template <typename T>
+static __global__ void bilateral(float *smooth, const float *y, const T *ab, int channels, struct gains gains,
+                                 struct spatial spatial, int w, int h, int *bad)
+{
+    enum { EDGE = REACH + CLZK_CONFIDENCE_REACH, YW = TILE_W + 2 * EDGE, YH = TILE_H + 2 * EDGE, W = TILE_W + 2 * REACH,
+           H = TILE_H + 2 * REACH };
+    CLZK_SHARED(float, ys, YW * YH);
+    CLZK_SHARED(float, as, W * H);
+    CLZK_SHARED(float, bs, W * H);
+    CLZK_SHARED(float, trust, W * H);
+    const int thread = (int)threadIdx.x, x0 = (int)blockIdx.x * TILE_W, y0 = (int)blockIdx.y * TILE_H;
+    const int64_t picture = (int64_t)blockIdx.z * w * h;
+    const float gain = gains.v[blockIdx.z];
+
+    for (int i = thread; i < YW * YH; i += TILE_THREADS)
+        ys[i] = y[picture + (int64_t)clamped(y0 + i / YW - EDGE, h) * w + clamped(x0 + i % YW - EDGE, w)];
+    for (int i = thread; i < W * H; i += TILE_THREADS) {
+        const int64_t at = picture + (int64_t)clamped(y0 + i / W - REACH, h) * w + clamped(x0 + i % W - REACH, w);
+        const float a = get(ab[at * channels]), b = get(ab[at * channels + 1]);
+        if (bad && !(fabsf(a) < 1e6f && fabsf(b) < 1e6f)) *bad = 1;     // whoever writes, writes the same
+        as[i] = a * gain;
+        bs[i] = b * gain;
+    }
+    __syncthreads();
+    for (int i = thread; i < W * H; i += TILE_THREADS) {
+        // The pixel whose confidence this is, in ys; it lies in the picture.
+        const int cx = clamped(x0 + i % W - REACH, w) - x0 + EDGE, cy = clamped(y0 + i / W - REACH, h) - y0 + EDGE;
+        const float centre = ys[cy * YW + cx];
+        float roughness = 0;
+        for (int dy = -CLZK_CONFIDENCE_REACH; dy <= CLZK_CONFIDENCE_REACH; dy++)
+            for (int dx = -CLZK_CONFIDENCE_REACH; dx <= CLZK_CONFIDENCE_REACH; dx++) {
+                const float d = ys[(cy + dy) * YW + cx + dx] - centre;
+                roughness += d * d;
+            }
+        trust[i] = 1 / (roughness + CLZK_ROUGHNESS_FLOOR);
+    }
+    __syncthreads();
+    const int tx = thread % TILE_W, ty = thread / TILE_W, x = x0 + tx, row = y0 + ty;
+    if (x >= w || row >= h) return;
+    const float centre = ys[(ty + EDGE) * YW + tx + EDGE];
+    float weight = 0, a = 0, b = 0;
+    for (int dy = -REACH; dy <= REACH; dy++)
+#pragma unroll
+        for (int dx = -REACH; dx <= REACH; dx++) {
+            const int at = (ty + REACH + dy) * W + tx + REACH + dx;
+            const float k = clzk_neighbour_weight(centre, ys[(ty + EDGE + dy) * YW + tx + EDGE + dx], trust[at],
+                                                  spatial.v[dy < 0 ? -dy : dy][dx + REACH], 1 / CLZK_LUMA_RANGE);
+            weight += k;
+            a += k * as[at];
+            b += k * bs[at];
+        }
+    const float inverse = 1 / weight;
+    const int64_t to = 2 * picture + (int64_t)row * w + x;
+    smooth[to] = a * inverse;
+    smooth[to + (int64_t)w * h] = b * inverse;
+}
+
+// 1 / number of pixels in the window of three around pixel i of n.
+static __device__ __forceinline__ float inverse_count(int i, int n) { return 1.f / ((i ? 1 : 0) + 1 + (i + 1 < n ? 1 : 0)); }
+
+// Guided filter of a tile: the fit in each window of 3 x 3 pixels, then the mean of the windows that contain a pixel. What lies
+// beyond the picture is not in any window: it counts as 0 in the sums, and the number of pixels is smaller.
+static __global__ void guided(float4 *lines, const float *y, const float *smooth, int w, int h)
+{
+    enum { W = TILE_W + 4, H = TILE_H + 4, FW = TILE_W + 2, FH = TILE_H + 2 };
+    CLZK_SHARED(float, ys, W * H);
+    CLZK_SHARED(float, as, W * H);
+    CLZK_SHARED(float, bs, W * H);
+    CLZK_SHARED(float4, fits, FW * FH);
+    const int thread = (int)threadIdx.x, x0 = (int)blockIdx.x * TILE_W, y0 = (int)blockIdx.y * TILE_H;
+    const int64_t pixels = (int64_t)w * h, picture = blockIdx.z * pixels;
+
+    for (int i = thread; i < W * H; i += TILE_THREADS) {
+        const int x = x0 + i % W - 2, row = y0 + i / W - 2;
+        const bool inside = x >= 0 && x < w && row >= 0 && row < h;
+        const int64_t at = (int64_t)row * w + x;
+        ys[i] = inside ? y[picture + at] : 0;
+        as[i] = inside ? smooth[2 * picture + at] : 0;
+        bs[i] = inside ? smooth[2 * picture + pixels + at] : 0;
+    }
+    __syncthreads();
+    for (int i = thread; i < FW * FH; i += TILE_THREADS) {
+        const int x = x0 + i % FW - 1, row = y0 + i / FW - 1;
+        float s[6] = {};
+        for (int dy = 0; dy < 3; dy++) {
+            float r[6] = {};
+#pragma unroll
+            for (int dx = 0; dx < 3; dx++) {
+                const int at = (i / FW + dy) * W + i % FW + dx;
+                r[0] += ys[at];
+                r[1] += ys[at] * ys[at];
+                r[2] += as[at];
+                r[3] += bs[at];
+                r[4] += ys[at] * as[at];
+                r[5] += ys[at] * bs[at];
+            }
+#pragma unroll
+            for (int k = 0; k < 6; k++) s[k] += r[k];
+        }
+        const bool inside = x >= 0 && x < w && row >= 0 && row < h;
+        const struct clzk_lines fit = clzk_fit_lines(s[0], s[1], s[2], s[3], s[4], s[5], inside ? inverse_count(x, w) *
+                                                     inverse_count(row, h) : 0, CLZK_GUIDED_EPS);
+        fits[i] = inside ? make_float4(fit.a_slope, fit.b_slope, fit.a_offset, fit.b_offset) : make_float4(0, 0, 0, 0);
+    }
+    __syncthreads();
+    const int tx = thread % TILE_W, ty = thread / TILE_W, x = x0 + tx, row = y0 + ty;
+    if (x >= w || row >= h) return;
+    float4 sum = make_float4(0, 0, 0, 0);
+    for (int dy = 0; dy < 3; dy++) {
+        float4 r = make_float4(0, 0, 0, 0);
+#pragma unroll
+        for (int dx = 0; dx < 3; dx++) {
+            const float4 f = fits[(ty + dy) * FW + tx + dx];
+            r.x += f.x, r.y += f.y, r.z += f.z, r.w += f.w;
+        }
+        sum.x += r.x, sum.y += r.y, sum.z += r.z, sum.w += r.w;
+    }
+    const float k = inverse_count(x, w) * inverse_count(row, h);
+    lines[picture + (int64_t)row * w + x] = make_float4(sum.x * k, sum.y * k, sum.z * k, sum.w * k);
+}
+
+template <typename T>
+static int fit(const struct clzk_cu_frame_plan *p, int n, const float *y, const void *ab, int channels, const float *gain,
+               float *lines, float *work, int *bad, clzk_stream stream)
+{
+    const dim3 tiles((unsigned)divide_up(p->w, TILE_W), (unsigned)divide_up(p->h, TILE_H), (unsigned)n);
+    struct gains gains;
+    struct spatial spatial;
+    int ret;
+
+    memcpy(gains.v, gain, n * sizeof *gain);
+    memcpy(spatial.v, p->spatial, sizeof spatial.v);
+    ret = clzk_launch(bilateral<T>, tiles, dim3(TILE_THREADS), stream, work, y, (const T *)ab, channels, gains, spatial, p->w,
+                      p->h, bad);
+    if (ret) return ret;
+    return clzk_launch(guided, tiles, dim3(TILE_THREADS), stream, (float4 *)lines, y, (const float *)work, p->w, p->h);
+}
+
+int clzk_cu_frame_fit(clzk_stream stream, const struct clzk_cu_frame_plan *plan, int n, const float *y, enum clzk_type type,
+                      const void *ab, int channels, const float *gain, float *lines, void *work, int *bad)
+{
+    const int64_t pixels = (int64_t)plan->w * plan->h;
+
+    for (int first = 0; first < n; first += MAX_GAINS) {
+        const int count = n - first < MAX_GAINS ? n - first : MAX_GAINS;
+        const int64_t at = first * pixels;
+        const void *const part = (const char *)ab + at * channels * (int64_t)clzk_type_size(type);
+        const int ret = BY_TYPE(type, fit, plan, count, y + at, part, channels, gain + first, lines + 4 * at, (float *)work, bad,
+                                stream);
+        if (ret) return ret;
+    }
+    return 0;
+}
+
+size_t clzk_cu_frame_fit_size(const struct clzk_cu_frame_plan *plan, int n)
+{
+    return (size_t)(n < MAX_GAINS ? n : MAX_GAINS) * plan->w * plan->h * 2 * sizeof(float);
+}
+
+// ---- coloured samples ----
+
+// What every sample of a grid needs.
+struct colouring {
+    struct luma_source luma;
+    struct clzk_cu_grid grid;
+    int log2_w, log2_h, w, h;                           // w, h: of lines
+    bool cosited_x, cosited_y;
+    float inverse;
+    const float4 *lines;
+};
+
+// Luma of the frame's column x, as the mean of the rows around a sample of the grid's row.
+static __device__ __forceinline__ float luma_column(const struct colouring &k, int x, int row)
+{
+    const bool below = k.log2_h && k.cosited_y;
+    const float up = below ? 0.25f : 0, here = !k.log2_h ? 1 : 0.5f, down = !k.log2_h ? 0 : below ? 0.25f : 0.5f;
+    const int y = row << k.log2_h, last = k.luma.height - 1;
+    float sum = k.luma.start;
+
+    if (up > 0) sum = add_luma(sum, k.luma, x, y ? y - 1 : 0, up, k.inverse);
+    sum = add_luma(sum, k.luma, x, y, here, k.inverse);
+    if (down > 0) sum = add_luma(sum, k.luma, x, y < last ? y + 1 : last, down, k.inverse);
+    return sum;
+}
+
+static __device__ __forceinline__ float luma_at(const struct colouring &k, int x, int row)
+{
+    if (!k.log2_w) return luma_column(k, x, row);
+    const int last = k.luma.width - 1, left = 2 * x - 1, right = 2 * x + 1;
+    const float middle = luma_column(k, 2 * x, row), after = luma_column(k, right < last ? right : last, row);
+    if (!k.cosited_x) return 0.5f * middle + 0.5f * after;
+    return 0.25f * luma_column(k, left > 0 ? left : 0, row) + 0.5f * middle + 0.25f * after;
+}
+
+static __device__ __forceinline__ float between(float a, float b, float f) { return a + f * (b - a); }
+static __device__ __forceinline__ float4 between(float4 a, float4 b, float f)
+{
+    return make_float4(between(a.x, b.x, f), between(a.y, b.y, f), between(a.z, b.z, f), between(a.w, b.w, f));
+}
+
+struct colour { float y, a, b; };
+
+static __device__ __forceinline__ struct colour colour_at(const struct colouring &k, int x, int row)
+{
+    const int x0 = k.grid.x_first[x], x1 = x0 + 1 < k.w ? x0 + 1 : x0, y0 = k.grid.y_first[row], y1 = y0 + 1 < k.h ? y0 + 1 : y0;
+    const float fx = k.grid.x_frac[x], fy = k.grid.y_frac[row];
+    const float4 *const top = k.lines + (int64_t)y0 * k.w, *const bottom = k.lines + (int64_t)y1 * k.w;
+    const float4 l = between(between(top[x0], top[x1], fx), between(bottom[x0], bottom[x1], fx), fy);
+    const float y = luma_at(k, x, row);
+    const struct colour c = { y, l.x * y + l.z, l.y * y + l.w };
+
+    return c;
+}
+
+static __device__ __forceinline__ void store_sample(const struct clzk_samples &c, int x, int y, unsigned code, bool wide,
+                                                    bool swapped, int shift)
+{
+    uint8_t *const row = c.data + y * (int64_t)c.stride;
+
+    if (!wide) {
+        row[(int64_t)x * c.step] = (uint8_t)code;
+    } else {
+        const uint16_t v = (uint16_t)(code << shift);
+        ((uint16_t *)row)[(int64_t)x * c.step] = swapped ? clzk_swap16(v) : v;
+    }
+}
+
+static __device__ __forceinline__ void store_value(const struct clzk_samples &c, int x, int y, float v,
+                                                   const struct clzk_store &s, bool wide)
+{
+    store_sample(c, x, y, (unsigned)clzk_code(v, s.mid + 0.5f, s.scale, s.max), wide, s.swapped, s.shift);
+}
+
+enum { PIXELS_X = 32, PIXELS_Y = 8 };                   // threads of a block, one sample each
+
+static dim3 pixel_blocks(int w, int h) { return dim3((unsigned)divide_up(w, PIXELS_X), (unsigned)divide_up(h, PIXELS_Y)); }
+
+struct chroma_output { struct clzk_samples u, v; struct clzk_store store; struct clzk_rgb_of_yuv gamut; const uint32_t *table; };
+
+static __global__ void colour_chroma(struct colouring k, struct chroma_output o)
+{
+    const int x = (int)(blockIdx.x * PIXELS_X + threadIdx.x), row = (int)(blockIdx.y * PIXELS_Y + threadIdx.y);
+    float u, v;
+
+    if (x >= k.grid.w || row >= k.grid.h) return;
+    const struct colour c = colour_at(k, x, row);
+    clzk_chroma_of(c.a, c.b, c.y, o.table, o.gamut.r_v, o.gamut.g_u, o.gamut.g_v, o.gamut.b_u, &u, &v);
+    store_value(o.u, x, row, u, o.store, k.luma.wide);
+    store_value(o.v, x, row, v, o.store, k.luma.wide);
+}
+
+struct rgb_output {
+    struct clzk_samples c[3];
+    struct clzk_store_rgb store;
+    struct clzk_rgb_of_yuv gamut;
+    const uint32_t *table;
+    const float *shift;                                 // NULL: luma is kept
+};
+
+static __global__ void colour_rgb(struct colouring k, struct rgb_output o)
+{
+    const int x = (int)(blockIdx.x * PIXELS_X + threadIdx.x), row = (int)(blockIdx.y * PIXELS_Y + threadIdx.y);
+    const float max = o.store.max;
+    float u, v;
+
+    if (x >= k.grid.w || row >= k.grid.h) return;
+    const struct colour c = colour_at(k, x, row);
+    clzk_chroma_of(c.a, c.b, c.y, o.table, o.gamut.r_v, o.gamut.g_u, o.gamut.g_v, o.gamut.b_u, &u, &v);
+    const float y = o.shift ? clzk_shifted_luma(c.a, c.b, c.y, o.shift) : c.y;
+    const struct clzk_rgb_codes codes = clzk_rgb_of(y, u, v, o.store.r_v * max, o.store.b_u * max, o.store.kr, o.store.kb,
+                                                    o.store.inv_kg, max);
+    store_sample(o.c[0], x, row, (unsigned)codes.r, k.luma.wide, o.store.swapped, 0);
+    store_sample(o.c[1], x, row, (unsigned)codes.g, k.luma.wide, o.store.swapped, 0);
+    store_sample(o.c[2], x, row, (unsigned)codes.b, k.luma.wide, o.store.swapped, 0);
+}
+
+// luma=lstar
+static __global__ void shift_luma(struct colouring k, struct clzk_samples to, struct clzk_store store, const float *shift)
+{
+    const int x = (int)(blockIdx.x * PIXELS_X + threadIdx.x), row = (int)(blockIdx.y * PIXELS_Y + threadIdx.y);
+
+    if (x >= k.grid.w || row >= k.grid.h) return;
+    const struct colour c = colour_at(k, x, row);
+    store_value(to, x, row, clzk_shifted_luma(c.a, c.b, c.y, shift), store, k.luma.wide);
+}
+
+// ---- samples that are copied, converted between formats, or set to a constant ----
+
+template <typename T>
+static __global__ void copy_rows(uint8_t *to, int64_t to_stride, const uint8_t *from, int64_t from_stride, int n)
+{
+    const int x = (int)(blockIdx.x * THREADS + threadIdx.x), row = (int)blockIdx.y;
+
+    if (x < n) ((T *)(to + row * to_stride))[x] = ((const T *)(from + row * from_stride))[x];
+}
+
+struct converted { struct clzk_samples from, to; int from_shift, to_shift; bool wide, from_swapped, to_swapped; };
+
+static __global__ void convert_samples(struct converted c, int n, struct clzk_recode recode)
+{
+    const int x = (int)(blockIdx.x * THREADS + threadIdx.x), row = (int)blockIdx.y;
+
+    if (x >= n) return;
+    unsigned code = sample(c.from, x, row, c.wide, c.from_swapped, c.from_shift);
+    if (recode.scale != 0) code = clzk_recode_code(&recode, code);
+    store_sample(c.to, x, row, code, c.wide, c.to_swapped, c.to_shift);
+}
+
+static __global__ void fill_samples(struct clzk_samples to, int n, unsigned code, bool wide, bool swapped, int shift)
+{
+    const int x = (int)(blockIdx.x * THREADS + threadIdx.x), row = (int)blockIdx.y;
+
+    if (x < n) store_sample(to, x, row, code, wide, swapped, shift);
+}
+
+template <typename T>
+static int copy_rows_launch(const struct clzk_samples *to, const struct clzk_samples *from, int64_t bytes, int rows,
+                            clzk_stream stream)
+{
+    const int n = (int)(bytes / (int64_t)sizeof(T));
+
+    return clzk_launch(copy_rows<T>, dim3((unsigned)divide_up(n, THREADS), (unsigned)rows), dim3(THREADS), stream, to->data,
+                       (int64_t)to->stride, (const uint8_t *)from->data, (int64_t)from->stride, n);
+}
+
+// Whether units of this size can be copied between rows of `bytes`.
+static bool units_fit(const struct clzk_samples *a, const struct clzk_samples *b, int64_t bytes, int size)
+{
+    return bytes % size == 0 && aligned(a->data, size) && aligned(b->data, size) && a->stride % size == 0 &&
+           b->stride % size == 0;
+}
+
+// Component c of `in` to component `to` of `out`, n x rows samples; recode NULL: codes stay.
+static int copy_samples(const struct clzk_picture *in, int c, const struct clzk_picture *out, int to, int n, int rows,
+                        const struct clzk_recode *recode, clzk_stream stream)
+{
+    const struct clzk_samples *const a = &in->c[c], *const b = &out->c[to];
+    const bool convert = recode && recode->scale != 0;
+    const bool same = in->swapped == out->swapped && in->shift == out->shift && !convert;
+    const struct clzk_recode none = { 0, 0, 0 };
+    const struct converted k = { *a, *b, in->shift, out->shift, in->depth > 8, in->swapped, out->swapped };
+    const int64_t bytes = (int64_t)n * (in->depth > 8 ? 2 : 1);
+
+    if (same && a->data == b->data && a->stride == b->stride) return 0;
+    if (same && a->step == 1 && b->step == 1) {
+        if (units_fit(a, b, bytes, 16)) return copy_rows_launch<uint4>(b, a, bytes, rows, stream);
+        if (units_fit(a, b, bytes, 4)) return copy_rows_launch<uint32_t>(b, a, bytes, rows, stream);
+        return copy_rows_launch<uint8_t>(b, a, bytes, rows, stream);
+    }
+    return clzk_launch(convert_samples, dim3((unsigned)divide_up(n, THREADS), (unsigned)rows), dim3(THREADS), stream, k, n,
+                       convert ? *recode : none);
+}
+
+static int fill(const struct clzk_picture *out, int c, unsigned code, int n, int rows, clzk_stream stream)
+{
+    return clzk_launch(fill_samples, dim3((unsigned)divide_up(n, THREADS), (unsigned)rows), dim3(THREADS), stream, out->c[c], n,
+                       code, out->depth > 8, out->swapped, out->shift);
+}
+
+static int copy_luma(const struct clzk_picture *in, const struct clzk_picture *out, clzk_stream stream)
+{
+    const struct clzk_recode recode = clzk_recode_luma(in, out);
+
+    return copy_samples(in, 0, out, 0, in->width, in->height, &recode, stream);
+}
+
+static int copy_alpha(const struct clzk_picture *in, const struct clzk_picture *out, clzk_stream stream)
+{
+    if (!out->c[3].step) return 0;
+    if (in->c[3].step) return copy_samples(in, 3, out, 3, in->width, in->height, NULL, stream);
+    return fill(out, 3, (1u << out->depth) - 1, in->width, in->height, stream);
+}
+
+int clzk_cu_frame_merge(clzk_stream stream, const struct clzk_cu_frame_plan *plan, const struct clzk_picture *in,
+                        const struct clzk_picture *out, const float *lines)
+{
+    const struct clzk_codes codes = clzk_codes_of(in, out, plan->weights, &plan->rgb);
+    const struct clzk_rgb_of_yuv none = { 0, 0, 0, 0 }, gamut = plan->lstar ? none : plan->rgb;
+    const struct chroma_output chroma = { out->c[1], out->c[2], codes.uv, gamut, plan->colours.uv };
+    const struct rgb_output rgb = { { out->c[0], out->c[1], out->c[2] }, codes.rgb, gamut, plan->colours.uv,
+                                    plan->lstar ? plan->colours.shift : NULL };
+    struct colouring k = { luma_source(in, &codes), plan->chroma, out->log2_w, out->log2_h, plan->w, plan->h, out->cosited_x,
+                           out->cosited_y, codes.inverse, (const float4 *)lines };
+    const dim3 block(PIXELS_X, PIXELS_Y);
+    int ret;
+
+    if (out->rgb) {
+        ret = clzk_launch(colour_rgb, pixel_blocks(k.grid.w, k.grid.h), block, stream, k, rgb);
+        return ret ? ret : copy_alpha(in, out, stream);
+    }
+    // Luma is written last: chroma is computed from it, and the planes may be the same.
+    if ((ret = clzk_launch(colour_chroma, pixel_blocks(k.grid.w, k.grid.h), block, stream, k, chroma))) return ret;
+    if ((ret = copy_alpha(in, out, stream))) return ret;
+    if (!plan->lstar) return copy_luma(in, out, stream);
+    k.grid = plan->full;
+    k.log2_w = k.log2_h = 0;
+    return clzk_launch(shift_luma, pixel_blocks(k.grid.w, k.grid.h), block, stream, k, out->c[0], codes.y, plan->colours.shift);
+}
+
+int clzk_cu_frame_copy(clzk_stream stream, const struct clzk_picture *in, const struct clzk_picture *out)
+{
+    const int w = clzk_chroma_width(out), h = clzk_chroma_height(out);
+    const struct clzk_recode recode = clzk_recode_luma(in, out);
+    int ret = 0;
+
+    for (int c = 1; c <= 2 && !ret; c++) {
+        if (in->gray && out->rgb) ret = copy_samples(in, 0, out, c, in->width, in->height, &recode, stream);
+        else if (in->gray) ret = fill(out, c, 1u << (out->depth - 1), w, h, stream);
+        else ret = copy_samples(in, c, out, c, w, h, NULL, stream);
+    }
+    if (ret || (ret = copy_luma(in, out, stream))) return ret;
+    return copy_alpha(in, out, stream);
+}
