@@ -44,7 +44,7 @@ struct job {
 // Properties that cannot change between start and stop.
 struct settings {
     char *model, *device, *bars;
-    int precision, batch, size, luma, threads, range, matrix, siting, interlaced;
+    int precision, batch, size, luma, threads, range, matrix, siting, out_range, interlaced;
 };
 
 struct _GstColorize {
@@ -69,7 +69,8 @@ struct _GstColorize {
     GstFlowReturn pending_flow;
     gboolean downstream_has_meta;           // downstream supports GstVideoMeta
     const struct clz_pixfmt *in_format, *out_format;
-    struct clz_frame tags;                  // the negotiated range, matrix and siting
+    enum clz_range in_range;                // of the input frames
+    struct clz_frame tags;                  // range of the output frames; matrix and siting of input and output
 
     gboolean live;                          // whether upstream is live; accessed with g_atomic_int_*
     guint64 duration;                       // frame duration in nanoseconds; guarded by the object lock
@@ -110,6 +111,12 @@ static const GEnumValue lumas[] = {
 };
 static const GEnumValue ranges[] = {
     { CLZ_RANGE_UNSPECIFIED, "From the caps", "auto" },
+    { CLZ_RANGE_LIMITED, "16 to 235", "limited" },
+    { CLZ_RANGE_FULL, "0 to 255", "full" },
+    { 0, NULL, NULL }
+};
+static const GEnumValue out_ranges[] = {
+    { CLZ_RANGE_UNSPECIFIED, "As the film; gray film: full if what follows signals full range, else limited", "auto" },
     { CLZ_RANGE_LIMITED, "16 to 235", "limited" },
     { CLZ_RANGE_FULL, "0 to 255", "full" },
     { 0, NULL, NULL }
@@ -167,6 +174,8 @@ static const struct property {
       NUMBER(KIND_INT, SETTING(threads), 0, 1024, 0, FALSE) },
     { "range", "Range", "Colour range, in place of the one in the caps",
       ENUM(range, "GstColorizeRange", ranges, CLZ_RANGE_FULL) },
+    { "out-range", "Output range", "Colour range of the output",
+      ENUM(out_range, "GstColorizeOutRange", out_ranges, CLZ_RANGE_FULL) },
     { "matrix", "Matrix", "Colour matrix, in place of the one in the caps",
       ENUM(matrix, "GstColorizeMatrix", matrices, CLZ_MATRIX_2020) },
     { "siting", "Siting", "Chroma siting, in place of the one in the caps",
@@ -292,6 +301,11 @@ static enum clz_matrix matrix_of(const GstVideoColorimetry *c)
     }
 }
 
+static GstVideoColorRange gst_range(enum clz_range range)
+{
+    return range == CLZ_RANGE_FULL ? GST_VIDEO_COLOR_RANGE_0_255 : GST_VIDEO_COLOR_RANGE_16_235;
+}
+
 static const struct { enum clz_siting siting; GstVideoChromaSite site; } sites[] = {
     { CLZ_SITING_LEFT, GST_VIDEO_CHROMA_SITE_H_COSITED },
     { CLZ_SITING_CENTER, GST_VIDEO_CHROMA_SITE_NONE },
@@ -312,43 +326,141 @@ static void set_string(GstStructure *s, const char *field, char *text)
     g_free(text);
 }
 
-// Sets colorimetry and chroma-site of `out`, a structure of output caps, for `s`, a fixed structure of input caps. They can
-// differ from those of `s`, because gray formats have no matrix and because properties take precedence over the caps.
-static void tag_structure(const struct settings *set, const GstStructure *s, const struct clz_pixfmt *in, GstStructure *out)
+// The colorimetry of the frames in caps `s` with the properties `set`, which take precedence over the caps. FALSE if `s` is not
+// fixed. The caps of gray film have no matrix, and may have no range.
+static gboolean film_colorimetry(const struct settings *set, const GstStructure *s, const struct clz_pixfmt *in,
+                                 GstVideoColorimetry *c)
 {
     static const GstVideoColorMatrix names[] = {
         GST_VIDEO_COLOR_MATRIX_UNKNOWN, GST_VIDEO_COLOR_MATRIX_BT601, GST_VIDEO_COLOR_MATRIX_BT709, GST_VIDEO_COLOR_MATRIX_BT2020
     };
     const char *text = gst_structure_get_string(s, "colorimetry");
-    GstVideoColorimetry c = { 0 };
     GstVideoInfo info;
     GstCaps *caps;
     gboolean fixed;
     int height = 0;
 
-    gst_structure_remove_fields(out, "colorimetry", "chroma-site", NULL);
-    if (!gst_structure_has_field_typed(s, "height", G_TYPE_INT) || !gst_structure_has_field_typed(s, "width", G_TYPE_INT)) return;
-    if ((!text || !gst_video_colorimetry_from_string(&c, text)) && !is_gray(in)) {          // GStreamer's default for this height
+    memset(c, 0, sizeof *c);
+    if (!gst_structure_has_field_typed(s, "height", G_TYPE_INT) || !gst_structure_has_field_typed(s, "width", G_TYPE_INT))
+        return FALSE;
+    if ((!text || !gst_video_colorimetry_from_string(c, text)) && !is_gray(in)) {   // GStreamer's default for this height
         caps = gst_caps_new_simple("video/x-raw", "format", G_TYPE_STRING, in->gst, NULL);
         gst_caps_set_value(caps, "width", gst_structure_get_value(s, "width"));
         gst_caps_set_value(caps, "height", gst_structure_get_value(s, "height"));
         fixed = gst_video_info_from_caps(&info, caps);
         gst_caps_unref(caps);
-        if (!fixed) return;
-        c = info.colorimetry;
+        if (!fixed) return FALSE;
+        *c = info.colorimetry;
     }
-    if (set->range) c.range = set->range == CLZ_RANGE_FULL ? GST_VIDEO_COLOR_RANGE_0_255 : GST_VIDEO_COLOR_RANGE_16_235;
-    else if (!c.range) c.range = is_gray(in) ? GST_VIDEO_COLOR_RANGE_0_255 : GST_VIDEO_COLOR_RANGE_16_235;
-    if (set->matrix) c.matrix = names[set->matrix];
-    else if (!matrix_of(&c) || (is_gray(in) && !c.transfer && !c.primaries)) {      // GStreamer sets BT.601 for all gray caps
+    if (set->range) c->range = gst_range(set->range);
+    else if (!c->range) c->range = is_gray(in) ? GST_VIDEO_COLOR_RANGE_0_255 : GST_VIDEO_COLOR_RANGE_16_235;
+    if (set->matrix) c->matrix = names[set->matrix];
+    else if (!matrix_of(c) || (is_gray(in) && !c->transfer && !c->primaries)) {     // GStreamer sets BT.601 for all gray caps
         gst_structure_get_int(s, "height", &height);
-        c.matrix = height <= 576 ? GST_VIDEO_COLOR_MATRIX_BT601 : GST_VIDEO_COLOR_MATRIX_BT709;
+        c->matrix = height <= 576 ? GST_VIDEO_COLOR_MATRIX_BT601 : GST_VIDEO_COLOR_MATRIX_BT709;
+    }
+    return TRUE;
+}
+
+// Sets colorimetry and chroma-site of `out`, a structure of output caps, for `s`, one of input caps. range: of the output,
+// CLZ_RANGE_UNSPECIFIED: that of the input. Removes both fields if `s` is not fixed.
+static void tag_structure(const struct settings *set, const GstStructure *s, const struct clz_pixfmt *in, enum clz_range range,
+                          gboolean rgb, GstStructure *out)
+{
+    GstVideoColorimetry c;
+
+    gst_structure_remove_fields(out, "colorimetry", "chroma-site", NULL);
+    if (!film_colorimetry(set, s, in, &c)) return;
+    if (range) c.range = gst_range(range);
+    if (rgb) {
+        c.range = GST_VIDEO_COLOR_RANGE_0_255;
+        c.matrix = GST_VIDEO_COLOR_MATRIX_RGB;
     }
     set_string(out, "colorimetry", gst_video_colorimetry_to_string(&c));
+    if (rgb) return;
     for (guint i = 0; i < G_N_ELEMENTS(sites); i++)
         if ((int)sites[i].siting == set->siting) set_string(out, "chroma-site", gst_video_chroma_site_to_string(sites[i].site));
     if (!set->siting && !is_gray(in) && gst_structure_has_field(s, "chroma-site"))
         gst_structure_set_value(out, "chroma-site", gst_structure_get_value(s, "chroma-site"));
+}
+
+// ---- levels: the range of a coloured gray film ----
+//
+// Gray film of full range becomes YUV of limited range, because a file that does not signal a range is shown as limited range,
+// and few encoders signal it. The luma is kept, in full range, if the encoder that follows is known to signal full range or to
+// mean it always. tests/gst_launch.sh checks these lists.
+
+static const char *const always_full[] = { "jpegenc", "avenc_mjpeg", "avenc_ljpeg" };
+static const char *const writes_range[] = { "x264enc", "x265enc", "vp9enc" };
+// Muxers for MP4 and QuickTime: GStreamer's own demuxer (1.22) loses the range of full-range H.264 in their files.
+static const char *const loses_range[] = { "mp4mux", "qtmux", "mj2mux", "3gppmux", "ismlmux" };
+
+// The pad of an element that receives the buffers of the source pad `pad`, NULL if that is not linked. Follows ghost pads into
+// and out of bins. Takes ownership of `pad`.
+static GstPad *linked_pad(GstPad *pad)
+{
+    GstPad *peer = gst_pad_get_peer(pad), *next;
+
+    gst_object_unref(pad);
+    while (peer && GST_IS_PROXY_PAD(peer)) {
+        if (GST_IS_GHOST_PAD(peer)) {
+            next = gst_ghost_pad_get_target(GST_GHOST_PAD(peer));
+        } else {
+            GstProxyPad *ghost = gst_proxy_pad_get_internal(GST_PROXY_PAD(peer));
+            next = ghost ? gst_pad_get_peer(GST_PAD(ghost)) : NULL;
+            gst_clear_object(&ghost);
+        }
+        gst_object_unref(peer);
+        peer = next;
+    }
+    return peer;
+}
+
+// The source pad to which an element passes what it receives on `pad`; NULL if there is none, or more than one. Takes ownership
+// of `pad`.
+static GstPad *passed_to(GstPad *pad)
+{
+    GstIterator *links = gst_pad_iterate_internal_links(pad);
+    GValue value = G_VALUE_INIT;
+    GstPad *found = NULL;
+    int count = 0;
+
+    while (links && gst_iterator_next(links, &value) == GST_ITERATOR_OK) {
+        if (!count++) found = g_value_dup_object(&value);
+        g_value_unset(&value);
+    }
+    if (links) gst_iterator_free(links);
+    if (count > 1) gst_clear_object(&found);
+    gst_object_unref(pad);
+    return found;
+}
+
+static gboolean lists_name(const char *const *list, guint count, const char *name)
+{
+    guint i = 0;
+
+    while (i < count && strcmp(list[i], name)) i++;
+    return i < count;
+}
+
+// Whether players will show full range correctly, judged by the elements that follow.
+static gboolean full_range_is_signalled(GstColorize *self)
+{
+    GstPad *pad = gst_object_ref(GST_BASE_TRANSFORM_SRC_PAD(self));
+    gboolean signalled = FALSE, known = FALSE;
+
+    while (pad && !known && (pad = linked_pad(pad))) {
+        GstElement *element = gst_pad_get_parent_element(pad);
+        GstElementFactory *factory = element ? gst_element_get_factory(element) : NULL;
+        const char *name = factory ? GST_OBJECT_NAME(factory) : "";
+        if (lists_name(always_full, G_N_ELEMENTS(always_full), name)) signalled = known = TRUE;
+        else if (lists_name(writes_range, G_N_ELEMENTS(writes_range), name)) signalled = TRUE;
+        else if (lists_name(loses_range, G_N_ELEMENTS(loses_range), name)) signalled = FALSE, known = TRUE;
+        gst_clear_object(&element);
+        pad = passed_to(pad);
+    }
+    gst_clear_object(&pad);
+    return signalled;
 }
 
 // ---- negotiation ----
@@ -363,8 +475,40 @@ static void append_structure(GstCaps *caps, const GstCaps *from, guint i, const 
     gst_caps_append_structure_full(caps, s, gst_caps_features_copy(gst_caps_get_features(from, i)));
 }
 
-// Formats with colour stay as they are. A gray format becomes any format with colour of the same depth; the one that the engine's
-// table names for it comes first.
+// Appends the caps that gray film with the caps `s` can become: formats with colour of the same depth, the one that the engine's
+// table names first. With out-range=auto, film of full range can become YUV of either range, the preferred one first.
+static void append_coloured(GstColorize *self, const struct settings *set, GstCaps *result, const GstCaps *caps, guint i,
+                            const struct clz_pixfmt *gray)
+{
+    const GstStructure *s = gst_caps_get_structure(caps, i);
+    const struct clz_pixfmt *best = clz_pixfmt_find(gray->out);
+    enum clz_range order[2] = { set->out_range, set->out_range };
+    GstVideoColorimetry c;
+
+    if (!set->out_range && film_colorimetry(set, s, gray, &c)) {
+        const gboolean full = c.range == GST_VIDEO_COLOR_RANGE_0_255 && full_range_is_signalled(self);
+        order[0] = full ? CLZ_RANGE_FULL : CLZ_RANGE_LIMITED;
+        order[1] = !full && c.range == GST_VIDEO_COLOR_RANGE_0_255 ? CLZ_RANGE_FULL : CLZ_RANGE_LIMITED;
+    }
+    for (int k = 0; k < 3; k++) {           // YUV of the first range, RGB, YUV of the second range
+        const gboolean rgb = k == 1;
+        GValue list = G_VALUE_INIT;
+        GstStructure *tagged;
+        if (k == 2 && order[0] == order[1]) break;
+        tagged = gst_structure_copy(s);
+        g_value_init(&list, GST_TYPE_LIST);
+        if (best && best->gst && !rgb) append_name(&list, best->gst);
+        for (const struct clz_pixfmt *f = clz_pixfmt_list(); f->name; f++)
+            if (f->gst && !is_gray(f) && f->depth == gray->depth && f != best && !(f->flags & CLZ_PIXFMT_RGB) == !rgb)
+                append_name(&list, f->gst);
+        tag_structure(set, s, gray, order[k / 2], rgb, tagged);
+        if (gst_value_list_get_size(&list)) append_structure(result, caps, i, &list, tagged);
+        gst_structure_free(tagged);
+        g_value_unset(&list);
+    }
+}
+
+// Formats with colour stay as they are. Gray formats become formats with colour.
 static GstCaps *gst_colorize_transform_caps(GstBaseTransform *bt, GstPadDirection direction, GstCaps *caps, GstCaps *filter)
 {
     GstColorize *self = GST_COLORIZE(bt);
@@ -377,7 +521,7 @@ static GstCaps *gst_colorize_transform_caps(GstBaseTransform *bt, GstPadDirectio
     GST_OBJECT_UNLOCK(self);
     for (guint i = 0; i < gst_caps_get_size(caps); i++) {
         const GstStructure *s = gst_caps_get_structure(caps, i);
-        const gboolean overruled = set.range || set.matrix || set.siting;
+        const gboolean overruled = set.range || set.matrix || set.siting || set.out_range;
         int count = formats_of(s, FALSE, found, MAX_FORMATS);
         GValue list = G_VALUE_INIT;
 
@@ -385,8 +529,10 @@ static GstCaps *gst_colorize_transform_caps(GstBaseTransform *bt, GstPadDirectio
         for (int k = 0; k < count; k++) append_name(&list, found[k]->gst);
         if (count) {
             GstStructure *same = gst_structure_copy(s);
-            if (overruled && direction == GST_PAD_SINK) tag_structure(&set, s, found[0], same);
-            else if (overruled) gst_structure_remove_fields(same, "colorimetry", "chroma-site", NULL);
+            if (overruled && direction == GST_PAD_SINK)
+                tag_structure(&set, s, found[0], set.out_range, found[0]->flags & CLZ_PIXFMT_RGB, same);
+            else if (overruled)
+                gst_structure_remove_fields(same, "colorimetry", "chroma-site", NULL);
             append_structure(result, caps, i, &list, same);
             gst_structure_free(same);
         }
@@ -409,18 +555,7 @@ static GstCaps *gst_colorize_transform_caps(GstBaseTransform *bt, GstPadDirectio
             continue;
         }
         count = formats_of(s, TRUE, found, MAX_FORMATS);
-        for (int k = 0; k < count; k++) {   // the formats that this gray format can become
-            const struct clz_pixfmt *best = clz_pixfmt_find(found[k]->out);
-            GstStructure *tagged = gst_structure_copy(s);
-            g_value_init(&list, GST_TYPE_LIST);
-            if (best && best->gst) append_name(&list, best->gst);
-            for (const struct clz_pixfmt *f = clz_pixfmt_list(); f->name; f++)
-                if (f->gst && !is_gray(f) && f->depth == found[k]->depth && f != best) append_name(&list, f->gst);
-            tag_structure(&set, s, found[k], tagged);
-            append_structure(result, caps, i, &list, tagged);
-            gst_structure_free(tagged);
-            g_value_unset(&list);
-        }
+        for (int k = 0; k < count; k++) append_coloured(self, &set, result, caps, i, found[k]);
     }
     if (filter) {
         GstCaps *both = gst_caps_intersect_full(filter, result, GST_CAPS_INTERSECT_FIRST);
@@ -430,17 +565,16 @@ static GstCaps *gst_colorize_transform_caps(GstBaseTransform *bt, GstPadDirectio
     return result;
 }
 
-// For gray input, chooses the format that the engine's table names if downstream accepts it. Without this, the order in which
+// For gray input, chooses the first format and range of transform_caps that downstream accepts. Without this, the order in which
 // downstream lists its formats would decide.
 static GstCaps *gst_colorize_fixate_caps(GstBaseTransform *bt, GstPadDirection direction, GstCaps *caps, GstCaps *othercaps)
 {
-    const struct clz_pixfmt *found[2], *best;
+    const struct clz_pixfmt *gray;
 
-    if (direction == GST_PAD_SINK && formats_of(gst_caps_get_structure(caps, 0), TRUE, found, 1) &&
-        (best = clz_pixfmt_find(found[0]->out)) && best->gst) {
-        GstCaps *wanted = gst_caps_new_simple("video/x-raw", "format", G_TYPE_STRING, best->gst, NULL);
-        GstCaps *both = gst_caps_intersect_full(othercaps, wanted, GST_CAPS_INTERSECT_FIRST);
-        gst_caps_unref(wanted);
+    if (direction == GST_PAD_SINK && formats_of(gst_caps_get_structure(caps, 0), TRUE, &gray, 1)) {
+        GstCaps *own = gst_colorize_transform_caps(bt, direction, caps, NULL);
+        GstCaps *both = gst_caps_intersect_full(own, othercaps, GST_CAPS_INTERSECT_FIRST);
+        gst_caps_unref(own);
         if (!gst_caps_is_empty(both)) gst_caps_replace(&othercaps, both);
         gst_caps_unref(both);
     }
@@ -481,6 +615,26 @@ static gboolean accepts_interlace_mode(GstColorize *self, GstVideoInterlaceMode 
     return FALSE;
 }
 
+// Logs which range gray film is given, and why.
+static void log_levels(GstColorize *self)
+{
+    const char *in = self->in_format->gst, *out = self->out_format->gst;
+    int wish;
+
+    if (!is_gray(self->in_format)) return;
+    GST_OBJECT_LOCK(self);
+    wish = self->settings.out_range;
+    GST_OBJECT_UNLOCK(self);
+    if (self->out_format->flags & CLZ_PIXFMT_RGB)
+        GST_INFO_OBJECT(self, "%s becomes %s, with the luma of the film to within half a code value", in, out);
+    else if (self->tags.range == CLZ_RANGE_FULL)
+        GST_INFO_OBJECT(self, "%s becomes %s of full range%s", in, out, wish ? ", as out-range asks" :
+                        ", which the elements that follow require or signal");
+    else
+        GST_INFO_OBJECT(self, "%s becomes %s of limited range%s", in, out, wish ? ", as out-range asks" :
+                        ": what follows is not known to signal full range; out-range=full keeps the luma bit for bit");
+}
+
 static gboolean gst_colorize_set_info(GstVideoFilter *vf, GstCaps *in_caps, GstVideoInfo *in_info, GstCaps *out_caps,
                                       GstVideoInfo *out_info)
 {
@@ -492,12 +646,14 @@ static gboolean gst_colorize_set_info(GstVideoFilter *vf, GstCaps *in_caps, GstV
     self->out_format = find_format(gst_structure_get_string(out, "format"));
     if (!self->in_format || !self->out_format) return FALSE;
     if (!accepts_interlace_mode(self, GST_VIDEO_INFO_INTERLACE_MODE(in_info))) return FALSE;
+    self->in_range = gst_structure_has_field(in, "colorimetry") ? range_of(&in_info->colorimetry) : CLZ_RANGE_UNSPECIFIED;
     self->tags.range = range_of(&out_info->colorimetry);
     self->tags.matrix = matrix_of(&out_info->colorimetry);
     // If the caps have no chroma-site, GstVideoInfo assumes "center" for small pictures. Most video has chroma siting left, which
     // is also the default of the FFmpeg filter, so the engine's default is used.
     self->tags.siting = gst_structure_has_field(out, "chroma-site") ? siting_of(GST_VIDEO_INFO_CHROMA_SITE(out_info)) :
                         CLZ_SITING_UNSPECIFIED;
+    log_levels(self);
     GST_OBJECT_LOCK(self);
     self->duration = GST_VIDEO_INFO_FPS_N(in_info) > 0 ?
         gst_util_uint64_scale(GST_SECOND, GST_VIDEO_INFO_FPS_D(in_info), GST_VIDEO_INFO_FPS_N(in_info)) : 40 * GST_MSECOND;
@@ -718,6 +874,7 @@ static GstFlowReturn send_frame(GstColorize *self, GstBuffer *in)
     if (flow != GST_FLOW_OK) return flow;
     to = describe_frame(self, &j->to, self->out_format);
     from = j->in ? describe_frame(self, &j->from, self->in_format) : to;
+    from.range = self->in_range;
     GST_OBJECT_LOCK(self);
     controls.strength = (float)self->strength;
     controls.saturation = (float)self->saturation;

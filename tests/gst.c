@@ -86,7 +86,8 @@ static void require_coloured_at(GstBuffer *got, const GstVideoInfo *in, const Gs
     }
     frames[0].siting = siting;
     frames[0].matrix = matrices[out->colorimetry.matrix];
-    frames[0].range = out->colorimetry.range == GST_VIDEO_COLOR_RANGE_0_255 ? CLZ_RANGE_FULL : CLZ_RANGE_LIMITED;
+    for (int k = 0; k < 2; k++)
+        frames[k].range = infos[k]->colorimetry.range == GST_VIDEO_COLOR_RANGE_0_255 ? CLZ_RANGE_FULL : CLZ_RANGE_LIMITED;
     REQUIRE_INT(clz_model_open(&m, model, NULL), 0);
     REQUIRE_INT(clz_stream_open(&s, m, &(struct clz_stream_params){ .batch = 1, .threads = 1 }), 0);
     REQUIRE_INT(clz_stream_send(s, &frames[0], &frames[1], &(struct clz_controls){ (float)strength, 1, 0 }), 0);
@@ -271,11 +272,32 @@ static void test_negotiation(void)
 {
     static const struct { const char *name, *options, *in, *down; const char *want[3]; } table[] = {
         { "gray_becomes_the_format_of_the_table", "", "video/x-raw,format=GRAY8,width=64,height=48,framerate=25/1",
-          "video/x-raw", { "format=(string)Y444,", "colorimetry=(string)1:4:0:0" } },
+          "video/x-raw", { "format=(string)Y444,", "colorimetry=(string)2:4:0:0" } },
         { "gray_becomes_a_format_that_downstream_accepts", "", "video/x-raw,format=GRAY8,width=64,height=48,framerate=25/1",
-          "video/x-raw,format={P010_10LE,NV12}", { "format=(string)NV12,", "1:4:0:0" } },
+          "video/x-raw,format={P010_10LE,NV12}", { "format=(string)NV12,", "2:4:0:0" } },
         { "gray_in_hd_becomes_bt709", "", "video/x-raw,format=GRAY8,width=64,height=720,framerate=25/1,colorimetry=1:4:0:0",
-          "video/x-raw", { "1:3:0:0" } },
+          "video/x-raw", { "2:3:0:0" } },
+        { "gray_becomes_full_range_if_downstream_requires_it", "", "video/x-raw,format=GRAY8,width=64,height=48,framerate=25/1",
+          "video/x-raw,colorimetry=1:4:0:0", { "format=(string)Y444,", "1:4:0:0" } },
+        { "gray_prefers_limited_range_to_the_order_of_downstream", "",
+          "video/x-raw,format=GRAY8,width=64,height=48,framerate=25/1",
+          "video/x-raw,format=I420,colorimetry=1:4:0:0;video/x-raw,format=NV12", { "format=(string)NV12,", "2:4:0:0" } },
+        { "gray_becomes_rgb", "", "video/x-raw,format=GRAY8,width=64,height=48,framerate=25/1", "video/x-raw,format=RGB",
+          { "format=(string)RGB,", "1:1:0:0" } },
+        { "gray_with_out_range_full", "out-range=full", "video/x-raw,format=GRAY8,width=64,height=48,framerate=25/1",
+          "video/x-raw", { "format=(string)Y444,", "1:4:0:0" } },
+        { "gray_with_out_range_limited", "out-range=limited", "video/x-raw,format=GRAY8,width=64,height=48,framerate=25/1",
+          "video/x-raw,colorimetry=1:4:0:0", { NULL } },
+        { "gray_of_limited_range_with_out_range_full", "out-range=full",
+          "video/x-raw,format=GRAY8,width=64,height=720,framerate=25/1,colorimetry=2:4:5:3", "video/x-raw", { "1:4:5:3" } },
+        { "gray_that_is_overruled_as_limited_stays_limited", "range=limited",
+          "video/x-raw,format=GRAY8,width=64,height=48,framerate=25/1,colorimetry=1:4:0:0",
+          "video/x-raw,colorimetry=1:4:0:0", { NULL } },
+        { "yuv_with_out_range_full", "out-range=full",
+          "video/x-raw,format=I420,width=64,height=48,framerate=25/1,chroma-site=jpeg,colorimetry=2:3:5:1", "video/x-raw",
+          { "format=(string)I420,", "chroma-site=(string)jpeg", "1:3:5:1" } },
+        { "rgb_keeps_its_colorimetry", "out-range=limited matrix=bt2020",
+          "video/x-raw,format=RGB,width=64,height=48,framerate=25/1", "video/x-raw", { "format=(string)RGB,", "sRGB" } },
         { "gray_keeps_its_colorimetry", "", "video/x-raw,format=GRAY8,width=64,height=720,framerate=25/1,colorimetry=2:4:5:3",
           "video/x-raw", { "2:4:5:3", "height=(int)720" } },
         { "gray_keeps_its_depth", "", "video/x-raw,format=GRAY16_LE,width=64,height=48,framerate=25/1",

@@ -113,8 +113,6 @@ equal() {
     case $matrix in smpte170m) tags=${tags}4:0:0 ;; bt709) tags=${tags}3:0:0 ;; *) tags=${tags}6:0:0 ;; esac
     params=$params:colorspace=$matrix, tags=$tags,chroma-site=mpeg2 out=$av
     case $gst in GRAY*|RGB*|BGR*|GBR*|ARGB*|ABGR*) params='' tags='' ;; esac
-    # the element keeps gray in full range
-    case $gst$options in GRAY*range=*) ;; GRAY*) options=$options:out_range=full ;; esac
     case $gst in GRAY8) out=yuv444p ;; GRAY16*) out=yuv444p16le ;; esac
     rm -f in.raw filter.raw element.raw
     ffmpeg -nostdin -v error -f lavfi -i testsrc2=s=96x70:r=25 -frames:v 7 -pix_fmt "$av" -f rawvideo -y in.raw 2>err
@@ -144,10 +142,80 @@ if [ -x "$BUILD/filter/ffmpeg" ]; then
     equal bt709 nv12 NV12 "" "" limited bt709
     equal bt2020 yuv420p10le I420_10LE "" "" limited bt2020nc
     equal overruled yuv420p I420 :range=full:matrix=bt709:siting=center "range=full matrix=bt709 siting=center"
+    equal out_range_full yuv420p I420 :out_range=full out-range=full
+    equal out_range_limited yuv422p Y42B :out_range=limited out-range=limited full
+    equal out_range_rgb rgb24 RGB :out_range=limited out-range=limited
+    equal gray_out_range_full gray GRAY8 :out_range=full out-range=full
+    equal gray_out_range_limited gray16le GRAY16_LE :out_range=limited out-range=limited
     equal gray_overruled gray GRAY8 :range=limited:matrix=bt2020 "range=limited matrix=bt2020"
 else
     echo "  there is no $BUILD/filter/ffmpeg: the output is not compared with the filter's"
 fi
+
+# ---- levels of gray film ----
+
+# Eight steps of gray, each 40 pixels wide; black, 16, 235 and white among them, so that a wrong range is visible.
+true_levels='0 16 60 110 160 210 235 255'
+code=255
+for step in 280:235 240:210 200:160 160:110 120:60 80:16 40:0; do code="if(lt(X\\,${step%:*})\\,${step#*:}\\,$code)"; done
+ffmpeg -nostdin -v error -f lavfi -i "nullsrc=s=320x240:r=25:d=0.2,format=gray,geq=lum='$code'" -f rawvideo -y steps.raw 2>err
+steps="filesrc location=steps.raw ! rawvideoparse format=gray8 width=320 height=240 framerate=25/1"
+
+# near LEVELS FILE...: whether R of each step of the first frame, as ffmpeg shows it, is within 4 of LEVELS. 4: the largest
+# deviation was 2 by the encoders' losses and by videoconvert, whose conversion to RGB is approximate. A wrong range is 16 off.
+near() {
+    want=$1; shift
+    ffmpeg -nostdin -v error "$@" -vf format=rgb24,scale=8:1:flags=area,format=gbrp,extractplanes=r -frames:v 1 \
+        -f rawvideo - 2>err | od -An -v -tu1 -w8 | awk -v want="$want" -v name="$name" '
+            { split(want, w); for (i = 1; i <= 8; i++) if ($i - w[i] > 4 || w[i] - $i > 4) wrong = 1 }
+            END { if (NR == 1 && !wrong) exit 0; print "  " name ": levels " $0; exit 1 }'
+}
+# levels NAME FILE-ENDING RANGE "properties" PIPELINE...: a file of gray steps, made by the element and the pipeline, must look like
+# the source when ffmpeg and when GStreamer decode it. RANGE: what ffprobe must call the range of the file, "" for any.
+levels() {
+    film=$1 end=$2 range=$3 set=$4; shift 4
+    for element in $(echo "$*" | tr ' ' '\n' | grep -E '^(avenc_[a-z0-9]+|[a-z0-9]+(enc|mux))$'); do
+        has $element || { echo "  $element is missing: the levels of $film are not tested"; return; }
+    done
+    rm -f steps.$end decoded.raw
+    # shellcheck disable=SC2086
+    launch $steps ! colorize model=model.bin strength=0 $set ! "$@" ! filesink location=steps.$end
+    check "levels/$film/ffmpeg" near "$true_levels" -i steps.$end
+    [ -z "$range" ] || check "levels/$film/range" [ "$(ffprobe -v error -select_streams v -show_entries stream=color_range \
+        -of csv=p=0 steps.$end)" = $range ]
+    launch filesrc location=steps.$end ! decodebin ! videoconvert ! video/x-raw,format=RGB ! filesink location=decoded.raw
+    check "levels/$film/gstreamer" near "$true_levels" -f rawvideo -pixel_format rgb24 -video_size 320x240 -i decoded.raw
+}
+levels x264enc_in_matroska mkv pc "" x264enc pass=quant quantizer=4 ! matroskamux
+levels x264enc_in_mp4 mp4 tv "" x264enc pass=quant quantizer=4 ! mp4mux
+levels x264enc_in_mov mov tv "" x264enc pass=quant quantizer=4 ! qtmux
+levels x264enc_in_a_bin mkv pc "" queue ! bin.\( identity ! x264enc pass=quant quantizer=4 \) ! matroskamux
+levels x264enc_behind_videoconvert mkv "" "" videoconvert ! video/x-raw,format=I420 ! x264enc pass=quant quantizer=4 ! matroskamux
+levels x264enc_with_out_range_limited mkv tv out-range=limited x264enc pass=quant quantizer=4 ! matroskamux
+levels vp9enc webm pc "" vp9enc min-quantizer=1 max-quantizer=4 deadline=1 ! webmmux
+levels vp8enc webm tv "" vp8enc min-quantizer=1 max-quantizer=4 deadline=1 ! webmmux
+levels theoraenc ogg "" "" theoraenc quality=63 ! oggmux
+levels jpegenc avi pc "" jpegenc quality=100 ! avimux
+levels jpegenc_as_files jpg pc "" jpegenc quality=100
+levels pngenc png pc "" pngenc
+levels y4menc y4m "" "" y4menc
+levels avenc_mjpeg avi pc "" avenc_mjpeg bitrate=20000000 ! avimux
+levels avenc_mpeg4 avi "" "" avenc_mpeg4 bitrate=20000000 ! avimux
+levels avenc_msmpeg4 avi "" "" avenc_msmpeg4 bitrate=20000000 ! avimux
+levels avenc_huffyuv avi "" "" avenc_huffyuv ! avimux
+levels avenc_ffv1_in_matroska mkv tv "" avenc_ffv1 ! matroskamux
+levels avenc_ffv1_of_full_range mkv pc out-range=full avenc_ffv1 ! matroskamux
+if has x264enc && has matroskamux; then
+    # shellcheck disable=SC2086
+    launch $steps ! colorize model=model.bin strength=0 ! x264enc pass=quant quantizer=0 ! matroskamux ! \
+        filesink location=exact.mkv
+    ffmpeg -nostdin -v error -i exact.mkv -vf extractplanes=y -f rawvideo -y exact.raw 2>err
+    check levels/luma_bit_for_bit_with_x264enc cmp exact.raw steps.raw
+fi
+# What was done is logged once per caps.
+GST_DEBUG_NO_COLOR=1 GST_DEBUG=colorize:4 timeout 120 gst-launch-1.0 -q videotestsrc num-buffers=9 ! \
+    video/x-raw,format=GRAY8,width=64,height=48 ! colorize model=model.bin ! fakesink >out 2>err
+check levels/is_logged_once [ "$(grep -c 'GRAY8 becomes Y444 of limited range.*out-range=full' err)" = 1 ]
 
 # ---- leaks ----
 
