@@ -102,7 +102,18 @@ static inline struct tensor tensor_random(enum clzk_type type, struct clzi_shape
 static uint64_t run_hash;
 static bool again;                              // not the first run: the results are known to be right
 
-static struct { double error[3], limit[3]; } worst;         // of the case, by type
+// Of the case: the largest error of each value that is checked, by type.
+static struct { const char *what; double error[3], limit[3]; } worst[32];
+
+static inline void note_error(const char *what, int type, double error, double limit)
+{
+    int i = 0;
+
+    while (i < 31 && worst[i].what && strcmp(worst[i].what, what)) i++;
+    worst[i].what = what;
+    worst[i].limit[type] = limit;
+    if (error > worst[i].error[type] || error != error) worst[i].error[type] = error;
+}
 
 static inline void check_value(enum clzk_type type, double got, double want, double scale, double limit, const char *what,
                                int64_t i)
@@ -112,8 +123,7 @@ static inline void check_value(enum clzk_type type, double got, double want, dou
     if (again) return;
     const double error = fabs(got - want) / (fabs(want) + scale), most = limit + rounding[type];
 
-    worst.limit[type] = most;
-    if (error > worst.error[type] || error != error) worst.error[type] = error;
+    note_error(what, type, error, most);
     check_state.checks++;
     if (error <= most) return;
     if (check_state.failed_here++ < 3)
@@ -162,7 +172,7 @@ static inline void run_case(const char *name, void (*run)(void))
     uint64_t first = 0;
 
     check_case(name);
-    memset(&worst, 0, sizeof worst);
+    memset(worst, 0, sizeof worst);
     for (int order = 0; order < 3; order++) {
         cuda_emu_set_order((enum cuda_emu_order)order);
         random_state = 1;
@@ -176,8 +186,13 @@ static inline void run_case(const char *name, void (*run)(void))
         check_state.failed_here++;
         printf("  results depend on the order of threads or blocks\n");
     }
-    for (int t = 0; t < 3 && print_errors; t++)
-        if (worst.limit[t] > 0) printf("  %-5s error %.2g, limit %.2g\n", type_names[t], worst.error[t], worst.limit[t]);
+    for (int i = 0; i < 32 && worst[i].what && print_errors; i++) {
+        printf("  %-22s", worst[i].what);
+        for (int t = 0; t < 3; t++)
+            if (worst[i].limit[t] > 0 || worst[i].error[t] > 0)
+                printf("  %s %.2g of %.2g", type_names[t], worst[i].error[t], worst[i].limit[t]);
+        printf("\n");
+    }
 }
 
 // The sanitizer keeps this much freed memory out of use; its default, 256 MB, costs time.

@@ -289,7 +289,10 @@ int clzk_cu_bias_back(clzk_stream stream, enum clzk_type type, float *db, const 
     return pixels && c ? BY_TYPE(type, bias_back, db, dz, pixels, c, work, stream) : 0;
 }
 
-size_t clzk_cu_sums_size(int n, int64_t rows, int c) { return sums_floats(n, rows, c) * sizeof(float); }
+size_t clzk_cu_sums_size(int n, int64_t rows, int c)
+{
+    return n && rows && c ? (sums_floats(n, rows, c) + 2 * (size_t)c) * sizeof(float) : 0;
+}
 
 // ---- dropout ----
 

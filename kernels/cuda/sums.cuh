@@ -29,10 +29,8 @@ static inline int64_t sum_chunks(int n, int64_t rows, int c)
     return wanted < most ? wanted : most;
 }
 
-static inline size_t sums_floats(int n, int64_t rows, int c)
-{
-    return (size_t)n * sum_chunks(n, rows, c) * SUM_TERMS * c + 4 * (size_t)c;
-}
+// Floats of the partial sums; scratch has 2 c more behind them, for what is made of the sums.
+static inline size_t sums_floats(int n, int64_t rows, int c) { return (size_t)n * sum_chunks(n, rows, c) * SUM_TERMS * c; }
 
 // TERMS: `count` and operator()(float (&term)[count][V], int64_t at, int c): the terms of V elements, the first of which is
 // number `at` of the tensor and belongs to channel c. partial [n][chunk][term][c].
