@@ -95,7 +95,8 @@ static void check_pictures(const struct picture *got, const struct picture *want
                 worst_here = d > worst_here ? d : worst_here;
             }
         check_state.checks++;
-        note_error(c == 3 ? "alpha" : rgb ? "codes of R'G'B'" : chroma ? "codes of chroma" : "codes of luma", 0, worst_here, limit);
+        note_error(c == 3 ? "alpha" : rgb ? "codes of R'G'B'" : chroma ? "codes of chroma" : "codes of luma", 0, worst_here,
+                   limit);
         if (worst_here <= limit) continue;
         check_state.failed_here++;
         printf("  %s %s %dx%d: component %d differs by up to %d\n", what, format->name, got->f.width, got->f.height, c,
