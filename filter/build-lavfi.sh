@@ -109,7 +109,7 @@ version=$(echo "$banner" | sed -n '1s/^ffmpeg version n\{0,1\}\([0-9.]*[0-9]\).*
 
 installed() { dpkg-query -W -f '${Status}' "$1" 2>/dev/null | grep -q 'ok installed'; }
 have_dpkg=$(command -v dpkg-query || :)
-sources="$own/vf_colorize.c $own/colorize_lavfi_compat.h $own/../engine/colorize.h"
+sources="$own/vf_colorize.c $own/colorize_lavfi_compat.h $own/../engine/colorize.h $own/../engine/options.def"
 stamp=$(
     {
         echo "$banner" "$program" "$soname" "$reduced" "$libdir_engine" "$engine" "$preload" "$given"

@@ -69,10 +69,16 @@ typedef struct Job {
 
 typedef struct CZContext {
     ColorizeContext stock;          // must be first: the stock code casts ctx->priv to it, and it starts with the AVClass
-    char *model_path, *library_path, *device, *bars;
-    float saturation;               // NAN: not given
-    float strength;
-    int batch, size, precision, luma, threads, range, matrix, siting, out_range;
+    struct {
+#define MODEL(name, help) char *name;
+#define STRING(name, initial, help) char *name;
+#define FILTER_STRING STRING
+#define INT(name, initial, min, max, help) int name;
+#define ENUM(name, last, help, values) int name;
+#define FLOAT(name, initial, max, help) float name;
+#define STOCK_FLOAT FLOAT           // NAN: not given
+#include "options.def"
+    } option;
 
     Engine engine;
     clz_model *model;
@@ -212,9 +218,9 @@ static void tag_frame(const CZContext *s, AVFrame *f, const struct clz_frame *ma
         return;
     }
     f->color_range = made->range == CLZ_RANGE_FULL ? AVCOL_RANGE_JPEG : AVCOL_RANGE_MPEG;
-    if (matrix_of(f) == CLZ_MATRIX_UNSPECIFIED || f->colorspace == AVCOL_SPC_BT2020_CL || s->matrix)
+    if (matrix_of(f) == CLZ_MATRIX_UNSPECIFIED || f->colorspace == AVCOL_SPC_BT2020_CL || s->option.matrix)
         f->colorspace = matrices[made->matrix];
-    if ((f->chroma_location == AVCHROMA_LOC_UNSPECIFIED || s->siting) && made->format->log2_chroma_w)
+    if ((f->chroma_location == AVCHROMA_LOC_UNSPECIFIED || s->option.siting) && made->format->log2_chroma_w)
         f->chroma_location = sitings[made->siting];
 }
 
@@ -296,12 +302,12 @@ static enum range_signal weakest_signal(const AVFilterFormats *wanted)
 static int format_cost(const CZContext *s, const struct clz_pixfmt *gray, const struct clz_pixfmt *f, enum range_signal signal)
 {
     const int rgb = !!(f->flags & CLZ_PIXFMT_RGB), by_name = !!(f->flags & CLZ_PIXFMT_FULL);    // by_name: yuvj
-    const int full = s->out_range == CLZ_RANGE_FULL;
+    const int full = s->option.out_range == CLZ_RANGE_FULL;
     int family;
 
     if (f->flags & CLZ_PIXFMT_GRAY || f->depth != gray->depth) return -1;
-    if (by_name && (s->out_range == CLZ_RANGE_LIMITED || !full && signal <= SIGNAL_NONE)) return -1;
-    if (s->out_range)
+    if (by_name && (s->option.out_range == CLZ_RANGE_LIMITED || !full && signal <= SIGNAL_NONE)) return -1;
+    if (s->option.out_range)
         family = rgb ? 2 : by_name ? signal != SIGNAL_BY_FORMAT : signal == SIGNAL_BY_FORMAT && full;
     else if (signal == SIGNAL_BY_FORMAT)
         family = by_name ? 0 : rgb ? 1 : 2;
@@ -344,9 +350,11 @@ static const struct clz_pixfmt *coloured_format(CZContext *s, const struct clz_p
         best  = f;
     }
     s->converted  = !best;
-    s->gray_range = s->out_range ? s->out_range : s->converted || signal >= SIGNAL_BY_FORMAT ? CLZ_RANGE_FULL : CLZ_RANGE_LIMITED;
+    s->gray_range = s->option.out_range ? s->option.out_range :
+                    s->converted || signal >= SIGNAL_BY_FORMAT ? CLZ_RANGE_FULL : CLZ_RANGE_LIMITED;
     if (best) {
-        if (signal == SIGNAL_BY_FORMAT && !s->out_range && !(best->flags & CLZ_PIXFMT_FULL)) s->gray_range = CLZ_RANGE_LIMITED;
+        if (signal == SIGNAL_BY_FORMAT && !s->option.out_range && !(best->flags & CLZ_PIXFMT_FULL))
+            s->gray_range = CLZ_RANGE_LIMITED;
         return best;
     }
     if (signal == SIGNAL_NONE) {
@@ -372,7 +380,7 @@ static enum clz_range range_wanted(const AVFilterContext *ctx, const struct clz_
     case AVCOL_RANGE_JPEG: return CLZ_RANGE_FULL;
     default: break;
     }
-    if (s->out_range || !(in->flags & CLZ_PIXFMT_GRAY)) return s->out_range;
+    if (s->option.out_range || !(in->flags & CLZ_PIXFMT_GRAY)) return s->option.out_range;
     return from->range == CLZ_RANGE_LIMITED ? CLZ_RANGE_LIMITED : s->gray_range;
 }
 
@@ -383,18 +391,18 @@ static void log_levels(AVFilterContext *ctx, const struct clz_frame *made)
     const char *in = s->in_format->name, *out = made->format->name;
 
     if (!(s->in_format->flags & CLZ_PIXFMT_GRAY)) {
-        if (s->out_range) av_log(ctx, AV_LOG_INFO, "the output is %s of %s range, as out_range asks\n", out,
+        if (s->option.out_range) av_log(ctx, AV_LOG_INFO, "the output is %s of %s range, as out_range asks\n", out,
                                  made->range == CLZ_RANGE_FULL ? "full" : "limited");
     } else if (made->format->flags & CLZ_PIXFMT_RGB) {
         av_log(ctx, AV_LOG_INFO, "%s becomes %s, with the film's luma to within half a code value%s\n", in, out,
-               s->out_range ? "" : "; out_range=full makes YUV instead and keeps the luma bit for bit");
+               s->option.out_range ? "" : "; out_range=full makes YUV instead and keeps the luma bit for bit");
     } else if (s->converted && made->range == CLZ_RANGE_FULL) {
         av_log(ctx, AV_LOG_INFO, "%s becomes %s of full range, which ffmpeg converts for the encoder\n", in, out);
     } else if (made->range != CLZ_RANGE_FULL) {
-        av_log(ctx, AV_LOG_INFO, "%s becomes %s of limited range%s\n", in, out, s->out_range ? ", as out_range asks" :
+        av_log(ctx, AV_LOG_INFO, "%s becomes %s of limited range%s\n", in, out, s->option.out_range ? ", as out_range asks" :
                ", because the encoder is not known to signal full range; out_range=full keeps the luma bit for bit");
     } else {
-        av_log(ctx, AV_LOG_INFO, "%s becomes %s of full range, its luma kept bit for bit%s\n", in, out, s->out_range ?
+        av_log(ctx, AV_LOG_INFO, "%s becomes %s of full range, its luma kept bit for bit%s\n", in, out, s->option.out_range ?
                ", as out_range asks: players show the right levels only if the file signals full range" :
                "; the encoder signals full range");
     }
@@ -420,7 +428,7 @@ static int emit(AVFilterContext *ctx, Job *job, const struct clz_frame *made, in
     }
     if (!s->described++) {
         av_log(ctx, AV_LOG_VERBOSE, "colouring with %s%s\n", s->engine.stream_describe(s->stream),
-               s->batch ? "" : " (the device's choice)");
+               s->option.batch ? "" : " (the device's choice)");
         log_levels(ctx, made);
     }
     if (!untouched) tag_frame(s, out, made, gray);
@@ -445,9 +453,9 @@ static struct clz_frame describe_frame(const CZContext *s, const AVFrame *f, con
 {
     struct clz_frame frame = {
         .format = format, .width = f->width, .height = f->height, .memory = CLZ_MEMORY_HOST,
-        .range  = s->range  ? s->range  : range_of(f),
-        .matrix = s->matrix ? s->matrix : matrix_of(f),
-        .siting = s->siting ? s->siting : siting_of(f),
+        .range  = s->option.range  ? s->option.range  : range_of(f),
+        .matrix = s->option.matrix ? s->option.matrix : matrix_of(f),
+        .siting = s->option.siting ? s->option.siting : siting_of(f),
     };
 
     for (int p = 0; p < format->planes; p++) {
@@ -493,8 +501,8 @@ static int send(AVFilterContext *ctx, AVFrame *in)
     from = describe_frame(s, in, in_format);
     to   = describe_frame(s, out, out_format);
     to.range = range_wanted(ctx, in_format, &from);
-    controls.strength   = s->strength;
-    controls.saturation = isnan(s->saturation) ? 1 : s->saturation;
+    controls.strength   = s->option.strength;
+    controls.saturation = isnan(s->option.saturation) ? 1 : s->option.saturation;
     controls.skip       = ctx->is_disabled;
 
     while (s->count == MAX_JOBS || (ret = s->engine.stream_send(s->stream, &from, &to, &controls)) == AVERROR(EAGAIN)) {
@@ -577,7 +585,7 @@ static int activate(AVFilterContext *ctx)
         ret = s->failed;
         if (ret < 0) av_frame_free(&in);
         else ret = s->stream ? send(ctx, in) : solid_frame(ctx, in);
-        if (ret >= 0 && s->stream && s->batch == 1) ret = receive(ctx, 1);
+        if (ret >= 0 && s->stream && s->option.batch == 1) ret = receive(ctx, 1);
         if (ret < 0) return s->failed = ret;
     }
     if (ret < 0) return ret;
@@ -625,7 +633,7 @@ static const struct clz_pixfmt *output_format(CZContext *s, const struct clz_pix
 {
     if (in->flags & CLZ_PIXFMT_GRAY) return coloured_format(s, in, wanted);
     for (const struct clz_pixfmt *f = s->engine.pixfmt_list();
-         in->flags & CLZ_PIXFMT_FULL && s->out_range == CLZ_RANGE_LIMITED && f->name; f++)
+         in->flags & CLZ_PIXFMT_FULL && s->option.out_range == CLZ_RANGE_LIMITED && f->name; f++)
         if (f->flags == (in->flags & ~CLZ_PIXFMT_FULL) && f->depth == in->depth && f->planes == in->planes &&
             f->log2_chroma_w == in->log2_chroma_w && f->log2_chroma_h == in->log2_chroma_h)
             return f;
@@ -662,9 +670,9 @@ CZ_QUERY_FORMATS(query_formats)
     in  = engine_format(&s->engine, list->formats[0]);
     out = output_format(s, in, outlink->outcfg.formats);
     if ((ret = ff_formats_ref(ff_make_formats_list_singleton(av_format(out)), &outlink->incfg.formats)) < 0) return ret;
-    if (in->flags & CLZ_PIXFMT_GRAY || s->out_range)
+    if (in->flags & CLZ_PIXFMT_GRAY || s->option.out_range)
         return cz_offer_range(inlink, outlink, out->flags & (CLZ_PIXFMT_FULL | CLZ_PIXFMT_RGB) ? AVCOL_RANGE_JPEG :
-                              (in->flags & CLZ_PIXFMT_GRAY ? s->gray_range : s->out_range) == CLZ_RANGE_FULL ?
+                              (in->flags & CLZ_PIXFMT_GRAY ? s->gray_range : s->option.out_range) == CLZ_RANGE_FULL ?
                               AVCOL_RANGE_JPEG : AVCOL_RANGE_MPEG);
     return 0;
 }
@@ -695,23 +703,23 @@ static int resolve_saturation(AVFilterContext *ctx)
     CZContext *s = ctx->priv;
 
     if (s->stream) return 0;
-    if (s->saturation > 1) {
+    if (s->option.saturation > 1) {
         av_log(ctx, AV_LOG_ERROR, "Value %f for parameter 'saturation' out of range [0 - 1] without a model\n",
-               s->saturation);
+               s->option.saturation);
         return AVERROR(ERANGE);
     }
-    s->stock.saturation = isnan(s->saturation) ? 0.5f : s->saturation;
+    s->stock.saturation = isnan(s->option.saturation) ? 0.5f : s->option.saturation;
     return 0;
 }
 
 static int process_command(AVFilterContext *ctx, const char *cmd, const char *arg, char *res, int res_len, int flags)
 {
     CZContext *s = ctx->priv;
-    float before = s->saturation;
+    float before = s->option.saturation;
     int ret = ff_filter_process_command(ctx, cmd, arg, res, res_len, flags);
 
     if (ret >= 0) ret = resolve_saturation(ctx);
-    if (ret < 0) s->saturation = before;
+    if (ret < 0) s->option.saturation = before;
     return ret;
 }
 
@@ -720,7 +728,7 @@ static int process_command(AVFilterContext *ctx, const char *cmd, const char *ar
 static int engine_threads(AVFilterContext *ctx)
 {
     const CZContext *s = ctx->priv;
-    int threads = FFMAX(s->threads, ctx->nb_threads), graph = ctx->graph->nb_threads, cores = av_cpu_count();
+    int threads = FFMAX(s->option.threads, ctx->nb_threads), graph = ctx->graph->nb_threads, cores = av_cpu_count();
 
     if (threads) return threads;
     return graph > 1 + cores || graph == FFMIN(1 + cores, 16) ? 0 : graph;
@@ -731,17 +739,20 @@ static int open_stream(AVFilterContext *ctx)
     CZContext *s = ctx->priv;
     struct clz_log log = engine_log(ctx);
     struct clz_stream_params params = {
-        .device = s->device, .precision = s->precision, .threads = engine_threads(ctx), .batch = s->batch,
-        .size = s->size, .luma = s->luma, .range = s->range, .matrix = s->matrix, .siting = s->siting, .bars = s->bars,
-        .out_range = s->out_range, .log = log,
+#define STRING(name, initial, help) .name = s->option.name,
+#define INT(name, initial, min, max, help) .name = s->option.name,
+#define ENUM(name, last, help, values) .name = s->option.name,
+#include "options.def"
+        .log = log,
     };
     int ret;
 
-    if ((ret = engine_open(ctx, &s->engine, s->library_path)) < 0 ||
-        (ret = s->engine.model_open(&s->model, s->model_path, &log)) < 0 ||
+    params.threads = engine_threads(ctx);
+    if ((ret = engine_open(ctx, &s->engine, s->option.library)) < 0 ||
+        (ret = s->engine.model_open(&s->model, s->option.model, &log)) < 0 ||
         (ret = s->engine.stream_open(&s->stream, s->model, &params)) < 0)
         return ret;
-    av_log(ctx, AV_LOG_VERBOSE, "colouring with %s, libcolorize %s\n", s->model_path, s->engine.version());
+    av_log(ctx, AV_LOG_VERBOSE, "colouring with %s, libcolorize %s\n", s->option.model, s->engine.version());
     return 0;
 }
 
@@ -754,16 +765,16 @@ static av_cold int init(AVFilterContext *ctx)
     double hue;
     int ret = 0, missing;
 
-    if (s->model_path && *s->model_path) {
-        missing = stat(s->model_path, &file) < 0 ? errno : 0;
+    if (s->option.model && *s->option.model) {
+        missing = stat(s->option.model, &file) < 0 ? errno : 0;
         if (!missing) {
             ret = open_stream(ctx);
-        } else if (av_expr_parse_and_eval(&hue, s->model_path, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 64, ctx) >= 0) {
-            ret = av_opt_set(s, "hue", s->model_path, 0);
+        } else if (av_expr_parse_and_eval(&hue, s->option.model, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 64, ctx) >= 0) {
+            ret = av_opt_set(s, "hue", s->option.model, 0);
         } else {
             ret = AVERROR(missing);
             av_log(ctx, AV_LOG_ERROR, "cannot open the model '%s': %s (this is the path as it was read: in a filter's options "
-                   "the characters : ' \\ , ; [ ] must be escaped)\n", s->model_path, av_err2str(ret));
+                   "the characters : ' \\ , ; [ ] must be escaped)\n", s->option.model, av_err2str(ret));
         }
     }
     return ret < 0 ? ret : resolve_saturation(ctx);
@@ -818,59 +829,26 @@ static const AVFilterPad cz_outputs[] = {
     { .name = "default", .type = AVMEDIA_TYPE_VIDEO, .config_props = cz_config_output },
 };
 
-#define AT(field) offsetof(CZContext, field)
 #define FIXED   (AV_OPT_FLAG_FILTERING_PARAM | AV_OPT_FLAG_VIDEO_PARAM)
 #define RUNTIME (FIXED | AV_OPT_FLAG_RUNTIME_PARAM)
-#define INT(name, help, field, preset, min, max, unit_) \
-    { name, help, AT(field), AV_OPT_TYPE_INT, { .i64 = preset }, min, max, FIXED, .unit = unit_ }
-#define FLOAT(name, help, field, preset, max) \
-    { name, help, AT(field), AV_OPT_TYPE_FLOAT, { .dbl = preset }, 0, max, RUNTIME }
-#define STRING(name, help, field, preset) \
-    { name, help, AT(field), AV_OPT_TYPE_STRING, { .str = preset }, 0, 0, FIXED }
-#define NAME(name, help, value, unit_) \
-    { name, help, 0, AV_OPT_TYPE_CONST, { .i64 = value }, 0, 0, FIXED, .unit = unit_ }
+#define AT(field) offsetof(CZContext, field)
+#define STRING_ROW(name, initial, help) { #name, help, AT(option.name), AV_OPT_TYPE_STRING, { .str = initial }, 0, 0, FIXED },
+#define FLOAT_ROW(name, field, initial, max, help) \
+    { #name, help, AT(field), AV_OPT_TYPE_FLOAT, { .dbl = initial }, 0, max, RUNTIME },
 
-// Options can be given by position: the first is the model, or the hue as in the stock filter; the stock filter's others follow.
 static const AVOption cz_options[] = {
-    STRING("model",     "model file; none: overlay a solid colour (a number that is no file is the hue)", model_path, NULL),
-    FLOAT("saturation", "factor on the colours, default 1; solid colour: its saturation, 0 to 1, default 0.5",
-          saturation, NAN, 4),
-    FLOAT("lightness",  "solid colour: lightness", stock.lightness, 0.5, 1),
-    FLOAT("mix",        "solid colour: mix of source lightness", stock.mix, 1, 1),
-    FLOAT("hue",        "solid colour: hue", stock.hue, 0, 360),
-    STRING("device",    "where the model runs: auto, cpu, ref, cuda, cuda:1", device, "auto"),
-    INT("precision",    "number format of the computation", precision, CLZ_PRECISION_AUTO, 0, CLZ_PRECISION_BF16, "precision"),
-        NAME("auto",    "bf16 where the device is faster with it", CLZ_PRECISION_AUTO, "precision"),
-        NAME("f32",     "32-bit floats", CLZ_PRECISION_F32, "precision"),
-        NAME("bf16",    "bfloat16", CLZ_PRECISION_BF16, "precision"),
-    INT("batch",        "frames to a run of the model (0: the device's choice; 1: no frame is held back)", batch, 0, 0, 64, NULL),
-    INT("size",         "short side of the picture the model sees, 32 or more (0: the model's own)", size, 0, 0, 2048, NULL),
-    FLOAT("strength",   "share of the predicted colour that is used", strength, 1, 1),
-    INT("luma",         "what is kept of the input picture", luma, CLZ_LUMA_COPY, 0, CLZ_LUMA_LSTAR, "luma"),
-        NAME("copy",    "the luma plane, bit for bit", CLZ_LUMA_COPY, "luma"),
-        NAME("lstar",   "the perceived lightness L*", CLZ_LUMA_LSTAR, "luma"),
-    INT("threads",      "CPU threads of the engine (0: -filter_threads, else one per core)", threads, 0, 0, 1024, NULL),
-    INT("range",        "overrule the film's colour range", range, 0, 0, CLZ_RANGE_FULL, "range"),
-        NAME("auto",    "as the film says", CLZ_RANGE_UNSPECIFIED, "range"),
-        NAME("limited", "16 to 235", CLZ_RANGE_LIMITED, "range"),
-        NAME("full",    "0 to 255", CLZ_RANGE_FULL, "range"),
-    INT("out_range",    "colour range of what comes out", out_range, 0, 0, CLZ_RANGE_FULL, "out_range"),
-        NAME("auto",    "the film's own; of a gray film: full where the encoder can say so, else limited", CLZ_RANGE_UNSPECIFIED,
-             "out_range"),
-        NAME("limited", "16 to 235", CLZ_RANGE_LIMITED, "out_range"),
-        NAME("full",    "0 to 255", CLZ_RANGE_FULL, "out_range"),
-    INT("matrix",       "overrule the film's colour matrix", matrix, 0, 0, CLZ_MATRIX_2020, "matrix"),
-        NAME("auto",    "as the film says, else by its size", CLZ_MATRIX_UNSPECIFIED, "matrix"),
-        NAME("bt601",   "BT.601", CLZ_MATRIX_601, "matrix"),
-        NAME("bt709",   "BT.709", CLZ_MATRIX_709, "matrix"),
-        NAME("bt2020",  "BT.2020 non-constant luminance", CLZ_MATRIX_2020, "matrix"),
-    INT("siting",       "overrule the film's chroma siting", siting, 0, 0, CLZ_SITING_TOPLEFT, "siting"),
-        NAME("auto",    "as the film says, else left", CLZ_SITING_UNSPECIFIED, "siting"),
-        NAME("left",    "MPEG-2, H.264", CLZ_SITING_LEFT, "siting"),
-        NAME("center",  "MPEG-1, JPEG", CLZ_SITING_CENTER, "siting"),
-        NAME("topleft", "BT.2020, DV", CLZ_SITING_TOPLEFT, "siting"),
-    STRING("bars",      "black bars that the model does not see: auto, off, or top/bottom/left/right in pixels", bars, "auto"),
-    STRING("library",   "the engine, libcolorize.so.0, if not where COLORIZE_LIBRARY or the system says", library_path, NULL),
+#define MODEL(name, help) STRING_ROW(name, NULL, help)
+#define STRING STRING_ROW
+#define FILTER_STRING STRING_ROW
+#define INT(name, initial, min, max, help) \
+    { #name, help, AT(option.name), AV_OPT_TYPE_INT, { .i64 = initial }, min, max, FIXED },
+#define ENUM(name, last, help, values) \
+    { #name, help, AT(option.name), AV_OPT_TYPE_INT, { .i64 = 0 }, 0, last, FIXED, .unit = #name }, values
+#define VALUE(option, name, value, help) { #name, help, 0, AV_OPT_TYPE_CONST, { .i64 = value }, 0, 0, FIXED, .unit = #option },
+#define FLOAT(name, initial, max, help) FLOAT_ROW(name, option.name, initial, max, help)
+#define STOCK_FLOAT(name, initial, max, help) FLOAT_ROW(name, option.name, NAN, max, help)
+#define FILTER_FLOAT(name, initial, max, help) FLOAT_ROW(name, stock.name, initial, max, help)
+#include "options.def"
     { NULL }
 };
 

@@ -43,8 +43,12 @@ struct job {
 
 // Properties that cannot change between start and stop.
 struct settings {
-    char *model, *device, *bars;
-    int precision, batch, size, luma, threads, range, matrix, siting, out_range, interlaced;
+#define MODEL(name, help) char *name;
+#define STRING(name, initial, help) char *name;
+#define INT(name, initial, min, max, help) int name;
+#define ENUM(name, last, help, values) int name;
+#define ELEMENT_ENUM(name, last, help, values) int name;
+#include "options.def"
 };
 
 struct _GstColorize {
@@ -52,7 +56,9 @@ struct _GstColorize {
 
     // Properties; guarded by the object lock.
     struct settings settings;
-    double strength, saturation;
+#define FLOAT(name, initial, max, help) double name;
+#define STOCK_FLOAT FLOAT
+#include "options.def"
     guint64 dropped;                        // buffers of a live source that were dropped since start
     gboolean running;                       // TRUE between start and stop, while `settings` must not change
 
@@ -98,96 +104,31 @@ GST_ELEMENT_REGISTER_DEFINE(colorize, "colorize", GST_RANK_NONE, GST_TYPE_COLORI
 enum { INTERLACED_REFUSE, INTERLACED_PROGRESSIVE };
 enum kind { KIND_STRING, KIND_INT, KIND_DOUBLE, KIND_ENUM, KIND_COUNTER };    // KIND_COUNTER is read-only
 
-static const GEnumValue precisions[] = {
-    { CLZ_PRECISION_AUTO, "bf16 if it is faster than f32 on the device", "auto" },
-    { CLZ_PRECISION_F32, "32-bit floats", "f32" },
-    { CLZ_PRECISION_BF16, "bfloat16", "bf16" },
-    { 0, NULL, NULL }
-};
-static const GEnumValue lumas[] = {
-    { CLZ_LUMA_COPY, "Keep the luma plane, bit for bit", "copy" },
-    { CLZ_LUMA_LSTAR, "Keep the perceived lightness L*", "lstar" },
-    { 0, NULL, NULL }
-};
-static const GEnumValue ranges[] = {
-    { CLZ_RANGE_UNSPECIFIED, "From the caps", "auto" },
-    { CLZ_RANGE_LIMITED, "16 to 235", "limited" },
-    { CLZ_RANGE_FULL, "0 to 255", "full" },
-    { 0, NULL, NULL }
-};
-static const GEnumValue out_ranges[] = {
-    { CLZ_RANGE_UNSPECIFIED, "As the film; gray film: full if what follows signals full range, else limited", "auto" },
-    { CLZ_RANGE_LIMITED, "16 to 235", "limited" },
-    { CLZ_RANGE_FULL, "0 to 255", "full" },
-    { 0, NULL, NULL }
-};
-static const GEnumValue matrices[] = {
-    { CLZ_MATRIX_UNSPECIFIED, "From the caps, or chosen by the height if the caps have none", "auto" },
-    { CLZ_MATRIX_601, "BT.601", "bt601" },
-    { CLZ_MATRIX_709, "BT.709", "bt709" },
-    { CLZ_MATRIX_2020, "BT.2020 non-constant luminance", "bt2020" },
-    { 0, NULL, NULL }
-};
-static const GEnumValue sitings[] = {
-    { CLZ_SITING_UNSPECIFIED, "From the caps, or left if the caps have none", "auto" },
-    { CLZ_SITING_LEFT, "MPEG-2, H.264", "left" },
-    { CLZ_SITING_CENTER, "MPEG-1, JPEG", "center" },
-    { CLZ_SITING_TOPLEFT, "BT.2020, DV", "topleft" },
-    { 0, NULL, NULL }
-};
-
-static const GEnumValue interlaced_choices[] = {
-    { INTERLACED_REFUSE, "Report an error if the caps are interlaced", "refuse" },
-    { INTERLACED_PROGRESSIVE, "Treat the frames as progressive, even if the caps are interlaced", "progressive" },
-    { 0, NULL, NULL }
-};
+#define VALUE(option, name, value, help) { value, help, #name },
+#define ENUM(name, last, help, values) static const GEnumValue name##_values[] = { values { 0, NULL, NULL } };
+#define ELEMENT_ENUM ENUM
+#include "options.def"
 
 static const struct property {
-    const char *name, *nick, *help;
+    const char *name, *help;                // name: as in options.def; GLib replaces '_' by '-'
     enum kind kind;
     size_t offset;                          // of the field in GstColorize
     double min, max, initial;
-    const char *text;                       // KIND_STRING: the default value; KIND_ENUM: the name of the GType
+    const char *text;                       // KIND_STRING: the default value
     const GEnumValue *choices;
     gboolean playing;                       // can be changed in any state, and with a GstControlBinding
 } properties[] = {
-#define SETTING(field) offsetof(GstColorize, settings.field)
-#define NUMBER(kind, offset, min, max, initial, playing) kind, offset, min, max, initial, NULL, NULL, playing
-#define ENUM(field, type, choices, max) KIND_ENUM, SETTING(field), 0, max, 0, type, choices, FALSE
-    { "model", "Model", "Model file (required)", KIND_STRING, SETTING(model), 0, 0, 0, NULL, NULL, FALSE },
-    { "device", "Device", "Device that runs the model: auto, cpu, ref, cuda, cuda:1",
-      KIND_STRING, SETTING(device), 0, 0, 0, "auto", NULL, FALSE },
-    { "precision", "Precision", "Number format that the model computes in",
-      ENUM(precision, "GstColorizePrecision", precisions, CLZ_PRECISION_BF16) },
-    { "batch", "Batch", "Frames per run of the model (0: chosen for the device; 1: each frame is output before the next one is "
-      "read). The latency of a live pipeline is twice this number of frames, or one frame if batch is 1",
-      NUMBER(KIND_INT, SETTING(batch), 0, 64, 0, FALSE) },
-    { "size", "Size", "Short side of the model's input, in pixels, 32 or more (0: the size stored in the model)",
-      NUMBER(KIND_INT, SETTING(size), 0, 2048, 0, FALSE) },
-    { "strength", "Strength", "Fraction of the predicted colour that is applied",
-      NUMBER(KIND_DOUBLE, offsetof(GstColorize, strength), 0, 1, 1, TRUE) },
-    { "saturation", "Saturation", "Factor applied to the chroma",
-      NUMBER(KIND_DOUBLE, offsetof(GstColorize, saturation), 0, 4, 1, TRUE) },
-    { "luma", "Luma", "Which quantity of the input picture stays unchanged",
-      ENUM(luma, "GstColorizeLuma", lumas, CLZ_LUMA_LSTAR) },
-    { "threads", "Threads", "CPU threads of the engine (0: one per core)",
-      NUMBER(KIND_INT, SETTING(threads), 0, 1024, 0, FALSE) },
-    { "range", "Range", "Colour range, in place of the one in the caps",
-      ENUM(range, "GstColorizeRange", ranges, CLZ_RANGE_FULL) },
-    { "out-range", "Output range", "Colour range of the output",
-      ENUM(out_range, "GstColorizeOutRange", out_ranges, CLZ_RANGE_FULL) },
-    { "matrix", "Matrix", "Colour matrix, in place of the one in the caps",
-      ENUM(matrix, "GstColorizeMatrix", matrices, CLZ_MATRIX_2020) },
-    { "siting", "Siting", "Chroma siting, in place of the one in the caps",
-      ENUM(siting, "GstColorizeSiting", sitings, CLZ_SITING_TOPLEFT) },
-    { "bars", "Bars", "Black bars to crop from the model's input: auto, off, or top/bottom/left/right in pixels",
-      KIND_STRING, SETTING(bars), 0, 0, 0, "auto", NULL, FALSE },
-    { "interlaced", "Interlaced", "What to do if the caps are interlaced",
-      ENUM(interlaced, "GstColorizeInterlaced", interlaced_choices, INTERLACED_PROGRESSIVE) },
-    { "dropped", "Dropped", "Number of invalid buffers of a live source that were dropped since start",
-      NUMBER(KIND_COUNTER, offsetof(GstColorize, dropped), 0, 0, 0, FALSE) },
-#undef NUMBER
-#undef ENUM
+#define SETTING(name) offsetof(GstColorize, settings.name)
+#define MODEL(name, help) { #name, help, KIND_STRING, SETTING(name), 0, 0, 0, NULL, NULL, FALSE },
+#define STRING(name, initial, help) { #name, help, KIND_STRING, SETTING(name), 0, 0, 0, initial, NULL, FALSE },
+#define INT(name, initial, min, max, help) { #name, help, KIND_INT, SETTING(name), min, max, initial, NULL, NULL, FALSE },
+#define ENUM(name, last, help, values) { #name, help, KIND_ENUM, SETTING(name), 0, last, 0, NULL, name##_values, FALSE },
+#define ELEMENT_ENUM ENUM
+#define FLOAT(name, initial, max, help) \
+    { #name, help, KIND_DOUBLE, offsetof(GstColorize, name), 0, max, initial, NULL, NULL, TRUE },
+#define STOCK_FLOAT FLOAT
+#define ELEMENT_COUNTER(name, help) { #name, help, KIND_COUNTER, offsetof(GstColorize, name), 0, 0, 0, NULL, NULL, FALSE },
+#include "options.def"
 #undef SETTING
 };
 
@@ -1174,8 +1115,11 @@ static gboolean gst_colorize_start(GstBaseTransform *bt)
         goto fail;
     }
     params = (struct clz_stream_params){
-        .device = set.device, .precision = set.precision, .threads = set.threads, .batch = set.batch, .size = set.size,
-        .luma = set.luma, .range = set.range, .matrix = set.matrix, .siting = set.siting, .bars = set.bars, .log = log,
+#define STRING(name, initial, help) .name = set.name,
+#define INT(name, initial, min, max, help) .name = set.name,
+#define ENUM(name, last, help, values) .name = set.name,
+#include "options.def"
+        .log = log,
     };
     if ((ret = clz_model_open(&self->model, set.model, &log)) < 0 ||
         (ret = clz_stream_open(&stream, self->model, &params)) < 0) {
@@ -1256,9 +1200,8 @@ static void gst_colorize_finalize(GObject *object)
 {
     GstColorize *self = GST_COLORIZE(object);
 
-    g_free(self->settings.model);
-    g_free(self->settings.device);
-    g_free(self->settings.bars);
+    for (guint i = 0; i < G_N_ELEMENTS(properties); i++)
+        if (properties[i].kind == KIND_STRING) g_free(*(char **)((char *)self + properties[i].offset));
     g_mutex_clear(&self->deadline.mutex);
     g_cond_clear(&self->deadline.wake);
     g_mutex_clear(&self->message_lock);
@@ -1272,22 +1215,34 @@ static GstFlowReturn gst_colorize_transform_frame(GstVideoFilter *vf, GstVideoFr
     return GST_FLOW_NOT_SUPPORTED;
 }
 
-static GParamSpec *make_pspec(const struct property *p)
+// Registers the type of an enum property: "GstColorizeOutRange" for out_range.
+static GType register_enum(const struct property *p)
 {
-    const GParamFlags flags = G_PARAM_READWRITE | G_PARAM_STATIC_STRINGS |
-                              (p->playing ? GST_PARAM_MUTABLE_PLAYING | GST_PARAM_CONTROLLABLE : GST_PARAM_MUTABLE_READY);
+    GString *name = g_string_new("GstColorize");
+    gboolean upper = TRUE;
     GType type;
 
+    for (const char *c = p->name; *c; c++) {
+        if (*c != '_') g_string_append_c(name, upper ? g_ascii_toupper(*c) : *c);
+        upper = *c == '_';
+    }
+    type = g_enum_register_static(name->str, p->choices);
+    gst_type_mark_as_plugin_api(type, 0);
+    g_string_free(name, TRUE);
+    return type;
+}
+
+static GParamSpec *make_pspec(const struct property *p)
+{
+    const GParamFlags text = G_PARAM_STATIC_NICK | G_PARAM_STATIC_BLURB, flags = G_PARAM_READWRITE | text |
+                             (p->playing ? GST_PARAM_MUTABLE_PLAYING | GST_PARAM_CONTROLLABLE : GST_PARAM_MUTABLE_READY);
+
     switch (p->kind) {
-    case KIND_STRING:  return g_param_spec_string(p->name, p->nick, p->help, p->text, flags);
-    case KIND_INT:     return g_param_spec_int(p->name, p->nick, p->help, (int)p->min, (int)p->max, (int)p->initial, flags);
-    case KIND_COUNTER:
-        return g_param_spec_uint64(p->name, p->nick, p->help, 0, G_MAXUINT64, 0, G_PARAM_READABLE | G_PARAM_STATIC_STRINGS);
-    case KIND_DOUBLE:  return g_param_spec_double(p->name, p->nick, p->help, p->min, p->max, p->initial, flags);
-    default:
-        type = g_enum_register_static(p->text, p->choices);
-        gst_type_mark_as_plugin_api(type, 0);
-        return g_param_spec_enum(p->name, p->nick, p->help, type, (int)p->initial, flags);
+    case KIND_STRING:  return g_param_spec_string(p->name, p->name, p->help, p->text, flags);
+    case KIND_INT:     return g_param_spec_int(p->name, p->name, p->help, (int)p->min, (int)p->max, (int)p->initial, flags);
+    case KIND_COUNTER: return g_param_spec_uint64(p->name, p->name, p->help, 0, G_MAXUINT64, 0, G_PARAM_READABLE | text);
+    case KIND_DOUBLE:  return g_param_spec_double(p->name, p->name, p->help, p->min, p->max, p->initial, flags);
+    default:           return g_param_spec_enum(p->name, p->name, p->help, register_enum(p), (int)p->initial, flags);
     }
 }
 

@@ -32,16 +32,58 @@ has() { gst-inspect-1.0 "$1" >/dev/null 2>&1; }
 # ---- gst-inspect ----
 
 gst-inspect-1.0 colorize >inspect 2>err
-for property in model device precision batch size strength saturation luma threads range matrix siting bars qos; do
+for property in model device precision batch size strength saturation luma threads range out-range matrix siting bars qos; do
     check "inspect/$property" grep -q "^  $property  *: " inspect
 done
 check inspect/interlaced grep -q '^  interlaced  *: ' inspect
 check inspect/dropped grep -q '^  dropped  *: ' inspect
 check inspect/klass grep -q 'Klass *Filter/Effect/Video' inspect
 check inspect/controllable [ "$(grep -c 'controllable' inspect)" = 2 ]
-"$BUILD/filter/ffmpeg" -v error -h filter=colorize 2>/dev/null | sed -n 's/^  *\([a-z]*\) *<.*/\1/p' |
-    grep -vx 'model\|lightness\|mix\|hue\|library' >options
-for option in $(cat options); do check "inspect/mirrors_$option" grep -q "^  $option  *: " inspect; done
+
+# Filter and element have the same options, limits, defaults, values and texts: lines "option|text|limits|default" and
+# "option.value|number|text", without the options that only one of them has, and without saturation's default.
+filter_options() {
+    awk '
+        function text() { t = $0; sub(/^ *[^ ]+ +[^ ]+ +[^ ]+ /, "", t); return t }
+        / <[a-z]+> / {
+            option = $1; t = text(); limits = initial = ""
+            if (match(t, / \(default .*\)$/)) { initial = substr(t, RSTART + 10, RLENGTH - 11); t = substr(t, 1, RSTART - 1) }
+            if (match(t, / \(from .* to .*\)$/)) { limits = substr(t, RSTART + 7, RLENGTH - 8); t = substr(t, 1, RSTART - 1) }
+            gsub(/"/, "", initial); sub(/ to /, "-", limits)
+            if (initial ~ /^[a-z]/ && initial != "nan") limits = ""                 # an enum
+            print option "|" t "|" limits "|" (option == "saturation" ? "" : initial)
+        }
+        $3 ~ /^\.\./ && $2 ~ /^[0-9]+$/ { print option "." $1 "|" $2 "|" text() }' | grep -Ev '^(lightness|mix|hue|library)[|.]'
+}
+element_options() {
+    awk '
+        function put(limits, initial) { print option "|" help "|" limits "|" (option == "saturation" ? "" : initial) }
+        function initial() { t = $0; sub(/.*Default: */, "", t); gsub(/[" ]/, "", t); return t }
+        /^  [a-z-]+ +: / { option = $1; gsub(/-/, "_", option); help = $0; sub(/^  [a-z-]+ +: /, "", help) }
+        / (Integer|Double)\. Range/ {
+            t = $0; sub(/.*Range:/, "", t); sub(/Default.*/, "", t); gsub(/ /, "", t); put(t, initial())
+        }
+        / String\. / { put("", /Default: null/ ? "" : initial()) }
+        / Enum / { put("", substr(initial(), index(initial(), ",") + 1)) }
+        /^ +\([0-9]+\): / {
+            t = $0; sub(/^ +\([0-9]+\): [a-z0-9]+ +- /, "", t); number = $1; gsub(/[():]/, "", number)
+            print option "." $2 "|" number "|" t
+        }' | grep -Ev '^(name|interlaced)[|.]'
+}
+sed -n '/^Element Properties/,$p' inspect | element_options | sort >options.element
+if [ -x "$BUILD/filter/ffmpeg" ]; then
+    "$BUILD/filter/ffmpeg" -v error -h filter=colorize 2>err | filter_options | sort >options.filter
+    diff options.filter options.element >err
+    check inspect/options_are_those_of_the_filter [ ! -s err -a "$(grep -c '^[a-z_0-9]*|' options.filter)" -ge 14 ]
+fi
+# doc/gst.md and doc/filter.md have a row for every option.
+for option in $(sed -n 's/^\([a-z_]*\)|.*/\1/p' options.element); do
+    for doc in filter gst; do
+        property=$option
+        [ $doc = filter ] || property=$(echo $option | tr _ -)
+        check "doc/$doc/$option" grep -qE "^\| ([a-z_, -]*, )?$property(, [a-z_, -]*)? \|" "$SRC/doc/$doc.md"
+    done
+done
 
 # ---- errors ----
 
@@ -170,8 +212,8 @@ near() {
             { split(want, w); for (i = 1; i <= 8; i++) if ($i - w[i] > 4 || w[i] - $i > 4) wrong = 1 }
             END { if (NR == 1 && !wrong) exit 0; print "  " name ": levels " $0; exit 1 }'
 }
-# levels NAME FILE-ENDING RANGE "properties" PIPELINE...: a file of gray steps, made by the element and the pipeline, must look like
-# the source when ffmpeg and when GStreamer decode it. RANGE: what ffprobe must call the range of the file, "" for any.
+# levels NAME FILE-ENDING RANGE "properties" PIPELINE...: a file of gray steps, made by the element and the pipeline, must look
+# like the source when ffmpeg and when GStreamer decode it. RANGE: what ffprobe must call the range of the file, "" for any.
 levels() {
     film=$1 end=$2 range=$3 set=$4; shift 4
     for element in $(echo "$*" | tr ' ' '\n' | grep -E '^(avenc_[a-z0-9]+|[a-z0-9]+(enc|mux))$'); do

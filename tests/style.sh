@@ -60,7 +60,7 @@ expect layers/finds_violations 4
 layer kernels 'kernels/*'
 layer engine 'engine/*' 'kernels/*' config.h
 layer trainer 'trainer/*' 'engine/*' 'kernels/*'
-for dir in filter gst tools; do layer $dir "$dir/*" engine/colorize.h; done
+for dir in filter gst tools; do layer $dir "$dir/*" engine/colorize.h engine/options.def; done
 layer samples engine/colorize.h
 
 # ---- the library never prints, ends the program or reads the environment ----
