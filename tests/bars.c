@@ -6,7 +6,9 @@
 
 #include "check.h"
 #include "engine/bars.h"
+#include "kernels/fnv.h"
 #include "kernels/lab_math.h"
+#include "picture.h"
 #include "tiny_model.h"
 
 enum { W = 320, H = 240 };
@@ -353,6 +355,71 @@ static void batches(clz_model *model)
     }
 }
 
+// A letterboxed frame in every format: the bars are found and stay neutral, the luma is kept, and the colours are those of the
+// other formats with the same depth and chroma size, whatever the order of bytes, bits and components.
+static void formats(clz_model *model)
+{
+    enum { WIDE = 96, HIGH = 80, BAR = 16, KINDS = 64 };
+    struct { int depth, chroma_w, chroma_h; unsigned flags; uint64_t hash; } seen[KINDS];
+    int kinds = 0, compared = 0;
+    char title[64];
+
+    for (const struct clz_pixfmt *f = clz_pixfmt_list(); f->name; f++) {
+        const unsigned flags = f->flags & (CLZ_PIXFMT_RGB | CLZ_PIXFMT_FULL);
+        const int scale = f->depth - 8, black = flags ? 0 : 16 << scale;
+        struct picture found = picture_new(f->name, WIDE, HIGH), given = picture_new(f->name, WIDE, HIGH);
+        int wrong = 0, coloured = 0, k = 0;
+        uint64_t hash = CLZK_FNV1A_BASIS;
+
+        if (f->flags & CLZ_PIXFMT_GRAY) {
+            free(found.bytes), free(given.bytes);
+            continue;
+        }
+        snprintf(title, sizeof title, "bars/format_%s", f->name);
+        CASE(title);
+        for (int y = 0; y < HIGH; y++)
+            for (int x = 0; x < WIDE; x++) {
+                const int v = y < BAR || y >= HIGH - BAR ? black : (60 + (x * 2 + y) % 150) << scale;
+                for (int c = 0; c < (flags & CLZ_PIXFMT_RGB ? 3 : 1); c++) set(&found.f, c, x, y, (unsigned)v);
+            }
+        memcpy(given.bytes, found.bytes, found.size);
+        colour(model, &(struct clz_stream_params){ .batch = 1, .matrix = CLZ_MATRIX_601 }, &found.f, 1);
+        colour(model, &(struct clz_stream_params){ .batch = 1, .matrix = CLZ_MATRIX_601, .bars = "16/16/0/0" }, &given.f, 1);
+        REQUIRE(!memcmp(found.bytes, given.bytes, found.size));
+        for (int y = 0; y < HIGH; y++)
+            for (int x = 0; x < WIDE; x++) {
+                const bool bar = y < BAR || y >= HIGH - BAR;
+                int v[3];
+                for (int c = 0; c < 3; c++) {
+                    const bool ab = c && !(flags & CLZ_PIXFMT_RGB);
+                    v[c] = sample_at(&found.f, c, ab ? x >> f->log2_chroma_w : x, ab ? y >> f->log2_chroma_h : y);
+                }
+                hash = clzk_fnv1a(hash, v, sizeof v);
+                if (flags & CLZ_PIXFMT_RGB) {
+                    wrong += bar && (v[0] || v[1] || v[2]);
+                    coloured += !bar && (v[0] != v[1] || v[1] != v[2]);
+                } else {
+                    wrong += v[0] != (bar ? black : (60 + (x * 2 + y) % 150) << scale);
+                    wrong += bar && (v[1] != 128 << scale || v[2] != 128 << scale);
+                    coloured += !bar && (v[1] != 128 << scale || v[2] != 128 << scale);
+                }
+            }
+        REQUIRE_INT(wrong, 0);
+        REQUIRE(coloured > WIDE * (HIGH - 2 * BAR) / 2);
+        while (k < kinds && (seen[k].depth != f->depth || seen[k].chroma_w != f->log2_chroma_w ||
+                             seen[k].chroma_h != f->log2_chroma_h || seen[k].flags != flags)) k++;
+        if (k < kinds) REQUIRE(seen[k].hash == hash);
+        compared += k < kinds;
+        if (k == kinds && k < KINDS) {
+            seen[k].depth = f->depth, seen[k].chroma_w = f->log2_chroma_w, seen[k].chroma_h = f->log2_chroma_h;
+            seen[k].flags = flags, seen[k].hash = hash, kinds++;
+        }
+        free(found.bytes), free(given.bytes);
+    }
+    CASE("bars/formats_of_one_kind_were_compared");
+    REQUIRE(compared >= 40);
+}
+
 static void refused(clz_model *model)
 {
     struct clz_frame f = *paint(BRIGHT, &none, 0);
@@ -360,7 +427,7 @@ static void refused(clz_model *model)
 
     CASE("bars/what_cannot_be_is_refused");
     REQUIRE_INT(clz_stream_open(&s, model, &(struct clz_stream_params){ .bars = "some" }), -EINVAL);
-    REQUIRE_INT(clz_stream_open(&s, model, &(struct clz_stream_params){ .bars = "0:0:160:150" }), 0);
+    REQUIRE_INT(clz_stream_open(&s, model, &(struct clz_stream_params){ .bars = "0/0/160/150" }), 0);
     REQUIRE_INT(clz_stream_send(s, &f, &f, NULL), -EINVAL);
     f.width = W - 20;
     REQUIRE_INT(clz_stream_send(s, &f, &f, NULL), -EINVAL);
@@ -379,6 +446,7 @@ int main(void)
     if (tiny_model_write(path) < 0 || clz_model_open(&model, path, NULL) < 0) return 1;
     unlink(path);
     pictures(model, "tiny", false);
+    formats(model);
     batches(model);
     refused(model);
     clz_model_close(&model);

@@ -12,6 +12,7 @@
 #include "check.h"
 #include "engine/colorize.h"
 #include "kernels/fnv.h"
+#include "picture.h"
 #include "tiny_model.h"
 
 static char model_path[256];
@@ -20,56 +21,10 @@ static const struct clz_controls skip = { 1, 1, 1 };
 
 // ---- pictures ----
 
-struct picture { struct clz_frame f; uint8_t *bytes; size_t size; };
-
-static size_t plane_layout(const struct clz_pixfmt *format, int width, int height, int p, int *rows)
-{
-    *rows = clz_pixfmt_rows(format, p, height);
-    return clz_pixfmt_row_bytes(format, p, width);
-}
-
-static struct picture picture_padded(const char *format, int width, int height, int padding)
-{
-    struct picture p = { .f = { .format = clz_pixfmt_find(format), .width = width, .height = height } };
-    size_t at = 0;
-    int rows;
-
-    for (int i = 0; i < p.f.format->planes; i++) p.size += (plane_layout(p.f.format, width, height, i, &rows) + padding) * rows;
-    p.bytes = calloc(1, p.size);
-    for (int i = 0; i < p.f.format->planes; i++) {
-        p.f.stride[i] = plane_layout(p.f.format, width, height, i, &rows) + padding;
-        p.f.data[i] = p.bytes + at;
-        at += p.f.stride[i] * rows;
-    }
-    return p;
-}
-
-static struct picture picture_new(const char *format, int width, int height)
-{
-    return picture_padded(format, width, height, 0);
-}
-
-static void set(struct clz_frame *f, int component, int x, int y, unsigned code)
-{
-    const struct clz_samples *s = &f->format->samples[component];
-    uint8_t *row = f->data[s->plane] + y * f->stride[s->plane];
-    const unsigned v = code << (f->format->flags & CLZ_PIXFMT_MSB ? 16 - f->format->depth : 0);
-
-    if (f->format->depth == 8) row[s->offset + x * s->step] = (uint8_t)v;
-    else ((uint16_t *)row)[s->offset + x * s->step] = (uint16_t)(f->format->flags & CLZ_PIXFMT_SWAPPED ? v << 8 | v >> 8 : v);
-}
-
+// Luma, alpha, or a component of RGB; 0 for chroma.
 static int get(const struct clz_frame *f, int component, int x, int y)
 {
-    const struct clz_samples *s = &f->format->samples[component];
-    const uint8_t *row = f->data[s->plane] + y * f->stride[s->plane];
-    uint16_t v;
-
-    if (!s->step || (!(f->format->flags & CLZ_PIXFMT_RGB) && component && component < 3)) return 0;
-    if (f->format->depth == 8) return row[s->offset + x * s->step];
-    v = ((const uint16_t *)row)[s->offset + x * s->step];
-    if (f->format->flags & CLZ_PIXFMT_SWAPPED) v = (uint16_t)(v << 8 | v >> 8);
-    return f->format->flags & CLZ_PIXFMT_MSB ? v >> (16 - f->format->depth) : v;
+    return !(f->format->flags & CLZ_PIXFMT_RGB) && component && component < 3 ? 0 : sample_at(f, component, x, y);
 }
 
 // Draws a ramp and a square, both of which move with `number`. RGB: equal values in the three components; alpha: other values.
