@@ -39,7 +39,7 @@ engine := $(call rel,engine/*.c engine/ref/*.c engine/cpu/*.c) $(kernels)
 cuda_kernels := $(call rel,kernels/cuda/*.cu)
 cuda_host := $(call rel,kernels/cuda/*.c)
 trainer := $(call rel,trainer/*.c trainer/nets/*.c)
-tests := $(filter-out tests/fuzz_% tests/stub_% tests/bench_%,$(call rel,tests/*.c))
+tests := $(filter-out tests/fuzz_% tests/stub_% tests/bench_% tests/emulated_%,$(call rel,tests/*.c))
 scripts := $(filter-out tests/run.sh tests/bench.sh tests/make_model.sh,$(call rel,tests/*.sh))
 fuzzers := $(call rel,tests/fuzz_*.c)
 
@@ -47,7 +47,7 @@ ifneq ($(WITH_EMULATION),yes)
 tests := $(filter-out tests/cuda_%,$(tests))
 endif
 ifneq ($(WITH_CUDA),yes)
-tests := $(filter-out tests/dnn_%,$(tests))
+tests := $(filter-out tests/dnn_% tests/cuda_device.c,$(tests))
 endif
 
 objects = $(1:%.c=$(BUILD)/%.o)
@@ -105,7 +105,16 @@ $(BUILD)/tests/dnn_probe: $(BUILD)/tests/dnn_probe.o $(patsubst %,$(BUILD)/engin
 
 ifeq ($(WITH_NVCC),yes)
 CU_KERNELS = $(patsubst kernels/%.cu,$(BUILD)/%.o,$(cuda_kernels)) $(call objects,$(cuda_host))
-all: $(CU_KERNELS)
+endif
+
+# The plug-in that device=cuda opens at run time. It contains the parts of the library that it needs.
+plugin_cuda = $(BUILD)/libcolorize-cuda.so.0
+$(plugin_cuda): $(call objects,$(cuda_device)) $(CU_KERNELS) $(lib_static)
+	$(call say,LD,$@)
+	$(Q)$(CC) -shared -Wl,-soname,$(@F),--no-undefined,--exclude-libs,ALL,-rpath,'$$ORIGIN' $(LDFLAGS_CONFIG) $(LDFLAGS) $^ -o $@ \
+	    $(LIBS_CUDA) $(LIBS_ENGINE)
+ifeq ($(WITH_CUDA),yes)
+all: $(plugin_cuda)
 endif
 
 $(BUILD)/cuda/%.o: kernels/cuda/%.cu config.mak
@@ -162,6 +171,15 @@ $(sample): $(BUILD)/samples/colorize_ppm.o $(lib_static)
 # ---- tests ----
 
 $(BUILD)/tests/cuda_%.o: CFLAGS_ALL += $(emulation_flags)
+# The CUDA device over the emulated kernels and runtime, with the main() of ops.c.
+$(BUILD)/tests/cuda_device.o $(BUILD)/tests/emulated_%.o: CFLAGS_ALL += -isystem $(CUDA_HOME)/include
+$(BUILD)/tests/cuda_device: $(BUILD)/tests/emulated_runtime.o $(BUILD)/tests/ops_main.o \
+    $(filter-out %/dnn.o,$(call objects,$(cuda_device)))
+$(BUILD)/tests/cuda_device: LDFLAGS += -Wl,--wrap=clzi_device_open
+$(BUILD)/tests/ops_main.o: tests/ops.c config.mak
+	$(call say,CC,$<)
+	$(Q)$(CC) $(CPPFLAGS_ALL) $(PKG_CFLAGS) $(CFLAGS_ALL) -I$(SRC)/tests -Dmain=ops_main -Wno-missing-prototypes -MMD -MP -c $< -o $@
+
 $(call programs,$(filter tests/cuda_%,$(tests))): %: %.o $(emulated) $(call objects,$(cuda_host)) $(lib_static)
 	$(call say,LD,$@)
 	$(Q)$(CC) $(emulation_flags) $(LDFLAGS_CONFIG) $(LDFLAGS) $^ -o $@ $(LIBS_ENGINE)
@@ -171,7 +189,7 @@ test_programs = $(call programs,$(tests))
 # In a test named oom*, any allocation can be made to fail: calls of malloc and similar functions go to its __wrap_ functions.
 wrap_flags = $(addprefix -Wl$(comma)--wrap=,malloc calloc realloc aligned_alloc posix_memalign free strdup strndup asprintf \
     vasprintf fopen open_memstream opendir fdopendir pthread_create)
-wrap = $(if $(findstring tests/oom,$(1)),$(wrap_flags))
+wrap = $(if $(findstring tests/oom,$(1)),$(wrap_flags)) $(if $(findstring tests/queue,$(1)),-Wl$(comma)--wrap=clzi_device_open)
 comma := ,
 
 $(BUILD)/tests/%: $(BUILD)/tests/%.o $(test_objects) $(lib_static)

@@ -12,4 +12,5 @@ struct clzi_plugin {
     const struct clzi_backend *backend;
 };
 #define CLZI_PLUGIN_SYMBOL "clzi_plugin"
+CLZ_API extern const struct clzi_plugin clzi_plugin;
 #endif

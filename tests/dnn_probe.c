@@ -37,7 +37,7 @@ static void add_graph(const struct clzi_graph *g, enum clzk_type type, int n, in
 static void message(void *priv, enum clz_log_level level, const char *text)
 {
     (void)priv;
-    if (level >= CLZ_LOG_ERROR) printf("  %s\n", text);
+    if (level == CLZ_LOG_ERROR) printf("  %s\n", text);
 }
 
 static cudnnBackendDescriptor_t device_of(const char *json)

@@ -724,7 +724,7 @@ static void check_op(struct clzi_device *dev, struct clzi_device *ref, enum clzi
     static const unsigned sets[] = {
         ALL, 0, DX | DX << 1, DW | DW << 1, DX << 1 | DW << 1, DX << 2,
     };
-    const bool bf16 = clzi_device_base(dev)->precision == CLZ_PRECISION_BF16;
+    const bool bf16 = clzi_device_base(dev)->precision != CLZ_PRECISION_F32;        // f16 rounds less
     struct watch w = { .limit = bf16 ? tolerance[op].bf16 : tolerance[op].f32 };
 
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -890,7 +890,7 @@ static void check_norm_of_four(struct clzi_device *dev)
 {
     static const struct op_case four = NORM(1, 1, 2, 2, true, 0);
     static const float want[4] = { -1.34163535f, -0.44721174f, 0.44721186f, 1.34163547f };
-    const double tolerance_y = clzi_device_base(dev)->precision == CLZ_PRECISION_BF16 ? 4e-3 : 1e-6;
+    const double tolerance_y = clzi_device_base(dev)->precision != CLZ_PRECISION_F32 ? 4e-3 : 1e-6;
     struct problem p;
     struct result r;
 
@@ -940,7 +940,9 @@ static void check_threads(void)
 static void check_dropout(struct clzi_device *dev)
 {
     static const struct op_case oc = DROPOUT(1, 16, 50, 50, 0.25f, true), idle = DROPOUT(1, 3, 5, 5, 0.25f, false);
-    const double kept = clzi_device_base(dev)->precision == CLZ_PRECISION_BF16 ? to_bf16(4 / 3.f) : 4 / 3.;
+    const enum clz_precision precision = clzi_device_base(dev)->precision;
+    const double kept = precision == CLZ_PRECISION_BF16 ? to_bf16(4 / 3.f) :
+                        precision == CLZ_PRECISION_F16 ? 1365 / 1024. : 4 / 3.;
     bool two_values = true;
     struct problem p;
     struct session s;
@@ -1193,20 +1195,26 @@ static const char *title(const char *format, ...)
     return text[turn];
 }
 
-static void check_backend(const struct clzi_backend *be, enum clz_precision precision, const struct options *o)
+static void check_backend(const char *device, enum clz_precision precision, const struct options *o)
 {
+    static const char *const names[] = {
+        [CLZ_PRECISION_F32] = "f32", [CLZ_PRECISION_BF16] = "bf16", [CLZ_PRECISION_F16] = "f16",
+    };
     struct clzi_device *dev, *ref;
-    const char *name = precision == CLZ_PRECISION_BF16 ? "bf16" : "f32";
+    const char *name = names[precision];
     const struct clz_log log = { print_message, NULL, CLZ_LOG_WARNING };
     const struct clzi_device_params params = { .precision = precision, .log = log };
-    const int ret = clzi_device_open(&dev, be->name, &params);
+    const int ret = clzi_device_open(&dev, device, &params);
+    const struct clzi_backend *be;
 
     if (ret == -ENOTSUP) {
-        printf("none %s %s on this machine\n", be->name, name);
+        printf("none %s %s on this machine\n", device, name);
         return;
     }
     REQUIRE_INT(ret, 0);
     if (ret < 0) return;
+    be = clzi_device_base(dev)->backend;
+    REQUIRE_INT(clzi_device_enter(dev), 0);
     REQUIRE_INT(clzi_device_open(&ref, "ref", &(struct clzi_device_params){ .precision = CLZ_PRECISION_F32 }), 0);
     REQUIRE_INT(clzi_device_base(dev)->precision, precision);
     printf("---- %s, %d threads\n", clzi_device_base(dev)->describe, clzi_device_base(dev)->threads);
@@ -1233,6 +1241,7 @@ static void check_backend(const struct clzi_backend *be, enum clz_precision prec
         CASE(title("ops/%s_%s/dropout_keeps_its_share", be->name, name));
         check_dropout(dev);
     }
+    clzi_device_leave(dev);
     clzi_device_close(&dev);
     clzi_device_close(&ref);
 }
@@ -1275,9 +1284,11 @@ int main(int argc, char **argv)
     for (int i = 0; clzi_backends[i]; i++) {
         const char *name = clzi_backends[i]->name;
         if (o.device ? strcmp(o.device, name) : o.bench && !strcmp(name, "ref")) continue;
-        check_backend(clzi_backends[i], CLZ_PRECISION_F32, &o);
-        check_backend(clzi_backends[i], CLZ_PRECISION_BF16, &o);
+        check_backend(name, CLZ_PRECISION_F32, &o);
+        check_backend(name, CLZ_PRECISION_BF16, &o);
     }
+    for (int p = CLZ_PRECISION_F32; p <= CLZ_PRECISION_F16; p++)
+        if (!o.device || !strcmp(o.device, "cuda")) check_backend("cuda", p, &o);
     if (!o.bench && (!o.device || !strcmp(o.device, "ref"))) check_ref(&o);
     return o.bench ? check_state.failed_here : check_end();
 }

@@ -418,4 +418,4 @@ const struct clzi_backend clzi_backend_cuda = {
     .ops = ops,
 };
 
-const struct clzi_plugin clzi_plugin = { CLZI_PLUGIN_VERSION, sizeof(struct clzi_backend), &clzi_backend_cuda };
+CLZ_API const struct clzi_plugin clzi_plugin = { CLZI_PLUGIN_VERSION, sizeof(struct clzi_backend), &clzi_backend_cuda };
