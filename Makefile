@@ -40,7 +40,7 @@ cuda_kernels := $(call rel,kernels/cuda/*.cu)
 cuda_host := $(call rel,kernels/cuda/*.c)
 trainer := $(call rel,trainer/*.c trainer/nets/*.c)
 tests := $(filter-out tests/fuzz_% tests/stub_% tests/bench_% tests/emulated_%,$(call rel,tests/*.c))
-scripts := $(filter-out tests/run.sh tests/bench.sh tests/make_model.sh,$(call rel,tests/*.sh))
+scripts := $(filter-out tests/run.sh tests/bench.sh tests/make_model.sh tests/filter_setup.sh,$(call rel,tests/*.sh))
 fuzzers := $(call rel,tests/fuzz_*.c)
 
 ifneq ($(WITH_EMULATION),yes)

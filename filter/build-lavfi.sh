@@ -1,36 +1,36 @@
 #!/bin/sh
-# build-lavfi.sh - build a libavfilter for the installed ffmpeg, the same but for our `colorize` in it.
+# build-lavfi.sh - builds a libavfilter for the installed ffmpeg that differs from its own only in the filter `colorize`.
 #
-# FFmpeg loads no filters at run time, so the filter goes into libavfilter itself: the source of exactly the installed
-# version, with vf_colorize.c in the place of FFmpeg's own (which ours includes; no line of FFmpeg changes). FFmpeg's
-# makefile links libavfilter against FFmpeg's other libraries in the build tree: symlinks to the system's libraries stand
-# there, and make is told that they are old (make -o). So nothing but libavfilter is compiled, FFmpeg's own link line is
-# used, and the stock ffmpeg program loads the result.
+# FFmpeg cannot load filters at run time, so libavfilter itself is built, from the source of exactly the installed version, with
+# vf_colorize.c in place of FFmpeg's file (which ours includes; no line of FFmpeg changes). FFmpeg's makefile links libavfilter
+# with FFmpeg's other libraries in the build tree. The build tree has symlinks to the system's libraries there, and `make -o`
+# tells make not to rebuild them. So only libavfilter is compiled, with FFmpeg's own link command, and the stock ffmpeg program
+# loads the result.
 #
-#     sh build-lavfi.sh [options] WORK      WORK: folder for source, build tree and result; made if missing, no root needed
-#     sh build-lavfi.sh --deps              print the apt packages that a library with all stock filters needs
+#     sh build-lavfi.sh [options] WORK      WORK: folder for source, build tree and result; created if missing; no root needed
+#     sh build-lavfi.sh --deps              prints the apt packages that a library with all stock filters needs
 #
-#     --reduced         build without external libraries even where their -dev packages are installed
+#     --reduced         build without external libraries even if their -dev packages are installed
 #     --source=PATH     FFmpeg's source, a folder or a tarball, instead of fetching it with apt
 #     --engine=FILE     libcolorize.so.0 that the wrapper script uses; default WORK/../libcolorize.so.0
-#     --libdir=DIR      where libcolorize.so.0 will be installed; compiled into the filter as its last resort
-#     --preload=FILE    a sanitizer's library, which the wrapper loads before all others: ffmpeg itself has none
+#     --libdir=DIR      where libcolorize.so.0 will be installed; compiled into the filter, which looks there last
+#     --preload=FILE    a sanitizer's library, which the wrapper preloads because ffmpeg itself is built without it
 #     --jobs=N          default: one per core
 #
-# Made:  WORK/out/libavfilter.so.N     the library
-#        WORK/out/missing              stock filters it lacks, one a line; empty where every -dev package was there
-#        WORK/out/stock                program, library folder and soname of the stock ffmpeg, one a line, for tests
-#        WORK/ffmpeg                   a wrapper: the installed ffmpeg with this library; also reachable as filter/ffmpeg
+# Output: WORK/out/libavfilter.so.N     the library
+#         WORK/out/missing              stock filters that it lacks, one per line; empty if every -dev package was installed
+#         WORK/out/stock                program, library folder and soname of the stock ffmpeg, one per line, for tests
+#         WORK/ffmpeg                   a wrapper that runs the installed ffmpeg with this library; filter/ffmpeg is a link to it
 #
-# Run again, it does nothing while ffmpeg, our sources and the -dev packages are the same; when only our sources have
-# changed it compiles one file and links. Measured on 2 cores, FFmpeg 5.1.9: 527 of 527 filters, see doc/filter.md.
+# Run again, it does nothing if ffmpeg, our sources and the -dev packages are unchanged; if only our sources have changed, it
+# compiles one file and links. Measured on 2 cores with FFmpeg 5.1.9: 527 of 527 filters, see doc/filter.md.
 set -eu
 
 fail() { echo "build-lavfi: $*" >&2; exit 1; }
 say() { echo "build-lavfi: $*"; }
 
-# configure flag, the package that it needs, and whether Debian names it in its configuration (named) or lets it be
-# detected (auto). Only what libavfilter uses.
+# FFmpeg's configure flag, the package that it needs, and whether Debian's configuration names the flag (named) or configure
+# detects the library (auto). Only libraries that libavfilter uses.
 table='
 --enable-ladspa         ladspa-sdk              named
 --enable-libass         libass-dev              named
@@ -66,7 +66,7 @@ packages() { echo "$tools"; echo "$table" | awk 'NF { print $2 }' | sort -u; }
 
 if [ "${1:-}" = --deps ]; then
     known=$(for p in $(packages); do apt-cache show "$p" >/dev/null 2>&1 && echo "$p" || :; done)
-    if [ -n "$known" ]; then echo "$known"; else packages | tr ' ' '\n'; fi     # none known: apt's lists are not there yet
+    if [ -n "$known" ]; then echo "$known"; else packages | tr ' ' '\n'; fi     # none: apt's lists have not been fetched yet
     exit 0
 fi
 
@@ -83,7 +83,7 @@ for arg; do
     *)          work=$arg ;;
     esac
 done
-[ -n "$work" ] || fail "which folder? usage: build-lavfi.sh [options] WORK"
+[ -n "$work" ] || fail "no folder given; usage: build-lavfi.sh [options] WORK"
 own=$(cd "$(dirname "$0")" && pwd)
 mkdir -p "$work/out"
 work=$(cd "$work" && pwd)
@@ -91,8 +91,8 @@ work=$(cd "$work" && pwd)
 
 # ---- what is installed: version, name and folder of the libraries ----
 
-# Not the first ffmpeg of PATH if that is one of our wrappers. Our own libavfilter may already be installed and found
-# first, so the folder is that of libavutil, which is always the stock one.
+# The first ffmpeg of PATH can be one of our wrapper scripts, which have no libraries. Our libavfilter may be installed already
+# and be found first, so the folder of the stock libraries is that of libavutil.
 program=
 for folder in $(echo "$PATH" | tr : ' '); do
     if [ -x "$folder/ffmpeg" ] && ldd "$folder/ffmpeg" 2>/dev/null | grep -q libavfilter; then program=$folder/ffmpeg; break; fi
@@ -126,13 +126,14 @@ cd "$work"
 
 # ---- source of exactly that version ----
 
-# Fetched with apt by private lists, made from the system's own with deb turned into deb-src: works without root and
-# leaves the system's lists alone; apt checks signatures and hashes as ever. The original tarball is what is unpacked.
+# Fetches the source with apt and private lists, which are the system's own with deb replaced by deb-src. This needs no root and
+# does not change the system's lists; apt checks signatures and hashes as usual. The upstream tarball is unpacked, without
+# Debian's patches.
 fetch() {
-    [ -n "$have_dpkg" ] || fail "this is no Debian system: give FFmpeg $version's source with --source=PATH"
+    [ -n "$have_dpkg" ] || fail "this is not a Debian system: give FFmpeg $version's source with --source=PATH"
     rm -rf apt/parts
     mkdir -p apt/parts apt/lists/partial apt/cache/archives/partial
-    # in apt's own order, which matters to it: a list that names a key after one that does not is taken, the other way it is not
+    # In apt's own order: apt accepts a list that names a key after one that does not, but not the reverse.
     [ ! -e /etc/apt/sources.list ] || sed -n 's/^[ \t]*deb[ \t]/deb-src /p' /etc/apt/sources.list >apt/parts/0.list
     for list in /etc/apt/sources.list.d/*.list; do
         [ ! -e "$list" ] || sed -n 's/^[ \t]*deb[ \t]/deb-src /p' "$list" >"apt/parts/src-$(basename "$list" .list).list"
@@ -143,7 +144,8 @@ fetch() {
     set -- -q -oDir::Etc::SourceList=/dev/null "-oDir::Etc::sourceparts=$work/apt/parts" \
         "-oDir::State::Lists=$work/apt/lists" "-oDir::Cache=$work/apt/cache" "-oAPT::Sandbox::User=$(id -un)"
     package=$(dpkg-query -S "$stock/$soname" 2>/dev/null | head -n 1 | cut -d: -f1)
-    exact=$(dpkg-query -W -f '${source:Version}' "${package:-ffmpeg}") || fail "$stock/$soname belongs to no package: use --source=PATH"
+    exact=$(dpkg-query -W -f '${source:Version}' "${package:-ffmpeg}") ||
+        fail "$stock/$soname belongs to no package: give FFmpeg $version's source with --source=PATH"
     say "fetching the source of ffmpeg $exact"
     apt-get "$@" update >apt/log 2>&1 || { tail -n 5 apt/log >&2; fail "apt-get update (private lists) failed"; }
     apt-get "$@" source --download-only "ffmpeg=$exact" >>apt/log 2>&1 || {
@@ -167,7 +169,7 @@ if [ -n "$given" ] || [ ! -e "$src/RELEASE" ]; then
 fi
 [ "$(cat "$src/RELEASE")" = "$version" ] || fail "the source is FFmpeg $(cat "$src/RELEASE"), installed is $version"
 
-# ---- our filter in the place of the stock file, which stays beside it and is included; unchanged files keep their time ----
+# ---- our filter replaces the stock file, which is renamed and included; unchanged files keep their time of modification ----
 
 put() { cmp -s "$1" "$src/libavfilter/$2" || cp "$1" "$src/libavfilter/$2"; }
 [ -e "$src/libavfilter/vf_colorize_stock.c" ] || mv "$src/libavfilter/vf_colorize.c" "$src/libavfilter/vf_colorize_stock.c"
@@ -175,14 +177,14 @@ for file in $sources; do put "$file" "${file##*/}"; done
 echo "#define COLORIZE_LIBRARY_FILE \"$libdir_engine/libcolorize.so.0\"" >path.h
 put path.h colorize_path.h
 
-# ---- configure: all that the stock library has and whose package is here; else nothing external ----
+# ---- configure: all that the stock library has and whose package is installed; if that fails, no external libraries ----
 
 configuration=$(echo "$banner" | sed -n 's/^configuration: //p')
 common="--enable-shared --disable-static --disable-doc --disable-programs --disable-autodetect"
 for flag in $configuration; do
     case $flag in
-    --prefix=*|--extra-version=*|--toolchain=*|--libdir=*|--shlibdir=*|--incdir=*|--arch=*|--enable-gpl|--enable-version3|--build-suffix=*)
-        common="$common $flag" ;;
+    --prefix=*|--libdir=*|--shlibdir=*|--incdir=*|--arch=*|--toolchain=*|--extra-version=*|--build-suffix=*|--enable-gpl|\
+    --enable-version3) common="$common $flag" ;;
     esac
 done
 [ "$(uname -m)" != x86_64 ] || command -v nasm >/dev/null || command -v yasm >/dev/null || {
@@ -217,7 +219,7 @@ variant=full
 if ! configure $variant; then
     reason=$(sed -n 's/^ERROR: //p' build-$variant/configure.log | head -n 1)
     [ $variant = full ] || fail "configure failed: $reason; see $work/build-$variant/configure.log"
-    say "configure failed ($reason); going on without external libraries"
+    say "configure failed ($reason); trying without external libraries"
     variant=reduced
     configure $variant || fail "configure failed; see $work/build-$variant/configure.log"
 fi
@@ -250,14 +252,14 @@ cd ..
 
 cat >ffmpeg.new <<END
 #!/bin/sh
-# Made by build-lavfi.sh: the installed ffmpeg with the libavfilter that has the colorize model filter.
+# Written by build-lavfi.sh: runs the installed ffmpeg with the libavfilter whose colorize opens models.
 LD_LIBRARY_PATH='$work/out'\${LD_LIBRARY_PATH:+:\$LD_LIBRARY_PATH}
 : "\${COLORIZE_LIBRARY=$engine}"
 export LD_LIBRARY_PATH COLORIZE_LIBRARY
 END
 [ -z "$preload" ] || cat >>ffmpeg.new <<END
 LD_PRELOAD='$preload'
-: "\${ASAN_OPTIONS=detect_leaks=0}"    # of ffmpeg and its two hundred libraries
+: "\${ASAN_OPTIONS=detect_leaks=0}"    # ffmpeg and its libraries leak
 export LD_PRELOAD ASAN_OPTIONS
 END
 echo "exec '$program' \"\$@\"" >>ffmpeg.new
@@ -267,7 +269,7 @@ if [ "$own" != "$work" ] && [ -w "$own" ] && { [ -L "$own/ffmpeg" ] || [ ! -e "$
     ln -sf "$work/ffmpeg" "$own/ffmpeg"
 fi
 
-# ---- what it has and lacks ----
+# ---- report the filters ----
 
 filters() { LD_LIBRARY_PATH=$1 "$program" -v quiet -filters | awk 'NF > 3 && $3 ~ /->/ { print $2 }' | sort; }
 printf '%s\n' "$program" "$stock" "$soname" >out/stock

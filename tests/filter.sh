@@ -1,43 +1,39 @@
 #!/bin/sh
-# filter.sh - the filter in the installed ffmpeg: solid colour as in the stock library, the other stock filters untouched,
-# and model mode's order, count, timeline and errors, exactly, with the stand-in engine of stub_colorize.c; then luma and
-# count with the real engine and model where both are there. Needs BUILD/filter as made by filter/build-lavfi.sh.
+# filter.sh - tests the filter in the installed ffmpeg: without a model it and all other filters equal the stock library's; with
+# a model, the order and number of frames, the timeline and the errors are tested exactly with the stand-in engine of
+# stub_colorize.c, then luma and number of frames with the real engine and model if both exist. Needs BUILD/filter, made by
+# filter/build-lavfi.sh.
 #
-# The table filter_table.txt holds the references of what is bit-exact. GEN=1 prints it anew instead of comparing.
+# The table filter_table.txt contains the references for results that are bit-exact. GEN=1 prints it anew instead of comparing.
 set -u
-: "${BUILD:?the build folder}" "${SRC:?the source root}"
-BUILD=$(cd "$BUILD" && pwd) SRC=$(cd "$SRC" && pwd)
-ours=$BUILD/filter
-[ -x "$ours/ffmpeg" ] && [ -e "$ours/out/stock" ] || { echo "skip no $ours/ffmpeg: filter/build-lavfi.sh has not run"; exit 77; }
-program=$(sed -n 1p "$ours/out/stock") stockdir=$(sed -n 2p "$ours/out/stock") soname=$(sed -n 3p "$ours/out/stock")
-
-dir=$(mktemp -d) || exit 1
-trap 'rm -rf "$dir"' EXIT
-${CC:-cc} -std=gnu11 -O2 -fPIC -shared -Wl,-soname,libcolorize.so.0 -I"$SRC" -I"$SRC/engine" -o "$dir/libcolorize.so.0" \
-    "$SRC/tests/stub_colorize.c" "$SRC/engine/pixfmt.c" || exit 1
-cd "$dir" || exit 1
-echo model >model.bin
+: "${SRC:?the source root}"
+. "$SRC/tests/filter_setup.sh"
 echo bad >bad.bin
 echo fail6 >fail6.bin
-COLORIZE_LIBRARY=$dir/libcolorize.so.0
-export COLORIZE_LIBRARY
 
 ffmpeg() { "$ours/ffmpeg" -nostdin -v error "$@" 2>err; }
 loud() { "$ours/ffmpeg" -nostdin -hide_banner "$@" 2>err; }
 stock() { LD_LIBRARY_PATH=$stockdir "$program" -nostdin -v error "$@" 2>err; }
-# md5 of frames: one line a frame with pts, duration, size and md5; comments away
+# sums COMMAND SOURCE FILTER [OPTIONS...]: a line for each frame, with its pts, duration, size and md5.
 sums() { run_=$1 in_=$2 filter_=$3; shift 3; $run_ -f lavfi -i "$in_" -vf "$filter_" "$@" -f framemd5 - | grep -v '^#'; }
 hashes() { sed 's/.*, *//'; }
 
 cases=0 failed=0
 pass() { cases=$((cases + 1)); echo "ok   filter/$1"; }
-fault() { cases=$((cases + 1)) failed=$((failed + 1)); echo "FAIL filter/$1"; shift; [ $# = 0 ] || echo "  $*"; [ ! -s err ] || head -n 6 err | sed 's/^/  | /'; }
+fault() {
+    cases=$((cases + 1)) failed=$((failed + 1))
+    echo "FAIL filter/$1"; shift
+    [ $# = 0 ] || echo "  $*"
+    [ ! -s err ] || head -n 6 err | sed 's/^/  | /'
+}
 check() { name=$1; shift; if "$@"; then pass "$name"; else fault "$name" "false: $*"; fi; }
 same() { name=$1; if [ -s "$2" ] && cmp -s "$2" "$3"; then pass "$name"; else fault "$name" "$(diff "$2" "$3" | head -n 4)"; fi; }
-# a run that must fail, and say so with these words
+# refuse NAME WORDS COMMAND...: passes if the command fails and its messages match WORDS.
 refuse() {
     name=$1 words=$2; shift 2
-    if "$@" >out; then fault "$name" "did not fail"; elif grep -q "$words" err; then pass "$name"; else fault "$name" "no '$words' in its messages"; fi
+    if "$@" >out; then fault "$name" "did not fail"
+    elif grep -q "$words" err; then pass "$name"
+    else fault "$name" "no '$words' in its messages"; fi
 }
 
 # ---- the table ----
@@ -75,8 +71,8 @@ for filter in hue=s=0.5 gblur eq=contrast=1.2 yadif scale=80:60 crop=100:80 tran
     same "library/stock_filter_${filter%%=*}" got expected
 done
 "$ours/ffmpeg" -v error -h filter=colorize >help 2>err
-for option in model device precision batch size strength saturation luma threads hue lightness mix range out_range matrix siting bars \
-    library; do
+for option in model device precision batch size strength saturation luma threads hue lightness mix range out_range matrix siting \
+    bars library; do
     check "help/$option" grep -q "^ *$option  *<" help
 done
 check help/timeline grep -q "timeline through the 'enable' option" help
@@ -96,7 +92,7 @@ for format in yuv420p yuv422p yuv444p yuvj420p yuvj422p yuvj444p yuv420p10 yuv42
         sums ffmpeg $source,format=$format colorize=model.bin:batch=$batch >got
         same "model/$format/batch_$batch" got one
     done
-    # luma: the first samples of a raw frame, in and out; a raw file cannot say that a gray film has full range
+    # Luma is the first plane of a raw frame. A raw file does not signal a range, so gray would become limited by default.
     case $format in nv12) bytes=1 ;; *1[026]) bytes=2 ;; *) bytes=1 ;; esac
     case $format in gray*) range=:out_range=full ;; *) range= ;; esac
     ffmpeg -f lavfi -i $source,format=$format -frames:v 1 -f rawvideo -y in.raw
@@ -109,9 +105,9 @@ for format in yuv420p yuv444p10; do
     same "model/$format/luma_of_all_frames" got expected
 done
 
-# ---- the source's own format: no scaler before the filter, and no other format behind it but for gray ----
+# ---- the source's own format: no scaler before the filter; only gray changes its format ----
 
-# how many lines speak of a scaler in the filters of the film, and the format that comes out
+# Prints the number of log lines about an inserted scaler, and the output format.
 formats_of() {
     loud -v verbose -f lavfi -i "$source,format=$1" -vf "colorize=model.bin$2" -frames:v 1 -f null -
     sed -n '/Stream mapping/,$p' err | grep -c auto_scale
@@ -130,9 +126,11 @@ for format in gray9 gray14 gray9be gray10be gray12be gray14be gray16be ya8 ya16 
     case $format in ya8) gives=yuva444p ;; ya16*) gives=yuva444p16 ;; gray) gives=yuv444p ;; esac
     case $gives in *[0-9]be|*le) ;; *9|*1[0246]|*48|*64) gives=${gives}le ;; esac
     case $format in gray*be|ya*be) gives=${gives%be}; gives=${gives%le}le ;; esac
-    # extractplanes takes no packed format of some; the swap of bytes and the unpacking by format= change no sample
-    case $format in rgb24|bgr24|rgb0|0bgr) planar=gbrp ;; rgba|bgra|argb|abgr) planar=gbrap ;; rgb48*|bgr48) planar=gbrp16 ;;
-                    rgba64*|bgra64) planar=gbrap16 ;; gray*|ya*) planar=$gives ;; *) planar=$format ;; esac
+    # extractplanes does not take all packed formats; format= unpacks them and swaps bytes, and changes no sample.
+    case $format in
+    rgb24|bgr24|rgb0|0bgr) planar=gbrp ;; rgba|bgra|argb|abgr) planar=gbrap ;; rgb48*|bgr48) planar=gbrp16 ;;
+    rgba64*|bgra64) planar=gbrap16 ;; gray*|ya*) planar=$gives ;; *) planar=$format ;;
+    esac
     case $format in gray*be) own=${format%be} ;; ya16be) own=ya16 ;; *) own=$planar ;; esac
     case $format in gray*) own=${format%be} ;; ya8) own=ya8 ;; ya16*) own=ya16 ;; esac
     check "formats/$format" [ "$(formats_of "$format" "$range" | tr '\n' ' ')" = "0 $gives " ]
@@ -141,16 +139,18 @@ for format in gray9 gray14 gray9be gray10be gray12be gray14be gray16be ya8 ya16 
     same "formats/$format/luma" got expected
     case $format in
     ya*|yuva*|gbrap*|rgba*|bgra*|argb|abgr)
-        sums ffmpeg $source,format=$format "geq=lum=p(X\,Y):a=mod(X*7+Y*3\,256),format=$format,colorize=model.bin$range,format=$planar,extractplanes=a" >got
-        sums ffmpeg $source,format=$format "geq=lum=p(X\,Y):a=mod(X*7+Y*3\,256),format=$format,format=$planar,extractplanes=a" >expected
+        pattern="geq=lum=p(X\,Y):a=mod(X*7+Y*3\,256),format=$format"
+        sums ffmpeg $source,format=$format "$pattern,colorize=model.bin$range,format=$planar,extractplanes=a" >got
+        sums ffmpeg $source,format=$format "$pattern,format=$planar,extractplanes=a" >expected
         same "formats/$format/alpha" got expected ;;
     esac
 done
-# a scaler before the filter is asked for the source's format, not for one that the filter likes better
+# A scaler before the filter outputs the source's format, not another one of the filter's list.
 for format in gray gray10 gray16 gray16be yuv422p10 gbrp12 rgb24; do
     ffmpeg -f lavfi -i testsrc2=r=5:d=1:s=162x122,format=$format -c:v rawvideo -y scaled.nut
     ffmpeg -i scaled.nut -vf "scale=90:-2,showinfo,colorize=model.bin:out_range=full" -f null - -loglevel info
-    check "formats/scale_before_keeps_$format" [ "$(sed -n 's/.* fmt:\([a-z0-9]*\) .*/\1/p' err | sort -u | sed 's/le$//')" = $format ]
+    scaled=$(sed -n 's/.* fmt:\([a-z0-9]*\) .*/\1/p' err | sort -u | sed 's/le$//')
+    check "formats/scale_before_keeps_$format" [ "$scaled" = $format ]
     : >err
 done
 ffmpeg -f lavfi -i testsrc2=r=5:d=1:s=162x122,format=gray16 -c:v ffv1 -y scaled.mkv
@@ -160,8 +160,9 @@ same formats/scale_before_keeps_every_sample got expected
 
 # ---- the film: pts, metadata, tags, early end, seeking ----
 
-sums ffmpeg $source,format=yuv420p,select='not(eq(mod(n\,3)\,1))' colorize=model.bin:batch=3 -vsync passthrough | cut -d, -f1-4 >got
-sums ffmpeg $source,format=yuv420p,select='not(eq(mod(n\,3)\,1))' null -vsync passthrough | cut -d, -f1-4 >expected
+uneven="$source,format=yuv420p,select=not(eq(mod(n\,3)\,1))"
+sums ffmpeg "$uneven" colorize=model.bin:batch=3 -vsync passthrough | cut -d, -f1-4 >got
+sums ffmpeg "$uneven" null -vsync passthrough | cut -d, -f1-4 >expected
 same film/uneven_pts got expected
 ffmpeg -f lavfi -i $source,format=yuv420p -vf signalstats,colorize=model.bin:batch=4,metadata=print:file=got -f null -
 ffmpeg -f lavfi -i $source,format=yuv420p -vf signalstats,metadata=print:file=expected -f null -
@@ -174,39 +175,43 @@ sums ffmpeg $source,format=yuv420p colorize=model.bin:batch=64,trim=end_frame=5 
 same film/downstream_closes got expected
 check film/downstream_closes_without_a_warning [ ! -s err ]
 ffmpeg -f lavfi -i $source,format=yuv420p -c:v ffv1 -g 1 -y film.mkv
-# A film of variable rate: by itself ffmpeg counts its frames out to a constant rate, with any filter; with README's options it keeps
-# each with its time.
+# Film with a variable rate: by default ffmpeg converts it to a constant rate, with any filter; with README's options it keeps
+# every frame with its time.
 ffmpeg -f lavfi -i testsrc2=s=64x48:r=25:d=4 -vf "settb=1/1000,setpts='N*16-10*eq(mod(N,4),3)+N*N/50'" -fps_mode passthrough \
     -enc_time_base 1/1000 -c:v libx264 -bf 2 -y rate.mkv
 pts_of() { ffprobe -v error -select_streams v -show_entries packet=pts_time -of csv=p=0 "$1" | sort -g; }
+readme_options=$(sed -n 's|^    filter/ffmpeg .*-vf colorize=[^ ]* \(.*\) colour.mkv.*|\1|p' "$SRC/README.md")
 for batch in 0 1; do
-    # shellcheck disable=SC2046
-    ffmpeg -i rate.mkv -vf colorize=model.bin:batch=$batch $(sed -n 's|^    filter/ffmpeg .*-vf colorize=[^ ]* \(.*\) colour.mkv.*|\1|p' "$SRC/README.md") -y rates.mkv
+    # shellcheck disable=SC2086
+    ffmpeg -i rate.mkv -vf colorize=model.bin:batch=$batch $readme_options -y rates.mkv
     pts_of rate.mkv >expected; pts_of rates.mkv >got
     check "film/variable_rate_batch_$batch/count" [ "$(wc -l <expected)" = 100 ]
     same "film/variable_rate_batch_$batch/times" got expected
 done
-# ffmpeg that is interrupted takes no more frames from its filters: what it has decoded is written, or counted. With a decoder that
-# holds a frame back (mpeg4) the end of the film does not reach the filters, with another it does.
+# When ffmpeg is interrupted, it takes no more frames from its filters: each decoded frame is written, or counted in the message.
+# If the decoder holds a frame (mpeg4), the end of the film does not reach the filters; with other decoders it does.
 for codec in ffv1 mpeg4; do ffmpeg -f lavfi -i testsrc2=r=25:d=60:s=64x48 -c:v $codec -y cut-$codec.mkv; done
 for codec in ffv1 mpeg4; do for signal in INT TERM; do for batch in 1 4; do
     rm -f cut
-    "$ours/ffmpeg" -nostdin -hide_banner -v verbose -re -i cut-$codec.mkv -vf colorize=model.bin:batch=$batch -f framemd5 -flush_packets 1 -y cut 2>err &
+    "$ours/ffmpeg" -nostdin -hide_banner -v verbose -re -i cut-$codec.mkv -vf colorize=model.bin:batch=$batch -f framemd5 \
+        -flush_packets 1 -y cut 2>err &
     job=$!
     while [ -z "$(sed -n 20p cut 2>/dev/null)" ] && kill -0 $job 2>/dev/null; do sleep 0.1; done
     kill -$signal $job
     wait $job
     decoded=$(sed -n 's/.* \([0-9]*\) frames decoded.*/\1/p' err | head -n 1) written=$(grep -vc '^#' cut)
     inside=$(sed -n 's/.* \([0-9]*\) frames* inside w.* interrupted they are not written.*/\1/p' err)
-    check "film/interrupted_by_${signal}_${codec}_batch_$batch" [ "$written" -gt 9 -a "$decoded" = $((written + ${inside:-0})) ]
+    check "film/interrupted_by_${signal}_${codec}_batch_$batch" \
+        [ "$written" -gt 9 -a "$decoded" = $((written + ${inside:-0})) ]
 done; done; done
-# An output that ends first; with this decoder, which is one frame late, ffmpeg frees the filter while frames are inside.
+# The output ends before the film. With this decoder, which holds one frame, ffmpeg frees the filter while it holds frames.
 ffmpeg -f lavfi -i testsrc2=r=25:d=2:s=162x122 -c:v mpeg2video -y late.mkv
 ends() { "$ours/ffmpeg" -nostdin -v warning -i late.mkv -vf colorize=model.bin "$@" -f framemd5 - 2>err | grep -vc '^#'; }
 check film/duration_ends_the_output [ "$(ends -t 1)" = 25 ]
 check film/duration_has_no_warning [ ! -s err ]
 check film/count_ends_the_output [ "$(ends -frames:v 7)" = 7 ]
-check film/count_is_not_called_a_loss grep -q '[0-9] frames* inside w.* not asked for: nothing is lost if the output ended first' err
+check film/count_is_not_called_a_loss \
+    grep -q '[0-9] frames* inside w.* not asked for: nothing is lost if the output ended first' err
 : >err
 ffmpeg -ss 1 -i film.mkv -vf colorize=model.bin:batch=4 -f framemd5 - | grep -v '^#' | hashes >got
 tail -n 7 all | hashes >expected
@@ -217,22 +222,29 @@ same film/shared_frames_are_not_written got expected
 sums ffmpeg $source,format=yuv420p vflip,colorize=model.bin,vflip,extractplanes=y >got
 sums ffmpeg $source,format=yuv420p extractplanes=y >expected
 same film/bottom_up_rows got expected
-tags() { loud -f lavfi -i "$source,format=$1" -vf "$2,showinfo" -f null -; grep -o 'color_range.*color_space:[^ ]*' err | sort -u; : >err; }
-check film/gray_becomes_tagged_yuv [ "$(tags gray colorize=model.bin)" = "color_range:tv color_space:smpte170m" ]
-check film/gray_of_full_range_is_tagged [ "$(tags gray colorize=model.bin:out_range=full)" = "color_range:pc color_space:smpte170m" ]
-check film/gray_to_rgb_is_tagged [ "$(tags gray colorize=model.bin,format=rgb24)" = "color_range:pc color_space:gbr" ]
-check film/range_of_yuv_can_be_changed [ "$(tags yuv420p colorize=model.bin:out_range=full)" = "color_range:pc color_space:smpte170m" ]
-check film/guess_of_the_matrix_lying [ "$(source=testsrc2=r=7:d=1:s=720x576; tags yuv420p colorize=model.bin)" = "color_range:tv color_space:smpte170m" ]
-check film/guess_of_the_matrix_standing [ "$(source=testsrc2=r=7:d=1:s=720x576; tags yuv420p transpose,colorize=model.bin)" = "color_range:tv color_space:smpte170m" ]
-check film/gray_keeps_its_range_tag [ "$(tags gray setparams=range=tv,colorize=model.bin)" = "color_range:tv color_space:smpte170m" ]
-check film/tags_that_are_there_stay [ "$(tags yuv420p setparams=colorspace=bt2020nc:range=pc,colorize=model.bin)" = "color_range:pc color_space:bt2020nc" ]
-check film/tags_can_be_overruled [ "$(tags yuv420p setparams=colorspace=bt709,colorize=model.bin:matrix=bt601:range=full)" = "color_range:pc color_space:smpte170m" ]
+# tags NAME RANGE MATRIX FORMAT FILTERS: passes if the output frames have this range and matrix.
+tags() {
+    name=$1 want="color_range:$2 color_space:$3"
+    loud -f lavfi -i "$source,format=$4" -vf "$5,showinfo" -f null -
+    got=$(grep -o 'color_range.*color_space:[^ ]*' err | sort -u)
+    : >err
+    check "film/$name" [ "$got" = "$want" ]
+}
+tags gray_becomes_tagged_yuv tv smpte170m gray colorize=model.bin
+tags gray_of_full_range_is_tagged pc smpte170m gray colorize=model.bin:out_range=full
+tags gray_to_rgb_is_tagged pc gbr gray colorize=model.bin,format=rgb24
+tags range_of_yuv_can_be_changed pc smpte170m yuv420p colorize=model.bin:out_range=full
+tags guess_of_the_matrix_landscape tv smpte170m yuv420p scale=720:576,colorize=model.bin
+tags guess_of_the_matrix_portrait tv smpte170m yuv420p scale=576:720,colorize=model.bin
+tags gray_keeps_its_range_tag tv smpte170m gray setparams=range=tv,colorize=model.bin
+tags existing_tags_stay pc bt2020nc yuv420p setparams=colorspace=bt2020nc:range=pc,colorize=model.bin
+tags tags_can_be_overruled pc smpte170m yuv420p setparams=colorspace=bt709,colorize=model.bin:matrix=bt601:range=full
 ffmpeg -f lavfi -i $source,format=gray -vf colorize=model.bin -pix_fmt yuv420p -c:v ffv1 -y gray.mkv
 loud -i gray.mkv
 check film/gray_takes_the_format_that_follows grep -q yuv420p err
 : >err
 
-# ---- timeline and commands: exact to the frame at every batch ----
+# ---- timeline and commands: exact to the frame with any batch ----
 
 for batch in 1 4 7; do
     sums ffmpeg $source,format=yuv420p "colorize=model.bin:batch=$batch:enable=between(n\,3\,5)" >got
@@ -269,7 +281,12 @@ for size in 160x120 96x64 176x144; do
     ffmpeg -f lavfi -i testsrc2=r=25:d=0.4:s=$size -c:v mpeg2video -bf 0 -qscale:v 2 -f mpeg2video -y $size.m2v
 done
 cat 160x120.m2v 96x64.m2v 176x144.m2v >sizes.m2v
-sized() { v_=$1 filter_=$2; shift 2; "$ours/ffmpeg" -nostdin -v "$v_" "$@" -i sizes.m2v -vf "$filter_" -fps_mode passthrough -autoscale 0 -c:v rawvideo -f framemd5 - 2>err | grep -v '^#'; }
+# sized LOG-LEVEL FILTER [INPUT-OPTIONS...]: the sums of the frames.
+sized() {
+    v_=$1 filter_=$2; shift 2
+    "$ours/ffmpeg" -nostdin -v "$v_" "$@" -i sizes.m2v -vf "$filter_" -fps_mode passthrough -autoscale 0 -c:v rawvideo \
+        -f framemd5 - 2>err | grep -v '^#'
+}
 sized error null >plain
 count=$(wc -l <plain)
 check size_change/the_film_has_three_sizes [ "$(cut -d, -f5 plain | sort -u | wc -l)" = 3 ]
@@ -284,19 +301,21 @@ for batch in 1 4 64; do
     same "size_change/reinit_filter_0_batch_$batch" got one
 done
 
-# ---- what must be refused, and in which words ----
+# ---- errors and their messages ----
 
 run() { ffmpeg -f lavfi -i "$source,format=yuv420p" -vf "$1" -f null -; }
 refuse error/missing_model "cannot open the model 'nothere.bin'" run colorize=nothere.bin
-refuse error/missing_model_is_told_as_it_was_read "cannot open the model 'its.bin'.* must be escaped" run "colorize=it's.bin"
-# A path with all that ffmpeg's own syntax uses, escaped as doc/filter.md says.
+refuse error/missing_model_is_in_the_message_as_received \
+    "cannot open the model 'its.bin'.* must be escaped" run "colorize=it's.bin"
+# A path with all characters of ffmpeg's own syntax, escaped as doc/filter.md describes.
 eval "$(sed -n 's/^    \(escape() .*\)/\1/p' "$SRC/doc/filter.md")"
 mkdir 'a "b"'
 model="a \"b\"/it's: x=1,[y];z\\.bin"
 cp model.bin "$model"
 sums ffmpeg $source,format=yuv420p "colorize=model=$(escape "$model")" >got
 same path/with_all_special_characters got all
-refuse path/is_told_as_it_was_read "cannot open the model 'it's: x=1,\[y\];z.bin'" run "colorize=model=$(escape "it's: x=1,[y];z.bin")"
+refuse path/is_in_the_message_as_received "cannot open the model 'it's: x=1,\[y\];z.bin'" \
+    run "colorize=model=$(escape "it's: x=1,[y];z.bin")"
 refuse error/bad_model "a bad model file" run colorize=bad.bin
 refuse error/no_such_device "no such device" run colorize=model.bin:device=cuda
 refuse error/missing_library "cannot open the engine" run colorize=model.bin:library=/nothere/libcolorize.so.0
@@ -305,12 +324,18 @@ COLORIZE_STUB_ABI=99 refuse error/other_abi "has ABI 99, this filter needs" run 
 refuse error/strength_out_of_range "out of range" run colorize=model.bin:strength=2
 refuse error/stock_saturation_out_of_range "out of range" run colorize=120:1.5
 refuse error/stock_hue_out_of_range "out of range" run colorize=400
-# Never status 0, whoever of its neighbours has asked for the frame that fails.
-again() { for i_ in 1 2 3 4 5 6 7 8; do if ffmpeg -f lavfi -i $source,format=yuv420p -vf "$1" -f framemd5 -; then return 0; fi; done; return 1; }
+# The exit status is never 0, whichever of its neighbours requested the frame that fails.
+again() {
+    for i_ in 1 2 3 4 5 6 7 8; do
+        if ffmpeg -f lavfi -i $source,format=yuv420p -vf "$1" -f framemd5 -; then return 0; fi
+    done
+    return 1
+}
 for chain in colorize=fail6.bin:batch=1 scale=128:16,colorize=fail6.bin scale=128:16,colorize=fail6.bin:batch=16 \
     fps=20,colorize=fail6.bin:batch=2,scale=64:64; do refuse "error/status_of_$chain" "could not be coloured" again "$chain"; done
-refuse error/uncoloured_frame "could not be coloured" ffmpeg -xerror -f lavfi -i $source,format=yuv420p -vf colorize=fail6.bin:batch=1 -f framemd5 -
-check error/uncoloured_frame_is_not_given_out [ "$(grep -vc '^#' out)" -le 6 ]
+refuse error/uncoloured_frame "could not be coloured" \
+    ffmpeg -xerror -f lavfi -i $source,format=yuv420p -vf colorize=fail6.bin:batch=1 -f framemd5 -
+check error/uncoloured_frame_is_not_output [ "$(grep -vc '^#' out)" -le 6 ]
 : >err
 
 # ---- random films ----
@@ -337,7 +362,8 @@ if [ -e "$real" ] && [ -e "$model" ]; then
         case $format in nv12) bytes=1 ;; *1[026]) bytes=2 ;; *) bytes=1 ;; esac
         ffmpeg -f lavfi -i testsrc2=r=6:d=1:s=162x122,format=$format -frames:v 1 -f rawvideo -y in.raw
         case $format in gray*) range=:out_range=full ;; *) range= ;; esac
-        ffmpeg -f lavfi -i testsrc2=r=6:d=1:s=162x122,format=$format -vf colorize=real.bin$range -frames:v 1 -f rawvideo -y out.raw
+        ffmpeg -f lavfi -i testsrc2=r=6:d=1:s=162x122,format=$format -vf colorize=real.bin$range -frames:v 1 -f rawvideo \
+            -y out.raw
         check "real/$format/luma_bit_for_bit" cmp -s -n $((162 * 122 * bytes)) in.raw out.raw
     done
     refuse real/bad_model . ffmpeg -f lavfi -i $source -vf colorize=bad.bin -f null -

@@ -1,13 +1,15 @@
-// fuzz_filter.c - random films through buffersrc -> colorize -> buffersink with the stand-in engine: size, format, options,
-// timeline, rows without padding, bottom-up rows, shared frames, missing pts, changes of size, commands, reading between, early
-// close, end of film. What must hold: as many frames come out as went in, in order, each with its own luma and pts.
+// fuzz_filter.c - sends random films through buffersrc -> colorize -> buffersink with the stand-in engine. Random are size,
+// format, options, timeline, rows without padding, bottom-up rows, shared frames, missing pts, changes of size, commands, the
+// moments at which frames are read, and an early close. The output must have as many frames as the input, in order, each with
+// its luma and pts.
 //
-// Two ways to build it. With -DFUZZ_MAIN it is a program of its own, linked to any libavfilter: fuzz_filter RUNS [SEED]
-// (tests/filter.sh does so). Without, it is a libFuzzer target; FFmpeg itself has none for filters. Against an
-// instrumented FFmpeg (its source prepared by filter/build-lavfi.sh, S = that folder):
+// It can be built in two ways. With -DFUZZ_MAIN it is a program, linked to any libavfilter: fuzz_filter RUNS [SEED]
+// (tests/filter.sh builds it so). Without, it is a libFuzzer target, to be linked to an FFmpeg that is built with sanitizers,
+// from the source that filter/build-lavfi.sh has prepared (S is its folder):
 //     mkdir b && cd b && S/configure --cc=clang --disable-everything --disable-autodetect --disable-doc --disable-programs
 //         --disable-network --disable-x86asm --disable-avcodec --disable-avformat --disable-avdevice --disable-swresample
-//         --enable-filter=colorize,format,null,scale --disable-stripping --optflags=-O1 --extra-ldflags=-fsanitize=address,undefined
+//         --enable-filter=colorize,format,null,scale --disable-stripping --optflags=-O1
+//         --extra-ldflags=-fsanitize=address,undefined
 //         --extra-cflags='-fsanitize=address,undefined,fuzzer-no-link -fno-sanitize-recover=undefined' && make -j2
 //     clang -g -O1 -fsanitize=address,undefined,fuzzer -I. -IS -o fuzz_filter fuzz_filter.c libavfilter/libavfilter.a
 //         libswscale/libswscale.a libavutil/libavutil.a -lm -ldl -pthread
@@ -46,18 +48,18 @@ static const char *const commands[][2] = {
 
 static char model[] = "fuzz_model_XXXXXX";
 
-// The input, read as a stream; zeros after its end.
+// The input, read byte by byte; zeros after its end.
 static const uint8_t *input;
 static size_t left;
 static unsigned u8(void) { return left ? (left--, *input++) : 0; }
 static unsigned u16(void) { unsigned low = u8(); return low | u8() << 8; }
 
-// A film: what was sent, by number of the frame.
+// A film, and the facts of each frame that was sent.
 struct film {
     AVFilterGraph *graph;
     AVFilterContext *source, *filter, *sink;
     int width, height, format, model_mode;
-    int exact;                              // luma is kept, so it identifies the frame
+    int exact;                              // the luma is unchanged, so it identifies the frame
     int sent, got;
     struct { int64_t pts; unsigned luma; int width; } frames[MAX_FRAMES];
 };
@@ -68,7 +70,7 @@ static unsigned luma_at(const AVFrame *f)
     return d->comp[0].depth > 8 ? *(const uint16_t *)f->data[0] : f->data[0][0];
 }
 
-// c: 16 rows without padding, 32 keep a reference (so the frame is not writable), 64 bottom-up rows
+// Bits of c: 16: rows without padding; 32: a reference is kept, so the frame is not writable; 64: bottom-up rows.
 static void push_frame(struct film *film, int64_t pts, unsigned c)
 {
     AVFrame *f = av_frame_alloc();
@@ -106,10 +108,10 @@ static void pull_frames(struct film *film)
     AVFrame *f = av_frame_alloc();
 
     while (av_buffersink_get_frame(film->sink, f) >= 0) {
-        if (film->got >= film->sent) broken(film, "more frames came than were sent");
-        if (f->pts != film->frames[film->got].pts) broken(film, "its pts is another's");
-        if (f->width != film->frames[film->got].width) broken(film, "its width is another's");
-        if (film->exact && luma_at(f) != film->frames[film->got].luma) broken(film, "its luma is another's");
+        if (film->got >= film->sent) broken(film, "it was never sent");
+        if (f->pts != film->frames[film->got].pts) broken(film, "its pts is that of another frame");
+        if (f->width != film->frames[film->got].width) broken(film, "its width is that of another frame");
+        if (film->exact && luma_at(f) != film->frames[film->got].luma) broken(film, "its luma is that of another frame");
         film->got++;
         av_frame_unref(f);
     }
@@ -130,7 +132,7 @@ static int open_film(struct film *film)
     film->graph->nb_threads = 1;
     snprintf(args, sizeof args, "video_size=%dx%d:pix_fmt=%d:time_base=1/25", film->width, film->height, film->format);
     snprintf(filter_args, sizeof filter_args, options[chosen], model);
-    // By default gray gets the range that a player will assume, which changes its luma.
+    // By default gray becomes limited range here, which changes its luma.
     if (film->model_mode && !strncmp(av_get_pix_fmt_name(film->format), "gray", 4)) {
         film->exact = u8() & 1;
         if (film->exact) strcat(filter_args, ":out_range=full");
@@ -145,7 +147,7 @@ static int open_film(struct film *film)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static struct film film;        // large; one at a time
+    static struct film film;        // static because it is large
     int64_t pts = 0;
     int eof = 0, opened;
 
@@ -153,7 +155,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     input = data;
     left  = size;
     opened = open_film(&film) >= 0;
-    if (!opened && size > 8) broken(&film, "the graph could not be made");
+    if (!opened && size > 8) broken(&film, "the filter graph could not be built");
     while (opened && left && !eof && film.sent < MAX_FRAMES) {
         const unsigned c = u8();
 
@@ -166,17 +168,17 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
             char reply[64];
             const unsigned n = u8() % COUNT(commands);
             avfilter_graph_send_command(film.graph, "c", commands[n][0], commands[n][1], reply, sizeof reply, 0);
-        } else if (c < 245 && film.model_mode) {     // as ffmpeg -reinit_filter 0; the stock filter cannot follow
+        } else if (c < 245 && film.model_mode) {     // as ffmpeg -reinit_filter 0 does; the stock filter does not support it
             film.width  = 1 + u8();
             film.height = 1 + u8() % 64;
         } else {
             eof = 1;
         }
     }
-    if (opened && (eof || !left)) {             // else: the graph is freed with frames in it
-        if (av_buffersrc_add_frame(film.source, NULL) < 0) broken(&film, "the end was refused");
+    if (opened && (eof || !left)) {             // else the filter graph is freed while it holds frames
+        if (av_buffersrc_add_frame(film.source, NULL) < 0) broken(&film, "the end of the film was refused");
         pull_frames(&film);
-        if (film.sent != film.got) broken(&film, "the film is over and frames are missing");
+        if (film.sent != film.got) broken(&film, "frames are missing at the end of the film");
     }
     avfilter_graph_free(&film.graph);
     return 0;

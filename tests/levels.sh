@@ -6,19 +6,8 @@
 # The stand-in engine colours with strength 0, so that chroma is neutral and only levels are compared. What stock ffmpeg itself
 # cannot encode here is named at the end, and is no failure.
 set -u
-: "${BUILD:?the build folder}" "${SRC:?the source root}"
-BUILD=$(cd "$BUILD" && pwd) SRC=$(cd "$SRC" && pwd)
-ours=$BUILD/filter
-[ -x "$ours/ffmpeg" ] && [ -e "$ours/out/stock" ] || { echo "skip no $ours/ffmpeg: filter/build-lavfi.sh has not run"; exit 77; }
-program=$(sed -n 1p "$ours/out/stock") stockdir=$(sed -n 2p "$ours/out/stock")
-dir=$(mktemp -d) || exit 1
-trap 'rm -rf "$dir"' EXIT
-${CC:-cc} -std=gnu11 -O2 -fPIC -shared -Wl,-soname,libcolorize.so.0 -I"$SRC" -I"$SRC/engine" -o "$dir/libcolorize.so.0" \
-    "$SRC/tests/stub_colorize.c" "$SRC/engine/pixfmt.c" || exit 1
-cd "$dir" || exit 1
-echo model >model.bin
-COLORIZE_LIBRARY=$dir/libcolorize.so.0
-export COLORIZE_LIBRARY
+: "${SRC:?the source root}"
+. "$SRC/tests/filter_setup.sh"
 
 stock() { LD_LIBRARY_PATH=$stockdir timeout 60 "$program" -nostdin -hide_banner -v error "$@"; }
 filter() { timeout 60 "$ours/ffmpeg" -nostdin -hide_banner -v info "$@"; }
