@@ -39,8 +39,9 @@ engine := $(call rel,engine/*.c engine/ref/*.c engine/cpu/*.c) $(kernels)
 cuda_kernels := $(call rel,kernels/cuda/*.cu)
 cuda_host := $(call rel,kernels/cuda/*.c)
 trainer := $(call rel,trainer/*.c trainer/nets/*.c)
-tests := $(filter-out tests/fuzz_% tests/stub_% tests/bench_% tests/emulated_%,$(call rel,tests/*.c))
-scripts := $(filter-out tests/run.sh tests/bench.sh tests/make_model.sh tests/filter_setup.sh,$(call rel,tests/*.sh))
+tests := $(filter-out tests/fuzz_% tests/stub_% tests/bench_% tests/emulated_% tests/gpu_%,$(call rel,tests/*.c))
+not_tests := run.sh bench.sh make_model.sh filter_setup.sh gpu.sh gpu_bundle.sh
+scripts := $(filter-out $(addprefix tests/,$(not_tests)),$(call rel,tests/*.sh))
 fuzzers := $(call rel,tests/fuzz_*.c)
 
 ifneq ($(WITH_EMULATION),yes)
@@ -58,7 +59,7 @@ train = $(BUILD)/colorize-train
 sample = $(BUILD)/samples/colorize_ppm
 plugin = $(BUILD)/gst/libgstcolorize.so
 
-.PHONY: all lib filter gst check bench demo fuzz install uninstall clean distclean help check-cuda bench-cuda
+.PHONY: all lib filter gst check bench demo fuzz install uninstall clean distclean help check-cuda bench-cuda cuda-bundle
 .DEFAULT_GOAL := all
 all: lib $(train) $(sample)
 lib: $(lib_static) $(lib_shared)
@@ -204,8 +205,17 @@ $(patsubst tests/%,check-%,$(basename $(tests) $(scripts))): check-%: all $(BUIL
 	$(Q)BUILD=$(abspath $(BUILD)) SRC=$(SRC) VERBOSE=1 sh $(SRC)/tests/run.sh \
 	    $(if $(filter tests/$*.c,$(tests)),$(abspath $(BUILD)/tests/$*),$(SRC)/tests/$*.sh)
 
-check-cuda bench-cuda:
-	@echo "skipped: this version has no CUDA device"
+# On a machine with a GPU; cuda-bundle packs the same for a machine that has no more than the driver, cuDNN and cuBLAS.
+gpu_programs = $(patsubst %,$(BUILD)/gpu/%,gpu_check gpu_bench ops)
+$(gpu_programs): $(BUILD)/gpu/%: $(BUILD)/tests/%.o $(call objects,$(filter trainer/nets%,$(trainer))) $(lib_static)
+	@mkdir -p $(@D)
+	$(call say,LD,$@)
+	$(Q)$(CC) $(LDFLAGS_CONFIG) $(LDFLAGS) $^ -o $@ $(LIBS_ENGINE) -ldl
+	$(Q)ln -sf ../libcolorize-cuda.so.0 $(@D)       # where the programs look first
+check-cuda bench-cuda: all $(gpu_programs)
+	$(Q)BIN=$(abspath $(BUILD)/gpu) SRC=$(SRC) sh $(SRC)/tests/gpu.sh $(@:%-cuda=%)
+cuda-bundle: all $(gpu_programs)
+	$(Q)BUILD=$(abspath $(BUILD)) SRC=$(SRC) CUDA_HOME=$(CUDA_HOME) sh $(SRC)/tests/gpu_bundle.sh
 
 bench_sources = $(filter-out $(if $(filter yes,$(WITH_GST)),,tests/bench_gst.c),$(call rel,tests/bench_*.c)) \
     tests/ops.c tests/data.c
