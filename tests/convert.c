@@ -218,7 +218,13 @@ static float *run(const struct clz_model *m, const float *picture, int size, con
     if (x) {
         *count = clzi_shape_count(clzi_exec_output_shape(x, 0));
         y = malloc((size_t)*count * sizeof *y);
-        REQUIRE_INT(clzi_exec_upload(x, 0, picture), 0);
+        for (int port = 0; port < g->in_count; port++) {        // the same picture in every channel of every input
+            const int64_t pixels = (int64_t)size * size, channels = clzi_exec_input_shape(x, port).c;
+            float *planes = malloc((size_t)(channels * pixels) * sizeof *planes);
+            for (int64_t i = 0; i < channels * pixels; i++) planes[i] = picture[i % pixels];
+            REQUIRE_INT(clzi_exec_upload(x, port, planes), 0);
+            free(planes);
+        }
         REQUIRE_INT(clzi_exec_forward(x, 0), 0);
         REQUIRE_INT(clzi_exec_download(x, 0, y), 0);
     }
@@ -396,6 +402,8 @@ int main(int argc, char **argv)
     answers("resnet18-unet", NULL, NULL);
     answers("resnet18", "resnet18-light", "encoder.7.1.relu2");
     answers("lite0", "lite0", "encoder._blocks.15._bn2");
+    answers("patchgan", "patchgan", NULL);
+    answers("pix2pix-d", "patchgan", NULL);
     reports();
     origin();
     snprintf(command, sizeof command, "rm -rf '%s'", folder);

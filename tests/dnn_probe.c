@@ -78,7 +78,7 @@ int main(int argc, char **argv)
         if (argc > 2 && strcmp(argv[2], types[type])) continue;
         problem_count = 0;
         for (int i = 0; clzt_nets[i]; i++) collect_net(clzt_nets[i]->build, clzt_nets[i] == &clzt_net_unet ? 256 : 128, type);
-        collect_net(clzt_patchgan_build, 128, type);
+        collect_net(clzt_net_patchgan.build, 128, type);
         for (size_t d = 0; d < sizeof dnn_devices / sizeof *dnn_devices; d++) {
             struct clzi_dnn_target target = { .device_name = dnn_devices[d].name, .log = { message, NULL, CLZ_LOG_INFO } };
             char name[128];

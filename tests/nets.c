@@ -64,7 +64,7 @@ static void counts(void)
     }
     CASE("nets/patchgan_has_pix2pix's_parameters");
     REQUIRE_INT(clzi_graph_create(&g), 0);
-    REQUIRE_INT(clzt_patchgan_build(g), 0);
+    REQUIRE_INT(clzt_net_patchgan.build(g), 0);
     REQUIRE_INT(clzi_graph_trainable_count(g), 2765633);
     y = output_shape(g, (struct clzi_shape){ 1, 3, 256, 256 });
     REQUIRE(y.c == 1 && y.h == 30 && y.w == 30);
@@ -100,7 +100,7 @@ static void init(void)
 
     CASE("nets/normal_init_has_mean_0_and_deviation_0.02");
     REQUIRE_INT(clzi_graph_create(&g), 0);
-    REQUIRE_INT(clzt_patchgan_build(g), 0);
+    REQUIRE_INT(clzt_net_patchgan.build(g), 0);
     for (int i = 0; i < g->param_count; i++) values[i] = malloc(clzi_param_count(&g->params[i]) * sizeof(float));
     clzt_net_init(g, CLZT_INIT_NORMAL, 1, values);
     for (int i = 0; i < g->param_count; i++)

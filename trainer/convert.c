@@ -45,12 +45,18 @@ static const struct rule body_rules[] = {
     { "0.", "0.", NULL }, { "1.", "1.", NULL }, { "4.", "4.", NULL }, { "5.", "5.", NULL }, { "6.", "6.", NULL },
     { "7.", "7.", NULL }, { NULL, NULL, NULL }
 };
+static const struct rule pix2pix_d_rules[] = {                  // nn.Sequential, where the tutorial has one for each layer
+    { "model.0.", "model.0.0.", NULL }, { "model.2.", "model.1.0.", NULL }, { "model.3.", "model.1.1.", NULL },
+    { "model.5.", "model.2.0.", NULL }, { "model.6.", "model.2.1.", NULL }, { "model.8.", "model.3.0.", NULL },
+    { "model.9.", "model.3.1.", NULL }, { "model.11.", "model.4.0.", NULL }, { NULL, NULL, NULL }
+};
 static const struct rule same_rules[] = { { "", "", NULL }, { NULL, NULL, NULL } };
 
 static const struct family families[] = {
-    { "a whole generator", NULL, NULL, false, same_rules },         // the tutorial's U-Net and DynamicUnet, our exports
+    { "a whole network", NULL, NULL, false, same_rules },           // the tutorial's U-Net, DynamicUnet, PatchGAN, our exports
     { "EfficientNet-Lite", "_blocks.0._depthwise_conv.weight", "_blocks.0._depthwise_conv.weight", true, lite_rules },
     { "torchvision's ResNet", "layer1.0.conv1.weight", "4.0.conv1.weight", true, resnet_rules },
+    { "pix2pix's discriminator", "model.11.weight", "model.4.0.weight", false, pix2pix_d_rules },
     { "torchvision's ResNet as nn.Sequential", "4.0.conv1.weight", "4.0.conv1.weight", true, body_rules },
 };
 enum { FAMILIES = sizeof families / sizeof *families };
@@ -211,18 +217,33 @@ static int compare_plans(const struct plan *a, const struct plan *b)
 
 // ---- choice of a plan ----
 
-// Tries every family on every net, or on the given one, and takes the plan that fits best.
+static bool is_discriminator(const struct clzt_net *net)
+{
+    for (const struct clzt_net *const *d = clzt_discriminators; *d; d++)
+        if (*d == net) return true;
+    return false;
+}
+
+static const struct clzt_net *find_net(const char *name)
+{
+    for (const struct clzt_net *const *d = clzt_discriminators; *d; d++)
+        if (!strcmp((*d)->name, name)) return *d;
+    return clzt_net_find(name);
+}
+
+// Tries every family on every generator, or on the given net, and takes the plan that fits best. A discriminator must be given: a
+// checkpoint of adversarial training contains one beside the generator.
 static int choose(struct plan *best, const struct clzt_convert *c, const struct clzt_tensors *t, const struct clz_log *log)
 {
-    const struct clzt_net *given = c->net ? clzt_net_find(c->net) : NULL;
+    const struct clzt_net *const given[2] = { c->net ? find_net(c->net) : NULL, NULL };
     char same[256] = "";                    // nets that the file fits as well as best->net
     int ret = 0;
 
-    if (c->net && !given) return clzi_fail(log, -EINVAL, "net=%s: no such net; colorize-train nets lists them.", c->net);
-    for (const struct clzt_net *const *net = clzt_nets; *net && ret >= 0; net++)
+    if (c->net && !*given) return clzi_fail(log, -EINVAL, "net=%s: no such net; colorize-train nets lists them.", c->net);
+    for (const struct clzt_net *const *net = *given ? given : clzt_nets; *net && ret >= 0; net++)
         for (int f = 0; f < FAMILIES && ret >= 0; f++) {
             struct plan p;
-            if ((given && *net != given) || (ret = plan_make(&p, &families[f], *net, t)) <= 0) continue;
+            if ((ret = plan_make(&p, &families[f], *net, t)) <= 0) continue;
             if (best->net && !compare_plans(&p, best) && p.net != best->net)
                 snprintf(same + strlen(same), sizeof same - strlen(same), ", %s", p.net->name);
             if (!best->net || compare_plans(&p, best) < 0) {
@@ -420,7 +441,7 @@ static int write_model(const struct plan *p, const struct clzt_convert *c, struc
     if (c->license && strlen(c->license) >= sizeof f.license)
         return clzi_fail(log, -EINVAL, "license: has %zu bytes, expected at most %zu.", strlen(c->license), sizeof f.license - 1);
     if (!*f.license) clzi_log(log, CLZ_LOG_INFO, "%s states no licence of the weights; license=... adds it", c->out);
-    if (whole && (!c->input || c->square < 0))
+    if (whole && !is_discriminator(p->net) && (!c->input || c->square < 0))
         clzi_log(log, CLZ_LOG_INFO, "%s: input is %s and working_shape is %s, by default as in the PyTorch tutorial", c->out,
                  f.input, f.shape);
     return ret < 0 ? ret : clzi_model_write(c->out, p->graph, values, &f, CLZI_F32, log);

@@ -5,7 +5,7 @@
 
 struct clzt_convert {
     const char *in, *out;                   // the foreign file, the model file
-    const char *net;                        // name of the net to fill; NULL: the only one that the file fits
+    const char *net;                        // name of the net to fill; NULL: the only generator that the file fits
     const char *section;                    // as in clzt_tensors_open(); NULL: the usual ones
     const char *license;                    // of the weights, for the model's metadata; NULL: none given
     const char *input;                      // "luma", "lstar"; NULL: "luma" for an encoder, "lstar" for a whole generator

@@ -13,6 +13,8 @@ const struct clzt_net *const clzt_nets[] = {
     &clzt_net_resnet18_unet, &clzt_net_unet, NULL
 };
 
+const struct clzt_net *const clzt_discriminators[] = { &clzt_net_patchgan, NULL };
+
 const struct clzt_net *clzt_net_find(const char *name)
 {
     for (const struct clzt_net *const *net = clzt_nets; *net; net++)

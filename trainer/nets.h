@@ -21,8 +21,9 @@ struct clzt_net {
 extern const struct clzt_net *const clzt_nets[];            // generators; ends with NULL
 const struct clzt_net *clzt_net_find(const char *name);     // NULL: no such net
 
-// The discriminator of pix2pix: inputs L [N,1,H,W] and ab [N,2,H,W], output logits.
-int clzt_patchgan_build(struct clzi_graph *g);
+// Discriminators: inputs "L" [N,1,H,W] and "ab" [N,2,H,W], output logits. Ends with NULL.
+extern const struct clzt_net *const clzt_discriminators[];
+extern const struct clzt_net clzt_net_patchgan;
 
 // Fills values[i] (already allocated) of each parameter. Counter-based random numbers: depends on seed and names only.
 void clzt_net_init(const struct clzi_graph *g, enum clzt_init init, uint64_t seed, float *const *values);

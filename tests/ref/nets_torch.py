@@ -5,6 +5,8 @@ checkpoints that these networks' authors publish.
     resnet18-unet   fastai's DynamicUnet on ResNet18 with one input channel, as that tutorial makes it
     resnet18        torchvision's classifier
     lite0           EfficientNet-Lite0, the classifier's features (names of efficientnet-lite-pytorch)
+    patchgan        the discriminator of pix2pix with the tutorial's names
+    pix2pix-d       the same with pix2pix's names
 """
 import torch
 import torch.nn.functional as F
@@ -191,8 +193,39 @@ class Lite0(nn.Module):
         return x
 
 
+class PatchGan(nn.Module):
+    """The discriminator of pix2pix, with the tutorial's names: the input is L and ab, the answer logits of patches."""
+
+    def __init__(self):
+        super().__init__()
+        layers = [nn.Sequential(nn.Conv2d(3, 64, 4, 2, 1), nn.LeakyReLU(0.2))]
+        for inner, outer, stride in ((64, 128, 2), (128, 256, 2), (256, 512, 1)):
+            layers.append(nn.Sequential(nn.Conv2d(inner, outer, 4, stride, 1, bias=False), nn.BatchNorm2d(outer),
+                                        nn.LeakyReLU(0.2)))
+        layers.append(nn.Sequential(nn.Conv2d(512, 1, 4, 1, 1)))
+        self.model = nn.Sequential(*layers)
+
+    def forward(self, x):
+        return self.model(x)
+
+
+class PatchGanPix2pix(nn.Module):
+    """The same with pix2pix's names: one nn.Sequential."""
+
+    def __init__(self):
+        super().__init__()
+        layers = [nn.Conv2d(3, 64, 4, 2, 1), nn.LeakyReLU(0.2)]
+        for inner, outer, stride in ((64, 128, 2), (128, 256, 2), (256, 512, 1)):
+            layers += [nn.Conv2d(inner, outer, 4, stride, 1, bias=False), nn.BatchNorm2d(outer), nn.LeakyReLU(0.2)]
+        self.model = nn.Sequential(*layers, nn.Conv2d(512, 1, 4, 1, 1))
+
+    def forward(self, x):
+        return self.model(x)
+
+
 # name -> class, inputs, size of the test picture
-NETS = {"unet": (Unet, 1, 256), "resnet18-unet": (DynamicUnet, 1, 64), "resnet18": (ResNet18, 3, 64), "lite0": (Lite0, 3, 64)}
+NETS = {"unet": (Unet, 1, 256), "resnet18-unet": (DynamicUnet, 1, 64), "resnet18": (ResNet18, 3, 64), "lite0": (Lite0, 3, 64),
+        "patchgan": (PatchGan, 3, 64), "pix2pix-d": (PatchGanPix2pix, 3, 64)}
 
 
 def picture(channels, size):

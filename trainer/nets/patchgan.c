@@ -4,7 +4,7 @@
 
 #include "trainer/nets.h"
 
-int clzt_patchgan_build(struct clzi_graph *g)
+static int build(struct clzi_graph *g)
 {
     static const struct { int channels, stride; bool norm; } layers[4] = {
         { 64, 2, false }, { 128, 2, true }, { 256, 2, true }, { 512, 1, true }
@@ -23,3 +23,7 @@ int clzt_patchgan_build(struct clzi_graph *g)
     x = clzi_graph_conv(g, "model.4.0", x, .channels = 1, .k = 4, .pad = 1, .bias = 1);
     return x < 0 ? x : 0;
 }
+
+const struct clzt_net clzt_net_patchgan = {
+    "patchgan", "discriminator of pix2pix, 2.8 M parameters", build, CLZT_INIT_NORMAL, 256, NULL
+};
