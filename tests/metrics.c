@@ -138,6 +138,7 @@ static void adds_up(void)
     REQUIRE_NEAR(s.cf, 104.49880382090505, 1e-9);
     REQUIRE_NEAR(s.cf_abs, 85.94089031128567, 1e-9);
     REQUIRE_NEAR(s.cf_ratio, 1, 1e-12);
+    REQUIRE_NEAR(s.score, 100, 0);
 
     CASE("metrics/adds_up_pictures");
     clzt_metrics_add(m, l, ab, other);
@@ -155,6 +156,16 @@ static void adds_up(void)
     REQUIRE_NEAR(s.l1, mean_ab / (2 * PIXELS), 1e-6);
     REQUIRE(s.cf_ratio < 0.01 && s.psnr < 25);
     REQUIRE_NEAR(s.cf_true, 104.49880382090505, 1e-9);
+    REQUIRE_NEAR(s.score, s.psnr - 10 * (0.8 - s.cf_abs_ratio), 1e-9);
+    clzt_metrics_reset(m);
+    clzt_metrics_add(m, l, other, ab);      // as colourful as the truth
+    REQUIRE_NEAR(clzt_metrics_scores(m).score, clzt_metrics_scores(m).psnr, 0);
+    clzt_metrics_reset(m);
+    for (int i = 0; i < 2 * PIXELS; i++) other[i] = 0.5f * ab[i];
+    clzt_metrics_add(m, l, other, ab);      // too colourful
+    s = clzt_metrics_scores(m);
+    REQUIRE(s.cf_abs_ratio > 1.2);
+    REQUIRE_NEAR(s.score, s.psnr - 10 * (s.cf_abs_ratio - 1.15), 1e-9);
     clzt_metrics_destroy(&m);
     REQUIRE(!m);
 }
@@ -188,6 +199,17 @@ static void csv(const char *folder)
     REQUIRE(clzt_csv_has(path, 10, "psnr") && clzt_csv_has(path, 20, "l1") && clzt_csv_has(path, 30, "psnr"));
     REQUIRE(!clzt_csv_has(path, 20, "psnr") && !clzt_csv_has(path, 1, "psnr") && !clzt_csv_has(path, 40, "l1"));
     REQUIRE(!clzt_csv_has(path, 10, "snr") && !clzt_csv_has(path, 10, "psn") && !clzt_csv_has(old, 10, "psnr"));
+
+    CASE("csv/best");
+    const struct clzt_csv_best best = clzt_csv_best(path, "l1", 0), late = clzt_csv_best(path, "l1", 20);
+    REQUIRE_INT(best.step, 10);
+    REQUIRE_NEAR(best.value, 0.5, 0);
+    REQUIRE_INT(best.later, 2);
+    REQUIRE_INT(late.later, 1);             // rows after step 20
+    REQUIRE_INT(clzt_csv_best(path, "psnr", 0).step, 10);       // of equal values the first
+    REQUIRE_INT(clzt_csv_best(path, "psnr", 0).later, 1);       // step 20 has none
+    REQUIRE_INT(clzt_csv_best(path, "score", 0).step, 0);
+    REQUIRE_INT(clzt_csv_best(old, "l1", 0).step, 0);
 
     CASE("csv/resume_drops_later_and_torn_rows");
     FILE *f = fopen(path, "ab");

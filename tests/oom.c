@@ -411,50 +411,70 @@ static int net(struct clzi_graph **graph)
     return x < 0 ? x : 0;
 }
 
-static float numbers[4][1024], *values[32];
+static float numbers[4][1024], *values[CLZT_PLAYERS][32];
 
-static int train(struct clzi_device *dev, const struct clzi_graph *g)
+static int judge(struct clzi_graph **graph)
+{
+    struct clzi_graph *d;
+    int x, l, ret = clzi_graph_create(&d);
+
+    *graph = NULL;
+    if (ret < 0) return ret;
+    l = clzi_graph_input(d, "L", .channels = 1);
+    x = clzi_graph_concat(d, "Lab", l, clzi_graph_input(d, "ab", .channels = 2));
+    x = clzi_graph_conv(d, "p", x, .channels = 4, .k = 4, .stride = 2, .pad = 1, .bias = 1);
+    x = clzi_graph_batchnorm(d, "m", x);
+    x = clzi_graph_conv(d, "r", x, .channels = 1, .k = 4, .pad = 1, .bias = 1);
+    if (x < 0) clzi_graph_destroy(&d);
+    *graph = d;
+    return x < 0 ? x : 0;
+}
+
+// Two steps of a phase.
+static int train(struct clzi_device *dev, const struct clzi_graph *const graphs[CLZT_PLAYERS], int phase, double *want)
 {
     const struct clzt_step_params params = { .batch = 2, .shapes = { { 16, 16 } }, .shape_count = 1,
                                              .adam = { .beta1 = 0.9f, .beta2 = 0.99f, .eps = 1e-8f },
-                                             .ema = 0.9f, .loss = { 1 }, .seed = 3 };
-    static double want;
-    const struct clzt_net_state_params net_params = { .name = "generator", .prefix = "", .ema = true };
+                                             .ema = 0.9f, .loss = { 1 }, .seed = 3,
+                                             .gan = { .loss = clzt_gan_losses, .weight = 1, .lambda = 1, .real = 1, .lr = 1 } };
+    const struct clzt_net_state_params net_params = { .name = "player", .prefix = "", .ema = true };
     double loss[CLZT_VALUES];
     float kept[1024];
-    struct clzt_net_state *generator;
+    struct clzt_net_state *players[CLZT_PLAYERS] = { NULL };
     struct clzt_step *step = NULL;
-    int ret;
+    int ret = 0;
 
-    if ((ret = clzt_net_state_create(&generator, dev, g, values, &net_params)) < 0) return generator ? WRONG : ret;
-    if ((ret = clzt_step_create(&step, &clzt_phases[CLZT_PHASE_PIXEL], &generator, &params)) < 0) {
-        clzt_net_state_destroy(&generator);
-        return step ? WRONG : ret;
-    }
-    if ((ret = clzt_step_run(step, 1, 1e-3f, 0, numbers[0], numbers[1], loss)) >= 0 &&
+    for (int i = 0; i < CLZT_PLAYERS && ret >= 0; i++)
+        if ((ret = clzt_net_state_create(&players[i], dev, graphs[i], values[i], &net_params)) < 0 && players[i]) ret = WRONG;
+    if (ret >= 0 && (ret = clzt_step_create(&step, &clzt_phases[phase], players, &params)) < 0 && step) ret = WRONG;
+    if (ret >= 0 && (ret = clzt_step_run(step, 1, 1e-3f, 0, numbers[0], numbers[1], loss)) >= 0 &&
         (ret = clzt_step_run(step, 2, 1e-3f, 0, numbers[0], numbers[1], loss)) >= 0) {
-        if (want == 0) want = loss[0];
-        if (loss[0] != want) ret = WRONG;
+        if (*want == 0) *want = loss[0];
+        if (loss[0] != *want) ret = WRONG;
         for (int kind = 0; kind < CLZT_KEPT_COUNT && !ret; kind++)
-            for (int i = 0; i < g->param_count && !ret; i++)
-                if (clzt_net_state_has(generator, kind, i)) ret = clzt_net_state_read(generator, kind, i, kept);
+            for (int i = 0; i < graphs[0]->param_count && !ret; i++)
+                if (clzt_net_state_has(players[0], kind, i)) ret = clzt_net_state_read(players[0], kind, i, kept);
     }
     clzt_step_destroy(&step);
-    clzt_net_state_destroy(&generator);
+    for (int i = 0; i < CLZT_PLAYERS; i++) clzt_net_state_destroy(&players[i]);
     return ret;
 }
 
 static int train_on_cpu(void)
 {
     const struct clzi_device_params params = { .threads = 1, .precision = CLZ_PRECISION_F32, .log = listener };
+    static double want[2];
     struct clzi_device *dev;
-    struct clzi_graph *g = NULL, *copy = NULL;
+    struct clzi_graph *g = NULL, *copy = NULL, *d = NULL;
     int ret = clzi_device_open(&dev, "cpu", &params);
 
     if (ret < 0) return dev ? WRONG : ret;
-    if ((ret = net(&g)) >= 0 && (ret = clzi_graph_copy(&copy, g)) >= 0) ret = train(dev, copy);
+    if ((ret = net(&g)) >= 0 && (ret = clzi_graph_copy(&copy, g)) >= 0) ret = judge(&d);
+    for (int phase = 0; phase < 2 && ret >= 0; phase++)
+        ret = train(dev, (const struct clzi_graph *[]){ copy, d }, phase, &want[phase]);
     clzi_graph_destroy(&g);
     clzi_graph_destroy(&copy);
+    clzi_graph_destroy(&d);
     clzi_device_close(&dev);
     return ret;
 }
@@ -502,7 +522,7 @@ static int write_model(void)
     in_folder(path, "write.bin");
     snprintf(temporary, sizeof temporary, "%s.tmp.%ld", path, (long)getpid());
     if ((ret = net(&g)) < 0) return ret;
-    ret = clzi_model_write(path, g, values, &facts, CLZI_F16, &listener);
+    ret = clzi_model_write(path, g, values[0], &facts, CLZI_F16, &listener);
     clzi_graph_destroy(&g);
     if (!want) want = hash_of(path);
     return access(temporary, F_OK) == 0 || hash_of(path) != want ? WRONG : ret;
@@ -570,10 +590,13 @@ static int prepare(void)
 
     for (int k = 0; k < 4; k++)
         for (int i = 0; i < 1024; i++) numbers[k][i] = (float)((i * 37 + k * 11) % 101) / 101 - 0.5f;
-    if (net(&g) < 0 || g->param_count > (int)COUNT(values)) return -1;
-    for (int i = 0; i < g->param_count; i++) values[i] = numbers[strstr(g->params[i].name, "running_var") ? 3 : 2];
+    for (int player = 0; player < CLZT_PLAYERS; player++) {
+        if ((player ? judge : net)(&g) < 0 || g->param_count > (int)COUNT(*values)) return -1;
+        for (int i = 0; i < g->param_count; i++)
+            values[player][i] = numbers[strstr(g->params[i].name, "running_var") ? 3 : 2];
+        clzi_graph_destroy(&g);
+    }
     for (int i = 0; i < 1024; i++) numbers[3][i] = 1;
-    clzi_graph_destroy(&g);
     for (int k = 0; k < 3; k++) {
         snprintf(path, sizeof path, "%s/%d.ppm", folder, k);
         FILE *f = fopen(path, "wb");

@@ -285,6 +285,80 @@ static void checks(void)
     clzt_recipe_destroy(&r);
 }
 
+static void check_length(const char *const *set, const char *argument, int64_t pictures, int64_t steps, int64_t gan)
+{
+    struct clzt_recipe *r = fresh();
+
+    REQUIRE_INT(clzt_recipe_set(r, "train=x", NULL), 0);
+    REQUIRE_INT(clzt_recipe_set(r, "batch=16", NULL), 0);
+    REQUIRE_INT(clzt_recipe_set(r, "warmup=0", NULL), 0);
+    for (; *set; set++) REQUIRE_INT(clzt_recipe_parse(r, *set, strlen(*set), "r.yaml", &listener), 0);
+    if (argument) REQUIRE_INT(clzt_recipe_set(r, argument, &listener), 0);
+    REQUIRE_INT(clzt_recipe_check(r, &listener), 0);
+    REQUIRE_INT(clzt_recipe_length(r, pictures, &listener), 0);
+    REQUIRE_INT(r->steps, steps);
+    REQUIRE_INT(r->gan.steps, gan);
+    REQUIRE_INT(clzt_recipe_total(r), steps + gan);
+    REQUIRE(!r->pictures && !r->epochs && !r->gan.pictures && !r->gan.epochs);
+    clzt_recipe_destroy(&r);
+}
+
+static void phases(void)
+{
+    static const char *const refused[][2] = {
+        { "steps: 3\nepochs: 2", "steps is 3 and epochs is 2: expected only one of them" },
+        { "gan: {pictures: 3, epochs: 2}", "gan.pictures is 3 and gan.epochs is 2: expected only one of them" },
+        { "gan: {steps: 9, loss: hinge, smoothing: 0.1}", "gan.smoothing is 0.1; expected 0, because gan.loss is hinge" },
+        { "gan: {steps: 9, critic: 10}", "gan.critic is 10, more than the steps of the adversarial phase, 9" },
+        { "epochs: 1\nwarmup: 8", "warmup is 8, more than steps, 7; expected warmup=7 or less" },
+        { "gan: {steps: 9, critic: 10, epochs: 0, loss: wgan}", "gan.loss: \"wgan\" is not one of bce, lsgan, hinge" },
+    };
+    struct clzt_recipe *r;
+
+    CASE("recipe/lengths_of_the_phases");
+    check_length((const char *const[]){ NULL }, NULL, 100, 20000, 0);
+    check_length((const char *const[]){ "epochs: 3", NULL }, NULL, 100, 19, 0);                 // 300 / 16 pictures
+    check_length((const char *const[]){ "epochs: 20\ngan: {epochs: 20}", NULL }, NULL, 8000, 10000, 10000);
+    check_length((const char *const[]){ "steps: 7\ngan: {pictures: 33}", NULL }, NULL, 100, 7, 3);
+    check_length((const char *const[]){ "gan: {epochs: 2}", NULL }, NULL, 160, 0, 20);          // the adversarial phase alone
+    check_length((const char *const[]){ "epochs: 3\ngan: {epochs: 3}", NULL }, "steps=5", 160, 5, 30);
+    check_length((const char *const[]){ "epochs: 3\ngan: {epochs: 3}", NULL }, "gan.steps=5", 160, 30, 5);
+
+    CASE("recipe/refuses_phases");
+    for (size_t i = 0; i < sizeof refused / sizeof *refused; i++) {
+        r = fresh();
+        REQUIRE_INT(clzt_recipe_set(r, "train=x", NULL), 0);
+        REQUIRE_INT(clzt_recipe_set(r, "warmup=0", NULL), 0);
+        if (clzt_recipe_parse(r, refused[i][0], strlen(refused[i][0]), "r.yaml", &listener) == 0 &&
+            clzt_recipe_check(r, &listener) == 0)
+            REQUIRE_INT(clzt_recipe_length(r, 7 * r->batch, &listener), -EINVAL);
+        if (!strstr(said, refused[i][1])) printf("  \"%s\" is not in: %s", refused[i][1], said);
+        REQUIRE(strstr(said, refused[i][1]));
+        clzt_recipe_destroy(&r);
+    }
+
+    CASE("recipe/learning_rate_of_the_adversarial_phase");
+    r = fresh();
+    r->lr = 1, r->steps = 100, r->warmup = 0;
+    r->gan.steps = 11, r->gan.lr = 0.5;
+    REQUIRE_NEAR(clzt_recipe_lr(r, 100), 0.02, 1e-12);
+    REQUIRE_NEAR(clzt_recipe_lr(r, 101), 0.5, 1e-12);
+    REQUIRE_NEAR(clzt_recipe_lr(r, 111), 0.5, 1e-12);
+    r->gan.schedule = CLZT_SCHEDULE_LINEAR;
+    REQUIRE_NEAR(clzt_recipe_lr(r, 101), 0.5, 1e-12);
+    REQUIRE_NEAR(clzt_recipe_lr(r, 106), 0.25, 1e-12);
+    REQUIRE_NEAR(clzt_recipe_lr(r, 111), 0, 1e-12);
+
+    CASE("recipe/adversarial_losses_are_those_of_the_table");
+    for (int i = 0; clzt_gan_losses[i].name; i++) {
+        char text[40];
+        snprintf(text, sizeof text, "gan.loss=%s", clzt_gan_losses[i].name);
+        REQUIRE_INT(clzt_recipe_set(r, text, NULL), 0);
+        REQUIRE_INT(r->gan.loss, i);
+    }
+    clzt_recipe_destroy(&r);
+}
+
 static void brackets(void)
 {
     struct clzt_recipe *r = fresh();
@@ -401,6 +475,7 @@ int main(void)
     reads();
     refuses();
     checks();
+    phases();
     brackets();
     writes();
     writes_text();

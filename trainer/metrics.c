@@ -225,12 +225,16 @@ struct clzt_scores clzt_metrics_scores(const struct clzt_metrics *m)
 {
     const double n = m->pictures ? (double)m->pictures : NAN;
 
-    return (struct clzt_scores){
+    struct clzt_scores s = {
         .pictures = m->pictures, .l1 = m->l1 / n, .ab_mae = 110 * m->l1 / n, .psnr = m->psnr / n, .ssim = m->ssim / n,
         .de2000 = m->de / n, .cf = m->cf / n, .cf_abs = m->cf_abs / n, .cf_true = m->cf_true / n,
         .cf_abs_true = m->cf_abs_true / n, .cf_ratio = m->cf_true > 0 ? m->cf / m->cf_true : NAN,
         .cf_abs_ratio = m->cf_abs_true > 0 ? m->cf_abs / m->cf_abs_true : NAN,
     };
+    const double below = 0.8 - s.cf_abs_ratio, above = s.cf_abs_ratio - 1.15;
+
+    s.score = s.psnr - 10 * (below > 0 ? below : above > 0 ? above : 0);
+    return s;
 }
 
 #define AT(field) offsetof(struct clzt_scores, field)
@@ -246,6 +250,7 @@ const struct clzt_score_info clzt_score_list[] = {
     { "cf_abs_true", AT(cf_abs_true), 2, true, "colourfulness of the truth, absolute" },
     { "cf_ratio", AT(cf_ratio), 3, true, "cf over that of the truth" },
     { "cf_abs_ratio", AT(cf_abs_ratio), 3, true, "cf_abs over that of the truth" },
+    { "score", AT(score), 2, true, "psnr - 10 * (distance of cf_abs_ratio from 0.8 to 1.15), dB" },
     { NULL, 0, 0, false, NULL }
 };
 

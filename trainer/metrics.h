@@ -9,6 +9,8 @@
 // - cf: colourfulness of Hasler and Suesstrunk 2003, rg = R - G, yb = (R + G) / 2 - B signed, population standard
 //   deviations; cf_abs: the same with |rg|, |yb|, as in the tables of DDColor. Means over pictures. ratio: mean of the
 //   prediction / mean of the truth.
+// - score: which model of a training to keep, in dB: psnr - 10 * (distance of cf_abs's ratio from 0.8 to 1.15). PSNR alone
+//   prefers models that are too grey.
 #ifndef CLZT_METRICS_H
 #define CLZT_METRICS_H
 #include <stdbool.h>
@@ -20,6 +22,7 @@ struct clzt_scores {
     int64_t pictures;
     double l1, ab_mae, psnr, ssim, de2000;
     double cf, cf_abs, cf_true, cf_abs_true, cf_ratio, cf_abs_ratio;
+    double score;
 };
 
 // Names and offsets of the scores, for logs and tables; ends with a row whose name is NULL.

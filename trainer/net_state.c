@@ -81,6 +81,21 @@ int clzt_net_state_restart(struct clzt_net_state *s)
     return ret;
 }
 
+int clzt_net_state_check_statistics(struct clzt_net_state *s, struct clzi_train_state *train)
+{
+    const struct clzi_params *w = s->weights;
+    return backend(s)->train->check(w->dev, train, w->slab[CLZI_W] + w->trained, w->count - w->trained);
+}
+
+int clzt_net_state_restore_statistics(struct clzt_net_state *s, const struct clzi_train_state *train)
+{
+    const struct clzi_params *w = s->weights;
+    const struct clzi_train_ops *t = backend(s)->train;
+
+    if (train) return t->restore(w->dev, w->slab[CLZI_W] + w->trained, w->statistics, w->count - w->trained, train);
+    return t->copy(w->dev, w->slab[CLZI_W] + w->trained, w->statistics, w->count - w->trained);
+}
+
 // ---- in a checkpoint ----
 
 static size_t blob_size(const struct clzi_graph *g)

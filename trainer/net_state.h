@@ -38,6 +38,11 @@ int clzt_net_state_write(struct clzt_net_state *state, enum clzt_kept kind, int 
 // The optimiser begins anew: m, v and updates become 0. Weights and average stay.
 int clzt_net_state_restart(struct clzt_net_state *state);
 
+// Running statistics after a forward pass: `train` becomes bad if one is not finite; they become those of before the last
+// clzi_params_begin() if `train` is bad, NULL: in any case.
+int clzt_net_state_check_statistics(struct clzt_net_state *state, struct clzi_train_state *train);
+int clzt_net_state_restore_statistics(struct clzt_net_state *state, const struct clzi_train_state *train);
+
 // ---- in a checkpoint: one blob for each kind, with all parameters of the graph one after the other, those without numbers of
 // this kind as zeros ----
 

@@ -26,6 +26,7 @@ struct clzt_step {
 };
 
 int clzt_bound_create(struct clzt_bound *b, struct clzt_net_state *player);
+struct clzi_exec_params clzt_step_generator_params(const struct clzt_step *step);
 // Binds it to shape i. params: all but n, h, w.
 int clzt_bound_bind(struct clzt_step *step, struct clzt_bound *b, int i, struct clzi_exec_params params);
 
@@ -34,8 +35,9 @@ int clzt_step_add_losses(struct clzt_step *step);
 int clzt_step_upload(struct clzt_step *step, int shape, const float *l, const float *ab);
 int clzt_step_forward(struct clzt_step *step, struct clzt_bound *b, int shape, int64_t number);
 
-// A loss at output port `port` must be finite; its gradient is `weight`.
-int clzt_step_seed(struct clzt_step *step, struct clzt_bound *b, int shape, int port, float weight);
+// In the step of `learner`: the loss at output port `port` must be finite; its gradient is `weight`.
+int clzt_step_seed(struct clzt_step *step, struct clzt_net_state *learner, struct clzt_bound *b, int shape, int port,
+                   float weight);
 int clzt_step_seed_losses(struct clzt_step *step, int shape, float factor);    // those of the recipe, weights times factor
 
 // The optimiser's step, if everything is finite.
@@ -48,4 +50,7 @@ int clzt_step_end(struct clzt_step *step, struct clzt_net_state *player);      /
 int clzt_phase_pixel_create(struct clzt_step *step);
 int clzt_phase_pixel_run(struct clzt_step *step, int64_t number, float lr, int shape, const float *l, const float *ab,
                          double *values);
+int clzt_phase_adversarial_create(struct clzt_step *step);
+int clzt_phase_adversarial_run(struct clzt_step *step, int64_t number, float lr, int shape, const float *l, const float *ab,
+                               double *values);
 #endif

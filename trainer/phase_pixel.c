@@ -3,14 +3,11 @@
 
 int clzt_phase_pixel_create(struct clzt_step *s)
 {
-    struct clzt_net_state *g = s->players[CLZT_GENERATOR];
-    const struct clzi_exec_params params = {
-        .training = true, .backward = true, .keep_statistics = s->params.encoder_statistics ? NULL : g->params.encoder,
-    };
-    int ret = clzt_bound_create(&s->bound[0], g);
+    int ret = clzt_bound_create(&s->bound[0], s->players[CLZT_GENERATOR]);
 
     if (ret >= 0) ret = clzt_step_add_losses(s);
-    for (int i = 0; i < s->params.shape_count && ret >= 0; i++) ret = clzt_bound_bind(s, &s->bound[0], i, params);
+    for (int i = 0; i < s->params.shape_count && ret >= 0; i++)
+        ret = clzt_bound_bind(s, &s->bound[0], i, clzt_step_generator_params(s));
     return ret;
 }
 

@@ -291,6 +291,24 @@ bool clzt_csv_has(const char *path, int64_t step, const char *column)
     return has;
 }
 
+struct clzt_csv_best clzt_csv_best(const char *path, const char *column, int64_t after)
+{
+    struct clzt_csv_best best = { 0, 0, 0 };
+    size_t size;
+    char *text = read_whole(path, &size);
+    const int n = text ? column_of(text, column) : -1;
+
+    for (char *row = n < 0 ? NULL : strchr(text, '\n'); row; row = strchr(row, '\n')) {
+        const char *value = field(++row, n);
+        const int64_t step = strtoll(row, NULL, 10);
+        if (!value || !strcspn(value, ",\n")) continue;
+        if (!best.step || strtod(value, NULL) > best.value) best = (struct clzt_csv_best){ strtod(value, NULL), step, 0 };
+        else best.later += step > after;
+    }
+    free(text);
+    return best;
+}
+
 void clzt_csv_close(struct clzt_csv **csv)
 {
     if (!*csv) return;

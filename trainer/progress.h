@@ -47,5 +47,10 @@ int clzt_csv_add(struct clzt_csv *csv, int64_t step, const double *values);    /
 
 // Whether the file exists and has a row of that step with a value in that column.
 bool clzt_csv_has(const char *path, int64_t step, const char *column);
+
+// The largest value of a column and its step, 0: the file has none; and the number of later rows with a value of that column, of
+// steps after `after` only.
+struct clzt_csv_best { double value; int64_t step, later; };
+struct clzt_csv_best clzt_csv_best(const char *path, const char *column, int64_t after);
 void clzt_csv_close(struct clzt_csv **csv);
 #endif

@@ -17,7 +17,7 @@
 enum {
     MAX_DEPTH = 16,
     MAX_FILE = 1 << 20,
-    MAX_KEYS = 64,
+    MAX_KEYS = 128,
     MAX_NAME = 40,
     MAX_MAPS = 16,                          // maps in one file
     MIN_SHAPE = 16, MAX_SHAPE = 2048,       // of size and shapes
@@ -46,6 +46,7 @@ static const char *const caches[] = { "none", "ram", NULL };
 static const char *const lumas[] = { "random", "601", "709", "2020", "lstar", NULL };
 static const char *const schedules[] = { "constant", "cosine", "linear", NULL };
 static const char *const precisions[] = { "auto", "f32", "bf16", NULL };
+static const char *const gan_losses[] = { "bce", "lsgan", "hinge", NULL };      // the rows of clzt_gan_losses
 static const char *const working_shapes[] = { "frame", "square", NULL };
 static const char *const statistics[] = { "batch", "kept", NULL };
 static const char *const resumes[] = { "auto", "never", "force", NULL };
@@ -73,9 +74,10 @@ static const struct key table[] = {
       "short side to which pictures are scaled before cropping; 0: not scaled" },
     { "batch", TYPE_INT, NUMBERS, AT(batch), "32", 1, 4096, NULL, "pictures per step" },
     { "steps", TYPE_COUNT, NUMBERS, AT(steps), "0", 0, 1e12, NULL,
-      "length of the training; 0: pictures / batch, or 20000" },
-    { "pictures", TYPE_COUNT, NUMBERS, AT(pictures), "0", 0, 1e15, NULL,
-      "length of the training in pictures, instead of steps" },
+      "length of the training, without an adversarial phase (gan); 0: as pictures or epochs say; if they are 0 too, 20000, or "
+      "none if there is an adversarial phase" },
+    { "pictures", TYPE_COUNT, NUMBERS, AT(pictures), "0", 0, 1e15, NULL, "that length in pictures, instead of steps" },
+    { "epochs", TYPE_COUNT, NUMBERS, AT(epochs), "0", 0, 1e9, NULL, "that length in passes over all pictures, instead of steps" },
     { "workers", TYPE_INT, 0, AT(workers), "0", 0, 256, NULL, "threads that prepare batches; 0: one per core" },
     { "cache", TYPE_CHOICE, 0, AT(cache), "ram", 0, 0, caches, "ram: decode every picture once and keep it in memory" },
     { "cache_limit", TYPE_COUNT, 0, AT(cache_limit), "0", 0, 1e9, NULL,
@@ -122,6 +124,37 @@ static const struct key table[] = {
       "0", 0, 1e6, NULL, NULL },         // is replaced by a key loss.NAME for each row of clzt_losses
     { "rebalance", TYPE_REAL, NUMBERS, AT(rebalance), "0", 0, 1, NULL,
       "higher weight of rare colours: share of the uniform distribution in the mix with the data's; 0: off, 0.5 as published" },
+
+    { "gan.steps", TYPE_COUNT, NUMBERS, AT(gan.steps), "0", 0, 1e12, NULL,
+      "length of the adversarial phase, in which a discriminator learns to tell true from predicted colours, and the generator "
+      "to deceive it; it follows the other steps. 0: none, or as gan.pictures or gan.epochs say" },
+    { "gan.pictures", TYPE_COUNT, NUMBERS, AT(gan.pictures), "0", 0, 1e15, NULL, "that length in pictures, instead of steps" },
+    { "gan.epochs", TYPE_COUNT, NUMBERS, AT(gan.epochs), "0", 0, 1e9, NULL,
+      "that length in passes over all pictures, instead of steps" },
+    { "gan.loss", TYPE_CHOICE, NUMBERS, AT(gan.loss), "bce", 0, 0, gan_losses,
+      "adversarial loss: bce: binary cross entropy of the logits, as pix2pix; lsgan: squared distance from 1 and 0; hinge" },
+    { "gan.weight", TYPE_REAL, NUMBERS, AT(gan.weight), "1", 0, 1e6, NULL,
+      "the generator's loss is gan.weight * adversarial loss + gan.lambda * (the losses of loss)" },
+    { "gan.lambda", TYPE_REAL, NUMBERS, AT(gan.lambda), "100", 0, 1e6, NULL, "see gan.weight; 100 with l1: 1 is pix2pix" },
+    { "gan.lr", TYPE_REAL, NUMBERS, AT(gan.lr), "0.0002", 0, 10, NULL, "learning rate in the adversarial phase: the maximum" },
+    { "gan.lr_schedule", TYPE_CHOICE, NUMBERS, AT(gan.schedule), "constant", 0, 0, schedules, "its decay" },
+    { "gan.lr_end", TYPE_REAL, NUMBERS, AT(gan.lr_end), "0", 0, 1, NULL, "learning rate at the last step, relative to gan.lr" },
+    { "gan.beta1", TYPE_REAL, NUMBERS, AT(gan.beta1), "0.5", 0, 0.999999, NULL, "as beta1, for both networks" },
+    { "gan.beta2", TYPE_REAL, NUMBERS, AT(gan.beta2), "0.999", 0, 0.999999, NULL, "as beta2, for both networks" },
+    { "gan.smoothing", TYPE_REAL, NUMBERS, AT(gan.smoothing), "0", 0, 0.5, NULL,
+      "one-sided label smoothing: the discriminator's target on true colours is 1 - this; not with hinge" },
+    { "gan.critic", TYPE_COUNT, NUMBERS, AT(gan.critic), "0", 0, 1e12, NULL,
+      "steps at the start of the phase in which only the discriminator learns, on what the generator predicts (NoGAN)" },
+    { "gan.threshold", TYPE_REAL, NUMBERS, AT(gan.threshold), "0", 0, 10, NULL,
+      "the generator learns only in steps where the discriminator's loss is below this (NoGAN: 0.65); 0: in all" },
+    { "gan.alarm", TYPE_COUNT, 0, AT(gan.alarm), "500", 0, 1e12, NULL,
+      "steps in a row in which the discriminator tells all or nothing apart, after which a warning is logged; 0: no warning" },
+    { "gan.patience", TYPE_COUNT, 0, AT(gan.patience), "0", 0, 1e9, NULL,
+      "validations in the adversarial phase without a better score after which the training ends; 0: it does not" },
+    { "discriminator.init", TYPE_TEXT, NUMBERS | PATH, AT(discriminator_init), "", 0, 0, NULL,
+      "model file with the discriminator's initial weights; empty: random ones" },
+    { "discriminator.lr", TYPE_REAL, NUMBERS, AT(discriminator_lr), "1", 0, 100, NULL,
+      "factor on gan.lr for the discriminator" },
 
     { "device", TYPE_TEXT, 0, AT(device), "auto", 0, 0, NULL, "device: auto, cpu, ref, cuda, cuda:1" },
     { "precision", TYPE_CHOICE, NUMBERS, AT(precision), "auto", 0, 0, precisions,
@@ -525,15 +558,27 @@ end:
     return ret;
 }
 
-// steps= or pictures= on the command line clears the other one read from the file. Both on the command line remain, and are
+// The keys that give the length of the pixel and of the adversarial phase; one of each group is set.
+static const size_t lengths[2][3] = {
+    { AT(steps), AT(pictures), AT(epochs) }, { AT(gan.steps), AT(gan.pictures), AT(gan.epochs) }
+};
+
+static int64_t *length(struct clzt_recipe *recipe, int phase, int unit)
+{
+    return (int64_t *)((char *)recipe + lengths[phase][unit]);
+}
+
+// steps=, pictures= or epochs= on the command line clears the others read from the file. Two on the command line remain, and are
 // refused later.
 static void length_given(struct clzt_recipe *recipe, const struct key *key)
 {
-    const bool steps = key->offset == AT(steps) && recipe->steps, pictures = key->offset == AT(pictures) && recipe->pictures;
-
-    if (!steps && !pictures) return;
-    if (!recipe->length_given) *(steps ? &recipe->pictures : &recipe->steps) = 0;
-    recipe->length_given = true;
+    for (int phase = 0; phase < 2; phase++)
+        for (int unit = 0; unit < 3; unit++) {
+            if (key->offset != lengths[phase][unit] || !*length(recipe, phase, unit)) continue;
+            for (int other = 0; other < 3 && !recipe->length_given[phase]; other++)
+                if (other != unit) *length(recipe, phase, other) = 0;
+            recipe->length_given[phase] = true;
+        }
 }
 
 // Sets a list key from YAML: train=[photos, film.mkv].
@@ -635,6 +680,27 @@ static int check_texts(const struct clzt_recipe *recipe, const struct clz_log *l
     return ret;
 }
 
+static int check_lengths(struct clzt_recipe *recipe, const struct clz_log *log)
+{
+    static const char *const names[2][3] = { { "steps", "pictures", "epochs" }, { "gan.steps", "gan.pictures", "gan.epochs" } };
+
+    for (int phase = 0; phase < 2; phase++)
+        for (int a = 0; a < 3; a++)
+            for (int b = a + 1; b < 3; b++)
+                if (*length(recipe, phase, a) && *length(recipe, phase, b))
+                    return clzi_fail(log, -EINVAL, "%s is %lld and %s is %lld: expected only one of them.", names[phase][a],
+                                     (long long)*length(recipe, phase, a), names[phase][b],
+                                     (long long)*length(recipe, phase, b));
+    return 0;
+}
+
+static int check_warmup(const struct clzt_recipe *recipe, const struct clz_log *log)
+{
+    if (!recipe->steps || recipe->warmup <= recipe->steps) return 0;
+    return clzi_fail(log, -EINVAL, "warmup is %lld, more than steps, %lld; expected warmup=%lld or less.",
+                     (long long)recipe->warmup, (long long)recipe->steps, (long long)recipe->steps);
+}
+
 int clzt_recipe_check(struct clzt_recipe *recipe, const struct clz_log *log)
 {
     double weight = 0;
@@ -645,9 +711,10 @@ int clzt_recipe_check(struct clzt_recipe *recipe, const struct clz_log *log)
     if (!recipe->train.count) return clzi_fail(log, -EINVAL, "train: no folder, video or picture is given.");
     if (!*recipe->net) return clzi_fail(log, -EINVAL, "net: the name is empty.");
     if (!*recipe->run) return clzi_fail(log, -EINVAL, "run: the path is empty.");
-    if (recipe->steps && recipe->pictures)
-        return clzi_fail(log, -EINVAL, "steps is %lld and pictures is %lld: expected only one of them.", (long long)recipe->steps,
-                         (long long)recipe->pictures);
+    if ((ret = check_lengths(recipe, log)) < 0) return ret;
+    if (recipe->gan.smoothing > 0 && !clzt_gan_losses[recipe->gan.loss].smooth)
+        return clzi_fail(log, -EINVAL, "gan.smoothing is %g; expected 0, because gan.loss is %s.", recipe->gan.smoothing,
+                         clzt_gan_losses[recipe->gan.loss].name);
     if (recipe->scale && recipe->scale < recipe->size)
         return clzi_fail(log, -EINVAL, "scale is %d, expected at least size, %d.", recipe->scale, recipe->size);
     if (!(weight > 0)) return clzi_fail(log, -EINVAL, "loss: the weights of all losses are 0.");
@@ -657,12 +724,26 @@ int clzt_recipe_check(struct clzt_recipe *recipe, const struct clz_log *log)
                          recipe->working_size, MIN_WORKING);
     if (strlen(recipe->license) > MAX_LICENSE)
         return clzi_fail(log, -EINVAL, "license: %zu bytes; expected at most %d.", strlen(recipe->license), MAX_LICENSE);
-    if (!recipe->steps) recipe->steps = recipe->pictures ? (recipe->pictures + recipe->batch - 1) / recipe->batch : 20000;
-    recipe->pictures = 0;
-    if (recipe->warmup > recipe->steps)
-        return clzi_fail(log, -EINVAL, "warmup is %lld, more than steps, %lld; expected warmup=%lld or less.",
-                         (long long)recipe->warmup, (long long)recipe->steps, (long long)recipe->steps);
-    return 0;
+    for (int phase = 0; phase < 2; phase++) {
+        int64_t *pictures = length(recipe, phase, 1);
+        if (*pictures) *length(recipe, phase, 0) = (*pictures + recipe->batch - 1) / recipe->batch;
+        *pictures = 0;
+    }
+    if (!recipe->steps && !recipe->epochs && !recipe->gan.steps && !recipe->gan.epochs) recipe->steps = 20000;
+    return recipe->epochs ? 0 : check_warmup(recipe, log);
+}
+
+int clzt_recipe_length(struct clzt_recipe *recipe, int64_t pictures, const struct clz_log *log)
+{
+    for (int phase = 0; phase < 2; phase++) {
+        int64_t *epochs = length(recipe, phase, 2);
+        if (*epochs) *length(recipe, phase, 0) = (*epochs * pictures + recipe->batch - 1) / recipe->batch;
+        *epochs = 0;
+    }
+    if (recipe->gan.critic > recipe->gan.steps)
+        return clzi_fail(log, -EINVAL, "gan.critic is %lld, more than the steps of the adversarial phase, %lld.",
+                         (long long)recipe->gan.critic, (long long)recipe->gan.steps);
+    return check_warmup(recipe, log);
 }
 
 int clzt_recipe_shapes(const struct clzt_recipe *recipe, struct clzt_size shapes[CLZT_MAX_SHAPES], int *count,
@@ -902,15 +983,25 @@ uint64_t clzt_recipe_hash(const struct clzt_recipe *recipe)
     return hash;
 }
 
-double clzt_recipe_lr(const struct clzt_recipe *recipe, int64_t step)
+// What the schedule leaves of the learning rate, after the share `done` of the steps.
+static double left(int schedule, double end, double done)
 {
-    const double length = (double)(recipe->steps - recipe->warmup), half_turn = 3.141592653589793;
-    double done, left = 1;
+    const double half_turn = 3.141592653589793;
+    double part = 1;
 
-    if (step <= recipe->warmup) return recipe->lr * step / recipe->warmup;
-    done = length > 1 ? (step - recipe->warmup - 1) / (length - 1) : 0;
     if (done > 1) done = 1;
-    if (recipe->schedule == CLZT_SCHEDULE_COSINE) left = 0.5 + 0.5 * cos(half_turn * done);
-    if (recipe->schedule == CLZT_SCHEDULE_LINEAR) left = 1 - done;
-    return recipe->lr * (recipe->lr_end + (1 - recipe->lr_end) * left);
+    if (schedule == CLZT_SCHEDULE_COSINE) part = 0.5 + 0.5 * cos(half_turn * done);
+    if (schedule == CLZT_SCHEDULE_LINEAR) part = 1 - done;
+    return end + (1 - end) * part;
+}
+
+double clzt_recipe_lr(const struct clzt_recipe *r, int64_t step)
+{
+    const bool adversarial = r->gan.steps && step > r->steps;
+    const double length = (double)(adversarial ? r->gan.steps : r->steps - r->warmup);
+    const double done = length > 1 ? (step - (adversarial ? r->steps : r->warmup) - 1) / (length - 1) : 0;
+
+    if (adversarial) return r->gan.lr * left(r->gan.schedule, r->gan.lr_end, done);
+    if (step <= r->warmup) return r->lr * step / r->warmup;
+    return r->lr * left(r->schedule, r->lr_end, done);
 }

@@ -14,6 +14,7 @@
 
 #include "engine/colorize.h"
 #include "data.h"
+#include "gan.h"
 #include "loss.h"
 
 enum clzt_schedule { CLZT_SCHEDULE_CONSTANT, CLZT_SCHEDULE_COSINE, CLZT_SCHEDULE_LINEAR };
@@ -31,8 +32,8 @@ struct clzt_recipe {
     int size, scale;                        // of crops, pixels; short side of pictures before cropping, 0: not scaled
     struct clzt_list shapes;                // "160x128": of crops instead of the square, a random one for each batch; none: size
     int batch;
-    int64_t steps, pictures;                // length: one of them, the other is 0; clzt_recipe_check computes steps
-    bool length_given;                      // steps or pictures was set by an argument
+    int64_t steps, pictures, epochs;        // length of the pixel phase, see clzt_recipe_length
+    bool length_given[2];                   // of the pixel and the adversarial phase: it was set by an argument
     int workers;                            // 0: one per core
     int cache;                              // enum clzt_cache
     int64_t cache_limit;                    // MiB, 0: half of the machine's memory
@@ -49,6 +50,19 @@ struct clzt_recipe {
     int64_t warmup;                         // steps
     double loss[CLZT_MAX_LOSSES];           // weight of each row of clzt_losses
     double rebalance;                       // 0: off, otherwise the mix of clzt_ab_weights_make
+
+    struct {                                // the adversarial phase, which follows the pixel phase
+        int64_t steps, pictures, epochs;    // its length; all 0: there is none
+        int loss;                           // index in clzt_gan_losses
+        double weight, lambda, smoothing;
+        double lr, lr_end, beta1, beta2;
+        int schedule;                       // enum clzt_schedule
+        int64_t critic;                     // steps
+        double threshold;
+        int64_t alarm, patience;            // steps; validations
+    } gan;
+    char *discriminator_init;               // model file, "": none
+    double discriminator_lr;                // factor on gan.lr
 
     char *device;
     int precision, threads;                 // enum clz_precision; 0: one per core
@@ -75,8 +89,13 @@ int clzt_recipe_parse(struct clzt_recipe *recipe, const char *text, size_t size,
 // Sets a key from a command line argument, "key=value". steps clears the file's pictures, pictures its steps.
 int clzt_recipe_set(struct clzt_recipe *recipe, const char *assignment, const struct clz_log *log);
 
-// Checks combinations of keys, and that all text is UTF-8; computes `steps` from `pictures`. To be called after the last set.
+// Checks combinations of keys, and that all text is UTF-8; computes the steps of both phases from `pictures`. To be called after
+// the last set.
 int clzt_recipe_check(struct clzt_recipe *recipe, const struct clz_log *log);
+
+// Computes the steps of both phases from `epochs`, passes over that many training pictures, and checks what depends on them.
+int clzt_recipe_length(struct clzt_recipe *recipe, int64_t pictures, const struct clz_log *log);
+static inline int64_t clzt_recipe_total(const struct clzt_recipe *recipe) { return recipe->steps + recipe->gan.steps; }
 
 // Makes paths absolute, so that the written recipe is valid in any working directory.
 int clzt_recipe_absolute(struct clzt_recipe *recipe);
@@ -96,6 +115,6 @@ int clzt_recipe_shapes(const struct clzt_recipe *recipe, struct clzt_size shapes
                        const struct clz_log *log);
 
 // Learning rate of step 1, 2, ...: rises linearly from 0 over `warmup` steps, then follows the schedule from lr to lr * lr_end at
-// `steps`.
+// `steps`. Later steps are those of the adversarial phase, which has its own lr and schedule, and no warmup.
 double clzt_recipe_lr(const struct clzt_recipe *recipe, int64_t step);
 #endif

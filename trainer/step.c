@@ -1,6 +1,7 @@
 // step.c - what the training steps of all phases share. The losses are nodes of the training graphs; losses, gradients, checks
 // and the optimiser run on the device, and only the numbers to print and whether the step counted are read back.
 #include <errno.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,11 +10,22 @@
 #include "phase.h"
 
 const struct clzt_phase clzt_phases[] = {
-    { "pixel", clzt_phase_pixel_create, clzt_phase_pixel_run },
-    { NULL, NULL, NULL }
+    { "pixel", false, clzt_phase_pixel_create, clzt_phase_pixel_run },
+    { "adversarial", true, clzt_phase_adversarial_create, clzt_phase_adversarial_run },
+    { NULL, false, NULL, NULL }
 };
 
-_Static_assert((int)CLZT_MAX_LOSSES <= (int)CLZI_MAX_PORTS, "every loss is an output port");
+_Static_assert((int)CLZT_MAX_LOSSES < (int)CLZI_MAX_PORTS, "every loss is an output port, and ab is one");
+
+const char *clzt_value_name(int value)
+{
+    static const char *const names[CLZT_VALUES - CLZT_MAX_LOSSES] = { "gan", "d", "d_real", "d_fake" };
+    int losses = 0;
+
+    while (clzt_losses[losses].name) losses++;
+    if (value >= CLZT_MAX_LOSSES) return names[value - CLZT_MAX_LOSSES];
+    return value < losses ? clzt_losses[value].name : NULL;
+}
 
 // ---- networks bound to shapes ----
 
@@ -21,6 +33,14 @@ int clzt_bound_create(struct clzt_bound *b, struct clzt_net_state *player)
 {
     b->player = player;
     return clzi_graph_copy(&b->graph, player->graph);
+}
+
+struct clzi_exec_params clzt_step_generator_params(const struct clzt_step *s)
+{
+    return (struct clzi_exec_params){
+        .training = true, .backward = true,
+        .keep_statistics = s->params.encoder_statistics ? NULL : s->players[CLZT_GENERATOR]->params.encoder,
+    };
 }
 
 int clzt_bound_bind(struct clzt_step *s, struct clzt_bound *b, int i, struct clzi_exec_params params)
@@ -122,14 +142,14 @@ int clzt_step_forward(struct clzt_step *s, struct clzt_bound *b, int shape, int6
     return clzi_exec_forward(b->execs[shape], s->params.seed ^ (uint64_t)number * 0x9e3779b97f4a7c15u);
 }
 
-int clzt_step_seed(struct clzt_step *s, struct clzt_bound *b, int shape, int port, float weight)
+int clzt_step_seed(struct clzt_step *s, struct clzt_net_state *learner, struct clzt_bound *b, int shape, int port,
+                   float weight)
 {
     struct clzi_exec *exec = b->execs[shape];
     const struct clzi_train_ops *t = s->be->train;
-    struct clzi_train_state *state = b->player->train;
-    const int ret = t->check(s->dev, state, clzi_exec_output(exec, port), 1);
+    const int ret = t->check(s->dev, learner->train, clzi_exec_output(exec, port), 1);
 
-    return ret < 0 ? ret : t->seed(s->dev, clzi_exec_output_gradient(exec, port), weight, state);
+    return ret < 0 ? ret : t->seed(s->dev, clzi_exec_output_gradient(exec, port), weight, learner->train);
 }
 
 int clzt_step_seed_losses(struct clzt_step *s, int shape, float factor)
@@ -137,7 +157,8 @@ int clzt_step_seed_losses(struct clzt_step *s, int shape, float factor)
     int ret = 0;
 
     for (int i = 0; clzt_losses[i].name && ret >= 0; i++)
-        if (s->port[i] >= 0) ret = clzt_step_seed(s, &s->bound[0], shape, s->port[i], s->params.loss[i] * factor);
+        if (s->port[i] >= 0)
+            ret = clzt_step_seed(s, s->players[CLZT_GENERATOR], &s->bound[0], shape, s->port[i], s->params.loss[i] * factor);
     return ret;
 }
 
@@ -149,7 +170,7 @@ int clzt_step_update(struct clzt_step *s, struct clzt_net_state *player, int64_t
     struct clzi_adam adam = s->params.adam;
 
     adam.step = ++player->updates;
-    adam.decay = s->params.weight_decay;
+    adam.decay = player == s->players[CLZT_GENERATOR] ? s->params.weight_decay : 0;
     return clzi_params_update(player->weights, &adam, lrs, decay, player->train);
 }
 
@@ -172,13 +193,14 @@ int clzt_step_end(struct clzt_step *s, struct clzt_net_state *player)
 
     if (ret >= 0) ret = s->be->train->advance(s->dev, player->train, false);
     if (ret < 0 || !state.bad) return ret;
-    s->culprit = player;
+    if (!s->culprit) s->culprit = player;
     return -EDOM;
 }
 
 int clzt_step_run(struct clzt_step *s, int64_t number, float lr, int shape, const float *l, const float *ab, double *values)
 {
     s->culprit = NULL;
+    for (int i = CLZT_MAX_LOSSES; i < CLZT_VALUES; i++) values[i] = NAN;
     return s->phase->run(s, number, lr, shape, l, ab, values);
 }
 

@@ -1,0 +1,188 @@
+// run_networks.c - the networks of a training run: built, filled with initial weights, bound to the step of a phase.
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "engine/log.h"
+#include "nets.h"
+#include "run_parts.h"
+
+void clzt_run_values_free(const struct clzi_graph *g, float ***values)
+{
+    for (int i = 0; *values && i < g->param_count; i++) free((*values)[i]);
+    free(*values);
+    *values = NULL;
+}
+
+static float **values_new(const struct clzi_graph *g)
+{
+    float **values = calloc((size_t)g->param_count + 1, sizeof *values);
+
+    for (int i = 0; values && i < g->param_count; i++) {
+        values[i] = calloc(clzi_param_count(&g->params[i]), sizeof(float));
+        if (!values[i]) clzt_run_values_free(g, &values);
+    }
+    return values;
+}
+
+// Copies the parameters of a model file that agree in name and shape. key, net: for messages.
+static int take_from(struct clzt_run *r, const char *path, const struct clzi_graph *g, float *const *values, const char *key,
+                     const char *net)
+{
+    struct clz_model *m = NULL;
+    int taken = 0, ret = clzi_model_read(&m, path, r->log);
+
+    for (int i = 0; ret >= 0 && i < g->param_count; i++)
+        for (int k = 0; k < m->graph->param_count; k++) {
+            const struct clzi_param *a = &g->params[i], *b = &m->graph->params[k];
+            if (strcmp(a->name, b->name) || a->rank != b->rank || memcmp(a->dims, b->dims, sizeof a->dims)) continue;
+            memcpy(values[i], m->values[k], clzi_param_count(a) * sizeof(float));
+            taken++;
+        }
+    clz_model_close(&m);
+    if (ret >= 0 && !taken) ret = clzi_fail(r->log, -EINVAL, "%s: %s has no parameter of the net %s.", key, path, net);
+    if (ret >= 0) clzi_log(r->log, CLZ_LOG_INFO, "%s: %d of %d parameters were copied", path, taken, g->param_count);
+    return ret;
+}
+
+// With its initial weights.
+int clzt_run_create_discriminator(struct clzt_run *r)
+{
+    static const struct clzt_net_state_params params = { .name = "discriminator", .prefix = "d." };
+    const struct clzi_graph *g = r->discriminator_graph;
+    float **values;
+    int ret = 0;
+
+    if (!g) return clzi_fail(r->log, -EINVAL, "%s: its checkpoint is of an adversarial phase, which the recipe does not have.",
+                             r->recipe->run);
+    if (!(values = values_new(g))) return -ENOMEM;
+    clzt_net_init(g, clzt_net_patchgan.init, r->recipe->seed, values);
+    if (*r->recipe->discriminator_init)
+        ret = take_from(r, r->recipe->discriminator_init, g, values, "discriminator.init", clzt_net_patchgan.name);
+    if (ret >= 0) ret = clzt_net_state_create(&r->players[CLZT_DISCRIMINATOR], r->dev, g, values, &params);
+    clzt_run_values_free(g, &values);
+    return ret;
+}
+
+static int no_net(const struct clzt_run *r)
+{
+    char *known = NULL;
+    size_t size;
+    FILE *f = open_memstream(&known, &size);
+
+    if (!f) return -ENOMEM;
+    for (const struct clzt_net *const *net = clzt_nets; *net; net++)
+        fprintf(f, "%s%s", net == clzt_nets ? "" : ", ", (*net)->name);
+    if (fclose(f)) {
+        free(known);
+        return -ENOMEM;
+    }
+    clzi_fail(r->log, -EINVAL, "net: \"%.100s\" is not one of %s.", r->recipe->net, known);
+    free(known);
+    return -EINVAL;
+}
+
+// The initial weights of a training.
+int clzt_run_first_values(struct clzt_run *r)
+{
+    clzt_net_init(r->graph, r->net->init, r->recipe->seed, r->values);
+    return *r->recipe->init ? take_from(r, r->recipe->init, r->graph, r->values, "init", r->net->name) : 0;
+}
+
+int clzt_run_build_net(struct clzt_run *r)
+{
+    struct clzt_size shapes[CLZT_MAX_SHAPES];
+    int count, ret;
+
+    if (!(r->net = clzt_net_find(r->recipe->net))) return no_net(r);
+    if ((ret = clzi_graph_create(&r->graph)) < 0 || (ret = r->net->build(r->graph)) < 0) return ret;
+    if (!r->net->encoder && (r->recipe->encoder_lr != 1 || r->recipe->encoder_freeze || r->recipe->encoder_statistics))
+        return clzi_fail(r->log, -EINVAL, "encoder.lr, encoder.freeze, encoder.statistics: %s has no encoder.", r->net->name);
+    if (r->recipe->size % clzi_graph_stride(r->graph))
+        return clzi_fail(r->log, -EINVAL, "size: %d is not a multiple of %d, the stride of %s.", r->recipe->size,
+                         clzi_graph_stride(r->graph), r->net->name);
+    if ((ret = clzt_recipe_shapes(r->recipe, shapes, &count, r->log)) < 0) return ret;
+    for (int i = 0; i < count; i++)
+        if (shapes[i].w % clzi_graph_stride(r->graph) || shapes[i].h % clzi_graph_stride(r->graph))
+            return clzi_fail(r->log, -EINVAL, "shapes: %dx%d is not a multiple of %d, the stride of %s.", shapes[i].w,
+                             shapes[i].h,
+                             clzi_graph_stride(r->graph), r->net->name);
+    return (r->values = values_new(r->graph)) ? 0 : -ENOMEM;
+}
+
+int clzt_run_create_generator(struct clzt_run *r)
+{
+    return clzt_net_state_create(&r->players[CLZT_GENERATOR], r->dev, r->graph, r->values,
+                                 &(struct clzt_net_state_params){ .name = "generator", .prefix = "", .encoder = r->net->encoder,
+                                                                  .ema = r->recipe->ema > 0 });
+}
+
+const struct clzt_phase *clzt_run_phase_at(const struct clzt_run *r, int64_t number)
+{
+    return &clzt_phases[number > r->recipe->steps ? CLZT_PHASE_ADVERSARIAL : CLZT_PHASE_PIXEL];
+}
+
+static struct clzi_adam adam(const struct clzt_run *r)
+{
+    const struct clzt_recipe *c = r->recipe;
+    const bool gan = r->phase->discriminator;
+
+    return (struct clzi_adam){ .beta1 = gan ? c->gan.beta1 : c->beta1, .beta2 = gan ? c->gan.beta2 : c->beta2, .eps = c->eps };
+}
+
+int clzt_run_create_step(struct clzt_run *r)
+{
+    const struct clzt_recipe *c = r->recipe;
+    struct clzt_step_params p = { .batch = c->batch, .adam = adam(r), .weight_decay = c->weight_decay, .ema = c->ema,
+                                  .encoder_lr = (float)c->encoder_lr, .encoder_freeze = c->encoder_freeze,
+                                  .encoder_statistics = c->encoder_statistics == 0,
+                                  .rarity = c->rebalance > 0 ? &r->rarity : NULL, .seed = c->seed,
+                                  .gan = { .loss = &clzt_gan_losses[c->gan.loss], .weight = c->gan.weight,
+                                           .lambda = c->gan.lambda, .real = 1 - c->gan.smoothing, .lr = c->discriminator_lr,
+                                           .critic = c->steps + c->gan.critic, .threshold = c->gan.threshold } };
+    int ret = clzt_recipe_shapes(c, p.shapes, &p.shape_count, r->log);
+
+    for (int i = 0; clzt_losses[i].name; i++) p.loss[i] = c->loss[i];
+    if (ret >= 0 && r->phase->discriminator && !r->players[CLZT_DISCRIMINATOR]) ret = clzt_run_create_discriminator(r);
+    if (ret < 0 || (ret = clzt_step_create(&r->step, r->phase, r->players, &p)) < 0) return ret;
+    clzi_log(r->log, CLZ_LOG_INFO, "%s: %" PRId64 " parameters, %s, %zu MiB of activations", r->net->name,
+             clzi_graph_trainable_count(r->graph), clzi_device_base(r->dev)->describe, clzt_step_memory(r->step) >> 20);
+    if (r->phase->discriminator)
+        clzi_log(r->log, CLZ_LOG_INFO, "adversarial phase: steps %" PRId64 " to %" PRId64 ", a discriminator of %" PRId64
+                 " parameters", c->steps + 1, clzt_recipe_total(c), clzi_graph_trainable_count(r->discriminator_graph));
+    return 0;
+}
+
+// The optimisers begin anew with each phase, as the averages of the losses.
+int clzt_run_change_phase(struct clzt_run *r)
+{
+    const int ret = clzt_net_state_restart(r->players[CLZT_GENERATOR]);
+
+    clzt_progress_end(r->progress);
+    clzt_step_destroy(&r->step);
+    clzt_net_state_destroy(&r->players[CLZT_DISCRIMINATOR]);
+    r->phase = clzt_run_phase_at(r, r->number + 1);
+    r->balance = (struct clzt_balance){ 0, 0 };
+    memset(r->smooth, 0, sizeof r->smooth);
+    clzt_progress_begin(r->progress, "train", r->number, clzt_recipe_total(r->recipe), r->recipe->batch);
+    return ret < 0 ? ret : clzt_run_create_step(r);
+}
+
+// The discriminator must fit the shapes now, not after the pixel phase.
+int clzt_run_check_discriminator(struct clzt_run *r)
+{
+    struct clzi_shape shapes[CLZI_MAX_NODES];
+    struct clzt_size sizes[CLZT_MAX_SHAPES];
+    int count, ret;
+
+    if (!r->recipe->gan.steps) return 0;
+    if ((ret = clzi_graph_create(&r->discriminator_graph)) < 0 || (ret = clzt_net_patchgan.build(r->discriminator_graph)) < 0 ||
+        (ret = clzt_recipe_shapes(r->recipe, sizes, &count, r->log)) < 0)
+        return ret;
+    for (int i = 0; i < count; i++)
+        if (clzi_graph_shapes(r->discriminator_graph, r->recipe->batch, sizes[i].h, sizes[i].w, shapes, NULL) < 0)
+            return clzi_fail(r->log, -EINVAL, "%dx%d pixels are too small for the discriminator; expected at least 32x32.",
+                             sizes[i].w, sizes[i].h);
+    return 0;
+}

@@ -1,0 +1,163 @@
+// run_output.c - what a training run writes besides checkpoints: metrics.csv, sample sheets, model files.
+#include <errno.h>
+#include <inttypes.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "engine/log.h"
+#include "facts.h"
+#include "nets.h"
+#include "run_parts.h"
+
+int clzt_run_read_values(struct clzt_run *r)
+{
+    int ret = 0;
+
+    for (int i = 0; i < r->graph->param_count && ret >= 0; i++)
+        ret = clzt_net_state_read(r->players[CLZT_GENERATOR], clzt_run_best_kind(r), i, r->values[i]);
+    return ret;
+}
+
+static void show_progress(void *priv, int64_t done, int64_t total)
+{
+    (void)total;
+    clzt_progress_update(priv, done, NULL);
+}
+
+// Of the adversarial phase's values and the alarm there are columns only if the recipe has such a phase.
+static bool has_column(const struct clzt_run *r, int value)
+{
+    return clzt_value_name(value) && (value < CLZT_MAX_LOSSES || r->recipe->gan.steps);
+}
+
+bool clzt_run_is_reported(const struct clzt_run *r, int value)
+{
+    return value >= CLZT_MAX_LOSSES || (clzt_value_name(value) && r->recipe->loss[value]);
+}
+
+void clzt_run_csv_row(struct clzt_run *r, const double *values, double lr, double rate, const struct clzt_scores *scores)
+{
+    double row[CLZT_VALUES + 33];
+    int n = 0;
+
+    row[n++] = lr;
+    row[n++] = rate > 0 ? rate : NAN;
+    for (int i = 0; i < CLZT_VALUES; i++)
+        if (has_column(r, i)) row[n++] = values ? values[i] : NAN;
+    if (r->recipe->gan.steps)
+        row[n++] = values && r->phase->discriminator ? clzt_balance_winner(&r->balance, r->recipe->gan.alarm) : NAN;
+    for (int i = 0; clzt_score_list[i].name; i++) row[n++] = scores ? clzt_score(scores, &clzt_score_list[i]) : NAN;
+    if (clzt_csv_add(r->csv, r->number, row) < 0 && !r->csv_failed++)
+        clzi_log(r->log, CLZ_LOG_WARNING, "%s/metrics.csv: a row was not written; training continues.", r->recipe->run);
+}
+
+// Whether the validation of the current step is in metrics.csv. A run may have been stopped between checkpoint and validation.
+bool clzt_run_is_validated(const struct clzt_run *r)
+{
+    char *path = clzt_run_path(r, "metrics.csv");
+    const bool is = path && clzt_csv_has(path, r->number, "psnr");
+
+    free(path);
+    return is;
+}
+
+void clzt_run_column(char *column, size_t size, const char *loss)
+{
+    bool taken = false;
+
+    for (int i = 0; clzt_score_list[i].name; i++) taken |= !strcmp(loss, clzt_score_list[i].name);
+    snprintf(column, size, "%s%s", taken ? "train_" : "", loss);
+}
+
+int clzt_run_open_csv(struct clzt_run *r)
+{
+    const char *names[CLZT_VALUES + 37];
+    char columns[CLZT_VALUES][40], *path = clzt_run_path(r, "metrics.csv");
+    int n = 0, ret;
+
+    names[n++] = "step";
+    names[n++] = "lr";
+    names[n++] = "pictures_per_s";
+    for (int i = 0; i < CLZT_VALUES; i++) {
+        if (!has_column(r, i)) continue;
+        clzt_run_column(columns[i], sizeof columns[i], clzt_value_name(i));
+        names[n++] = columns[i];
+    }
+    if (r->recipe->gan.steps) names[n++] = "alarm";
+    for (int i = 0; clzt_score_list[i].name; i++) names[n++] = clzt_score_list[i].name;
+    names[n] = NULL;
+    ret = path ? clzt_csv_open(&r->csv, path, names, r->number, r->log) : -ENOMEM;
+    if (ret >= 0) r->best = clzt_csv_best(path, "score", r->recipe->steps);
+    free(path);
+    return ret;
+}
+
+int clzt_run_write_model(struct clzt_run *r, const char *path, enum clzi_dtype dtype, bool plain)
+{
+    struct clzi_model_facts f = { .size = r->recipe->working_size ? r->recipe->working_size : r->net->size,
+                                  .stride = clzi_graph_stride(r->graph), .l_scale = CLZT_L_SCALE,
+                                  .l_offset = CLZT_L_OFFSET, .ab_scale = (float)(110 * r->recipe->saturation) };
+    int ret = 0;
+
+    snprintf(f.shape, sizeof f.shape, "%s", r->recipe->working_shape ? "square" : "frame");
+    snprintf(f.arch, sizeof f.arch, "%s", r->net->name);
+    snprintf(f.input, sizeof f.input, "%s", r->recipe->luma == CLZT_LUMA_LSTAR ? "lstar" : "luma");
+    snprintf(f.license, sizeof f.license, "%s", r->recipe->license ? r->recipe->license : "");
+    if (ret >= 0) ret = clzt_facts_write(f.train, sizeof f.train, r->recipe, r->number, r->seconds, r->data, r->log);
+    return ret < 0 ? ret : (plain ? clzi_model_write_plain : clzi_model_write)(path, r->graph, r->values, &f, dtype, r->log);
+}
+
+// best.bin is the model of the validation with the best score. metrics.csv tells which that is, after a resume too. values: have
+// been read.
+void clzt_run_keep_best(struct clzt_run *r)
+{
+    char *csv = clzt_run_path(r, "metrics.csv"), *path = clzt_run_path(r, "best.bin");
+
+    if (csv) r->best = clzt_csv_best(csv, "score", r->recipe->steps);
+    if (csv && path && r->best.step == r->number && clzt_run_write_model(r, path, CLZI_F16, false) < 0)
+        clzi_log(r->log, CLZ_LOG_WARNING, "step %" PRId64 ": best.bin was not written; training continues.", r->number);
+    free(csv);
+    free(path);
+}
+
+// Whether the adversarial phase ends before its last step.
+bool clzt_run_is_finished(const struct clzt_run *r)
+{
+    const int64_t patience = r->recipe->gan.patience;
+    return patience && r->phase->discriminator && r->best.later >= patience;
+}
+
+int clzt_run_validate(struct clzt_run *r, bool sheet)
+{
+    const struct clzt_recipe *c = r->recipe;
+    char *path = sheet ? clzt_run_path(r, "samples/step-%08" PRId64 ".png", r->number) : NULL;
+    struct clzt_validation v;
+    const int64_t count = clzt_dataset_count(r->val);
+    int ret = clzt_run_read_values(r);
+
+    clzt_progress_end(r->progress);
+    clzt_progress_begin(r->progress, "val", 0, c->val_pictures && c->val_pictures < count ? c->val_pictures : count, 1);
+    if (ret >= 0)
+        ret = clzt_validate(r->dev, r->graph, r->values, r->val,
+                            &(struct clzt_validate_params){ .size = c->size, .batch = c->batch, .zoom_out = c->zoom_out,
+                                                            .pictures = c->val_pictures,
+                                                            .luma = c->luma, .l_scale = CLZT_L_SCALE, .l_offset = CLZT_L_OFFSET,
+                                                            .mean = { r->mean[0], r->mean[1] }, .saturation = 1,
+                                                            .sheet = path, .sheet_pictures = c->sheet_pictures,
+                                                            .workers = c->workers, .stop = r->stop,
+                                                            .progress = show_progress, .priv = r->progress }, &v);
+    free(path);
+    clzt_progress_end(r->progress);
+    if (ret >= 0) {
+        clzi_log(r->log, CLZ_LOG_INFO, "step %" PRId64 ": val l1 %.4f, PSNR %.2f dB (grey %.2f, mean colour %.2f), SSIM %.4f, "
+                 "dE2000 %.2f, colourfulness %.3f of the truth, score %.2f", r->number, v.model.l1, v.model.psnr, v.grey.psnr,
+                 v.mean.psnr, v.model.ssim, v.model.de2000, v.model.cf_abs_ratio, v.model.score);
+        clzt_run_csv_row(r, NULL, NAN, NAN, &v.model);
+        clzt_run_keep_best(r);
+        if (v.sheet < 0) clzi_log(r->log, CLZ_LOG_WARNING, "step %" PRId64 ": no sample sheet was written; training continues.",
+                                  r->number);
+    }
+    clzt_progress_begin(r->progress, "train", r->number, clzt_recipe_total(c), c->batch);
+    return ret == -ECANCELED ? 0 : ret;
+}
