@@ -90,10 +90,12 @@ $(BUILD)/tests/gst $(BUILD)/tests/bench_gst: LIBS_ALL += $(GST_TEST_LIBS)
 # ---- CUDA kernels ----
 
 # For the plug-in: CU_KERNELS is what it links. A binary for each major version, of which sm_80's runs on 86 and 89, too, and the
-# intermediate code of the last one for cards to come.
-cuda_archs = $(foreach a,75 80 90 100,-gencode arch=compute_$(a),code=sm_$(a)) \
-    -gencode 'arch=compute_120,code=[sm_120,compute_120]' -Xfatbin -compress-all
-NVCC_FLAGS = -std=c++17 -O2 -I$(SRC) $(cuda_archs) --threads 0 -Xcompiler -fPIC,-fvisibility=hidden,-fno-exceptions,-fno-rtti \
+# intermediate code of the last one for cards to come. They take minutes: for one card alone, make CUDA_ARCHS=90.
+CUDA_ARCHS ?= 75 80 90 100 120
+last_arch = $(lastword $(CUDA_ARCHS))
+cuda_archs = $(foreach a,$(CUDA_ARCHS),-gencode arch=compute_$(a),code=sm_$(a)) \
+    -gencode arch=compute_$(last_arch),code=compute_$(last_arch) -Xfatbin -compress-all
+NVCC_FLAGS = -std=c++17 -O2 -I$(SRC) $(cuda_archs) -Xcompiler -fPIC,-fvisibility=hidden,-fno-exceptions,-fno-rtti \
     -Xcompiler -fno-threadsafe-statics -Werror all-warnings
 cuda_device := $(call rel,engine/cuda/*.c)
 $(BUILD)/engine/cuda/%.o $(BUILD)/tests/dnn_%.o: CFLAGS_ALL += -isystem $(CUDA_HOME)/include

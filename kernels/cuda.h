@@ -5,8 +5,8 @@
 //   synchronises, reads device memory on the host or keeps state, so all may be captured into a CUDA graph. Arguments are not
 //   checked. A count of 0 launches nothing.
 // - Pointers are to device memory unless the comment says host.
-// - Activations are dense NHWC, elements of `type`, base aligned to 16 bytes; arithmetic and sums are in f32. `pixels` is
-//   N * H * W. y and dx may be the same memory as x and dy where the comment says "in place".
+// - Activations are dense NHWC, elements of `type`, base aligned to 16 bytes, fewer than 2^32; arithmetic and sums are in f32.
+//   `pixels` is N * H * W. y and dx may be the same memory as x and dy where the comment says "in place".
 // - Parameters and their gradients are dense f32 in PyTorch's layout, aligned to 4 bytes. Gradients of activations (dx) are
 //   overwritten, gradients of parameters (dw, db, dgamma) are added to. A pointer to a gradient may be NULL: not wanted.
 // - `work` is scratch memory aligned to 16 bytes, of the size that the function named beside it returns. It holds nothing between
@@ -141,7 +141,7 @@ int clzk_cu_norm_back(clzk_stream stream, enum clzk_type type, void *dx, float *
 // ---- windows and sizes (resample.cu) ----
 
 // p as in nn.h, pad <= k / 2. index [n][oh][ow][channels]: where in the window the maximum was (k row + column); NULL: backward
-// is not called. The first maximum in scan order wins, NaN over numbers.
+// is not called; it is aligned to 8 bytes, and k is 16 at most. The first maximum in scan order wins, NaN over numbers.
 int clzk_cu_maxpool(clzk_stream stream, enum clzk_type type, void *y, uint8_t *index, const void *x, int n,
                     const struct clzk_pool *p);
 int clzk_cu_maxpool_back(clzk_stream stream, enum clzk_type type, void *dx, const uint8_t *index, const void *dy, int n,
@@ -237,10 +237,16 @@ void clzk_cu_frame_plan_fill(struct clzk_cu_frame_plan *plan, const struct clzk_
                              int w, int h, const struct clzk_colour_table *table, const struct clzk_cu_colours *colours,
                              void *block, void *device);
 
-// y [h][w] f32 = Y' of the network's picture; l: L* / scale - offset of its grey pixel, written to every `channels`-th element:
-// channel 0 of an input tensor [h][w][channels] of type. One frame.
-int clzk_cu_frame_to_l(clzk_stream stream, const struct clzk_cu_frame_plan *plan, const struct clzk_picture *in, float *y,
-                       enum clzk_type type, void *l, int channels, float scale, float offset);
+// n frames of one geometry and format, each with its own memory; in: host array [n]. y [n][h][w] f32 = Y' of the network's
+// picture; l: L* / scale - offset of its grey pixel, written to every `channels`-th element: channel 0 of an input tensor
+// [n][h][w][channels] of type. One launch for up to 16 frames.
+int clzk_cu_frames_to_l(clzk_stream stream, const struct clzk_cu_frame_plan *plan, int n, const struct clzk_picture *in, float *y,
+                        enum clzk_type type, void *l, int channels, float scale, float offset);
+static inline int clzk_cu_frame_to_l(clzk_stream stream, const struct clzk_cu_frame_plan *plan, const struct clzk_picture *in,
+                                     float *y, enum clzk_type type, void *l, int channels, float scale, float offset)
+{
+    return clzk_cu_frames_to_l(stream, plan, 1, in, y, type, l, channels, scale, offset);
+}
 
 // The relation of ab to Y' in n networks' pictures: joint bilateral and guided filter, at the network's size. y [n][h][w] f32;
 // ab [n][h][w][channels] of type, channels 0 and 1 are a and b; gain (host, [n]): a and b times gain[i] are in Lab units.
@@ -250,10 +256,17 @@ int clzk_cu_frame_fit(clzk_stream stream, const struct clzk_cu_frame_plan *plan,
                       const void *ab, int channels, const float *gain, float *lines, void *work, int *bad);
 size_t clzk_cu_frame_fit_size(const struct clzk_cu_frame_plan *plan, int n);
 
-// Writes out's chroma (or R'G'B') of one frame, its luma, and its alpha, as clzk_frame_merge(). lines [h][w][4]: this frame's. in
-// and out may share planes as there.
-int clzk_cu_frame_merge(clzk_stream stream, const struct clzk_cu_frame_plan *plan, const struct clzk_picture *in,
-                        const struct clzk_picture *out, const float *lines);
+// Writes the chroma (or R'G'B') of n frames, their luma, and their alpha, as clzk_frame_merge(). in, out: host arrays [n], one
+// geometry and format each; lines [n][h][w][4]. A frame's in and out may share planes as there; samples that are shared and stay
+// are not written. A few launches for up to 16 frames: two where luma is copied and there is no alpha. Chroma of half luma's
+// width is computed with vectors if widths are multiples of 8 and planes and strides are aligned to 16 bytes.
+int clzk_cu_frames_merge(clzk_stream stream, const struct clzk_cu_frame_plan *plan, int n, const struct clzk_picture *in,
+                         const struct clzk_picture *out, const float *lines);
+static inline int clzk_cu_frame_merge(clzk_stream stream, const struct clzk_cu_frame_plan *plan, const struct clzk_picture *in,
+                                      const struct clzk_picture *out, const float *lines)
+{
+    return clzk_cu_frames_merge(stream, plan, 1, in, out, lines);
+}
 
 // Copies a frame without colouring it, as clzk_frame_copy().
 int clzk_cu_frame_copy(clzk_stream stream, const struct clzk_picture *in, const struct clzk_picture *out);

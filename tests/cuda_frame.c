@@ -197,6 +197,10 @@ static const struct frame_case frame_cases[] = {
     { "yuv422p10", NULL, 64, 30, 32, 16, 32, 0, CLZ_RANGE_LIMITED, CLZ_RANGE_FULL, CLZ_SITING_LEFT, false, true },
     { "nv12", NULL, 96, 50, 33, 17, 16, 16, CLZ_RANGE_LIMITED, CLZ_RANGE_LIMITED, CLZ_SITING_LEFT, false, false },
     { "p010", NULL, 48, 50, 48, 50, 8, 8, CLZ_RANGE_LIMITED, CLZ_RANGE_LIMITED, CLZ_SITING_TOPLEFT, false, false },
+    { "yuv420p", NULL, 64, 10, 16, 8, 0, 0, CLZ_RANGE_LIMITED, CLZ_RANGE_LIMITED, CLZ_SITING_CENTER, false, false },
+    { "yuv422p", NULL, 80, 11, 16, 8, 16, 0, CLZ_RANGE_LIMITED, CLZ_RANGE_LIMITED, CLZ_SITING_LEFT, false, false },
+    { "yuv420p12", NULL, 64, 13, 16, 8, 32, 16, CLZ_RANGE_LIMITED, CLZ_RANGE_LIMITED, CLZ_SITING_TOPLEFT, false, false },
+    { "nv12", NULL, 64, 16, 16, 8, 4, 0, CLZ_RANGE_LIMITED, CLZ_RANGE_LIMITED, CLZ_SITING_LEFT, true, true },
     { "rgb24", NULL, 40, 20, 16, 8, 0, 0, CLZ_RANGE_FULL, CLZ_RANGE_FULL, CLZ_SITING_LEFT, true, true },
     { "gray", "gbrp", 20, 11, 16, 8, 0, 0, CLZ_RANGE_LIMITED, CLZ_RANGE_FULL, CLZ_SITING_LEFT, false, false },
     { "gray16", "p016", 20, 12, 16, 8, 0, 0, CLZ_RANGE_FULL, CLZ_RANGE_LIMITED, CLZ_SITING_LEFT, false, false },
@@ -225,6 +229,42 @@ static void merge(void)
             free_all();
             if (!repeated) run_hash = before;
         }
+    }
+}
+
+// More frames than one launch takes give what each gives alone.
+static void many(void)
+{
+    enum { FRAMES = 19, W = 48, H = 20, SMALL_W = 16, SMALL_H = 8, PIXELS = SMALL_W * SMALL_H };
+    static const char *const names[] = { "yuv420p", "p010", "yuva444p", "gbrp" };
+
+    for (int k = 0; k < 4; free_all(), k++) {
+        const struct clz_pixfmt *format = clz_pixfmt_find(names[k]);
+        struct picture in[FRAMES], out[FRAMES], alone;
+        struct clzk_picture from[FRAMES], to[FRAMES];
+        struct tensor l = tensor_new(CLZK_BF16, (struct clzi_shape){ FRAMES, 1, SMALL_H, SMALL_W });
+        float *y = floats(FRAMES * PIXELS), *one_y = floats(PIXELS), *lines = random_floats(FRAMES * PIXELS * 4, -9, 9);
+        uint16_t *one_l = block(PIXELS * sizeof *one_l);
+        for (int i = 0; i < FRAMES; i++) {
+            in[i] = picture_new(format, W, H, 0, 0, CLZ_RANGE_LIMITED);
+            fill_noise(&in[i]);
+            out[i] = i % 5 ? picture_new(format, W, H, 16, 0, CLZ_RANGE_LIMITED) : picture_copy(&in[i]);
+            from[i] = clzi_picture(&in[i].f);
+            to[i] = clzi_picture(&out[i].f);
+        }
+        struct sides s = sides_new(&in[0].f, &out[1].f, SMALL_W, SMALL_H, false);
+        QUEUE(clzk_cu_frames_to_l(NULL, &s.gpu, FRAMES, from, y, CLZK_BF16, l.nhwc, 1, 50, 1));
+        QUEUE(clzk_cu_frames_merge(NULL, &s.gpu, FRAMES, from, to, lines));
+        for (int i = 0; i < FRAMES; i++) {
+            QUEUE(clzk_cu_frame_to_l(NULL, &s.gpu, &from[i], one_y, CLZK_BF16, one_l, 1, 50, 1));
+            REQUIRE(!memcmp(one_y, y + i * PIXELS, sizeof(float[PIXELS])));
+            REQUIRE(!memcmp(one_l, (uint16_t *)l.nhwc + i * PIXELS, sizeof(uint16_t[PIXELS])));
+            alone = picture_new(format, W, H, i % 5 ? 16 : 0, 0, CLZ_RANGE_LIMITED);
+            const struct clzk_picture single = clzi_picture(&alone.f);
+            QUEUE(clzk_cu_frame_merge(NULL, &s.gpu, &from[i], &single, lines + i * PIXELS * 4));
+            for (int c = 0; c < format->planes; c++) REQUIRE(!memcmp(alone.bytes[c], out[i].bytes[c], alone.size[c]));
+        }
+        clzk_frame_plan_destroy(&s.cpu);
     }
 }
 
@@ -284,6 +324,7 @@ int main(int argc, char **argv)
         free(host);
     }
     run_case("cuda_frame/merge_equals_the_cpu's", merge);
+    run_case("cuda_frame/many_frames_at_once", many);
     run_case("cuda_frame/copy_equals_the_cpu's", copy);
     run_case("cuda_frame/finds_output_that_is_not_finite", bad_output);
     for (int i = 0; i < 2; i++) {

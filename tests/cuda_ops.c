@@ -338,6 +338,39 @@ static void norm(void)
         }
 }
 
+// Tensors so large that a thread takes several rows.
+static void large(void)
+{
+    const int64_t pixels = (1 << 19) + 5;
+    const int c = 8;
+    const struct clzk_cu_norm p = { pixels, c, 1e-3f, 0.1f, false, { CLZK_ACT_LEAKY, 0.25f } };
+    uint16_t *x = block(pixels * c * 2), *y = block(pixels * c * 2);
+    float *gamma = random_floats(c, 0.5f, 2), *beta = random_floats(c, -1, 1), *mean = random_floats(c, -1, 1);
+    float *var = random_floats(c, 0.2f, 0.5f), *saved = floats(2 * c), *dgamma = random_floats(c, 0, 1), *dbeta = floats(c);
+    void *work = block(clzk_cu_sums_size(1, pixels, c));
+
+    for (int64_t i = 0; i < pixels * c; i++) x[i] = bf16_from_float((float)(i * 37 % 101) / 50 - 1);
+    QUEUE(clzk_cu_channels(NULL, CLZK_BF16, y, x, pixels, c, gamma, beta, activations[1]));
+    for (int64_t i = 0; i < pixels * c && !again; i++) {
+        const float v = typed_get(CLZK_BF16, x, i) * gamma[i % c] + beta[i % c];
+        check_value(CLZK_BF16, typed_get(CLZK_BF16, y, i), v > 0 ? v : 0, 1, 1e-6, "channels", i);
+    }
+    QUEUE(clzk_cu_norm(NULL, CLZK_BF16, y, x, gamma, beta, mean, var, saved, &p, work));
+    for (int64_t i = 0; i < pixels * c && !again; i++) {
+        const float v = (typed_get(CLZK_BF16, x, i) - mean[i % c]) / sqrtf(var[i % c] + p.eps) * gamma[i % c] + beta[i % c];
+        check_value(CLZK_BF16, typed_get(CLZK_BF16, y, i), v > 0 ? v : 0.25f * v, 1, 1e-6, "norm", i);
+    }
+    memset(dbeta, 0, c * sizeof *dbeta);
+    QUEUE(clzk_cu_norm_back(NULL, CLZK_BF16, y, dgamma, dbeta, x, x, gamma, beta, saved, &p, work));      // dy = x
+    for (int64_t i = 0; i < pixels * c && !again; i++) {
+        const float dy = typed_get(CLZK_BF16, x, i), inverse = 1 / sqrtf(var[i % c] + p.eps);
+        const float v = (dy - mean[i % c]) * inverse * gamma[i % c] + beta[i % c];
+        const float want = gamma[i % c] * inverse * dy * (v > 0 ? 1 : 0.25f);
+        check_value(CLZK_BF16, typed_get(CLZK_BF16, y, i), want, 1, 1e-6, "norm_back", i);
+    }
+    run_hash = clzk_fnv1a(clzk_fnv1a(run_hash, dbeta, c * sizeof *dbeta), y, pixels * c * 2);
+}
+
 // ---- pools, sizes ----
 
 struct pool_case { struct clzi_shape x; int k, stride, pad; };
@@ -581,6 +614,7 @@ int main(int argc, char **argv)
     run_case("cuda_ops/dropout", dropout);
     run_case("cuda_ops/depthwise", depthwise);
     run_case("cuda_ops/norm", norm);
+    run_case("cuda_ops/large", large);
     run_case("cuda_ops/pools", pools);
     run_case("cuda_ops/globalpool", globalpool);
     run_case("cuda_ops/resize", resize);

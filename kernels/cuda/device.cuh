@@ -51,30 +51,34 @@ template <> __device__ __forceinline__ bf16 put<bf16>(float x) { return __float2
 template <typename T, int V> struct alignas(sizeof(T) * V) elements { T v[V]; };
 template <typename T> struct vector_of { static const int count = 16 / sizeof(T); };        // elements in 128 bits
 
-// A vector of 128 bits goes through uint4, or the compiler would read its elements one by one.
-template <typename T, int V, bool WIDE = sizeof(T) * V == 16> struct vector_access {
-    static __device__ __forceinline__ elements<T, V> read(const T *p) { return *(const elements<T, V> *)p; }
-    static __device__ __forceinline__ void write(T *p, const elements<T, V> &e) { *(elements<T, V> *)p = e; }
-};
-template <typename T, int V> struct vector_access<T, V, true> {
-    static __device__ __forceinline__ elements<T, V> read(const T *p)
-    {
-        const uint4 u = *(const uint4 *)p;
-        elements<T, V> e;
-        memcpy(&e, &u, sizeof e);
-        return e;
-    }
-    static __device__ __forceinline__ void write(T *p, const elements<T, V> &e)
-    {
-        uint4 u;
-        memcpy(&u, &e, sizeof u);
-        *(uint4 *)p = u;
-    }
-};
+// An integer of as many bytes, through which vectors are read and written: the compiler would take their elements one by one.
+template <int BYTES> struct word;
+template <> struct word<1> { typedef uint8_t type; };
+template <> struct word<2> { typedef uint16_t type; };
+template <> struct word<4> { typedef uint32_t type; };
+template <> struct word<8> { typedef uint2 type; };
+template <> struct word<16> { typedef uint4 type; };
+
+template <int V, typename T> __device__ __forceinline__ elements<T, V> read_elements(const T *p)
+{
+    typedef typename word<sizeof(T) * V>::type W;
+    const W w = *(const W *)p;
+    elements<T, V> e;
+    memcpy(&e, &w, sizeof e);
+    return e;
+}
+
+template <int V, typename T> __device__ __forceinline__ void write_elements(T *p, const elements<T, V> &e)
+{
+    typedef typename word<sizeof(T) * V>::type W;
+    W w;
+    memcpy(&w, &e, sizeof w);
+    *(W *)p = w;
+}
 
 template <int V, typename T> __device__ __forceinline__ void load(float (&to)[V], const T *p)
 {
-    const elements<T, V> e = vector_access<T, V>::read(p);
+    const elements<T, V> e = read_elements<V>(p);
 #pragma unroll
     for (int i = 0; i < V; i++) to[i] = get(e.v[i]);
 }
@@ -84,7 +88,7 @@ template <int V, typename T> __device__ __forceinline__ void store(T *p, const f
     elements<T, V> e;
 #pragma unroll
     for (int i = 0; i < V; i++) e.v[i] = put<T>(from[i]);
-    vector_access<T, V>::write(p, e);
+    write_elements<V>(p, e);
 }
 
 // Calls f<T>(...) of the enum's type; f is a function template that returns int.
@@ -95,6 +99,23 @@ template <int V, typename T> __device__ __forceinline__ void store(T *p, const f
     ((type) == CLZK_F32 ? (c) % 4 == 0 ? f<float, 4>(__VA_ARGS__) : f<float, 1>(__VA_ARGS__) :                              \
      (type) == CLZK_F16 ? (c) % 8 == 0 ? f<f16, 8>(__VA_ARGS__) : f<f16, 1>(__VA_ARGS__) :                                  \
      (c) % 8 == 0 ? f<bf16, 8>(__VA_ARGS__) : f<bf16, 1>(__VA_ARGS__))
+
+// ---- rows of channels ----
+
+// Where numbers belong to channels, a thread reads those of its V channels once and takes them for several rows (pixels), which
+// are row_groups apart: neighbouring threads have neighbouring channels.
+struct row_loop { uint32_t groups, row_groups; int64_t rows; };
+
+static inline struct row_loop row_loop(int64_t rows, int c, int v)
+{
+    const int64_t many = 1 << 18, most = 8;     // threads enough for any device; rows of a thread at most
+    const int64_t per_thread = rows * (c / v) / many, each = per_thread < 1 ? 1 : per_thread > most ? most : per_thread;
+    const struct row_loop loop = { (uint32_t)(c / v), (uint32_t)divide_up(rows, each), rows };
+
+    return loop;
+}
+
+static inline dim3 row_loop_blocks(struct row_loop k) { return blocks_of((int64_t)k.groups * k.row_groups); }
 
 // ---- activations ----
 

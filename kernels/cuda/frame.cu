@@ -4,11 +4,38 @@
 
 #include "kernels/frame_geometry.h"
 
+// ---- frames ----
+
+// The planes of up to MAX_FRAMES frames of one geometry, which one launch works on: blockIdx.z is the number of the frame.
+enum { MAX_FRAMES = 16 };
+struct frame_planes { struct clzk_samples in[3], out[3]; };
+struct frame_batch { struct frame_planes f[MAX_FRAMES]; };
+
+static struct frame_batch frame_batch(int n, const struct clzk_picture *in, const struct clzk_picture *out)
+{
+    struct frame_batch b;
+
+    memset(&b, 0, sizeof b);
+    for (int i = 0; i < n; i++) {
+        memcpy(b.f[i].in, in[i].c, sizeof b.f[i].in);
+        if (out) memcpy(b.f[i].out, out[i].c, sizeof b.f[i].out);
+    }
+    return b;
+}
+
+// Whether vectors of `size` bytes begin in every row of component c of every frame.
+static bool all_aligned(int n, const struct clzk_picture *f, int c, int size)
+{
+    for (int i = 0; i < n; i++)
+        if (!aligned(f[i].c[c].data, size) || f[i].c[c].stride % size) return false;
+    return true;
+}
+
 // ---- samples ----
 
 // Where luma comes from: one component, or R', G' and B' with their weights. A code times `weight` is its part of Y' - start.
 struct luma_source {
-    struct clzk_samples c[3];
+    struct clzk_samples c[3];                       // of the frame that the block works on
     float weight[3], start;
     int parts, shift, width, height;
     bool wide, swapped;
@@ -21,10 +48,7 @@ static struct luma_source luma_source(const struct clzk_picture *f, const struct
 
     memset(&s, 0, sizeof s);
     s.parts = f->rgb ? 3 : 1;
-    for (int i = 0; i < s.parts; i++) {
-        s.c[i] = f->c[i];
-        s.weight[i] = f->rgb ? parts[i] : 1;
-    }
+    for (int i = 0; i < s.parts; i++) s.weight[i] = f->rgb ? parts[i] : 1;
     s.start = -codes->black * codes->inverse;
     s.shift = f->shift;
     s.width = f->width;
@@ -41,6 +65,12 @@ static __device__ __forceinline__ unsigned sample(const struct clzk_samples &c, 
     if (!wide) return row[(int64_t)x * c.step];
     const uint16_t v = ((const uint16_t *)row)[(int64_t)x * c.step];
     return (unsigned)((swapped ? clzk_swap16(v) : v) >> shift);
+}
+
+static __device__ __forceinline__ void take_frame(struct luma_source &s, const struct frame_batch &frames)
+{
+#pragma unroll
+    for (int i = 0; i < 3; i++) s.c[i] = frames.f[blockIdx.z].in[i];
 }
 
 // Adds a row's luma at column x, times weight.
@@ -78,7 +108,7 @@ static __device__ __forceinline__ void sum_columns(float *line, const struct lum
                 continue;
             }
             const S *const at = (const S *)(s.c[0].data + (first + k) * (int64_t)s.c[0].stride) + x;
-            const elements<S, V> e = vector_access<S, V>::read(at);
+            const elements<S, V> e = read_elements<V>(at);
 #pragma unroll
             for (int v = 0; v < V; v++) {
                 const unsigned code = sizeof(S) == 2 && s.swapped ? clzk_swap16((uint16_t)e.v[v]) : e.v[v];
@@ -100,13 +130,15 @@ struct lightness {
 };
 
 // One row of the network's picture: the frame's columns are summed over the rows of the area, then along the row.
-template <typename T, typename S, int V> static __global__ void to_l(T *l, float *y, struct lightness k)
+template <typename T, typename S, int V>
+static __global__ void to_l(T *l, float *y, struct lightness k, struct frame_batch frames)
 {
     CLZK_SHARED(float, line, LINE);
     const struct clzk_cu_axis &ax = k.x;
     const int row = (int)blockIdx.y, c0 = (int)blockIdx.x * k.columns, c1 = c0 + k.columns < ax.n ? c0 + k.columns : ax.n;
     const int x0 = ax.first[c0] / V * V, end = ax.first[c1 - 1] + ax.taps;
 
+    take_frame(k.luma, frames);
     // A vector may reach beyond the columns that are needed, but not beyond the row: its width is a multiple of V.
     sum_columns<S, V>(line, k.luma, k.y, row, x0, end, k.inverse);
     __syncthreads();
@@ -114,20 +146,21 @@ template <typename T, typename S, int V> static __global__ void to_l(T *l, float
         const int first = ax.first[c] - x0;
         float sum = 0;
         for (int j = 0; j < ax.taps; j++) sum += ax.weight[(int64_t)j * ax.n + c] * line[first + j];
-        const int64_t at = (int64_t)row * ax.n + c;
+        const int64_t at = ((int64_t)blockIdx.z * k.y.n + row) * ax.n + c;
         y[at] = sum;
         l[at * k.channels] = put<T>(clzk_l_of_luma(sum, k.table, k.inverse_scale, k.offset));
     }
 }
 
 // For pictures that are reduced so much that the columns of one pixel do not fit into a line.
-template <typename T> static __global__ void to_l_any(T *l, float *y, struct lightness k)
+template <typename T> static __global__ void to_l_any(T *l, float *y, struct lightness k, struct frame_batch frames)
 {
     const struct clzk_cu_axis &ax = k.x, &ay = k.y;
     const int c = (int)(blockIdx.x * LINE_THREADS + threadIdx.x), row = (int)blockIdx.y;
     float sum = 0;
 
     if (c >= ax.n) return;
+    take_frame(k.luma, frames);
     for (int j = 0; j < ax.taps; j++) {
         float column = k.luma.start;
         for (int i = 0; i < ay.taps; i++) {
@@ -136,37 +169,51 @@ template <typename T> static __global__ void to_l_any(T *l, float *y, struct lig
         }
         sum += ax.weight[(int64_t)j * ax.n + c] * column;
     }
-    const int64_t at = (int64_t)row * ax.n + c;
+    const int64_t at = ((int64_t)blockIdx.z * ay.n + row) * ax.n + c;
     y[at] = sum;
     l[at * k.channels] = put<T>(clzk_l_of_luma(sum, k.table, k.inverse_scale, k.offset));
 }
 
-template <typename T> static int to_l_launch(T *l, float *y, struct lightness k, int h, clzk_stream stream)
+template <typename T>
+static int to_l_launch(T *l, float *y, struct lightness k, int n, const struct clzk_picture *in, clzk_stream stream)
 {
     const struct luma_source *const s = &k.luma;
     const int most = 4, whole = (int)divide_up(s->width, k.x.n);    // most: V; a line may begin that much earlier or end later
-    const int vector = most * (s->wide ? 2 : 1);
-    const bool vectors = s->parts == 1 && s->c[0].step == 1 && s->width % most == 0 && aligned(s->c[0].data, vector) &&
-                         s->c[0].stride % vector == 0;
+    const bool vectors = s->parts == 1 && in->c[0].step == 1 && s->width % most == 0 &&
+                         all_aligned(n, in, 0, most * (s->wide ? 2 : 1));
+    const struct frame_batch frames = frame_batch(n, in, NULL);
 
     k.columns = (LINE - k.x.taps - 2 * most) / whole;
     if (k.columns > 64) k.columns = 64;
     if (k.columns < 1)
-        return clzk_launch(to_l_any<T>, dim3((unsigned)divide_up(k.x.n, LINE_THREADS), (unsigned)h), dim3(LINE_THREADS), stream,
-                           l, y, k);
+        return clzk_launch(to_l_any<T>, dim3((unsigned)divide_up(k.x.n, LINE_THREADS), (unsigned)k.y.n, (unsigned)n),
+                           dim3(LINE_THREADS), stream, l, y, k, frames);
     return clzk_launch(!vectors ? to_l<T, uint8_t, 1> : s->wide ? to_l<T, uint16_t, 4> : to_l<T, uint8_t, 4>,
-                       dim3((unsigned)divide_up(k.x.n, k.columns), (unsigned)h), dim3(LINE_THREADS), stream, l, y, k);
+                       dim3((unsigned)divide_up(k.x.n, k.columns), (unsigned)k.y.n, (unsigned)n), dim3(LINE_THREADS), stream,
+                       l, y, k, frames);
 }
 
-int clzk_cu_frame_to_l(clzk_stream stream, const struct clzk_cu_frame_plan *plan, const struct clzk_picture *in, float *y,
-                       enum clzk_type type, void *l, int channels, float scale, float offset)
+template <typename T>
+static int to_l_all(void *l, float *y, const struct lightness *k, int n, const struct clzk_picture *in, clzk_stream stream)
+{
+    const int64_t pixels = (int64_t)k->x.n * k->y.n;
+
+    for (int first = 0; first < n; first += MAX_FRAMES) {
+        const int count = n - first < MAX_FRAMES ? n - first : MAX_FRAMES;
+        const int ret = to_l_launch((T *)l + first * pixels * k->channels, y + first * pixels, *k, count, in + first, stream);
+        if (ret) return ret;
+    }
+    return 0;
+}
+
+int clzk_cu_frames_to_l(clzk_stream stream, const struct clzk_cu_frame_plan *plan, int n, const struct clzk_picture *in,
+                        float *y, enum clzk_type type, void *l, int channels, float scale, float offset)
 {
     const struct clzk_codes codes = clzk_codes_of(&plan->in, &plan->out, plan->weights, &plan->rgb);
     const struct lightness k = { luma_source(in, &codes), plan->x, plan->y, 0, channels, codes.inverse, 1 / scale, offset,
                                  plan->colours.l_of_luma };
 
-    return type == CLZK_F32 ? to_l_launch((float *)l, y, k, plan->h, stream) :
-           type == CLZK_F16 ? to_l_launch((f16 *)l, y, k, plan->h, stream) : to_l_launch((bf16 *)l, y, k, plan->h, stream);
+    return n ? BY_TYPE(type, to_l_all, l, y, &k, n, in, stream) : 0;
 }
 
 // ---- the relation of ab to Y' ----
@@ -348,7 +395,7 @@ struct colouring {
     int log2_w, log2_h, w, h;                           // w, h: of lines
     bool cosited_x, cosited_y;
     float inverse;
-    const float4 *lines;
+    const float4 *lines;                                // [frames][h][w]
 };
 
 // Luma of the frame's column x, as the mean of the rows around a sample of the grid's row.
@@ -382,13 +429,14 @@ static __device__ __forceinline__ float4 between(float4 a, float4 b, float f)
 
 struct colour { float y, a, b; };
 
-static __device__ __forceinline__ struct colour colour_at(const struct colouring &k, int x, int row)
+// y: Y' at that sample of the grid.
+static __device__ __forceinline__ struct colour colour_at(const struct colouring &k, int x, int row, float y)
 {
     const int x0 = k.grid.x_first[x], x1 = x0 + 1 < k.w ? x0 + 1 : x0, y0 = k.grid.y_first[row], y1 = y0 + 1 < k.h ? y0 + 1 : y0;
     const float fx = k.grid.x_frac[x], fy = k.grid.y_frac[row];
-    const float4 *const top = k.lines + (int64_t)y0 * k.w, *const bottom = k.lines + (int64_t)y1 * k.w;
+    const float4 *const lines = k.lines + (int64_t)blockIdx.z * k.h * k.w;
+    const float4 *const top = lines + (int64_t)y0 * k.w, *const bottom = lines + (int64_t)y1 * k.w;
     const float4 l = between(between(top[x0], top[x1], fx), between(bottom[x0], bottom[x1], fx), fy);
-    const float y = luma_at(k, x, row);
     const struct colour c = { y, l.x * y + l.z, l.y * y + l.w };
 
     return c;
@@ -415,168 +463,274 @@ static __device__ __forceinline__ void store_value(const struct clzk_samples &c,
 
 enum { PIXELS_X = 32, PIXELS_Y = 8 };                   // threads of a block, one sample each
 
-static dim3 pixel_blocks(int w, int h) { return dim3((unsigned)divide_up(w, PIXELS_X), (unsigned)divide_up(h, PIXELS_Y)); }
+static dim3 pixel_blocks(int w, int h, int n)
+{
+    return dim3((unsigned)divide_up(w, PIXELS_X), (unsigned)divide_up(h, PIXELS_Y), (unsigned)n);
+}
 
-struct chroma_output { struct clzk_samples u, v; struct clzk_store store; struct clzk_rgb_of_yuv gamut; const uint32_t *table; };
+struct chroma_output { struct clzk_store store; struct clzk_rgb_of_yuv gamut; const uint32_t *table; };
 
-static __global__ void colour_chroma(struct colouring k, struct chroma_output o)
+static __global__ void colour_chroma(struct colouring k, struct chroma_output o, struct frame_batch frames)
 {
     const int x = (int)(blockIdx.x * PIXELS_X + threadIdx.x), row = (int)(blockIdx.y * PIXELS_Y + threadIdx.y);
+    const struct frame_planes &planes = frames.f[blockIdx.z];
     float u, v;
 
     if (x >= k.grid.w || row >= k.grid.h) return;
-    const struct colour c = colour_at(k, x, row);
+    take_frame(k.luma, frames);
+    const struct colour c = colour_at(k, x, row, luma_at(k, x, row));
     clzk_chroma_of(c.a, c.b, c.y, o.table, o.gamut.r_v, o.gamut.g_u, o.gamut.g_v, o.gamut.b_u, &u, &v);
-    store_value(o.u, x, row, u, o.store, k.luma.wide);
-    store_value(o.v, x, row, v, o.store, k.luma.wide);
+    store_value(planes.out[1], x, row, u, o.store, k.luma.wide);
+    store_value(planes.out[2], x, row, v, o.store, k.luma.wide);
+}
+
+// The same for chroma of half luma's width, four samples a thread with vectors of luma and chroma. S: unsigned integer of a
+// sample's size; STEP: 1 for planes of U and V, 2 for one of both. The machine's byte order.
+enum { CHROMA_RUN = 4 };
+template <typename S, int STEP>
+static __global__ void colour_chroma_run(struct colouring k, struct chroma_output o, struct frame_batch frames)
+{
+    const int x = (int)(blockIdx.x * PIXELS_X + threadIdx.x) * CHROMA_RUN, row = (int)(blockIdx.y * PIXELS_Y + threadIdx.y);
+    const struct frame_planes &planes = frames.f[blockIdx.z];
+    const bool below = k.log2_h && k.cosited_y;
+    const float weights[3] = { below ? 0.25f : 0, !k.log2_h ? 1 : 0.5f, !k.log2_h ? 0 : below ? 0.25f : 0.5f };
+    float column[2 * CHROMA_RUN + 1];                   // luma of the frame's columns 2 x - 1, 2 x, ...
+    elements<S, CHROMA_RUN * STEP> first, second;       // STEP 2: first has all
+
+    if (x >= k.grid.w || row >= k.grid.h) return;
+#pragma unroll
+    for (int i = 0; i <= 2 * CHROMA_RUN; i++) column[i] = k.luma.start;
+#pragma unroll
+    for (int j = 0; j < 3; j++) {
+        const int y = (row << k.log2_h) + j - 1, last = k.luma.height - 1, at = y < 0 ? 0 : y < last ? y : last;
+        if (!(weights[j] > 0)) continue;
+        const S *const from = (const S *)(planes.in[0].data + at * (int64_t)planes.in[0].stride) + 2 * x;
+        const elements<S, 2 * CHROMA_RUN> e = read_elements<2 * CHROMA_RUN>(from);
+        const float weight = weights[j] * k.inverse;
+        if (k.cosited_x) column[0] += weight * (float)(from[x ? -1 : 0] >> k.luma.shift);
+#pragma unroll
+        for (int i = 0; i < 2 * CHROMA_RUN; i++) column[i + 1] += weight * (float)(e.v[i] >> k.luma.shift);
+    }
+#pragma unroll
+    for (int i = 0; i < CHROMA_RUN; i++) {
+        const float middle = column[2 * i + 1], after = column[2 * i + 2];
+        const float y = k.cosited_x ? 0.25f * column[2 * i] + 0.5f * middle + 0.25f * after : 0.5f * middle + 0.5f * after;
+        const struct colour c = colour_at(k, x + i, row, y);
+        float u, v;
+        clzk_chroma_of(c.a, c.b, c.y, o.table, o.gamut.r_v, o.gamut.g_u, o.gamut.g_v, o.gamut.b_u, &u, &v);
+        const S cu = (S)(clzk_code(u, o.store.mid + 0.5f, o.store.scale, o.store.max) << o.store.shift);
+        const S cv = (S)(clzk_code(v, o.store.mid + 0.5f, o.store.scale, o.store.max) << o.store.shift);
+        first.v[i * STEP] = cu;
+        if (STEP == 2) first.v[i * STEP + STEP - 1] = cv;
+        else second.v[i] = cv;
+    }
+    S *const to = (S *)(planes.out[1].data + row * (int64_t)planes.out[1].stride) + x * STEP;
+    write_elements<CHROMA_RUN * STEP>(to, first);
+    if (STEP == 1) write_elements<CHROMA_RUN * STEP>((S *)(planes.out[2].data + row * (int64_t)planes.out[2].stride) + x, second);
+}
+
+// Whether that kernel can be used.
+static bool runs_fit(const struct colouring *k, int n, const struct clzk_picture *in, const struct clzk_picture *out)
+{
+    const int size = k->luma.wide ? 2 : 1, step = out->c[1].step;
+
+    if (k->log2_w != 1 || k->luma.parts != 1 || in->c[0].step != 1 || in->swapped || out->swapped || step > 2) return false;
+    if (in->width % (2 * CHROMA_RUN) || !all_aligned(n, in, 0, 2 * CHROMA_RUN * size)) return false;
+    for (int i = 0; step == 2 && i < n; i++)
+        if (out[i].c[2].data != out[i].c[1].data + size || out[i].c[2].stride != out[i].c[1].stride) return false;
+    return all_aligned(n, out, 1, CHROMA_RUN * size * step) && (step == 2 || all_aligned(n, out, 2, CHROMA_RUN * size));
+}
+
+static int colour_chroma_all(const struct colouring *k, const struct chroma_output *o, int n, const struct clzk_picture *in,
+                             const struct clzk_picture *out, clzk_stream stream)
+{
+    const struct frame_batch frames = frame_batch(n, in, out);
+    const bool run = runs_fit(k, n, in, out), both = out->c[1].step == 2;
+
+    return clzk_launch(!run ? colour_chroma :
+                       k->luma.wide ? both ? colour_chroma_run<uint16_t, 2> : colour_chroma_run<uint16_t, 1> :
+                       both ? colour_chroma_run<uint8_t, 2> : colour_chroma_run<uint8_t, 1>,
+                       pixel_blocks(run ? k->grid.w / CHROMA_RUN : k->grid.w, k->grid.h, n), dim3(PIXELS_X, PIXELS_Y), stream,
+                       *k, *o, frames);
 }
 
 struct rgb_output {
-    struct clzk_samples c[3];
     struct clzk_store_rgb store;
     struct clzk_rgb_of_yuv gamut;
     const uint32_t *table;
     const float *shift;                                 // NULL: luma is kept
 };
 
-static __global__ void colour_rgb(struct colouring k, struct rgb_output o)
+static __global__ void colour_rgb(struct colouring k, struct rgb_output o, struct frame_batch frames)
 {
     const int x = (int)(blockIdx.x * PIXELS_X + threadIdx.x), row = (int)(blockIdx.y * PIXELS_Y + threadIdx.y);
+    const struct frame_planes &planes = frames.f[blockIdx.z];
     const float max = o.store.max;
     float u, v;
 
     if (x >= k.grid.w || row >= k.grid.h) return;
-    const struct colour c = colour_at(k, x, row);
+    take_frame(k.luma, frames);
+    const struct colour c = colour_at(k, x, row, luma_at(k, x, row));
     clzk_chroma_of(c.a, c.b, c.y, o.table, o.gamut.r_v, o.gamut.g_u, o.gamut.g_v, o.gamut.b_u, &u, &v);
     const float y = o.shift ? clzk_shifted_luma(c.a, c.b, c.y, o.shift) : c.y;
     const struct clzk_rgb_codes codes = clzk_rgb_of(y, u, v, o.store.r_v * max, o.store.b_u * max, o.store.kr, o.store.kb,
                                                     o.store.inv_kg, max);
-    store_sample(o.c[0], x, row, (unsigned)codes.r, k.luma.wide, o.store.swapped, 0);
-    store_sample(o.c[1], x, row, (unsigned)codes.g, k.luma.wide, o.store.swapped, 0);
-    store_sample(o.c[2], x, row, (unsigned)codes.b, k.luma.wide, o.store.swapped, 0);
+    store_sample(planes.out[0], x, row, (unsigned)codes.r, k.luma.wide, o.store.swapped, 0);
+    store_sample(planes.out[1], x, row, (unsigned)codes.g, k.luma.wide, o.store.swapped, 0);
+    store_sample(planes.out[2], x, row, (unsigned)codes.b, k.luma.wide, o.store.swapped, 0);
 }
 
 // luma=lstar
-static __global__ void shift_luma(struct colouring k, struct clzk_samples to, struct clzk_store store, const float *shift)
+static __global__ void shift_luma(struct colouring k, struct clzk_store store, const float *shift, struct frame_batch frames)
 {
     const int x = (int)(blockIdx.x * PIXELS_X + threadIdx.x), row = (int)(blockIdx.y * PIXELS_Y + threadIdx.y);
 
     if (x >= k.grid.w || row >= k.grid.h) return;
-    const struct colour c = colour_at(k, x, row);
-    store_value(to, x, row, clzk_shifted_luma(c.a, c.b, c.y, shift), store, k.luma.wide);
+    take_frame(k.luma, frames);
+    const struct colour c = colour_at(k, x, row, luma_at(k, x, row));
+    store_value(frames.f[blockIdx.z].out[0], x, row, clzk_shifted_luma(c.a, c.b, c.y, shift), store, k.luma.wide);
 }
 
 // ---- samples that are copied, converted between formats, or set to a constant ----
 
-template <typename T>
-static __global__ void copy_rows(uint8_t *to, int64_t to_stride, const uint8_t *from, int64_t from_stride, int n)
+// Component by component: of each frame, where it is read and where it is written.
+struct copied { struct { struct clzk_samples from, to; } f[MAX_FRAMES]; int count; };
+
+template <typename T> static __global__ void copy_rows(struct copied c, int n)
 {
     const int x = (int)(blockIdx.x * THREADS + threadIdx.x), row = (int)blockIdx.y;
+    const struct clzk_samples &from = c.f[blockIdx.z].from, &to = c.f[blockIdx.z].to;
 
-    if (x < n) ((T *)(to + row * to_stride))[x] = ((const T *)(from + row * from_stride))[x];
+    if (x < n) ((T *)(to.data + row * (int64_t)to.stride))[x] = ((const T *)(from.data + row * (int64_t)from.stride))[x];
 }
 
-struct converted { struct clzk_samples from, to; int from_shift, to_shift; bool wide, from_swapped, to_swapped; };
+struct conversion { int from_shift, to_shift; bool wide, from_swapped, to_swapped; struct clzk_recode recode; };
 
-static __global__ void convert_samples(struct converted c, int n, struct clzk_recode recode)
+static __global__ void convert_samples(struct copied c, int n, struct conversion k)
 {
     const int x = (int)(blockIdx.x * THREADS + threadIdx.x), row = (int)blockIdx.y;
 
     if (x >= n) return;
-    unsigned code = sample(c.from, x, row, c.wide, c.from_swapped, c.from_shift);
-    if (recode.scale != 0) code = clzk_recode_code(&recode, code);
-    store_sample(c.to, x, row, code, c.wide, c.to_swapped, c.to_shift);
+    unsigned code = sample(c.f[blockIdx.z].from, x, row, k.wide, k.from_swapped, k.from_shift);
+    if (k.recode.scale != 0) code = clzk_recode_code(&k.recode, code);
+    store_sample(c.f[blockIdx.z].to, x, row, code, k.wide, k.to_swapped, k.to_shift);
 }
 
-static __global__ void fill_samples(struct clzk_samples to, int n, unsigned code, bool wide, bool swapped, int shift)
+static __global__ void fill_samples(struct copied c, int n, unsigned code, bool wide, bool swapped, int shift)
 {
     const int x = (int)(blockIdx.x * THREADS + threadIdx.x), row = (int)blockIdx.y;
 
-    if (x < n) store_sample(to, x, row, code, wide, swapped, shift);
+    if (x < n) store_sample(c.f[blockIdx.z].to, x, row, code, wide, swapped, shift);
 }
 
-template <typename T>
-static int copy_rows_launch(const struct clzk_samples *to, const struct clzk_samples *from, int64_t bytes, int rows,
-                            clzk_stream stream)
+static dim3 row_blocks(int64_t n, int rows, int frames)
 {
-    const int n = (int)(bytes / (int64_t)sizeof(T));
-
-    return clzk_launch(copy_rows<T>, dim3((unsigned)divide_up(n, THREADS), (unsigned)rows), dim3(THREADS), stream, to->data,
-                       (int64_t)to->stride, (const uint8_t *)from->data, (int64_t)from->stride, n);
+    return dim3((unsigned)divide_up(n, THREADS), (unsigned)rows, (unsigned)frames);
 }
 
-// Whether units of this size can be copied between rows of `bytes`.
-static bool units_fit(const struct clzk_samples *a, const struct clzk_samples *b, int64_t bytes, int size)
+// Whether rows of `bytes` can be copied in units of this size.
+static bool units_fit(const struct copied *c, int64_t bytes, int size)
 {
-    return bytes % size == 0 && aligned(a->data, size) && aligned(b->data, size) && a->stride % size == 0 &&
-           b->stride % size == 0;
+    for (int i = 0; i < c->count; i++) {
+        const struct clzk_samples *const a = &c->f[i].from, *const b = &c->f[i].to;
+        if (!aligned(a->data, size) || !aligned(b->data, size) || a->stride % size || b->stride % size) return false;
+    }
+    return bytes % size == 0;
 }
 
-// Component c of `in` to component `to` of `out`, n x rows samples; recode NULL: codes stay.
-static int copy_samples(const struct clzk_picture *in, int c, const struct clzk_picture *out, int to, int n, int rows,
+template <typename T> static int copy_rows_launch(const struct copied *c, int64_t bytes, int rows, clzk_stream stream)
+{
+    const int64_t n = bytes / (int64_t)sizeof(T);
+
+    return clzk_launch(copy_rows<T>, row_blocks(n, rows, c->count), dim3(THREADS), stream, *c, (int)n);
+}
+
+// Component c of each `in` to component `to` of `out`, w x h samples; recode NULL: codes stay. Frames whose samples are shared,
+// and stay, are left out.
+static int copy_samples(int n, const struct clzk_picture *in, int c, const struct clzk_picture *out, int to, int w, int h,
                         const struct clzk_recode *recode, clzk_stream stream)
 {
-    const struct clzk_samples *const a = &in->c[c], *const b = &out->c[to];
     const bool convert = recode && recode->scale != 0;
     const bool same = in->swapped == out->swapped && in->shift == out->shift && !convert;
     const struct clzk_recode none = { 0, 0, 0 };
-    const struct converted k = { *a, *b, in->shift, out->shift, in->depth > 8, in->swapped, out->swapped };
-    const int64_t bytes = (int64_t)n * (in->depth > 8 ? 2 : 1);
+    const struct conversion k = { in->shift, out->shift, in->depth > 8, in->swapped, out->swapped, convert ? *recode : none };
+    const int64_t bytes = (int64_t)w * (in->depth > 8 ? 2 : 1);
+    struct copied list;
 
-    if (same && a->data == b->data && a->stride == b->stride) return 0;
-    if (same && a->step == 1 && b->step == 1) {
-        if (units_fit(a, b, bytes, 16)) return copy_rows_launch<uint4>(b, a, bytes, rows, stream);
-        if (units_fit(a, b, bytes, 4)) return copy_rows_launch<uint32_t>(b, a, bytes, rows, stream);
-        return copy_rows_launch<uint8_t>(b, a, bytes, rows, stream);
+    memset(&list, 0, sizeof list);
+    for (int i = 0; i < n; i++) {
+        const struct clzk_samples *const a = &in[i].c[c], *const b = &out[i].c[to];
+        if (same && a->data == b->data && a->stride == b->stride) continue;
+        list.f[list.count].from = *a;
+        list.f[list.count++].to = *b;
     }
-    return clzk_launch(convert_samples, dim3((unsigned)divide_up(n, THREADS), (unsigned)rows), dim3(THREADS), stream, k, n,
-                       convert ? *recode : none);
+    if (!list.count) return 0;
+    if (!same || in->c[c].step != 1 || out->c[to].step != 1)
+        return clzk_launch(convert_samples, row_blocks(w, h, list.count), dim3(THREADS), stream, list, w, k);
+    if (units_fit(&list, bytes, 16)) return copy_rows_launch<uint4>(&list, bytes, h, stream);
+    if (units_fit(&list, bytes, 4)) return copy_rows_launch<uint32_t>(&list, bytes, h, stream);
+    return copy_rows_launch<uint8_t>(&list, bytes, h, stream);
 }
 
-static int fill(const struct clzk_picture *out, int c, unsigned code, int n, int rows, clzk_stream stream)
+static int fill(int n, const struct clzk_picture *out, int c, unsigned code, int w, int h, clzk_stream stream)
 {
-    return clzk_launch(fill_samples, dim3((unsigned)divide_up(n, THREADS), (unsigned)rows), dim3(THREADS), stream, out->c[c], n,
-                       code, out->depth > 8, out->swapped, out->shift);
+    struct copied list;
+
+    memset(&list, 0, sizeof list);
+    for (int i = 0; i < n; i++) list.f[i].to = out[i].c[c];
+    return clzk_launch(fill_samples, row_blocks(w, h, n), dim3(THREADS), stream, list, w, code, out->depth > 8, out->swapped,
+                       out->shift);
 }
 
-static int copy_luma(const struct clzk_picture *in, const struct clzk_picture *out, clzk_stream stream)
+static int copy_luma(int n, const struct clzk_picture *in, const struct clzk_picture *out, clzk_stream stream)
 {
     const struct clzk_recode recode = clzk_recode_luma(in, out);
 
-    return copy_samples(in, 0, out, 0, in->width, in->height, &recode, stream);
+    return copy_samples(n, in, 0, out, 0, in->width, in->height, &recode, stream);
 }
 
-static int copy_alpha(const struct clzk_picture *in, const struct clzk_picture *out, clzk_stream stream)
+static int copy_alpha(int n, const struct clzk_picture *in, const struct clzk_picture *out, clzk_stream stream)
 {
     if (!out->c[3].step) return 0;
-    if (in->c[3].step) return copy_samples(in, 3, out, 3, in->width, in->height, NULL, stream);
-    return fill(out, 3, (1u << out->depth) - 1, in->width, in->height, stream);
+    if (in->c[3].step) return copy_samples(n, in, 3, out, 3, in->width, in->height, NULL, stream);
+    return fill(n, out, 3, (1u << out->depth) - 1, in->width, in->height, stream);
 }
 
-int clzk_cu_frame_merge(clzk_stream stream, const struct clzk_cu_frame_plan *plan, const struct clzk_picture *in,
-                        const struct clzk_picture *out, const float *lines)
+static int merge(const struct clzk_cu_frame_plan *plan, int n, const struct clzk_picture *in, const struct clzk_picture *out,
+                 const float *lines, clzk_stream stream)
 {
     const struct clzk_codes codes = clzk_codes_of(in, out, plan->weights, &plan->rgb);
     const struct clzk_rgb_of_yuv none = { 0, 0, 0, 0 }, gamut = plan->lstar ? none : plan->rgb;
-    const struct chroma_output chroma = { out->c[1], out->c[2], codes.uv, gamut, plan->colours.uv };
-    const struct rgb_output rgb = { { out->c[0], out->c[1], out->c[2] }, codes.rgb, gamut, plan->colours.uv,
-                                    plan->lstar ? plan->colours.shift : NULL };
+    const struct chroma_output chroma = { codes.uv, gamut, plan->colours.uv };
+    const struct rgb_output rgb = { codes.rgb, gamut, plan->colours.uv, plan->lstar ? plan->colours.shift : NULL };
+    const struct frame_batch frames = frame_batch(n, in, out);
     struct colouring k = { luma_source(in, &codes), plan->chroma, out->log2_w, out->log2_h, plan->w, plan->h, out->cosited_x,
                            out->cosited_y, codes.inverse, (const float4 *)lines };
     const dim3 block(PIXELS_X, PIXELS_Y);
     int ret;
 
     if (out->rgb) {
-        ret = clzk_launch(colour_rgb, pixel_blocks(k.grid.w, k.grid.h), block, stream, k, rgb);
-        return ret ? ret : copy_alpha(in, out, stream);
+        ret = clzk_launch(colour_rgb, pixel_blocks(k.grid.w, k.grid.h, n), block, stream, k, rgb, frames);
+        return ret ? ret : copy_alpha(n, in, out, stream);
     }
     // Luma is written last: chroma is computed from it, and the planes may be the same.
-    if ((ret = clzk_launch(colour_chroma, pixel_blocks(k.grid.w, k.grid.h), block, stream, k, chroma))) return ret;
-    if ((ret = copy_alpha(in, out, stream))) return ret;
-    if (!plan->lstar) return copy_luma(in, out, stream);
+    if ((ret = colour_chroma_all(&k, &chroma, n, in, out, stream))) return ret;
+    if ((ret = copy_alpha(n, in, out, stream))) return ret;
+    if (!plan->lstar) return copy_luma(n, in, out, stream);
     k.grid = plan->full;
     k.log2_w = k.log2_h = 0;
-    return clzk_launch(shift_luma, pixel_blocks(k.grid.w, k.grid.h), block, stream, k, out->c[0], codes.y, plan->colours.shift);
+    return clzk_launch(shift_luma, pixel_blocks(k.grid.w, k.grid.h, n), block, stream, k, codes.y, plan->colours.shift, frames);
+}
+
+int clzk_cu_frames_merge(clzk_stream stream, const struct clzk_cu_frame_plan *plan, int n, const struct clzk_picture *in,
+                         const struct clzk_picture *out, const float *lines)
+{
+    for (int first = 0; first < n; first += MAX_FRAMES) {
+        const int count = n - first < MAX_FRAMES ? n - first : MAX_FRAMES;
+        const int ret = merge(plan, count, in + first, out + first, lines + (int64_t)first * 4 * plan->w * plan->h, stream);
+        if (ret) return ret;
+    }
+    return 0;
 }
 
 int clzk_cu_frame_copy(clzk_stream stream, const struct clzk_picture *in, const struct clzk_picture *out)
@@ -586,10 +740,10 @@ int clzk_cu_frame_copy(clzk_stream stream, const struct clzk_picture *in, const 
     int ret = 0;
 
     for (int c = 1; c <= 2 && !ret; c++) {
-        if (in->gray && out->rgb) ret = copy_samples(in, 0, out, c, in->width, in->height, &recode, stream);
-        else if (in->gray) ret = fill(out, c, 1u << (out->depth - 1), w, h, stream);
-        else ret = copy_samples(in, c, out, c, w, h, NULL, stream);
+        if (in->gray && out->rgb) ret = copy_samples(1, in, 0, out, c, in->width, in->height, &recode, stream);
+        else if (in->gray) ret = fill(1, out, c, 1u << (out->depth - 1), w, h, stream);
+        else ret = copy_samples(1, in, c, out, c, w, h, NULL, stream);
     }
-    if (ret || (ret = copy_luma(in, out, stream))) return ret;
-    return copy_alpha(in, out, stream);
+    if (ret || (ret = copy_luma(1, in, out, stream))) return ret;
+    return copy_alpha(1, in, out, stream);
 }

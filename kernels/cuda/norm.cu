@@ -61,29 +61,47 @@ static int find_statistics(const void *x, float *running_mean, float *running_va
 
 // ---- forward ----
 
+// The numbers of V channels.
+template <int V> struct channel_numbers {
+    float mean[V], inverse[V], gamma[V], beta[V];
+    __device__ channel_numbers(const float *saved, const float *gammas, const float *betas, int k, int c)
+    {
+#pragma unroll
+        for (int j = 0; j < V; j++) {
+            mean[j] = saved[k + j];
+            inverse[j] = saved[c + k + j];
+            gamma[j] = gammas[k + j];
+            beta[j] = betas[k + j];
+        }
+    }
+};
+
 template <typename T, int V>
-static __global__ void normalise(T *y, const T *x, const float *gamma, const float *beta, const float *saved, uint32_t count,
-                                 int c, struct clzk_activation act)
+static __global__ void normalise(T *y, const T *x, const float *gamma, const float *beta, const float *saved,
+                                 struct row_loop loop, struct clzk_activation act)
 {
     const uint32_t i = thread_number();
-    const int k = (int)(i % (uint32_t)(c / V)) * V;
+    const int c = (int)loop.groups * V, k = (int)(i % loop.groups) * V;
     float v[V];
 
-    if (i >= count) return;
-    load(v, x + (int64_t)i * V);
+    if (i / loop.groups >= loop.row_groups) return;
+    const channel_numbers<V> p(saved, gamma, beta, k, c);
+    for (int64_t row = i / loop.groups; row < loop.rows; row += loop.row_groups) {
+        load(v, x + row * c + k);
 #pragma unroll
-    for (int j = 0; j < V; j++) v[j] = activate((v[j] - saved[k + j]) * (saved[c + k + j] * gamma[k + j]) + beta[k + j], act);
-    store(y + (int64_t)i * V, v);
+        for (int j = 0; j < V; j++) v[j] = activate((v[j] - p.mean[j]) * (p.inverse[j] * p.gamma[j]) + p.beta[j], act);
+        store(y + row * c + k, v);
+    }
 }
 
 template <typename T, int V>
 static int normalise_launch(void *y, const void *x, const float *gamma, const float *beta, const float *saved,
                             const struct clzk_cu_norm *p, clzk_stream stream)
 {
-    const int64_t count = p->pixels * (p->c / V);
+    const struct row_loop loop = row_loop(p->pixels, p->c, V);
 
-    return clzk_launch(normalise<T, V>, blocks_of(count), dim3(THREADS), stream, (T *)y, (const T *)x, gamma, beta, saved,
-                       (uint32_t)count, p->c, p->act);
+    return clzk_launch(normalise<T, V>, row_loop_blocks(loop), dim3(THREADS), stream, (T *)y, (const T *)x, gamma, beta, saved,
+                       loop, p->act);
 }
 
 int clzk_cu_norm(clzk_stream stream, enum clzk_type type, void *y, const void *x, const float *gamma, const float *beta,
@@ -144,22 +162,30 @@ struct norm_sums {
 
 template <typename T, int V>
 static __global__ void norm_dx(T *dx, const T *dy, const T *x, const float *gamma, const float *beta, const float *saved,
-                               const float *means, uint32_t count, int c, struct clzk_activation act)
+                               const float *means, struct row_loop loop, struct clzk_activation act)
 {
     const uint32_t i = thread_number();
-    const int k = (int)(i % (uint32_t)(c / V)) * V;
-    float g[V], v[V];
+    const int c = (int)loop.groups * V, k = (int)(i % loop.groups) * V;
+    float g[V], v[V], mean_g[V], mean_gx[V];
 
-    if (i >= count) return;
-    load(g, dy + (int64_t)i * V);
-    load(v, x + (int64_t)i * V);
+    if (i / loop.groups >= loop.row_groups) return;
+    const channel_numbers<V> p(saved, gamma, beta, k, c);
 #pragma unroll
     for (int j = 0; j < V; j++) {
-        const float mean = saved[k + j], inverse = saved[c + k + j], xhat = (v[j] - mean) * inverse;
-        const float slope = gradient(g[j], v[j], gamma[k + j], beta[k + j], mean, inverse, act);
-        g[j] = gamma[k + j] * inverse * (slope - means[k + j] - xhat * means[c + k + j]);
+        mean_g[j] = means[k + j];
+        mean_gx[j] = means[c + k + j];
     }
-    store(dx + (int64_t)i * V, g);
+    for (int64_t row = i / loop.groups; row < loop.rows; row += loop.row_groups) {
+        load(g, dy + row * c + k);
+        load(v, x + row * c + k);
+#pragma unroll
+        for (int j = 0; j < V; j++) {
+            const float xhat = (v[j] - p.mean[j]) * p.inverse[j];
+            const float slope = gradient(g[j], v[j], p.gamma[j], p.beta[j], p.mean[j], p.inverse[j], act);
+            g[j] = p.gamma[j] * p.inverse[j] * (slope - mean_g[j] - xhat * mean_gx[j]);
+        }
+        store(dx + row * c + k, g);
+    }
 }
 
 template <typename T>
@@ -176,10 +202,10 @@ template <typename T, int V>
 static int norm_dx_launch(void *dx, const void *dy, const void *x, const float *gamma, const float *beta, const float *saved,
                           const float *means, const struct clzk_cu_norm *p, clzk_stream stream)
 {
-    const int64_t count = p->pixels * (p->c / V);
+    const struct row_loop loop = row_loop(p->pixels, p->c, V);
 
-    return clzk_launch(norm_dx<T, V>, blocks_of(count), dim3(THREADS), stream, (T *)dx, (const T *)dy, (const T *)x, gamma, beta,
-                       saved, means, (uint32_t)count, p->c, p->act);
+    return clzk_launch(norm_dx<T, V>, row_loop_blocks(loop), dim3(THREADS), stream, (T *)dx, (const T *)dy, (const T *)x, gamma,
+                       beta, saved, means, loop, p->act);
 }
 
 int clzk_cu_norm_back(clzk_stream stream, enum clzk_type type, void *dx, float *dgamma, float *dbeta, const void *dy,

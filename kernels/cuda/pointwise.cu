@@ -156,30 +156,36 @@ int clzk_cu_gain_back(clzk_stream stream, enum clzk_type type, void *dx, float *
 
 // ---- by vectors: [n][area][c] with a number for each channel, or for each picture and channel ----
 
-// i: number of a vector of V channels; row: of the pixel.
 template <typename T, int V>
-static __global__ void by_channel(T *y, const T *x, uint32_t count, uint32_t c, const float *scale, const float *shift,
+static __global__ void by_channel(T *y, const T *x, struct row_loop loop, const float *scale, const float *shift,
                                   struct clzk_activation act)
 {
-    const uint32_t i = thread_number(), k = i % (c / V) * V;
-    float v[V];
+    const uint32_t i = thread_number(), k = i % loop.groups * V;
+    float factor[V], summand[V], v[V];
 
-    if (i >= count) return;
-    load(v, x + (int64_t)i * V);
+    if (i / loop.groups >= loop.row_groups) return;
 #pragma unroll
-    for (int j = 0; j < V; j++)
-        v[j] = activate(v[j] * (scale ? scale[k + j] : 1) + (shift ? shift[k + j] : 0), act);
-    store(y + (int64_t)i * V, v);
+    for (int j = 0; j < V; j++) {
+        factor[j] = scale ? scale[k + j] : 1;
+        summand[j] = shift ? shift[k + j] : 0;
+    }
+    for (int64_t row = i / loop.groups; row < loop.rows; row += loop.row_groups) {
+        const int64_t at = row * loop.groups * V + k;
+        load(v, x + at);
+#pragma unroll
+        for (int j = 0; j < V; j++) v[j] = activate(v[j] * factor[j] + summand[j], act);
+        store(y + at, v);
+    }
 }
 
 template <typename T, int V>
 static int channels(void *y, const void *x, int64_t pixels, int c, const float *scale, const float *shift,
                     struct clzk_activation act, clzk_stream stream)
 {
-    const int64_t count = pixels * (c / V);
+    const struct row_loop loop = row_loop(pixels, c, V);
 
-    return clzk_launch(by_channel<T, V>, blocks_of(count), dim3(THREADS), stream, (T *)y, (const T *)x, (uint32_t)count,
-                       (uint32_t)c, scale, shift, act);
+    return clzk_launch(by_channel<T, V>, row_loop_blocks(loop), dim3(THREADS), stream, (T *)y, (const T *)x, loop, scale, shift,
+                       act);
 }
 
 int clzk_cu_channels(clzk_stream stream, enum clzk_type type, void *y, const void *x, int64_t pixels, int c, const float *scale,

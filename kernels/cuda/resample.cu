@@ -52,7 +52,7 @@ static __global__ void maxpool(T *y, uint8_t *index, const T *x, struct clzk_poo
         }
     }
     store(y + (int64_t)i * V, most);
-    if (index) *(elements<uint8_t, V> *)(index + (int64_t)i * V) = where;
+    if (index) write_elements<V>(index + (int64_t)i * V, where);
 }
 
 template <typename T, int V>
@@ -90,7 +90,7 @@ static __global__ void pool_back(T *dx, const uint8_t *index, const T *dy, struc
             if (ox >= p.ow) continue;
             const int64_t from = (((int64_t)at.n * p.oh + oy) * p.ow + ox) * p.channels + at.c;
             elements<uint8_t, V> where;
-            if (index) where = *(const elements<uint8_t, V> *)(index + from);
+            if (index) where = read_elements<V>(index + from);
             load(g, dy + from);
 #pragma unroll
             for (int k = 0; k < V; k++)
