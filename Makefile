@@ -138,8 +138,10 @@ $(BUILD)/emulation/tests/cuda_emu.o: tests/cuda_emu.cpp config.mak
 	@mkdir -p $(@D)
 	$(call say,CXX,$<)
 	$(Q)$(compile_emulated)
+# clang's check of function types would need the C++ library.
 compile_emulated = $(CXX) -x c++ -std=gnu++17 -O1 -g -fno-exceptions -fno-rtti -Wall -Wextra -Wno-unknown-pragmas \
-    $(emulation_flags) -I$(SRC) -I$(SRC)/tests -include $(SRC)/tests/cuda_emu.h -MMD -MP -c $< -o $@
+    $(emulation_flags) $(if $(findstring clang,$(CXX)),-fno-sanitize=function) -I$(SRC) -I$(SRC)/tests \
+    -include $(SRC)/tests/cuda_emu.h -MMD -MP -c $< -o $@
 
 $(BUILD)/%.o: %.c config.mak
 	@mkdir -p $(@D)
