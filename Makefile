@@ -258,6 +258,7 @@ install: all
 	install -m 755 $(BUILD)/libcolorize.so.$(VERSION) "$(DESTLIB)/libcolorize.so.$(VERSION)"
 	ln -sf libcolorize.so.$(VERSION) "$(DESTLIB)/$(SONAME)"
 	ln -sf $(SONAME) "$(DESTLIB)/libcolorize.so"
+	if [ $(WITH_CUDA) = yes ]; then install -m 755 $(plugin_cuda) "$(DESTLIB)/$(notdir $(plugin_cuda))"; fi
 	install -m 644 $(lib_static) "$(DESTLIB)/libcolorize.a"
 	sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@LIBDIR@|$(LIBDIR)|' -e 's|@VERSION@|$(VERSION)|' \
 	    -e 's|@LIBS@|$(LIBS_ENGINE) $(LDFLAGS_CONFIG)|' $(SRC)/engine/colorize.pc.in >"$(DESTLIB)/pkgconfig/colorize.pc"
@@ -275,13 +276,14 @@ uninstall:
 	rm -f "$(DEST)/bin/colorize-train" "$(DEST)/include/colorize.h" "$(DESTLIB)/libcolorize.so" "$(DESTLIB)/$(SONAME)" \
 	    "$(DESTLIB)/libcolorize.so.$(VERSION)" "$(DESTLIB)/libcolorize.a" "$(DESTLIB)/pkgconfig/colorize.pc" \
 	    "$(DEST)/share/colorize/model.bin" "$(DESTLIB)"/colorize-ffmpeg/libavfilter.so.* "$(DESTCONF)/00-colorize.conf" \
-	    "$(DESTDIR)$(GST_PLUGINDIR)/libgstcolorize.so"
+	    "$(DESTDIR)$(GST_PLUGINDIR)/libgstcolorize.so" "$(DESTLIB)/$(notdir $(plugin_cuda))"
 	rmdir --ignore-fail-on-non-empty "$(DEST)/share/colorize" "$(DESTLIB)/colorize-ffmpeg" "$(DESTLIB)/pkgconfig" \
 	    $(if $(filter $(LIBDIR)/%,$(GST_PLUGINDIR)),"$(DESTDIR)$(GST_PLUGINDIR)") 2>/dev/null || true
 	if [ -z "$(DESTDIR)" ] && [ "$$(id -u)" = 0 ]; then ldconfig; fi
 
 clean:
-	rm -rf $(addprefix $(BUILD)/,gst engine kernels cuda emulation trainer tests samples fuzz) $(BUILD)/*colorize*
+	rm -rf $(addprefix $(BUILD)/,gst engine kernels cuda emulation gpu cuda-bundle trainer tests samples fuzz) $(BUILD)/*colorize* \
+	    $(BUILD)/cuda-bundle.tar.xz
 distclean:
 	rm -rf $(BUILD) demo config.mak config.h config.log
 

@@ -94,13 +94,14 @@ struct clzi_train_ops {
 
 // ---- frames ----
 
+enum { CLZI_MAX_IMAGES = 64 };              // of one network run
 struct clzi_frames;                         // each backend's own
 struct clzk_colour_table;
 
 struct clzi_frames_params {
     struct clz_frame seen, in, out;         // geometry and tags: what the network sees; what is coloured, before and after
     int w, h;                               // of the network's picture
-    int images;                             // of the network's batch
+    int images;                             // of the network's batch, at most CLZI_MAX_IMAGES
     int slots;                              // how many frames may be between read() and finish()
     const struct clzk_colour_table *colours;// for out's matrix; outlives the frames
     float l_scale, l_offset;                // the network's input is L* / l_scale - l_offset

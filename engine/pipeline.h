@@ -6,7 +6,7 @@
 #include "bars.h"
 #include "model.h"
 
-enum { CLZI_MAX_BATCH = 64 };               // largest number of frames of one network run
+enum { CLZI_MAX_BATCH = CLZI_MAX_IMAGES };  // largest number of frames of one network run
 
 struct clzi_pipeline;
 

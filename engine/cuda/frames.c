@@ -239,14 +239,21 @@ static struct clz_frame device_in(const struct clzi_frames *f, int slot, const s
     return f->on_device ? job->in : in_block(&job->in, &f->in, f->in_planes + slot * f->in.size);
 }
 
-static int read_one(struct clzi_frames *f, int slot, const struct clzi_frame_job *job, void *l, int image)
+// All images of the network's batch; those after `count` repeat the last frame.
+static int to_l(struct clzi_frames *f, int slot, const struct clzi_frame_job *jobs, int count, void *l)
 {
     const int64_t pixels = (int64_t)f->w * f->h;
-    const struct clz_frame in = device_in(f, slot, job), seen = f->on_device ? job->seen : seen_in_block(job, &in);
-    const struct clzk_picture picture = clzi_picture(&seen);
+    const struct clzk_cu_frame_plan *plan = f->has_seen ? &f->seen : &f->coloured;
+    struct clzk_picture pictures[CLZI_MAX_IMAGES];
 
-    return clzk_cu_frame_to_l(f->dev->stream, f->has_seen ? &f->seen : &f->coloured, &picture, f->y + slot * pixels, f->dev->type,
-                              clzi_cuda_to(f->dev, l, image * pixels), 1, f->l_scale, f->l_offset);
+    for (int i = 0; i < f->images; i++) {
+        const int k = i < count ? i : count - 1;
+        const struct clz_frame in = device_in(f, slot + k, &jobs[k]);
+        const struct clz_frame seen = f->on_device ? jobs[k].seen : seen_in_block(&jobs[k], &in);
+        pictures[i] = clzi_picture(&seen);
+    }
+    return clzk_cu_frames_to_l(f->dev->stream, plan, f->images, pictures, f->y + slot * pixels, f->dev->type, l, 1, f->l_scale,
+                               f->l_offset);
 }
 
 static int upload(struct clzi_frames *f, int slot, const struct clzi_frame_job *jobs, int count)
@@ -268,9 +275,7 @@ static int cuda_read(struct clzi_frames *f, int slot, const struct clzi_frame_jo
     int error = f->on_device ? 0 : upload(f, slot, jobs, count);
 
     if (!error) error = cudaMemsetAsync(f->bad + slot / f->images, 0, sizeof *f->bad, f->dev->stream);
-    for (int i = 0; i < count && !error; i++) error = read_one(f, slot + i, &jobs[i], l, i);
-    for (int i = count; i < f->images && !error; i++) error = read_one(f, slot + count - 1, &jobs[count - 1], l, i);
-    return error_of(f, error);
+    return error_of(f, error ? error : to_l(f, slot, jobs, count, l));
 }
 
 // ---- ab -> chroma ----
@@ -297,19 +302,23 @@ static void copy_on_host(const struct clzi_frames *f, const struct clzi_frame_jo
     clzk_frame_copy(&in, &out);
 }
 
-static int merge_one(struct clzi_frames *f, int slot, const struct clzi_frame_job *job)
+static int merge(struct clzi_frames *f, int slot, const struct clzi_frame_job *jobs, int count)
 {
-    const struct clz_frame in = device_in(f, slot, job);
-    const struct clz_frame out = f->on_device ? job->out : in_block(&job->out, &f->out, f->out_planes + slot * f->out.size);
-    struct clzk_picture from = clzi_picture(&in), to = clzi_picture(&out);
+    struct clzk_picture from[CLZI_MAX_IMAGES], to[CLZI_MAX_IMAGES];
 
-    if (!f->on_device) {
-        const struct clz_pixfmt *format = job->out.format;
-        if (f->luma_kept) to.c[0] = from.c[0];
-        if (format->samples[3].step && !f->out.pitch[format->samples[3].plane]) from.c[3].step = to.c[3].step = 0;
-        if (from.c[3].step && !in.data[job->in.format->samples[3].plane]) from.c[3].step = 0;
+    for (int i = 0; i < count; i++) {
+        const struct clz_pixfmt *in_format = jobs[i].in.format, *out_format = jobs[i].out.format;
+        const struct clz_frame in = device_in(f, slot + i, &jobs[i]);
+        const struct clz_frame out = f->on_device ? jobs[i].out :
+                                     in_block(&jobs[i].out, &f->out, f->out_planes + (slot + i) * f->out.size);
+        from[i] = clzi_picture(&in);
+        to[i] = clzi_picture(&out);
+        if (f->on_device) continue;
+        if (f->luma_kept) to[i].c[0] = from[i].c[0];
+        if (out_format->samples[3].step && !f->out.pitch[out_format->samples[3].plane]) from[i].c[3].step = to[i].c[3].step = 0;
+        if (from[i].c[3].step && !in.data[in_format->samples[3].plane]) from[i].c[3].step = 0;
     }
-    return clzk_cu_frame_merge(f->dev->stream, &f->coloured, &from, &to, f->lines + (size_t)slot * f->w * f->h * 4);
+    return clzk_cu_frames_merge(f->dev->stream, &f->coloured, count, from, to, f->lines + (size_t)slot * f->w * f->h * 4);
 }
 
 static int download(struct clzi_frames *f, int slot, int count)
@@ -328,13 +337,13 @@ static int download(struct clzi_frames *f, int slot, int count)
 static int cuda_write(struct clzi_frames *f, int slot, const struct clzi_frame_job *jobs, int count, const void *ab)
 {
     const size_t pixels = (size_t)f->w * f->h;
-    float gains[64];                        // CLZI_MAX_BATCH
+    float gains[CLZI_MAX_IMAGES];
     int error;
 
     for (int i = 0; i < count; i++) gains[i] = jobs[i].gain;
     error = clzk_cu_frame_fit(f->dev->stream, &f->coloured, count, f->y + slot * pixels, f->dev->type, ab, 2, gains,
                               f->lines + slot * pixels * 4, f->work, f->bad + slot / f->images);
-    for (int i = 0; i < count && !error; i++) error = merge_one(f, slot + i, &jobs[i]);
+    if (!error) error = merge(f, slot, jobs, count);
     if (!error) error = download(f, slot, count);
     for (int i = 0; i < count && !error && !f->on_device; i++) copy_on_host(f, &jobs[i]);
     return error_of(f, error);
