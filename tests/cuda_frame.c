@@ -198,6 +198,7 @@ static const struct frame_case frame_cases[] = {
     { "nv12", NULL, 96, 50, 33, 17, 16, 16, CLZ_RANGE_LIMITED, CLZ_RANGE_LIMITED, CLZ_SITING_LEFT, false, false },
     { "p010", NULL, 48, 50, 48, 50, 8, 8, CLZ_RANGE_LIMITED, CLZ_RANGE_LIMITED, CLZ_SITING_TOPLEFT, false, false },
     { "yuv420p", NULL, 64, 10, 16, 8, 0, 0, CLZ_RANGE_LIMITED, CLZ_RANGE_LIMITED, CLZ_SITING_CENTER, false, false },
+    { "nv12", NULL, 36, 9, 16, 8, 4, 0, CLZ_RANGE_LIMITED, CLZ_RANGE_LIMITED, CLZ_SITING_LEFT, false, false },  // no runs of 4
     { "yuv422p", NULL, 80, 11, 16, 8, 16, 0, CLZ_RANGE_LIMITED, CLZ_RANGE_LIMITED, CLZ_SITING_LEFT, false, false },
     { "yuv420p12", NULL, 64, 13, 16, 8, 32, 16, CLZ_RANGE_LIMITED, CLZ_RANGE_LIMITED, CLZ_SITING_TOPLEFT, false, false },
     { "nv12", NULL, 64, 16, 16, 8, 4, 0, CLZ_RANGE_LIMITED, CLZ_RANGE_LIMITED, CLZ_SITING_LEFT, true, true },
