@@ -57,8 +57,9 @@ static int create(struct clzt_net_state **net, struct clzt_step **s, struct clzi
 {
     const struct clzt_net_state_params net_params = { .name = "generator", .prefix = "", .encoder = "n", .ema = params->ema > 0 };
     const int ret = clzt_net_state_create(net, dev, g, values, &net_params);
+    struct clzt_net_state *const players[CLZT_PLAYERS] = { *net };
 
-    return ret < 0 ? ret : clzt_step_create(s, &clzt_phases[CLZT_PHASE_PIXEL], net, params);
+    return ret < 0 ? ret : clzt_step_create(s, &clzt_phases[CLZT_PHASE_PIXEL], players, params);
 }
 
 static void destroy(struct clzt_net_state **net, struct clzt_step **s)

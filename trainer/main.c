@@ -315,6 +315,7 @@ static int val(int argc, char **argv, const struct clz_log *log)
     if (ret >= 0)
         ret = clzi_device_open(&dev, *r->device ? r->device : NULL,
                                &(struct clzi_device_params){ .threads = r->threads, .precision = r->precision, .log = *log });
+    if (ret >= 0) ret = clzi_device_enter(dev);
     if (ret >= 0)
         ret = clzt_dataset_open(&data, &(struct clzt_dataset_params){
             .paths = (const char *const *)r->val.items, .path_count = r->val.count, .scale = r->scale, .min_side = r->size,

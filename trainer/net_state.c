@@ -21,7 +21,8 @@ int clzt_net_state_create(struct clzt_net_state **state, struct clzi_device *dev
 {
     const struct clzi_backend *be = clzi_device_base(dev)->backend;
     const struct clzi_params_wanted wanted = { .train = true, .ema = params->ema, .group = params->encoder };
-    const struct clzi_train_state start = { .scale = 1 };
+    const bool f16 = clzi_device_base(dev)->precision == CLZ_PRECISION_F16;
+    const struct clzi_train_state start = { .scale = f16 ? CLZT_F16_SCALE : 1 };
     struct clzt_net_state *s;
     int64_t largest = 1;
     int ret;

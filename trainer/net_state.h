@@ -5,6 +5,8 @@
 #include "checkpoint.h"
 #include "engine/params.h"
 
+enum { CLZT_F16_SCALE = 65536 };            // of the loss at the start of a training in f16, as PyTorch's GradScaler has it
+
 enum clzt_kept { CLZT_WEIGHTS, CLZT_ADAM_M, CLZT_ADAM_V, CLZT_AVERAGE, CLZT_KEPT_COUNT };
 
 struct clzt_net_state_params {

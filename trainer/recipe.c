@@ -45,7 +45,7 @@ struct key {
 static const char *const caches[] = { "none", "ram", NULL };
 static const char *const lumas[] = { "random", "601", "709", "2020", "lstar", NULL };
 static const char *const schedules[] = { "constant", "cosine", "linear", NULL };
-static const char *const precisions[] = { "auto", "f32", "bf16", NULL };
+static const char *const precisions[] = { "auto", "f32", "bf16", "f16", NULL };
 static const char *const gan_losses[] = { "bce", "lsgan", "hinge", NULL };      // the rows of clzt_gan_losses
 static const char *const working_shapes[] = { "frame", "square", NULL };
 static const char *const statistics[] = { "batch", "kept", NULL };

@@ -194,7 +194,7 @@ static int set_up(struct clzt_run *r)
     if ((ret = clzt_run_build_net(r)) < 0 || (ret = clzt_run_first_values(r)) < 0) return ret;
     ret = clzi_device_open(&r->dev, *c->device ? c->device : NULL,
                            &(struct clzi_device_params){ .threads = c->threads, .precision = c->precision, .log = *r->log });
-    if (ret < 0) return ret;
+    if (ret < 0 || (ret = clzi_device_enter(r->dev)) < 0) return ret;
     if ((ret = open_dataset(r, &r->train, &c->train)) < 0) return ret;
     if (c->val.count && (ret = open_dataset(r, &r->val, &c->val)) < 0) return ret;
     if ((ret = clzt_recipe_length(r->recipe, clzt_dataset_count(r->train), r->log)) < 0) return ret;

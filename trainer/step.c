@@ -191,7 +191,9 @@ int clzt_step_end(struct clzt_step *s, struct clzt_net_state *player)
     struct clzi_train_state state;
     int ret = s->be->read(s->dev, (float *)&state, (const float *)player->train, sizeof state / sizeof(float));
 
-    if (ret >= 0) ret = s->be->train->advance(s->dev, player->train, false);
+    // f16 overflows where the scale is too large: such a step is left out and the scale halved
+    if (ret >= 0)
+        ret = s->be->train->advance(s->dev, player->train, clzi_device_base(s->dev)->precision == CLZ_PRECISION_F16);
     if (ret < 0 || !state.bad) return ret;
     if (!s->culprit) s->culprit = player;
     return -EDOM;
