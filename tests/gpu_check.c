@@ -174,7 +174,7 @@ static void check_nets(void)
         if (quick && strcmp(n->name, "light") && strcmp(n->name, "lite0")) continue;
         check_net(n->name, n->build, n->init, n == &clzt_net_unet ? 256 : 64);
     }
-    if (!quick) check_net("patchgan", clzt_patchgan_build, CLZT_INIT_NORMAL, 64);
+    if (!quick) check_net("patchgan", clzt_net_patchgan.build, CLZT_INIT_NORMAL, 64);
 }
 
 // ---- streams ----
