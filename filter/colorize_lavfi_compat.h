@@ -19,9 +19,11 @@
 #define CZ_LAVFI_7_1 (LIBAVFILTER_VERSION_INT >= AV_VERSION_INT(10, 4, 100))
 #define CZ_LAVFI_8_0 (LIBAVFILTER_VERSION_MAJOR >= 11)
 
-// 7.1: internal.h is gone, its contents are in filters.h.
+// 7.1: internal.h is gone, its contents are in filters.h; a link's hw_frames_ctx has moved to a struct of its own.
 #if !CZ_LAVFI_7_1
 #include "libavfilter/internal.h"
+typedef AVFilterLink FilterLink;
+static inline FilterLink *ff_filter_link(AVFilterLink *link) { return link; }
 #endif
 
 // 8.0: FFFilter wraps AVFilter, whose public fields move to .p.

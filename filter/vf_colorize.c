@@ -12,6 +12,13 @@
 // when ffmpeg rebuilds its filter graph in the middle of the film. With the default batch=0 the filter holds frames, even if the
 // device chooses batches of one frame.
 //
+// CUDA frames (AV_PIX_FMT_CUDA): the filter copies each input frame to a frame of its own pool and frees the input frame at once.
+// The engine then colours the copy in place. It needs the planes until the frame is received, which can be three batches later,
+// and NVDEC of FFmpeg 5.1 hands out its decoder surfaces, of which it has only 2 to 5 more than the film's reference frames: a
+// filter that held them would stop the decoder ("No decoder surfaces left"). The copy is queued on the AVCUDADeviceContext's
+// stream, which orders it before the engine's work and before the next use of the surface. The filter calls no CUDA function
+// itself: libavutil and the engine make the context of the AVCUDADeviceContext current for theirs, and then restore the previous.
+//
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include <dlfcn.h>
 #include <limits.h>
@@ -20,13 +27,23 @@
 #include <sys/stat.h>
 
 #include "libavutil/avstring.h"
+#include "libavutil/bprint.h"
 #include "libavutil/cpu.h"
 #include "libavutil/eval.h"
 #include "libavutil/frame.h"
+#include "libavutil/hwcontext.h"
 #include "libavutil/imgutils.h"
 #include "libavutil/mem.h"
 #include "libavutil/opt.h"
 #include "libavutil/pixdesc.h"
+
+// Of CUDA's headers hwcontext_cuda.h needs these two types only.
+#ifndef CUDA_VERSION
+#define CUDA_VERSION 0
+typedef struct CUctx_st    *CUcontext;
+typedef struct CUstream_st *CUstream;
+#endif
+#include "libavutil/hwcontext_cuda.h"
 
 #include "colorize_lavfi_compat.h"
 #include "colorize.h"
@@ -81,9 +98,10 @@ typedef struct CZContext {
     } option;
 
     Engine engine;
-    clz_model *model;
-    clz_stream *stream;             // NULL: solid colour
-    const struct clz_pixfmt *in_format, *out_format;    // the negotiated formats of the two links
+    clz_model *model;               // NULL: solid colour
+    clz_stream *stream;             // NULL until the input link is configured
+    AVBufferRef *cuda_device;       // AVHWDeviceContext of the frames, which the stream uses too; NULL: frames in host memory
+    const struct clz_pixfmt *in_format, *out_format;    // the negotiated formats of the two links; CUDA frames: their sw_format
     enum clz_range gray_range;      // the output range for gray film of full range, see "levels" below
     int converted;                  // the next filter accepts no format of the gray film's depth: ffmpeg inserts a scaler
     Job jobs[MAX_JOBS];             // ring buffer of the frames in the engine; the oldest is jobs[first]
@@ -326,7 +344,8 @@ static enum AVPixelFormat nearest_format(const AVFilterFormats *list, enum AVPix
     enum AVPixelFormat best = AV_PIX_FMT_NONE;
 
     for (unsigned i = 0; i < list->nb_formats; i++)
-        if (!with_colour || av_pix_fmt_desc_get(list->formats[i])->nb_components >= 3)
+        if (list->formats[i] != AV_PIX_FMT_CUDA &&
+            (!with_colour || av_pix_fmt_desc_get(list->formats[i])->nb_components >= 3))
             best = av_find_best_pix_fmt_of_2(best, list->formats[i], to, av_pix_fmt_desc_get(to)->nb_components % 2 == 0, NULL);
     return best;
 }
@@ -452,7 +471,7 @@ static int receive(AVFilterContext *ctx, int wait)
 static struct clz_frame describe_frame(const CZContext *s, const AVFrame *f, const struct clz_pixfmt *format)
 {
     struct clz_frame frame = {
-        .format = format, .width = f->width, .height = f->height, .memory = CLZ_MEMORY_HOST,
+        .format = format, .width = f->width, .height = f->height, .memory = s->cuda_device ? CLZ_MEMORY_CUDA : CLZ_MEMORY_HOST,
         .range  = s->option.range  ? s->option.range  : range_of(f),
         .matrix = s->option.matrix ? s->option.matrix : matrix_of(f),
         .siting = s->option.siting ? s->option.siting : siting_of(f),
@@ -463,6 +482,42 @@ static struct clz_frame describe_frame(const CZContext *s, const AVFrame *f, con
         frame.stride[p] = f->linesize[p];
     }
     return frame;
+}
+
+// Replaces *frame, a CUDA frame, by a copy in a frame of the output link's pool.
+static int copy_cuda_frame(AVFilterContext *ctx, AVFrame **frame)
+{
+    const CZContext *s = ctx->priv;
+    const AVFilterLink *inlink = ctx->inputs[0];
+    const AVHWFramesContext *frames = (*frame)->hw_frames_ctx ? (const void *)(*frame)->hw_frames_ctx->data : NULL;
+    AVFrame *copy;
+    int ret;
+
+    // with -reinit_filter 0 ffmpeg sends frames that differ from those that were negotiated
+    if ((*frame)->format != AV_PIX_FMT_CUDA || !frames || (*frame)->width != inlink->w || (*frame)->height != inlink->h ||
+        engine_format(&s->engine, frames->sw_format) != s->in_format || frames->device_ref->data != s->cuda_device->data) {
+        av_log(ctx, AV_LOG_ERROR, "the film has changed from %dx%d %s to %dx%d %s or to another device, which the filter cannot "
+               "follow with CUDA frames: leave out -reinit_filter 0\n", inlink->w, inlink->h, s->in_format->name,
+               (*frame)->width, (*frame)->height, av_get_pix_fmt_name(frames ? frames->sw_format : (*frame)->format));
+        return AVERROR(EINVAL);
+    }
+    copy = ff_get_video_buffer(ctx->outputs[0], inlink->w, inlink->h);
+    if (!copy) {
+        av_log(ctx, AV_LOG_ERROR, "no CUDA memory for a frame of %dx%d %s\n", inlink->w, inlink->h, s->in_format->name);
+        return AVERROR(ENOMEM);
+    }
+    ret = av_frame_copy_props(copy, *frame);
+    copy->width  = inlink->w;                   // frames from a pool have the pool's size
+    copy->height = inlink->h;
+    if (ret >= 0) ret = av_hwframe_transfer_data(copy, *frame, 0);
+    if (ret < 0) {
+        av_log(ctx, AV_LOG_ERROR, "a CUDA frame could not be copied: %s\n", av_err2str(ret));
+        av_frame_free(&copy);
+        return ret;
+    }
+    av_frame_free(frame);
+    *frame = copy;
+    return 0;
 }
 
 // Sends `in`, which it then owns, to the engine. If the stream is full, waits for a finished frame and passes it on first.
@@ -477,6 +532,7 @@ static int send(AVFilterContext *ctx, AVFrame *in)
     Job *job;
     int ret;
 
+    if (s->cuda_device && (ret = copy_cuda_frame(ctx, &in)) < 0) goto fail;
     // with -reinit_filter 0 ffmpeg sends frames whose format differs from the negotiated one
     if (in->format != inlink->format) {
         in_format = engine_format(&s->engine, in->format);
@@ -576,7 +632,7 @@ static int activate(AVFilterContext *ctx)
         ff_inlink_set_status(inlink, status);
         return 0;
     }
-    if (s->stream && !s->failed) {                              // 2. pass on finished frames, without waiting
+    if (s->model && !s->failed) {                               // 2. pass on finished frames, without waiting
         while ((ret = receive(ctx, 0)) >= 0)
             ;
         if (ret != AVERROR(EAGAIN) && ret != AVERROR(ENODATA)) s->failed = ret;
@@ -584,14 +640,14 @@ static int activate(AVFilterContext *ctx)
     while ((ret = ff_inlink_consume_frame(inlink, &in)) > 0) {  // 3. this call runs commands, sets ctx->is_disabled
         ret = s->failed;
         if (ret < 0) av_frame_free(&in);
-        else ret = s->stream ? send(ctx, in) : solid_frame(ctx, in);
-        if (ret >= 0 && s->stream && s->option.batch == 1) ret = receive(ctx, 1);
+        else ret = s->model ? send(ctx, in) : solid_frame(ctx, in);
+        if (ret >= 0 && s->model && s->option.batch == 1) ret = receive(ctx, 1);
         if (ret < 0) return s->failed = ret;
     }
     if (ret < 0) return ret;
     if (ff_inlink_acknowledge_status(inlink, &status, &pts)) {  // 4. end of the film: pass on all frames first
         ret = s->failed;
-        if (ret >= 0 && s->stream && status == AVERROR_EOF) ret = s->failed = drain(ctx);
+        if (ret >= 0 && s->model && status == AVERROR_EOF) ret = s->failed = drain(ctx);
         else discard_frames(s);
         ff_outlink_set_status(outlink, ret < 0 ? ret : status, pts);
         return ret;
@@ -621,9 +677,12 @@ static enum AVPixelFormat choose_input(const CZContext *s, const AVFilterLink *i
     const AVFilterFormats *list = inlink->outcfg.formats;
     const enum AVPixelFormat source = source_format(inlink);
 
+    if (takes_format(list, AV_PIX_FMT_CUDA) && (source == AV_PIX_FMT_CUDA || list->nb_formats == 1)) return AV_PIX_FMT_CUDA;
     if (source != AV_PIX_FMT_NONE) return nearest_format(list, source, 0);
-    for (unsigned i = 0; i < list->nb_formats; i++)
-        if (!(engine_format(&s->engine, list->formats[i])->flags & CLZ_PIXFMT_GRAY)) return list->formats[i];
+    for (unsigned i = 0; i < list->nb_formats; i++) {
+        const struct clz_pixfmt *f = engine_format(&s->engine, list->formats[i]);
+        if (f && !(f->flags & CLZ_PIXFMT_GRAY)) return list->formats[i];
+    }
     return list->formats[0];
 }
 
@@ -651,7 +710,7 @@ CZ_QUERY_FORMATS(query_formats)
     const struct clz_pixfmt *in, *out;
     int ret;
 
-    if (!s->stream) {
+    if (!s->model) {
         list = ff_make_format_list((const int *)pixel_fmts);
         if ((ret = ff_formats_ref(list, &inlink->outcfg.formats)) < 0) return ret;
         return ff_formats_ref(inlink->outcfg.formats, &outlink->incfg.formats);
@@ -659,6 +718,7 @@ CZ_QUERY_FORMATS(query_formats)
     if (!inlink->outcfg.formats) {
         for (const struct clz_pixfmt *f = s->engine.pixfmt_list(); f->name; f++)
             if (av_format(f) != AV_PIX_FMT_NONE && (ret = ff_add_format(&list, av_format(f))) < 0) return ret;
+        if ((ret = ff_add_format(&list, AV_PIX_FMT_CUDA)) < 0) return ret;
         if ((ret = ff_formats_ref(list, &inlink->outcfg.formats)) < 0) return ret;
         return AVERROR(EAGAIN);
     }
@@ -667,6 +727,8 @@ CZ_QUERY_FORMATS(query_formats)
 
     list->formats[0] = choose_input(s, inlink);                     // the choice holds for every link that shares the list
     list->nb_formats = 1;
+    if (list->formats[0] == AV_PIX_FMT_CUDA)
+        return ff_formats_ref(ff_make_formats_list_singleton(AV_PIX_FMT_CUDA), &outlink->incfg.formats);
     in  = engine_format(&s->engine, list->formats[0]);
     out = output_format(s, in, outlink->outcfg.formats);
     if ((ret = ff_formats_ref(ff_make_formats_list_singleton(av_format(out)), &outlink->incfg.formats)) < 0) return ret;
@@ -677,32 +739,14 @@ CZ_QUERY_FORMATS(query_formats)
     return 0;
 }
 
-static int cz_config_input(AVFilterLink *inlink)
-{
-    CZContext *s = inlink->dst->priv;
-
-    if (!s->stream) return config_input(inlink);        // stock
-    s->in_format = engine_format(&s->engine, inlink->format);
-    return s->in_format ? 0 : AVERROR_BUG;
-}
-
-static int cz_config_output(AVFilterLink *outlink)
-{
-    CZContext *s = outlink->src->priv;
-
-    if (!s->stream) return 0;
-    s->out_format = engine_format(&s->engine, outlink->format);
-    return s->out_format ? 0 : AVERROR_BUG;
-}
-
-// ---- options, opening, closing ----
+// ---- options, opening ----
 
 // The option `saturation` has two meanings: without a model it is the stock filter's option, with that one's range and default.
 static int resolve_saturation(AVFilterContext *ctx)
 {
     CZContext *s = ctx->priv;
 
-    if (s->stream) return 0;
+    if (s->model) return 0;
     if (s->option.saturation > 1) {
         av_log(ctx, AV_LOG_ERROR, "Value %f for parameter 'saturation' out of range [0 - 1] without a model\n",
                s->option.saturation);
@@ -734,24 +778,37 @@ static int engine_threads(AVFilterContext *ctx)
     return graph > 1 + cores || graph == FFMIN(1 + cores, 16) ? 0 : graph;
 }
 
-static int open_stream(AVFilterContext *ctx)
+static int open_engine(AVFilterContext *ctx)
 {
     CZContext *s = ctx->priv;
     struct clz_log log = engine_log(ctx);
+    int ret = engine_open(ctx, &s->engine, s->option.library);
+
+    return ret < 0 ? ret : s->engine.model_open(&s->model, s->option.model, &log);
+}
+
+// cuda: the device of the frames, NULL: frames in host memory.
+static int open_stream(AVFilterContext *ctx, const AVCUDADeviceContext *cuda)
+{
+    CZContext *s = ctx->priv;
     struct clz_stream_params params = {
 #define STRING(name, initial, help) .name = s->option.name,
 #define INT(name, initial, min, max, help) .name = s->option.name,
 #define ENUM(name, last, help, values) .name = s->option.name,
 #include "options.def"
-        .log = log,
+        .log = engine_log(ctx),
     };
     int ret;
 
     params.threads = engine_threads(ctx);
-    if ((ret = engine_open(ctx, &s->engine, s->option.library)) < 0 ||
-        (ret = s->engine.model_open(&s->model, s->option.model, &log)) < 0 ||
-        (ret = s->engine.stream_open(&s->stream, s->model, &params)) < 0)
-        return ret;
+    if (cuda) {
+        params.device       = "cuda";           // the context says which one
+        params.cuda_context = cuda->cuda_ctx;
+        // NULL is CUDA's default stream, and FFmpeg's own choice. The engine would take NULL for "none given" and make a stream
+        // that is not ordered with the default one; 1 is the other name of the default stream (CU_STREAM_LEGACY).
+        params.cuda_stream  = cuda->stream ? (void *)cuda->stream : (void *)1;
+    }
+    if ((ret = s->engine.stream_open(&s->stream, s->model, &params)) < 0) return ret;
     av_log(ctx, AV_LOG_VERBOSE, "colouring with %s, libcolorize %s\n", s->option.model, s->engine.version());
     return 0;
 }
@@ -768,7 +825,7 @@ static av_cold int init(AVFilterContext *ctx)
     if (s->option.model && *s->option.model) {
         missing = stat(s->option.model, &file) < 0 ? errno : 0;
         if (!missing) {
-            ret = open_stream(ctx);
+            ret = open_engine(ctx);
         } else if (av_expr_parse_and_eval(&hue, s->option.model, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 64, ctx) >= 0) {
             ret = av_opt_set(s, "hue", s->option.model, 0);
         } else {
@@ -779,6 +836,107 @@ static av_cold int init(AVFilterContext *ctx)
     }
     return ret < 0 ? ret : resolve_saturation(ctx);
 }
+
+// ---- links ----
+
+// Logs that frames of this sw_format cannot be coloured, and which can: those that FFmpeg's CUDA device and the engine both have.
+static int refuse_cuda_format(AVFilterContext *ctx, AVHWFramesContext *frames)
+{
+    CZContext *s = ctx->priv;
+    AVHWFramesConstraints *known = av_hwdevice_get_hwframe_constraints(frames->device_ref, NULL);
+    AVBPrint names;
+
+    av_bprint_init(&names, 0, AV_BPRINT_SIZE_AUTOMATIC);
+    for (const enum AVPixelFormat *f = known ? known->valid_sw_formats : NULL; f && *f != AV_PIX_FMT_NONE; f++)
+        if (engine_format(&s->engine, *f)) av_bprintf(&names, " %s", av_get_pix_fmt_name(*f));
+    av_log(ctx, AV_LOG_ERROR, "CUDA frames of the format %s cannot be coloured; supported are:%s\n",
+           av_get_pix_fmt_name(frames->sw_format), names.str);
+    av_bprint_finalize(&names, NULL);
+    av_hwframe_constraints_free(&known);
+    return AVERROR(ENOSYS);
+}
+
+static int config_cuda_input(AVFilterContext *ctx)
+{
+    CZContext *s = ctx->priv;
+    const AVBufferRef *ref = ff_filter_link(ctx->inputs[0])->hw_frames_ctx;
+    const char *device = s->option.device ? s->option.device : "auto";
+    AVHWFramesContext *frames;
+    int ret;
+
+    if (!ref) {
+        av_log(ctx, AV_LOG_ERROR, "the CUDA frames have no hw_frames_ctx\n");
+        return AVERROR(EINVAL);
+    }
+    frames = (AVHWFramesContext *)ref->data;
+    s->in_format = engine_format(&s->engine, frames->sw_format);
+    if (!s->in_format || s->in_format->flags & CLZ_PIXFMT_GRAY) return refuse_cuda_format(ctx, frames);
+    if (*device && strcmp(device, "auto") && strcmp(device, "cuda") && strncmp(device, "cuda:", 5)) {
+        av_log(ctx, AV_LOG_ERROR, "device=%s cannot colour CUDA frames: use device=auto, or put hwdownload,format=%s before this "
+               "filter\n", device, av_get_pix_fmt_name(frames->sw_format));
+        return AVERROR(EINVAL);
+    }
+    s->cuda_device = av_buffer_ref(frames->device_ref);
+    if (!s->cuda_device) return AVERROR(ENOMEM);
+    ret = open_stream(ctx, frames->device_ctx->hwctx);
+    if (ret < 0)
+        av_log(ctx, AV_LOG_ERROR, "the engine cannot colour CUDA frames here (%s); hwdownload,format=%s before this filter gives "
+               "it frames in host memory\n", av_err2str(ret), av_get_pix_fmt_name(frames->sw_format));
+    return ret;
+}
+
+static int cz_config_input(AVFilterLink *inlink)
+{
+    CZContext *s = inlink->dst->priv;
+
+    if (!s->model) return config_input(inlink);         // stock
+    if (inlink->format == AV_PIX_FMT_CUDA) return config_cuda_input(inlink->dst);
+    s->in_format = engine_format(&s->engine, inlink->format);
+    return s->in_format ? open_stream(inlink->dst, NULL) : AVERROR_BUG;
+}
+
+// The pool of the output frames. libavutil's CUDA pools have no fixed size: they grow to the number of frames in use, here those
+// in the stream (three batches) and those that the next filters or the encoder hold.
+static int config_cuda_output(AVFilterLink *outlink)
+{
+    CZContext *s = outlink->src->priv;
+    const AVHWFramesContext *in = (const void *)ff_filter_link(outlink->src->inputs[0])->hw_frames_ctx->data;
+    FilterLink *link = ff_filter_link(outlink);
+    AVHWFramesContext *out;
+    int ret;
+
+    av_buffer_unref(&link->hw_frames_ctx);
+    link->hw_frames_ctx = av_hwframe_ctx_alloc(s->cuda_device);
+    if (!link->hw_frames_ctx) return AVERROR(ENOMEM);
+    out = (AVHWFramesContext *)link->hw_frames_ctx->data;
+    out->format    = AV_PIX_FMT_CUDA;
+    out->sw_format = in->sw_format;
+    out->width     = FFALIGN(in->width, 2);     // of an odd height libavutil (5.1) would let the planes U and V overlap
+    out->height    = FFALIGN(in->height, 2);
+    if ((ret = ff_filter_init_hw_frames(outlink->src, outlink, 0)) < 0) return ret;
+    s->out_format = s->in_format;
+    return av_hwframe_ctx_init(link->hw_frames_ctx);
+}
+
+static int cz_config_output(AVFilterLink *outlink)
+{
+    CZContext *s = outlink->src->priv;
+
+    if (!s->model) return 0;
+    if (s->cuda_device) return config_cuda_output(outlink);
+    s->out_format = engine_format(&s->engine, outlink->format);
+    return s->out_format ? 0 : AVERROR_BUG;
+}
+
+static const AVFilterPad cz_inputs[] = {
+    { .name = "default", .type = AVMEDIA_TYPE_VIDEO, .config_props = cz_config_input },
+};
+
+static const AVFilterPad cz_outputs[] = {
+    { .name = "default", .type = AVMEDIA_TYPE_VIDEO, .config_props = cz_config_output },
+};
+
+// ---- closing ----
 
 // Whether the output ended before our input. A trim filter after this one (-t inserts one) sets the end on its own output at
 // once, but on ours too late, so every later link is checked. Filters that were freed before this one cannot be checked.
@@ -818,16 +976,11 @@ static av_cold void uninit(AVFilterContext *ctx)
         s->engine.stream_close(&s->stream);
         s->engine.model_close(&s->model);
     }
+    av_buffer_unref(&s->cuda_device);           // after the stream, which uses its context
     engine_close(&s->engine);
 }
 
-static const AVFilterPad cz_inputs[] = {
-    { .name = "default", .type = AVMEDIA_TYPE_VIDEO, .config_props = cz_config_input },
-};
-
-static const AVFilterPad cz_outputs[] = {
-    { .name = "default", .type = AVMEDIA_TYPE_VIDEO, .config_props = cz_config_output },
-};
+// ---- the filter ----
 
 #define FIXED   (AV_OPT_FLAG_FILTERING_PARAM | AV_OPT_FLAG_VIDEO_PARAM)
 #define RUNTIME (FIXED | AV_OPT_FLAG_RUNTIME_PARAM)
@@ -859,6 +1012,7 @@ const CZ_FILTER ff_vf_colorize = {
     .CZ_PUB(description) = NULL_IF_CONFIG_SMALL("Colour black-and-white film with a model, or overlay a solid color."),
     .CZ_PUB(priv_class)  = &cz_class,
     .CZ_PUB(flags)       = AVFILTER_FLAG_SUPPORT_TIMELINE_INTERNAL | AVFILTER_FLAG_SLICE_THREADS,
+    .flags_internal      = FF_FILTER_FLAG_HWFRAME_AWARE,
     .priv_size           = sizeof(CZContext),
     .init                = init,
     .uninit              = uninit,

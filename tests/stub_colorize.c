@@ -1,13 +1,16 @@
 // stub_colorize.c - a stand-in for libcolorize.so.0 with the whole public API as the filter uses it, and "colour" that is
 // plain arithmetic on luma. So tests of order, end of file, timeline and options have exact results on every machine, and
-// need no model, only a file. tests/filter.sh and tests/fuzz_filter.c build it.
+// need no model, only a file. tests/filter.sh, tests/filter_cuda.sh and tests/fuzz_filter.c build it.
 //
+// CUDA frames: if the stream is opened with device cuda and a context, and the driver is tests/fakecuda.c, the frames are
+// coloured in its memory, after what is queued on the given stream, with the given context current.
 // Batches: with N = batch (0: 4), frames are done when N are inside; a done batch is handed out without waiting only after
 // the next one is full, as if it ran meanwhile; wait, drain and submit hurry it. At most 3 N frames are inside.
 // Colour: U = Y xor 0x5a, V = Y xor 0xa5 of the luma sample at the chroma sample's corner (scaled to the depth), pulled
 // towards neutral by strength and saturation / 4. RGB: R and B are G xor 0x5a and 0xa5, pulled towards G.
 // The table of formats is the engine's own: engine/pixfmt.c is compiled in.
 // A model file that begins with "bad" is refused (-EBADMSG); "failN" fails the Nth frame with -EIO (from 0).
+#include <dlfcn.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,6 +20,11 @@
 #define MAX_INSIDE (3 * 64)
 
 struct clz_model { int references, fail; };
+
+struct driver {
+    void *(*alias)(unsigned long long);
+    int (*push)(void *), (*pop)(void **), (*synchronize)(void *);
+};
 
 struct clz_stream {
     struct clz_model *model;
@@ -28,6 +36,8 @@ struct clz_stream {
     int batch, draining;
     long sent;
     char describe[64];
+    struct driver driver;       // all NULL: frames in host memory
+    void *cuda_context, *cuda_stream;
 };
 
 int clz_abi_version(void)
@@ -75,13 +85,34 @@ void clz_model_close(clz_model **model)
 
 const char *clz_model_info(const clz_model *model, const char *key) { (void)model; (void)key; return NULL; }
 
+// 0, or -ENOTSUP if the process has not loaded fakecuda.c or it refuses the context or the stream.
+static int driver_open(struct driver *d, void *context, void *stream)
+{
+    void *library = dlopen("libcuda.so.1", RTLD_NOW | RTLD_NOLOAD), *popped;
+    int error;
+
+    if (!library) return -ENOTSUP;
+    *(void **)&d->alias = dlsym(library, "fakecuda_alias");
+    *(void **)&d->push = dlsym(library, "cuCtxPushCurrent_v2");
+    *(void **)&d->pop = dlsym(library, "cuCtxPopCurrent_v2");
+    *(void **)&d->synchronize = dlsym(library, "cuStreamSynchronize");
+    dlclose(library);
+    if (!d->alias || d->push(context)) return -ENOTSUP;
+    error = d->synchronize(stream);
+    d->pop(&popped);
+    return error ? -ENOTSUP : 0;
+}
+
 int clz_stream_open(clz_stream **stream, clz_model *model, const struct clz_stream_params *params)
 {
+    const int cuda = params->device && !strncmp(params->device, "cuda", 4);
+    struct driver driver = { 0 };
     struct clz_stream *s;
     char bars[64];
 
     *stream = NULL;
-    if (params->device && !strncmp(params->device, "cuda", 4)) {
+    if (cuda && (!params->cuda_context || !params->cuda_stream || getenv("COLORIZE_STUB_NO_CUDA") ||
+                 driver_open(&driver, params->cuda_context, params->cuda_stream) < 0)) {
         say(&params->log, CLZ_LOG_ERROR, "stub: no such device");
         return -ENOTSUP;
     }
@@ -95,6 +126,9 @@ int clz_stream_open(clz_stream **stream, clz_model *model, const struct clz_stre
     s->log = params->log;
     s->out_range = params->out_range;
     s->batch = params->batch ? params->batch : 4;
+    s->driver = driver;
+    s->cuda_context = params->cuda_context;
+    s->cuda_stream = params->cuda_stream;
     snprintf(s->describe, sizeof(s->describe), "stub, batch %d, threads %d, size %d, luma %d", s->batch, params->threads,
              params->size, params->luma);
     *stream = s;
@@ -181,6 +215,7 @@ int clz_stream_send(clz_stream *s, const struct clz_frame *in, const struct clz_
 {
     int at;
 
+    if (in->memory != out->memory || (in->memory == CLZ_MEMORY_CUDA && !s->driver.alias)) return -ENOTSUP;
     if (in->width != out->width || in->height != out->height || !clzi_pixfmt_may_become(in->format, out->format))
         return -EINVAL;
     if (s->count == 3 * s->batch) return -EAGAIN;
@@ -207,6 +242,39 @@ static void resolve(const struct clz_stream *s, struct clz_frame *in, struct clz
     if (!out->matrix) out->matrix = in->matrix;
 }
 
+// The frame at the addresses that the CPU can access; no plane of it may be NULL.
+static struct clz_frame accessible(const struct clz_stream *s, const struct clz_frame *frame)
+{
+    struct clz_frame f = *frame;
+
+    for (int p = 0; p < f.format->planes; p++) {
+        f.data[p] = s->driver.alias((uintptr_t)frame->data[p]);
+        if (!f.data[p]) {
+            fprintf(stderr, "stub: plane %d is not in CUDA memory\n", p);
+            abort();
+        }
+    }
+    return f;
+}
+
+static int colour_cuda(const struct clz_stream *s, const struct clz_frame *in, const struct clz_frame *out,
+                       const struct clz_controls *controls)
+{
+    struct clz_frame from, to;
+    void *popped;
+
+    if (s->driver.push(s->cuda_context)) return -EIO;
+    if (s->driver.synchronize(s->cuda_stream)) {
+        s->driver.pop(&popped);
+        return -EIO;
+    }
+    from = accessible(s, in);
+    to = accessible(s, out);
+    colour(&from, &to, controls);
+    s->driver.pop(&popped);
+    return 0;
+}
+
 static void run(struct clz_stream *s, int until)
 {
     for (; s->done < until; s->done++) {
@@ -214,7 +282,10 @@ static void run(struct clz_stream *s, int until)
         struct clz_frame *out = &s->ring[at].out;
         if (out->format == NULL || s->ring[at].status < 0) continue;
         resolve(s, &s->ring[at].in, out);
-        colour(&s->ring[at].in, out, &s->ring[at].controls);
+        if (out->memory == CLZ_MEMORY_CUDA)
+            s->ring[at].status = colour_cuda(s, &s->ring[at].in, out, &s->ring[at].controls);
+        else
+            colour(&s->ring[at].in, out, &s->ring[at].controls);
         if (!out->siting) out->siting = CLZ_SITING_LEFT;
     }
 }
