@@ -173,7 +173,8 @@ struct clz_stream_params {
                                             // pixels, "top/bottom/left/right" (":" works too); see below
     struct clz_log log;
     void *cuda_context, *cuda_stream;       // device cuda: the application's CUcontext and CUstream, on which the planes of its
-                                            // CLZ_MEMORY_CUDA frames are used; NULL: the device's primary context
+                                            // CLZ_MEMORY_CUDA frames are used (a NULL stream is the default one); context NULL:
+                                            // the device's primary context and streams of its own
 };
 
 // Black bars (letterbox, pillarbox) are left out of what the network sees, and their chroma becomes neutral. "auto" finds them

@@ -129,7 +129,7 @@ static int create_objects(struct clzi_device *dev, const struct clzi_device_para
     cudaError_t error = cudaGetDeviceProperties(&props, dev->index);
     cudnnStatus_t status;
 
-    if (!error && params->cuda_context && params->cuda_stream) {
+    if (!error && params->cuda_context) {               // a NULL stream is the default stream
         dev->stream = params->cuda_stream;
         dev->borrowed = true;
     } else if (!error) {
@@ -319,8 +319,8 @@ static int cuda_pass(struct clzi_device *dev, struct clzi_pass **pass, int (*bod
     struct clzi_pass *p = *pass;
 
     if (!p && !(p = *pass = calloc(1, sizeof *p))) return -ENOMEM;
-    // the default stream, which an application may give us, cannot be recorded
-    if (p->runs++ == 1 && dev->stream && dev->stream != cudaStreamLegacy) record(dev, p, body, arg);
+    // an application's stream is not recorded: what it queues there meanwhile would become part of the pass
+    if (p->runs++ == 1 && !dev->borrowed) record(dev, p, body, arg);
     if (p->recorded) return clzi_cuda_error(dev, cudaGraphLaunch(p->recorded, dev->stream), "replaying a pass");
     return body(arg);
 }
