@@ -80,6 +80,16 @@ int main(void)
         REQUIRE(fault_reverse(r, 192, true) == 0 && !is_reversed(r, 192));
         free(r);
     }
+    CASE("cuda_emu/a_warp_that_overtakes_changes_the_result");
+    for (int order = 0; order < 3; order++) {
+        float *r = numbers(64), *s = numbers(64);
+        cuda_emu_set_order((enum cuda_emu_order)order);
+        REQUIRE(fault_overtake(r, false) == 0 && fault_overtake(s, true) == 0);
+        for (int i = 0; i < 64; i++) REQUIRE(r[i] == 128);
+        REQUIRE((memcmp(r, s, sizeof(float[64])) != 0) == (order > 0));
+        free(r);
+        free(s);
+    }
     cuda_emu_set_order(CUDA_EMU_ASCENDING);
     CASE("cuda_emu/finds_divergence");
     REQUIRE(fails_with(fault_divergent, 719, "thread 0 waits for thread 5, which has ended"));

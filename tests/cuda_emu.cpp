@@ -64,6 +64,7 @@ struct {
     char message[256];
 
     int threads, started, ended, current;   // of the block
+    int may_start;                          // threads after that many wait for their turn
     thread block[MAX_THREADS];
     uint64_t words[2][MAX_THREADS];         // of exchanges, by turns: a lane may be one ahead
     fibre fibres[MAX_THREADS];
@@ -93,6 +94,13 @@ int permuted(int i, int count)
         if (a == 1) break;
     }
     return (int)(((int64_t)i * step + count / 3) % count);
+}
+
+// The i-th thread that starts. Warps stay together.
+int thread_at(int i)
+{
+    if (emu.threads % 32) return permuted(i, emu.threads);
+    return permuted(i / 32, emu.threads / 32) * 32 + permuted(i % 32, 32);
 }
 
 void fail(const char *format, ...)
@@ -137,8 +145,8 @@ void fibre_main()
     __sanitizer_finish_switch_fiber(NULL, &emu.main_stack, &emu.main_size);
     for (;;) {
         fibre *const f = emu.running;
-        while (emu.started < emu.threads && !emu.failed) {
-            const int t = permuted(emu.started++, emu.threads);
+        while (emu.started < emu.may_start && !emu.failed) {
+            const int t = thread_at(emu.started++);
             f->thread = t;
             set_current(t);
             emu.call(emu.closure);
@@ -186,15 +194,6 @@ bool release(int first, int end, state at)
     return true;
 }
 
-bool release_any()
-{
-    bool any = release(0, emu.threads, AT_BARRIER);
-
-    for (int i = 0; i < emu.threads; i += 32)
-        if (i + 32 <= emu.threads && release(i, i + 32, AT_WARP)) any = true;
-    return any;
-}
-
 void report_divergence()
 {
     for (int i = 0; i < emu.threads; i++) {
@@ -224,22 +223,44 @@ void free_shared()
     emu.shared_size = 0;
 }
 
+// Starts or resumes the threads in places first to end - 1 of the order until all of them wait or have ended.
+void run_threads(int first, int end)
+{
+    emu.may_start = end;
+    while (emu.started < end && !emu.failed) resume(idle_fibre());
+    for (int i = first; i < end && !emu.failed; i++) {
+        thread *const t = &emu.block[thread_at(i)];
+        if (t->at != RUNS || !t->on) continue;
+        fibre *const f = t->on;
+        t->on = NULL;
+        resume(f);
+    }
+}
+
+// Lets the warp in places first to first + 31 of the order go on if all of its threads wait for each other.
+bool release_warp(int first)
+{
+    const int start = thread_at(first) / 32 * 32;
+    return emu.threads % 32 == 0 && release(start, start + 32, AT_WARP);
+}
+
+// A barrier must be met by all threads; between barriers, either each warp goes as far as it can before the next one begins, or
+// all warps go from one warp function to the next together. Hardware may do either.
 void run_block()
 {
+    const int step = emu.order == CUDA_EMU_ASCENDING || emu.threads % 32 ? emu.threads : 32;
+
     emu.started = emu.ended = 0;
     for (int i = 0; i < emu.threads; i++) emu.block[i] = thread{ RUNS, NULL, 0, NULL, 0 };
     for (;;) {
-        while (emu.started < emu.threads && !emu.failed) resume(idle_fibre());
-        if (emu.ended == emu.threads || emu.failed) break;
-        if (!release_any()) report_divergence();
-        for (int i = 0; i < emu.threads && !emu.failed; i++) {
-            thread *const t = &emu.block[permuted(i, emu.threads)];
-            if (t->at == RUNS && t->on) {
-                fibre *const f = t->on;
-                t->on = NULL;
-                resume(f);
+        for (int first = 0; first < emu.threads; first += step)
+            for (bool more = true; more && !emu.failed;) {
+                run_threads(first, first + step);
+                more = false;
+                for (int i = first; i < first + step; i += 32) more |= release_warp(i);
             }
-        }
+        if (emu.ended == emu.threads || emu.failed) break;
+        if (!release(0, emu.threads, AT_BARRIER)) report_divergence();
     }
     free_shared();
 }

@@ -5,7 +5,8 @@
 // __syncthreads() or a warp function, then the next one runs. A thread that meets neither costs no switch. What is found:
 // - reads and writes out of range: tests allocate buffers of the exact size; CLZK_SHARED allocates shared memory for each block;
 // - shared memory that is read before it is written: it is filled with NaNs;
-// - a missing barrier: cuda_emu_order reverses or permutes threads and blocks, so that results differ;
+// - a missing barrier: cuda_emu_order reverses or permutes threads, warps and blocks and lets a warp overtake the others, so that
+//   results differ;
 // - a barrier or warp function that not all threads reach, or reach in different lines; wrong launch sizes; misaligned vectors.
 // Not emulated: memory ordering between blocks, more than one stream, timing.
 #ifndef CUDA_EMU_H

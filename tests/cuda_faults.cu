@@ -14,6 +14,21 @@ template <bool BARRIER> static __global__ void reverse(float *v)
     at[threadIdx.x] = copy[BLOCK - 1 - threadIdx.x];
 }
 
+template <bool BARRIER> static __global__ void overtake(float *v)
+{
+    CLZK_SHARED(float, warps, BLOCK / WARP);
+    float sum = 1;
+
+    for (int i = 0; i < 2; i++) {
+        sum = warp_sum(sum / (i ? BLOCK / 2 : 1));
+        if (BARRIER) __syncthreads();
+        if (threadIdx.x % WARP == 0) warps[threadIdx.x / WARP] = sum;
+        __syncthreads();
+        sum = warps[0] + warps[1];
+    }
+    v[threadIdx.x] = sum;
+}
+
 static __global__ void divergent(float *v)
 {
     if (threadIdx.x < 5) __syncthreads();
@@ -72,6 +87,10 @@ static __global__ void sums(float *v)
 int fault_reverse(float *v, int count, bool missing)
 {
     return clzk_launch(missing ? reverse<false> : reverse<true>, dim3(count / BLOCK), dim3(BLOCK), NULL, v);
+}
+int fault_overtake(float *v, bool missing)
+{
+    return clzk_launch(missing ? overtake<false> : overtake<true>, dim3(1), dim3(BLOCK), NULL, v);
 }
 int fault_divergent(float *v) { return clzk_launch(divergent, dim3(1), dim3(BLOCK), NULL, v); }
 int fault_two_barriers(float *v) { return clzk_launch(two_barriers, dim3(1), dim3(BLOCK), NULL, v); }

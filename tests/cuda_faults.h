@@ -8,6 +8,8 @@ extern "C" {
 #endif
 // v [count] is reversed in blocks of 64, count a multiple of 64. missing: without the barrier between writing and reading.
 int fault_reverse(float *v, int count, bool missing);
+// v[0 to 63] = 128, sums over warps and then shared memory, twice. missing: without the barrier before shared memory is written.
+int fault_overtake(float *v, bool missing);
 int fault_divergent(float *v);                  // a barrier in one branch only
 int fault_two_barriers(float *v);               // each branch has a barrier of its own
 int fault_early_return(float *v);               // a thread ends before the barrier
