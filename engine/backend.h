@@ -90,6 +90,12 @@ struct clzi_train_ops {
                const struct clzi_train_state *state);           // average = decay average + (1 - decay) w; nothing if bad
     // Ends a step: clears bad; with dynamic loss scale halves it after a bad step and doubles it after 2,000 good ones.
     int (*advance)(struct clzi_device *dev, struct clzi_train_state *state, bool dynamic);
+    // Spectral norm of a matrix [rows, columns], kernels/spectral.h: to = w / sigma, by one power iteration on u [rows]; v
+    // [columns] and sigma [1] are outputs. And dw, the gradient of `to`, becomes that of w. Both NULL: the device has none.
+    int (*spectral)(struct clzi_device *dev, float *to, const float *w, float *u, float *v, float *sigma, int rows,
+                    int64_t columns);
+    int (*spectral_gradient)(struct clzi_device *dev, float *dw, const float *to, const float *u, const float *v,
+                             const float *sigma, int rows, int64_t columns);
 };
 
 // ---- frames ----

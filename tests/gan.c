@@ -216,10 +216,11 @@ static void use_phase(struct game *p, int phase, const struct clzt_gan *gan)
     if (!p->step) exit(1);
 }
 
-static void begin(struct game *p, const char *device, const struct clzt_gan *gan)
+static void begin_with(struct game *p, const char *device, const struct clzt_gan *gan, bool spectral)
 {
-    static const struct clzt_net_state_params nets[CLZT_PLAYERS] = { { .name = "generator", .prefix = "" },
-                                                                     { .name = "discriminator", .prefix = "d." } };
+    const struct clzt_net_state_params nets[CLZT_PLAYERS] = {
+        { .name = "generator", .prefix = "" }, { .name = "discriminator", .prefix = "d.", .spectral = spectral }
+    };
 
     *p = (struct game){ .dev = open_device(device) };
     for (int i = 0; i < CLZT_PLAYERS; i++) REQUIRE_INT(clzi_graph_create(&p->graphs[i]), 0);
@@ -230,6 +231,8 @@ static void begin(struct game *p, const char *device, const struct clzt_gan *gan
     }
     use_phase(p, CLZT_PHASE_ADVERSARIAL, gan);
 }
+
+static void begin(struct game *p, const char *device, const struct clzt_gan *gan) { begin_with(p, device, gan, false); }
 
 static void end(struct game *p)
 {
@@ -279,7 +282,8 @@ static bool same(const struct clzt_net_state *s, const struct snapshot *before)
 }
 
 // Measured: losses 1.2e-7, weights 1.3e-7.
-static void steps(const char *device, const char *loss, float real, const float *losses, const float *want_g, const float *want_d)
+static void steps(const char *device, const char *loss, bool spectral, float real, const float *losses, const float *want_g,
+                  const float *want_d)
 {
     struct clzt_gan gan = rules(loss);
     static const int order[5] = { 0, CLZT_VALUE_GAN, CLZT_VALUE_D, CLZT_VALUE_D_REAL, CLZT_VALUE_D_FAKE };
@@ -288,10 +292,11 @@ static void steps(const char *device, const char *loss, float real, const float 
     double worst = 0, worst_w = 0;
     char name[96];
 
-    snprintf(name, sizeof name, "gan/three_steps_with_%s_are_pytorch's_on_%s", loss, device);
+    snprintf(name, sizeof name, "gan/three_steps_with_%s%s_are_pytorch's_on_%s", loss,
+             spectral ? "_and_spectral_norm" : "", device);
     CASE(name);
     gan.real = real;
-    begin(&p, device, &gan);
+    begin_with(&p, device, &gan, spectral);
     for (int k = 0; k < 3; k++) {
         REQUIRE_INT(step(&p, k + 1, 0.01f), 0);
         for (int i = 0; i < 5; i++) worst = fmax(worst, fabs(p.loss[order[i]] - *losses++));
@@ -306,6 +311,32 @@ static void steps(const char *device, const char *loss, float real, const float 
     REQUIRE_NEAR(worst_w, 0, 1e-5);
     printf("     largest error: losses %.1e, weights %.1e\n", worst, worst_w);
     end(&p);
+}
+
+// Sigma after each iteration on arange(12).reshape(3, 4) / 10 + eye(3, 4) from u = 1 / sqrt(3), by numpy in double. Measured
+// error: 1e-7.
+static void spectral(const char *device)
+{
+    static const double want[5] = { 3.0411657215639245, 3.0638050329727475, 3.063922614019347, 3.063923217239707,
+                                    3.0639232203341824 };
+    struct clzi_device *dev = open_device(device);
+    const struct clzi_train_ops *t = clzi_device_base(dev)->backend->train;
+    float w[12], to[12], u[3], v[4], sigma;
+    char name[64];
+
+    snprintf(name, sizeof name, "gan/spectral_norm_on_%s", device);
+    CASE(name);
+    for (int i = 0; i < 12; i++) w[i] = (float)i / 10 + (i % 5 == 0);
+    for (int i = 0; i < 3; i++) u[i] = 1 / sqrtf(3);
+    for (int k = 0; k < 5; k++) {
+        REQUIRE_INT(t->spectral(dev, to, w, u, v, &sigma, 3, 4), 0);
+        REQUIRE_NEAR(sigma, want[k], 1e-6);
+    }
+    for (int i = 0; i < 12; i++) REQUIRE_NEAR(to[i], w[i] / 3.0639232203501394, 1e-6);
+    memset(w, 0, sizeof w);
+    REQUIRE_INT(t->spectral(dev, to, w, u, v, &sigma, 3, 4), 0);
+    for (int i = 0; i < 12; i++) REQUIRE_NEAR(to[i], 0, 0);
+    clzi_device_close(&dev);
 }
 
 static void critic(void)
@@ -486,9 +517,11 @@ int main(void)
     for (size_t i = 0; i < COUNT(devices); i++) {
         const char *device = devices[i].device;
         patchgan(device);
-        steps(device, "bce", 0.9f, bce_losses, bce_g, bce_d);
-        steps(device, "lsgan", 1, lsgan_losses, NULL, NULL);
-        steps(device, "hinge", 1, hinge_losses, NULL, NULL);
+        steps(device, "bce", false, 0.9f, bce_losses, bce_g, bce_d);
+        steps(device, "lsgan", false, 1, lsgan_losses, NULL, NULL);
+        steps(device, "hinge", false, 1, hinge_losses, NULL, NULL);
+        steps(device, "bce", true, 1, bce_spectral_losses, bce_spectral_g, bce_spectral_d);
+        spectral(device);
         not_finite(device);
     }
     critic();

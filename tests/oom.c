@@ -437,7 +437,9 @@ static int train(struct clzi_device *dev, const struct clzi_graph *const graphs[
                                              .adam = { .beta1 = 0.9f, .beta2 = 0.99f, .eps = 1e-8f },
                                              .ema = 0.9f, .loss = { 1 }, .seed = 3,
                                              .gan = { .loss = clzt_gan_losses, .weight = 1, .lambda = 1, .real = 1, .lr = 1 } };
-    const struct clzt_net_state_params net_params = { .name = "player", .prefix = "", .ema = true };
+    const struct clzt_net_state_params net_params[CLZT_PLAYERS] = {
+        { .name = "generator", .prefix = "", .ema = true }, { .name = "discriminator", .prefix = "d.", .spectral = true }
+    };
     double loss[CLZT_VALUES];
     float kept[1024];
     struct clzt_net_state *players[CLZT_PLAYERS] = { NULL };
@@ -445,7 +447,7 @@ static int train(struct clzi_device *dev, const struct clzi_graph *const graphs[
     int ret = 0;
 
     for (int i = 0; i < CLZT_PLAYERS && ret >= 0; i++)
-        if ((ret = clzt_net_state_create(&players[i], dev, graphs[i], values[i], &net_params)) < 0 && players[i]) ret = WRONG;
+        if ((ret = clzt_net_state_create(&players[i], dev, graphs[i], values[i], &net_params[i])) < 0 && players[i]) ret = WRONG;
     if (ret >= 0 && (ret = clzt_step_create(&step, &clzt_phases[phase], players, &params)) < 0 && step) ret = WRONG;
     if (ret >= 0 && (ret = clzt_step_run(step, 1, 1e-3f, 0, numbers[0], numbers[1], loss)) >= 0 &&
         (ret = clzt_step_run(step, 2, 1e-3f, 0, numbers[0], numbers[1], loss)) >= 0) {

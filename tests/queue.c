@@ -256,7 +256,7 @@ static int late_advance(struct clzi_device *dev, struct clzi_train_state *state,
 }
 
 static const struct clzi_train_ops late_train = {
-    late_zero, late_copy, late_check, late_seed, late_adam, late_restore, late_ema, late_advance,
+    late_zero, late_copy, late_check, late_seed, late_adam, late_restore, late_ema, late_advance, NULL, NULL,
 };
 
 // ---- frames: the jobs are read later, as the contract allows ----

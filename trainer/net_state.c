@@ -1,6 +1,7 @@
 // net_state.c - what a checkpoint keeps of a network, on the device and in the checkpoint.
 #include <errno.h>
 #include <inttypes.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,6 +17,106 @@ static const struct clzi_backend *backend(const struct clzt_net_state *s)
     return clzi_device_base(s->weights->dev)->backend;
 }
 
+// ---- spectral norm ----
+
+struct clzt_spectral {
+    struct matrix { int param, rows; int64_t columns, u, v; } *matrices;    // u, v: where its vectors begin
+    int count;
+    int64_t u_count;
+    float *original;                        // device: the trained weights, while the device's are normalised
+    float *u, *v, *sigma;                   // device
+};
+
+static void spectral_free(struct clzt_net_state *s)
+{
+    struct clzt_spectral *sp = s->spectral;
+
+    if (!sp) return;
+    for (float **p = (float *[]){ sp->original, sp->u, sp->v, sp->sigma, NULL }, **end = p + 4; p < end; p++)
+        if (*p) backend(s)->free(s->weights->dev, *p);
+    free(sp->matrices);
+    free(sp);
+    s->spectral = NULL;
+}
+
+// u begins as a vector of equal elements, and follows the initial weights by as many iterations as in PyTorch.
+static int spectral_create(struct clzt_net_state *s)
+{
+    const struct clzi_backend *be = backend(s);
+    struct clzi_device *dev = s->weights->dev;
+    const struct clzi_graph *g = s->graph;
+    struct clzt_spectral *sp = s->spectral = calloc(1, sizeof *sp);
+    int64_t v_count = 0;
+    int ret = 0;
+
+    if (!sp || !(sp->matrices = calloc(g->param_count + 1, sizeof *sp->matrices))) return -ENOMEM;
+    for (int i = 0; i < g->param_count; i++) {
+        const int rows = g->params[i].dims[0];
+        struct matrix *m = &sp->matrices[sp->count];
+        if (g->params[i].rank != 4) continue;
+        *m = (struct matrix){ i, rows, clzi_param_count(&g->params[i]) / rows, sp->u_count, v_count };
+        sp->u_count += m->rows;
+        v_count += m->columns;
+        sp->count++;
+    }
+    sp->original = be->alloc(dev, (s->weights->trained + 1) * sizeof(float));
+    sp->u = be->alloc(dev, (sp->u_count + 1) * sizeof(float));
+    sp->v = be->alloc(dev, (v_count + 1) * sizeof(float));
+    sp->sigma = be->alloc(dev, (sp->count + 1) * sizeof(float));
+    if (!sp->original || !sp->u || !sp->v || !sp->sigma) return -ENOMEM;
+    for (int i = 0; i < sp->count; i++)
+        for (int k = 0; k < sp->matrices[i].rows; k++)
+            s->buffer[sp->matrices[i].u + k] = (float)(1 / sqrt(sp->matrices[i].rows));
+    ret = be->write(dev, sp->u, s->buffer, sp->u_count);
+    for (int k = 0; k < 15 && ret >= 0; k++)
+        if ((ret = clzt_net_state_normalise(s)) >= 0) ret = clzt_net_state_denormalise(s);
+    return ret;
+}
+
+int clzt_net_state_normalise(struct clzt_net_state *s)
+{
+    const struct clzt_spectral *sp = s->spectral;
+    const struct clzi_train_ops *t = backend(s)->train;
+    struct clzi_params *w = s->weights;
+    int ret;
+
+    if (!sp) return 0;
+    ret = t->copy(w->dev, sp->original, w->slab[CLZI_W], w->trained);
+    for (int i = 0; i < sp->count && ret >= 0; i++) {
+        const struct matrix *m = &sp->matrices[i];
+        ret = t->spectral(w->dev, clzi_params_at(w, CLZI_W, m->param), sp->original + w->offset[m->param], sp->u + m->u,
+                          sp->v + m->v, sp->sigma + i, m->rows, m->columns);
+    }
+    w->version++;
+    return ret;
+}
+
+int clzt_net_state_gradient(struct clzt_net_state *s)
+{
+    const struct clzt_spectral *sp = s->spectral;
+    struct clzi_params *w = s->weights;
+    int ret = 0;
+
+    for (int i = 0; sp && i < sp->count && ret >= 0; i++) {
+        const struct matrix *m = &sp->matrices[i];
+        ret = backend(s)->train->spectral_gradient(w->dev, clzi_params_at(w, CLZI_DW, m->param),
+                                                   clzi_params_at(w, CLZI_W, m->param), sp->u + m->u, sp->v + m->v,
+                                                   sp->sigma + i, m->rows, m->columns);
+    }
+    return ret;
+}
+
+int clzt_net_state_denormalise(struct clzt_net_state *s)
+{
+    struct clzi_params *w = s->weights;
+
+    if (!s->spectral) return 0;
+    w->version++;
+    return backend(s)->train->copy(w->dev, w->slab[CLZI_W], s->spectral->original, w->trained);
+}
+
+// ---- a network ----
+
 int clzt_net_state_create(struct clzt_net_state **state, struct clzi_device *dev, const struct clzi_graph *graph,
                           float *const *values, const struct clzt_net_state_params *params)
 {
@@ -24,21 +125,27 @@ int clzt_net_state_create(struct clzt_net_state **state, struct clzi_device *dev
     const bool f16 = clzi_device_base(dev)->precision == CLZ_PRECISION_F16;
     const struct clzi_train_state start = { .scale = f16 ? CLZT_F16_SCALE : 1 };
     struct clzt_net_state *s;
-    int64_t largest = 1;
+    int64_t largest = 1, rows = 0;
     int ret;
 
     *state = NULL;
     if (!be->train) return clzi_fail(&clzi_device_base(dev)->log, -ENOTSUP, "the %s device does not train", be->name);
+    if (params->spectral && !be->train->spectral)
+        return clzi_fail(&clzi_device_base(dev)->log, -ENOTSUP, "the %s device has no spectral norm", be->name);
     if (!(s = calloc(1, sizeof *s))) return -ENOMEM;
     s->params = *params;
     s->graph = graph;
-    for (int i = 0; i < graph->param_count; i++)
+    for (int i = 0; i < graph->param_count; i++) {
         if (clzi_param_count(&graph->params[i]) > largest) largest = clzi_param_count(&graph->params[i]);
+        rows += graph->params[i].dims[0];
+    }
+    if (rows > largest) largest = rows;
     if ((ret = clzi_params_create(&s->weights, dev, graph, values, &wanted)) < 0) goto fail;
     s->train = be->alloc(dev, sizeof *s->train);
     s->buffer = malloc(largest * sizeof *s->buffer);
     ret = s->train && s->buffer ? 0 : -ENOMEM;
     if (ret >= 0) ret = be->write(dev, (float *)s->train, (const float *)&start, sizeof start / sizeof(float));
+    if (ret >= 0 && params->spectral) ret = spectral_create(s);
 fail:
     if (ret < 0) clzt_net_state_destroy(&s);
     *state = s;
@@ -51,6 +158,7 @@ void clzt_net_state_destroy(struct clzt_net_state **state)
 
     *state = NULL;
     if (!s) return;
+    spectral_free(s);
     if (s->train) backend(s)->free(s->weights->dev, s->train);
     clzi_params_destroy(&s->weights);
     free(s->buffer);
@@ -80,6 +188,16 @@ int clzt_net_state_restart(struct clzt_net_state *s)
     if (ret >= 0) ret = t->zero(s->weights->dev, s->weights->slab[CLZI_ADAM_V], s->weights->trained);
     s->updates = 0;
     return ret;
+}
+
+int clzt_net_state_read_scale(const struct clzt_net_state *s, struct clzi_train_state *train)
+{
+    return backend(s)->read(s->weights->dev, (float *)train, (const float *)s->train, sizeof *train / sizeof(float));
+}
+
+int clzt_net_state_write_scale(struct clzt_net_state *s, const struct clzi_train_state *train)
+{
+    return backend(s)->write(s->weights->dev, (float *)s->train, (const float *)train, sizeof *train / sizeof(float));
 }
 
 int clzt_net_state_check_statistics(struct clzt_net_state *s, struct clzi_train_state *train)
@@ -126,7 +244,15 @@ static int put_parameters(void *priv, struct clzt_blob_file *file)
     return ret;
 }
 
-int clzt_net_state_blobs(struct clzt_net_state *s, struct clzt_blob blobs[CLZT_KEPT_COUNT])
+static int put_u(void *priv, struct clzt_blob_file *file)
+{
+    struct clzt_net_state *s = ((const struct clzt_kept_blob *)priv)->state;
+    const int ret = backend(s)->read(s->weights->dev, s->buffer, s->spectral->u, s->spectral->u_count);
+
+    return ret < 0 ? ret : clzt_blob_put(file, s->buffer, s->spectral->u_count * sizeof(float));
+}
+
+int clzt_net_state_blobs(struct clzt_net_state *s, struct clzt_blob blobs[CLZT_STATE_BLOBS])
 {
     int count = 0;
 
@@ -139,18 +265,22 @@ int clzt_net_state_blobs(struct clzt_net_state *s, struct clzt_blob blobs[CLZT_K
         blobs[count++] = (struct clzt_blob){ .name = kept->name, .size = blob_size(s->graph), .put = put_parameters,
                                              .priv = kept };
     }
+    if (s->spectral) {
+        struct clzt_kept_blob *kept = &s->kept[CLZT_KEPT_COUNT];
+        kept->state = s;
+        snprintf(kept->name, CLZT_BLOB_NAME, "%su", s->params.prefix);
+        blobs[count++] = (struct clzt_blob){ .name = kept->name, .size = s->spectral->u_count * sizeof(float), .put = put_u,
+                                             .priv = kept };
+    }
     return count;
 }
 
-static const float *find_blob(const struct clzi_graph *g, const char *prefix, enum clzt_kept kind,
-                              const struct clzt_checkpoint *checkpoint, const char *dir, const struct clz_log *log)
+static const float *find_blob(const struct clzt_checkpoint *checkpoint, const char *name, size_t size, const char *dir,
+                              const struct clz_log *log)
 {
-    const size_t size = blob_size(g);
-    char name[CLZT_BLOB_NAME];
-    const float *blob;
+    const float *blob = clzt_checkpoint_blob(checkpoint, name, size);
 
-    blob_name(name, prefix, kind);
-    if (!(blob = clzt_checkpoint_blob(checkpoint, name, size)))
+    if (!blob)
         clzi_fail(log, -EBADMSG, "%s/step-%" PRId64 ": expected %s of %zu bytes; was another net trained?", dir, checkpoint->step,
                   name, size);
     return blob;
@@ -159,27 +289,34 @@ static const float *find_blob(const struct clzi_graph *g, const char *prefix, en
 int clzt_net_state_load(struct clzt_net_state *s, const struct clzt_checkpoint *checkpoint, const char *dir,
                         const struct clz_log *log)
 {
+    char name[CLZT_BLOB_NAME];
+    const float *from;
     int ret = 0;
 
     for (int kind = 0; kind < CLZT_KEPT_COUNT && ret >= 0; kind++) {
-        const float *from;
         if (!s->weights->slab[kinds[kind]]) continue;
-        if (!(from = find_blob(s->graph, s->params.prefix, kind, checkpoint, dir, log))) return -EBADMSG;
+        blob_name(name, s->params.prefix, kind);
+        if (!(from = find_blob(checkpoint, name, blob_size(s->graph), dir, log))) return -EBADMSG;
         for (int i = 0; i < s->graph->param_count && ret >= 0; i++) {
             if (clzt_net_state_has(s, kind, i)) ret = clzt_net_state_write(s, kind, i, from);
             from += clzi_param_count(&s->graph->params[i]);
         }
     }
-    return ret;
+    if (ret < 0 || !s->spectral) return ret;
+    snprintf(name, sizeof name, "%su", s->params.prefix);
+    if (!(from = find_blob(checkpoint, name, s->spectral->u_count * sizeof(float), dir, log))) return -EBADMSG;
+    return backend(s)->write(s->weights->dev, s->spectral->u, from, s->spectral->u_count);
 }
 
 int clzt_net_state_values(const struct clzi_graph *graph, const char *prefix, enum clzt_kept kind,
                           const struct clzt_checkpoint *checkpoint, const char *dir, float *const *values,
                           const struct clz_log *log)
 {
-    const float *from = find_blob(graph, prefix, kind, checkpoint, dir, log);
+    char name[CLZT_BLOB_NAME];
+    const float *from;
 
-    if (!from) return -EBADMSG;
+    blob_name(name, prefix, kind);
+    if (!(from = find_blob(checkpoint, name, blob_size(graph), dir, log))) return -EBADMSG;
     for (int i = 0; i < graph->param_count; i++) {
         const int64_t count = clzi_param_count(&graph->params[i]);
         memcpy(values[i], from, count * sizeof(float));

@@ -4,9 +4,11 @@
 //     D learns: (loss(D(L, fake), 0) + loss(D(L, ab), 1)) / 2; fake is a constant in it
 //     G learns: gan.weight * loss(D(L, fake), 1) + lambda * the losses of the recipe, with the D just updated and the same fake
 //
-// D runs on predicted and on true colours apart, each with its own batch statistics, in this order, and once more as the judge of
-// G: its running statistics are updated three times, as in the PyTorch programs. A step in which G does not learn (critic
-// pretraining, or D's loss above the threshold) leaves all of G as it is, its running statistics included.
+// D runs on predicted and on true colours apart, each with its own batch statistics, in this order, and once more as the judge
+// of G: its running statistics are updated three times, as in the PyTorch programs. With spectral norm its weights are
+// normalised anew before it learns and before it judges; PyTorch's modules do that before each pass. A step in which
+// G does not learn (critic pretraining, or D's loss above the threshold) leaves all of G as it is, its running statistics
+// included.
 #include <errno.h>
 #include <math.h>
 
@@ -77,24 +79,30 @@ static int teach_discriminator(struct clzt_step *s, int shape, int64_t number, f
     struct clzt_net_state *d = s->players[CLZT_DISCRIMINATOR];
     int ret = clzi_params_begin(d->weights);
 
+    if (ret >= 0) ret = clzt_net_state_normalise(d);
     for (int i = FAKE; i <= REAL && ret >= 0; i++)
         if ((ret = clzt_step_forward(s, &s->bound[i], shape, number)) >= 0 &&
             (ret = clzt_step_seed(s, d, &s->bound[i], shape, LOSS, 0.5f)) >= 0)
             ret = clzi_exec_backward(s->bound[i].execs[shape]);
-    if (ret >= 0) ret = clzi_params_check(d->weights, d->train);
+    if (ret < 0 || (ret = clzt_net_state_gradient(d)) < 0 || (ret = clzt_net_state_denormalise(d)) < 0) return ret;
+    ret = clzi_params_check(d->weights, d->train);
     return ret < 0 ? ret : clzt_step_update(s, d, number, lr * s->params.gan.lr);
 }
 
 // Adds the gradient of what the discriminator says to dL/d(ab), which is 0 before.
 static int judge(struct clzt_step *s, int shape, int64_t number)
 {
+    struct clzt_net_state *d = s->players[CLZT_DISCRIMINATOR];
     struct clzi_exec *generator = s->bound[GENERATOR].execs[shape];
     const size_t size = s->be->tensor_size(s->dev, clzi_exec_output_shape(generator, AB));
     int ret = s->be->train->zero(s->dev, clzi_exec_output_gradient(generator, AB), (int64_t)(size / sizeof(float)));
 
-    if (ret < 0 || (ret = clzt_step_forward(s, &s->bound[JUDGE], shape, number)) < 0) return ret;
-    ret = clzt_step_seed(s, s->players[CLZT_GENERATOR], &s->bound[JUDGE], shape, LOSS, s->params.gan.weight);
-    return ret < 0 ? ret : clzi_exec_backward(s->bound[JUDGE].execs[shape]);
+    if (ret < 0 || (ret = clzt_net_state_normalise(d)) < 0 ||
+        (ret = clzt_step_forward(s, &s->bound[JUDGE], shape, number)) < 0 ||
+        (ret = clzt_step_seed(s, s->players[CLZT_GENERATOR], &s->bound[JUDGE], shape, LOSS, s->params.gan.weight)) < 0 ||
+        (ret = clzi_exec_backward(s->bound[JUDGE].execs[shape])) < 0)
+        return ret;
+    return clzt_net_state_denormalise(d);
 }
 
 static int teach_generator(struct clzt_step *s, int shape, int64_t number, float lr)

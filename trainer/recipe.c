@@ -155,6 +155,8 @@ static const struct key table[] = {
       "model file with the discriminator's initial weights; empty: random ones" },
     { "discriminator.lr", TYPE_REAL, NUMBERS, AT(discriminator_lr), "1", 0, 100, NULL,
       "factor on gan.lr for the discriminator" },
+    { "discriminator.spectral_norm", TYPE_BOOL, NUMBERS, AT(spectral_norm), "false", 0, 0, NULL,
+      "divide the weights of the discriminator's convolutions by their spectral norm (Miyato et al. 2018)" },
 
     { "device", TYPE_TEXT, 0, AT(device), "auto", 0, 0, NULL, "device: auto, cpu, ref, cuda, cuda:1" },
     { "precision", TYPE_CHOICE, NUMBERS, AT(precision), "auto", 0, 0, precisions,

@@ -63,6 +63,7 @@ struct clzt_recipe {
     } gan;
     char *discriminator_init;               // model file, "": none
     double discriminator_lr;                // factor on gan.lr
+    bool spectral_norm;                     // of the discriminator
 
     char *device;
     int precision, threads;                 // enum clz_precision; 0: one per core

@@ -49,7 +49,7 @@ static int take_from(struct clzt_run *r, const char *path, const struct clzi_gra
 // With its initial weights.
 int clzt_run_create_discriminator(struct clzt_run *r)
 {
-    static const struct clzt_net_state_params params = { .name = "discriminator", .prefix = "d." };
+    const struct clzt_net_state_params params = { .name = "discriminator", .prefix = "d.", .spectral = r->recipe->spectral_norm };
     const struct clzi_graph *g = r->discriminator_graph;
     float **values;
     int ret = 0;

@@ -31,9 +31,30 @@ static void read_smooth(struct clzt_run *r, const char *state)
     }
 }
 
+// A dynamic loss scale, so that a resumed run leaves out the same steps. Of earlier checkpoints it begins anew.
+static int write_scale(const struct clzt_net_state *s, char *text, size_t size, int *used)
+{
+    struct clzi_train_state t;
+    const int ret = clzt_net_state_read_scale(s, &t);
+
+    if (ret >= 0 && (t.scale != 1 || t.good != 0))
+        *used += snprintf(text + *used, size - *used, "%sscale %a %a\n", s->params.prefix, t.scale, t.good);
+    return ret;
+}
+
+static int read_scale(struct clzt_net_state *s, const char *state)
+{
+    struct clzi_train_state t = { 0 };
+    char key[CLZT_BLOB_NAME];
+    const int n = snprintf(key, sizeof key, "\n%sscale ", s->params.prefix);
+    const char *line = strstr(state, key);
+
+    return line && sscanf(line + n, "%a %a", &t.scale, &t.good) == 2 ? clzt_net_state_write_scale(s, &t) : 0;
+}
+
 int clzt_run_save(struct clzt_run *r)
 {
-    struct clzt_blob blobs[CLZT_KEPT_COUNT * CLZT_PLAYERS];
+    struct clzt_blob blobs[CLZT_STATE_BLOBS * CLZT_PLAYERS];
     const struct clzt_net_state *g = r->players[CLZT_GENERATOR], *d = r->players[CLZT_DISCRIMINATOR];
     char *dir = clzt_run_path(r, "ckpt"), state[512 + LOSS_LINE * CLZT_VALUES];
     int used, count = 0, ret = dir ? 0 : -ENOMEM;
@@ -47,6 +68,8 @@ int clzt_run_save(struct clzt_run *r)
     if (d)
         used += snprintf(state + used, sizeof state - used, "d.updates %" PRId64 "\nbalance.certain %" PRId64
                          "\nbalance.undecided %" PRId64 "\n", d->updates, r->balance.certain, r->balance.undecided);
+    for (int i = 0; i < CLZT_PLAYERS && ret >= 0; i++)
+        if (r->players[i]) ret = write_scale(r->players[i], state, sizeof state, &used);
     write_smooth(r, state + used, sizeof state - used);
     if (ret >= 0) ret = clzt_checkpoint_save(dir, r->number, blobs, count, state, r->recipe->keep, r->log);
     free(dir);
@@ -116,9 +139,11 @@ static int load_players(struct clzt_run *r, const struct clzt_checkpoint *c, con
 
     if (ret < 0 || (ret = clzt_net_state_load(r->players[CLZT_GENERATOR], c, dir, r->log)) < 0) return ret;
     r->players[CLZT_GENERATOR]->updates = state_number(c, "\nupdates ", c->step);
+    if ((ret = read_scale(r->players[CLZT_GENERATOR], c->state)) < 0) return ret;
     if (!r->phase->discriminator || (ret = clzt_run_create_discriminator(r)) < 0) return ret;
     d = r->players[CLZT_DISCRIMINATOR];
     d->updates = state_number(c, "\nd.updates ", 0);
+    if ((ret = read_scale(d, c->state)) < 0) return ret;
     r->balance.certain = state_number(c, "\nbalance.certain ", 0);
     r->balance.undecided = state_number(c, "\nbalance.undecided ", 0);
     return clzt_net_state_load(d, c, dir, r->log);

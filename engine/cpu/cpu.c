@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "cpu.h"
+#include "kernels/spectral.h"
 #include "kernels/threads.h"
 #include "log.h"
 #include "params.h"
@@ -251,8 +252,25 @@ static int cpu_advance(struct clzi_device *dev, struct clzi_train_state *state, 
     return 0;
 }
 
+static int cpu_spectral(struct clzi_device *dev, float *to, const float *w, float *u, float *v, float *sigma, int rows,
+                        int64_t columns)
+{
+    (void)dev;
+    clzk_spectral(to, w, u, v, sigma, rows, columns);
+    return 0;
+}
+
+static int cpu_spectral_gradient(struct clzi_device *dev, float *dw, const float *to, const float *u, const float *v,
+                                 const float *sigma, int rows, int64_t columns)
+{
+    (void)dev;
+    clzk_spectral_gradient(dw, to, u, v, *sigma, rows, columns);
+    return 0;
+}
+
 static const struct clzi_train_ops train = {
     cpu_zero, cpu_write, cpu_check, cpu_seed, cpu_adam, cpu_restore, cpu_ema, cpu_advance,
+    cpu_spectral, cpu_spectral_gradient,
 };
 
 static const struct clzi_op *const ops[CLZI_OP_COUNT] = {

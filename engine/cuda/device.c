@@ -389,7 +389,7 @@ static int train_advance(struct clzi_device *dev, struct clzi_train_state *state
 }
 
 static const struct clzi_train_ops train = {
-    train_zero, train_copy, train_check, train_seed, train_adam, train_restore, train_ema, train_advance,
+    train_zero, train_copy, train_check, train_seed, train_adam, train_restore, train_ema, train_advance, NULL, NULL,
 };
 
 // ---- tables ----

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "kernels/spectral.h"
 #include "log.h"
 #include "params.h"
 #include "ref.h"
@@ -156,8 +157,25 @@ static int ref_advance(struct clzi_device *dev, struct clzi_train_state *state, 
     return 0;
 }
 
+static int ref_spectral(struct clzi_device *dev, float *to, const float *w, float *u, float *v, float *sigma, int rows,
+                        int64_t columns)
+{
+    (void)dev;
+    clzk_spectral(to, w, u, v, sigma, rows, columns);
+    return 0;
+}
+
+static int ref_spectral_gradient(struct clzi_device *dev, float *dw, const float *to, const float *u, const float *v,
+                                 const float *sigma, int rows, int64_t columns)
+{
+    (void)dev;
+    clzk_spectral_gradient(dw, to, u, v, *sigma, rows, columns);
+    return 0;
+}
+
 static const struct clzi_train_ops train = {
     ref_zero, ref_copy, ref_check, ref_seed, ref_adam, ref_restore, ref_ema, ref_advance,
+    ref_spectral, ref_spectral_gradient,
 };
 
 static const struct clzi_op *const ops[CLZI_OP_COUNT] = {

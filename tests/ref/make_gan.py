@@ -77,15 +77,42 @@ class Generator(nn.Module):
         return torch.tanh(self.b(F.relu(self.n(self.a(l)))))
 
 
+class Spectral:
+    """Weights divided by their spectral norm, as torch.nn.utils.parametrizations.spectral_norm computes it: 15 iterations at the
+    start, then one for each call of iterate(). u begins as a vector of equal elements."""
+
+    def __init__(self, modules):
+        self.u = {m: torch.full((m.weight.shape[0],), m.weight.shape[0] ** -0.5, dtype=torch.float64) for m in modules}
+        self.v = {}
+        for _ in range(15):
+            self.iterate()
+
+    @torch.no_grad()
+    def iterate(self):
+        for m, u in self.u.items():
+            w = m.weight.flatten(1)
+            v = self.v[m] = F.normalize(w.t() @ u, dim=0, eps=1e-12)
+            self.u[m] = F.normalize(w @ v, dim=0, eps=1e-12)
+
+    def __call__(self, m, x):
+        sigma = self.u[m] @ m.weight.flatten(1) @ self.v[m]
+        return F.conv2d(x, m.weight / sigma, m.bias, m.stride, m.padding)
+
+
 class Discriminator(nn.Module):
+    spectral = None
+
+    def conv(self, m, x):
+        return self.spectral(m, x) if self.spectral else m(x)
+
     def __init__(self):
         super().__init__()
         self.p, self.q, self.m = nn.Conv2d(3, 4, 4, 2, 1), nn.Conv2d(4, 8, 4, 2, 1, bias=False), nn.BatchNorm2d(8)
         self.r = nn.Conv2d(8, 1, 4, 1, 1)
 
     def forward(self, l, ab):
-        x = F.leaky_relu(self.p(torch.cat([l, ab], 1)), 0.2)
-        return self.r(F.leaky_relu(self.m(self.q(x)), 0.2))
+        x = F.leaky_relu(self.conv(self.p, torch.cat([l, ab], 1)), 0.2)
+        return self.conv(self.r, F.leaky_relu(self.m(self.conv(self.q, x)), 0.2))
 
 
 LOSSES = {
@@ -95,18 +122,25 @@ LOSSES = {
 }
 
 
-def steps(name, real, weights):
+def steps(name, real, weights, spectral=False):
     d_loss, g_loss = LOSSES[name]
     g, d = fill(Generator().double()).train(), fill(Discriminator().double()).train()
+    if spectral:
+        name += "_spectral"
+        d.spectral = Spectral((d.p, d.q, d.r))
     optimise = [torch.optim.Adam(n.parameters(), lr=0.01, betas=(0.5, 0.999), eps=1e-8) for n in (g, d)]
     values = []
     for k in range(3):
         l, ab = picture(k, BATCH, 1, SIZE), picture(k + 0.5, BATCH, 2, SIZE)
         fake = g(l)
+        if spectral:
+            d.spectral.iterate()
         optimise[1].zero_grad()
         loss_fake, loss_real = d_loss(d(l, fake.detach()), 0.0), d_loss(d(l, ab), real)
         ((loss_fake + loss_real) * 0.5).backward()
         optimise[1].step()
+        if spectral:
+            d.spectral.iterate()
         optimise[0].zero_grad()
         for p in d.parameters():
             p.requires_grad = False
@@ -129,6 +163,7 @@ def main():
     steps("bce", 0.9, True)
     steps("lsgan", 1.0, False)
     steps("hinge", 1.0, False)
+    steps("bce", 1.0, True, True)
 
 
 if __name__ == "__main__":
