@@ -37,6 +37,12 @@ answers unet unet 256
 answers dynamic resnet18-unet 64
 answers gan resnet18-unet 64
 answers half resnet18-unet 64
+"$train" convert "$dir/gan.pth" "$dir/gan.bin" net=patchgan >"$dir/out" 2>&1
+verdict discriminator_of_the_same_file $?
+"$train" val "$dir/gan.bin" val="$dir" >"$dir/out" 2>&1
+[ $? = 2 ] && grep -q "gan.bin is no generator, but patchgan" "$dir/out"
+verdict discriminator_is_not_scored $?
+rm -f "$dir/gan.bin"
 answers strided resnet18-unet 64
 answers torchvision resnet18-light 64 encoder.7.1.relu2
 answers training resnet18-unet 64 layers.0.7.1.relu2

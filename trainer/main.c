@@ -285,6 +285,16 @@ static int check_sheet(const char *sheet, const struct clz_log *log)
     return ret;
 }
 
+// A discriminator, which convert writes too, has no colours to score.
+static int check_generator(const struct clz_model *m, const char *path, const struct clz_log *log)
+{
+    const struct clzi_graph *g = m->graph;
+
+    if (g->in_count == 1 && clzi_graph_channels(g, g->in[0].node) == 1 && clzi_graph_channels(g, g->out[0].node) == 2) return 0;
+    return clzi_fail(log, -EINVAL, "%s is no generator, but %s: expected a network of one input of 1 channel that answers ab.",
+                     path, m->facts.arch);
+}
+
 static int val(int argc, char **argv, const struct clz_log *log)
 {
     struct clzt_recipe *r = NULL;
@@ -297,6 +307,7 @@ static int val(int argc, char **argv, const struct clz_log *log)
     int ret = clzt_recipe_create(&r);
 
     if (ret >= 0) ret = clzi_model_read(&m, argv[0], log);
+    if (ret >= 0) ret = check_generator(m, argv[0], log);
     if (ret >= 0) {
         r->size = m->facts.size;
         r->scale = r->luma = -1;            // not given; outside the range of both keys

@@ -16,12 +16,16 @@ if sys.argv[1] != "compare":                # which needs no PyTorch, and import
     import nets_torch
     torch.set_num_threads(1)
 
+
+def prefixed(prefix, net):
+    return {prefix + k: v for k, v in net.state_dict().items()}
+
+
 FORMS = {
     # file: net, size, what is saved, legacy form
     "unet.pth": ("unet", 256, lambda net: net.state_dict(), False),
     "dynamic.pth": ("resnet18-unet", 64, lambda net: {"epoch": 3, "model_state_dict": net.state_dict(), "lr": 1e-4}, True),
-    "gan.pth": ("resnet18-unet", 64, lambda net: {**{"net_G." + k: v for k, v in net.state_dict().items()},
-                                                  "net_D.model.0.0.weight": torch.zeros(64, 3, 4, 4)}, False),
+    "gan.pth": ("resnet18-unet", 64, lambda net: {**prefixed("net_G.", net), **prefixed("net_D.", nets_torch.PatchGan())}, False),
     "half.pth": ("resnet18-unet", 64, lambda net: torch.nn.DataParallel(net.half()).state_dict(), False),
     "strided.pth": ("resnet18-unet", 64, lambda net: net.to(memory_format=torch.channels_last).state_dict(), False),
     "torchvision.pth": ("torchvision", 64, lambda net: net.state_dict(), False),
