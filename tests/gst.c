@@ -820,7 +820,7 @@ static void test_stopping(void)
             REQUIRE_INT(gst_harness_push(h, gst_buffer_new_wrapped_full(0, memory + i * LARGE_BYTES, LARGE_BYTES, 0, LARGE_BYTES,
                                                                         NULL, NULL)), GST_FLOW_OK);
         if (how) thread = g_thread_new("eos", push_eos_thread, h);      // drains, so it waits for the whole batch
-        while (((volatile guint8 *)memory)[LARGE_BYTES - 1] == 1) g_usleep(100);
+        while (check_peek(memory + LARGE_BYTES - 1) == 1) g_usleep(100);
         if (how < 2) gst_element_set_state(h->element, GST_STATE_NULL);
         else gst_harness_push_event(h, gst_event_new_flush_start());
         if (thread) g_thread_join(thread);

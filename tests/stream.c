@@ -479,7 +479,7 @@ static void cancel(void)
         for (int i = 0; i < COUNT; i++) memset(p[i].f.data[1], 1, 256 * 256);
         REQUIRE_INT(clz_stream_open(&s, model, &(struct clz_stream_params){ .batch = COUNT, .size = 512, .threads = 1 }), 0);
         for (int i = 0; i < COUNT; i++) REQUIRE_INT(clz_stream_send(s, &p[i].f, &p[i].f, NULL), 0);
-        while (((volatile uint8_t *)p[0].f.data[1])[256 * 255] == 1) usleep(100);      // until frame 0 is nearly coloured
+        while (check_peek(p[0].f.data[1] + 256 * 255) == 1) usleep(100);        // until frame 0 is nearly coloured
         if (how == 0) {
             clz_stream_cancel(s);
             REQUIRE_INT(clz_stream_receive(s, &done, 1), -ECANCELED);
