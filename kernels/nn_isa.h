@@ -63,14 +63,15 @@ INLINE float exponential(float x)
     const float shifted = clamped * 1.44269504f + 12582912.f, n = shifted - 12582912.f;     // rounds to an integer
     const float r = clamped - n * 0.693359375f + n * 2.12194440e-4f;
     float p = 1.9875691500e-4f, scale;
-    int32_t bits;
+    uint32_t bits;
     p = p * r + 1.3981999507e-3f;
     p = p * r + 8.3334519073e-3f;
     p = p * r + 4.1665795894e-2f;
     p = p * r + 1.6666665459e-1f;
     p = p * r + 5.0000001201e-1f;
     p = p * r * r + r + 1.f;
-    bits = ((int32_t)n + 127) << 23;
+    memcpy(&bits, &shifted, sizeof bits);       // its lowest bits are n; converting a NaN to an integer would be undefined
+    bits = (bits + 127) << 23;
     memcpy(&scale, &bits, sizeof scale);
     return p * scale;
 }
