@@ -185,9 +185,11 @@ static void csv(const char *folder)
 {
     const char *const names[] = { "step", "l1", "psnr", NULL }, *const others[] = { "step", "l1", NULL };
     struct clzt_csv *c = NULL;
-    char path[300], old[300];
+    const char *const more[] = { "step", "d", "psnr", "l1", NULL };
+    char path[300], old[300], second[300];
 
     snprintf(path, sizeof path, "%.240s/metrics.csv", folder);
+    snprintf(second, sizeof second, "%.240s/metrics.csv.old.2", folder);
     snprintf(old, sizeof old, "%.240s/metrics.csv.old", folder);
     CASE("csv/header_once_and_rows");
     REQUIRE_INT(clzt_csv_open(&c, path, names, 0, NULL), 0);
@@ -220,24 +222,37 @@ static void csv(const char *folder)
     clzt_csv_close(&c);
     REQUIRE_STR(contents(path), "step,l1,psnr\n10,0.5,20\n20,0.25,\n30,1,2\n");
 
-    CASE("csv/other_columns_keep_the_old_file");
+    CASE("csv/columns_that_are_gone_are_in_the_old_file");
     REQUIRE_INT(clzt_csv_open(&c, path, others, 100, NULL), 0);
     clzt_csv_close(&c);
-    REQUIRE_STR(contents(path), "step,l1\n");
+    REQUIRE_STR(contents(path), "step,l1\n10,0.5\n20,0.25\n30,1\n");
     REQUIRE_STR(contents(old), "step,l1,psnr\n10,0.5,20\n20,0.25,\n30,1,2\n");
-    REQUIRE_INT(clzt_csv_open(&c, "/nonexistent/metrics.csv", names, 0, NULL), -ENOENT);
 
-    CASE("csv/a_fifo_gets_the_rows");       // both ends are open already, so that no open blocks
-    unlink(old);
-    REQUIRE(!mkfifo(old, 0600));
-    const int fd = open(old, O_RDWR);
-    char text[100] = "";
-    REQUIRE_INT(clzt_csv_open(&c, old, names, 0, NULL), 0);
-    REQUIRE_INT(clzt_csv_add(c, 10, (const double[]){ 1, 2 }), 0);
+    CASE("csv/new_columns_are_empty_in_old_rows");
+    REQUIRE_INT(clzt_csv_open(&c, path, more, 20, NULL), 0);
+    REQUIRE_INT(clzt_csv_add(c, 30, (const double[]){ 1, 2, 3 }), 0);
     clzt_csv_close(&c);
-    REQUIRE(read(fd, text, sizeof text - 1) > 0);
-    close(fd);
-    REQUIRE_STR(text, "step,l1,psnr\n10,1,2\n");
+    REQUIRE_STR(contents(path), "step,d,psnr,l1\n10,,,0.5\n20,,,0.25\n30,1,2,3\n");
+    REQUIRE(access(second, F_OK) < 0);
+
+    CASE("csv/an_old_file_is_not_replaced");
+    REQUIRE_INT(clzt_csv_open(&c, path, names, 100, NULL), 0);
+    clzt_csv_close(&c);
+    REQUIRE_STR(contents(path), "step,l1,psnr\n10,0.5,\n20,0.25,\n30,3,2\n");
+    REQUIRE_STR(contents(old), "step,l1,psnr\n10,0.5,20\n20,0.25,\n30,1,2\n");
+    REQUIRE_STR(contents(second), "step,d,psnr,l1\n10,,,0.5\n20,,,0.25\n30,1,2,3\n");
+
+    CASE("csv/rows_of_a_training_that_begins_again_are_kept");
+    REQUIRE(!unlink(second));
+    REQUIRE_INT(clzt_csv_open(&c, path, names, 0, NULL), 0);
+    clzt_csv_close(&c);
+    REQUIRE_STR(contents(path), "step,l1,psnr\n");
+    REQUIRE_STR(contents(second), "step,l1,psnr\n10,0.5,\n20,0.25,\n30,3,2\n");
+    REQUIRE(!unlink(second));
+    REQUIRE_INT(clzt_csv_open(&c, path, names, 0, NULL), 0);
+    clzt_csv_close(&c);
+    REQUIRE(access(second, F_OK) < 0);      // a header alone is replaced
+    REQUIRE_INT(clzt_csv_open(&c, "/nonexistent/metrics.csv", names, 0, NULL), -ENOENT);
     REQUIRE(!c);
     unlink(path);
     unlink(old);

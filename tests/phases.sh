@@ -125,6 +125,30 @@ check pixel/columns_are_as_ever sh -c '! head -1 pixel/metrics.csv | grep -q ala
 check pixel/no_discriminator [ ! -e pixel/ckpt/step-3/d.w ]
 ends continued/a_pixel_run_gets_a_second_phase 0 "step 4" "$train" resume pixel resume=force gan.steps=1
 check continued/it_has_a_discriminator [ -s pixel/ckpt/step-4/d.w ]
+# A second phase that makes the model worse (its first steps at this rate), after a first one with scores.
+"$train" train r.yaml run=kept steps=4 gan.steps=0 val_every=1 lr=0.01 2>err
+column kept score >before && cp kept/best.bin best.bin
+ends continued/with_scores 0 "step 7" "$train" resume kept resume=force gan.steps=3 gan.lr=0.3 gan.lambda=0 val_every=1
+column kept score | head -4 >after
+same continued/the_scores_stay after before
+check continued/no_old_file [ ! -e kept/metrics.csv.old ]
+check continued/the_scores_of_the_phase_are_worse \
+    is "$(column kept score | tail -3 | sort -k2 -g | tail -1 | cut -d' ' -f2) < $(sort -k2 -g before | tail -1 | cut -d' ' -f2)"
+same continued/best_bin_stays kept/best.bin best.bin
+cp -r straight fewer && rm -r fewer/ckpt/step-14 && column straight score | awk '$1 <= 6' >before
+ends continued/fewer_columns 0 "step 7" "$train" resume fewer resume=force gan.steps=0 steps=7 val='[]'
+check continued/is_said grep -q "metrics.csv has columns that this recipe does not write; it was renamed to .*metrics.csv.old" err
+column fewer score >after
+same continued/scores_stay_with_fewer_columns after before
+# Between the phases a checkpoint is written, without save_every.
+check between/checkpoint_of_the_pixel_phase grep -q "^phase pixel" straight/ckpt/step-6/state
+"$train" export straight generator.bin 2>err
+ends init/a_generator_is_refused_before_the_first_step 2 \
+    "discriminator.init: .*generator.bin has no parameter of the net patchgan" \
+    "$train" train r.yaml run=init discriminator.init=generator.bin
+check init/no_step_was_made [ ! -e init/metrics.csv ]
+sed 's/^epochs: 2/steps: 3/; s/^gan: {steps: 8/gan: {epochs: 1/' r.yaml >epochs.yaml
+ends length/gan_steps_0_clears_gan_epochs 0 "model.bin written, step 3" "$train" train epochs.yaml run=length gan.steps=0 val='[]'
 ends export/of_the_adversarial_phase 0 "x.bin written, step 14" "$train" export straight x.bin
 check export/is_the_generator [ "$(sha x.bin)" = "$(sha straight/model.bin)" ]
 ends nogan/critic_and_threshold 0 "step 12" "$train" train r.yaml run=nogan steps=2 gan.steps=10 gan.critic=9 \

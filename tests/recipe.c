@@ -227,6 +227,8 @@ static void checks(void)
         { "steps: 7\n", { "pictures=90", "pictures=80" }, 8 },
         { "steps: 7\npictures: 70\n", { "steps=5", NULL }, 5 },
         { "steps: 7\n", { "pictures=0", NULL }, 7 },
+        { "pictures: 70\n", { "steps=0", NULL }, 20000 },
+        { "pictures: 70\n", { "steps=0", "pictures=80" }, 8 },
         { "", { "steps=5", "pictures=90" }, 0 },
         { "pictures: 70\n", { "pictures=90", "steps=5" }, 0 },
     };

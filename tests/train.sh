@@ -156,6 +156,12 @@ ends export/other_type 2 "not one of f16, f32, bf16" "$train" export straight x.
 cp -r straight earlier && sed 's/^lr: .*/lr: 0.01/' straight/recipe.yaml >earlier/recipe.yaml
 ends export/of_another_recipe 0 "written, step 80" "$train" export earlier x.bin            # only the net must agree
 check export/of_another_recipe_has_the_weights [ "$(sha x.bin)" = "$(sha straight/model.bin)" ]
+ends export/to_no_folder 1 "nothere/x.bin" "$train" export straight nothere/x.bin
+check export/to_no_folder_in_one_line [ "$(wc -l <err)" = 1 ]
+mkdir bare && cp straight/recipe.yaml bare
+ends export/no_checkpoint 1 "bare has no checkpoint" "$train" export bare x.bin
+ends export/run_is_refused 2 "run=other: colorize-train export takes the folder of the run as its first argument" \
+    "$train" export straight x.bin run=other
 ends export/no_run 1 "nothere/recipe.yaml" "$train" export nothere x.bin
 ends export/too_few_arguments 2 "^usage:" "$train" export straight
 ends info/no_model 1 "nothere.bin" "$train" info nothere.bin
@@ -206,6 +212,21 @@ check compare/half_cf_ratio score cf_ratio 0 0.5 0 1
 ends compare/one_frame 0 "^1 pictures" "$train" compare red.mkv half.mkv pictures=1     # the central one of two is the second
 check compare/one_frame_psnr score psnr 0.005 6.032 6.032 100
 ends compare/all_frames 0 "^12 pictures" "$train" compare film.mkv film.mkv pictures=0
+# The colour matrix of untagged film is that of the filter: by width too, and of a rotated film the same.
+tagged() { ffmpeg -nostdin -v error -f lavfi -i "testsrc2=s=$2,format=yuv444p" -frames:v 1 -c:v ffv1 $3 "$1"; }
+# film NAME SIZE MATRIX PSNR: compares a film whose tag is MATRIX with an untagged one
+untagged() {
+    rm -f tagged.mkv untagged.mkv
+    tagged tagged.mkv $2 "-colorspace $3" && tagged untagged.mkv $2 "-color_range tv"
+    ends compare/untagged_$1 0 "^1 pictures" "$train" compare tagged.mkv untagged.mkv
+    check compare/untagged_$1_is_as_$3 score psnr 0 100
+}
+untagged wide 1280x534 bt709
+untagged high 534x1280 bt709
+untagged small 1024x576 smpte170m
+tagged 709.mkv 64x48 "-colorspace bt709" && tagged 240m.mkv 64x48 "-colorspace smpte240m"
+ends compare/smpte240m 0 "^1 pictures" "$train" compare 709.mkv 240m.mkv
+check compare/smpte240m_is_as_bt709 score psnr 0 100
 # one line on stderr, nothing on stdout
 refuses() { ends "$@"; check "$1_in_one_line" [ "$(wc -l <err)/$(wc -c <out)" = 1/0 ]; }
 refuses compare/other_length 2 "the true film has 2 frames, the other 3" "$train" compare red.mkv long.mkv
@@ -312,6 +333,9 @@ check validation/on_the_way_row [ "$(scores longer)" = "40 80 81 " ]
 cp straight/recipe.yaml before
 ends resume/changed_recipe 2 "trained with another recipe; resume=force" "$train" train r.yaml lr=0.01
 same resume/refused_leaves_the_recipe before straight/recipe.yaml
+ends resume/run_is_refused 2 "run=other: colorize-train resume takes the folder of the run as its first argument" \
+    "$train" resume straight run=other
+check resume/run_is_not_made [ ! -e other/ckpt ]
 ends resume/never 1 "has checkpoints up to step 80" "$train" train r.yaml resume=never
 ends resume/force 0 "continuing from step 80" "$train" train r.yaml resume=force lr=0.01 steps=81 val='[]' sheet_every=0
 check resume/force_is_not_stored grep -q '^resume: auto' straight/recipe.yaml
@@ -328,6 +352,12 @@ ends gone/train 1 "gone/model.bin exists, but there is no checkpoint in .*gone/c
     "$train" train r.yaml run=gone
 find gone -type f -exec cksum {} + | sort >after
 same gone/nothing_was_overwritten after before
+rm gone/model.bin
+ends gone/train_without_model_bin 1 "gone/best.bin exists, but there is no checkpoint in .*gone/ckpt" \
+    "$train" train r.yaml run=gone
+rm gone/best.bin && cp gone/metrics.csv before
+ends gone/train_without_models 0 "step 1" "$train" train r.yaml run=gone steps=1 warmup=0 val='[]'
+same gone/its_rows_are_kept gone/metrics.csv.old before
 ends gone/resume_of_a_recipe 2 "r.yaml is not the folder of a run. colorize-train train takes a recipe" "$train" resume r.yaml
 
 # ---- errors ----
@@ -335,6 +365,9 @@ ends gone/resume_of_a_recipe 2 "r.yaml is not the folder of a run. colorize-trai
 mkdir empty
 bad() { printf "$3" >bad.yaml; ends "refused/$1" 2 "$2" "$train" train bad.yaml; }
 bad unknown_key 'bad.yaml:2: no key is called "btach"; the nearest is "batch"' 'train: photos\nbtach: 4\n'
+ends refused/section 2 'gan: "1" is not a map; the keys of gan are gan.steps, gan.pictures, ' "$train" train r.yaml gan=1
+ends refused/section_of_losses 2 'loss: "l1" is not a map; the keys of loss are loss.l1, ' "$train" train r.yaml loss=l1
+bad section 'bad.yaml:2: film: "0" is not a map; the keys of film are film.grain, ' 'train: photos\nfilm: 0\n'
 bad value 'bad.yaml:3: lr: "fast" is not a number from 0 to 10' 'train: photos\nbatch: 4\nlr: fast\n'
 bad warmup 'warmup is 20, more than steps, 10; expected warmup=10 or less' 'train: photos\nsteps: 10\nwarmup: 20\n'
 bad not_yaml 'bad.yaml:[0-9]*: not YAML' 'train: [photos\n'
@@ -382,6 +415,22 @@ ends grey/train_is_warned 0 "warning: train: 24 of 24 pictures are nearly grey" 
 ends grey/val_is_warned 0 "warning: val: 24 of 24 pictures are nearly grey" \
     "$train" val f16.bin val=greys size=32 scale=32 threads=1
 ends refused/no_pictures 2 "empty contains no picture" "$train" train r.yaml run=x train=empty
+ends refused/no_pictures_leaves_no_run 2 . "$train" train r.yaml run=deep/w1 train=empty
+check refused/no_pictures_made_no_run [ ! -e deep/w1 ]
+mkdir -p full/samples
+ends refused/no_pictures_in_a_folder 2 . "$train" train r.yaml run=full train=empty
+check refused/what_was_there_stays [ "$(find full)" = "full
+full/samples" ]
+for file in recipe.yaml metrics.csv model.bin; do
+    mkdir -p fifos && rm -f fifos/* && mkfifo fifos/$file
+    ends refused/fifo_$file 2 "fifos/$file is not a regular file" timeout 20 "$train" train r.yaml run=fifos
+done
+mkdir formats
+for file in a.tga b.pcx c.sgi d.m2v e.asf f.MPV; do
+    ffmpeg -nostdin -v error -f lavfi -i testsrc2=s=64x48:r=25 -frames:v 1 -strict unofficial \
+        $(case $file in *.MPV) echo -f mpeg2video;; esac) formats/$file
+done
+ends formats/in_a_folder 0 "^6 pictures" "$train" val f16.bin val=formats size=32 scale=32 threads=1
 ends refused/val_without_pictures 2 "val: no folder" "$train" val f16.bin
 touch file
 ends refused/file_in_place_of_the_run 1 "file exists, but is not a folder" "$train" train r.yaml run=file

@@ -481,7 +481,8 @@ int clzt_dataset_open(struct clzt_dataset **dataset, const struct clzt_dataset_p
     av_log_set_level(AV_LOG_QUIET);         // errors of files are logged here, once
     for (int i = 0; i < params->path_count && !ret; i++) ret = add_path(d, params->paths[i]);
     if (!ret && !d->count)
-        ret = clzi_fail(&d->log, -EINVAL, "%s contains no picture and no video.", params->path_count ? params->paths[0] : "data");
+        ret = clzi_fail(&d->log, -EINVAL, "%s contains no picture and no video, as far as the extensions of the files say.",
+                        params->path_count ? params->paths[0] : "data");
     if (!ret) {
         d->first = malloc((d->source_count + 1) * sizeof *d->first);
         d->state = calloc(d->count, sizeof *d->state);

@@ -157,6 +157,16 @@ static int load_run_to_resume(struct clzt_recipe *r, const char *folder, const s
     return ret;
 }
 
+// The folder of the run is an argument of its own; run= would name a second one.
+static int refuse_run(const char *command, int argc, char **argv, const struct clz_log *log)
+{
+    for (int i = 0; i < argc; i++)
+        if (!strncmp(argv[i], "run=", 4))
+            return clzi_fail(log, -EINVAL, "%.200s: colorize-train %s takes the folder of the run as its first argument; "
+                             "expected no run=.", argv[i], command);
+    return 0;
+}
+
 static int train_with(int (*load)(struct clzt_recipe *, const char *, const struct clz_log *), int argc, char **argv,
                       const struct clz_log *log)
 {
@@ -183,7 +193,8 @@ static int train(int argc, char **argv, const struct clz_log *log)
 
 static int resume(int argc, char **argv, const struct clz_log *log)
 {
-    return train_with(load_run_to_resume, argc, argv, log);
+    const int ret = refuse_run("resume", argc - 1, argv + 1, log);
+    return ret < 0 ? ret : train_with(load_run_to_resume, argc, argv, log);
 }
 
 static int export_model(int argc, char **argv, const struct clz_log *log)
@@ -200,6 +211,7 @@ static int export_model(int argc, char **argv, const struct clz_log *log)
     for (int i = 2; i < argc; i++) plain |= !strcmp(argv[i], "--safetensors");
     if (plain) dtype = CLZI_F32;
 
+    if (ret >= 0) ret = refuse_run("export", argc - 2, argv + 2, log);
     if (ret >= 0) ret = load_run(r, argv[0], log);
     for (int i = 2; i < argc && ret >= 0; i++) {
         size_t k = 0;
@@ -213,8 +225,7 @@ static int export_model(int argc, char **argv, const struct clz_log *log)
         else ret = clzi_fail(log, -EINVAL, "number format: \"%s\" is not one of f16, f32, bf16.", argv[i]);
     }
     if (ret >= 0) ret = clzt_recipe_check(r, log);
-    if (ret >= 0 && (ret = clzt_run_export(r, argv[1], dtype, plain, log)) == -ENOENT)
-        fprintf(stderr, "error: %s has no checkpoint.\n", argv[0]);
+    if (ret >= 0) ret = clzt_run_export(r, argv[1], dtype, plain, log);
     clzt_recipe_destroy(&r);
     return ret;
 }

@@ -162,7 +162,7 @@ void clzt_progress_end(struct clzt_progress *p)
 
 // ---- metrics.csv ----
 
-enum { MAX_CSV = 1 << 30 };
+enum { MAX_CSV = 1 << 30, MAX_OLD = 1000 };
 
 struct clzt_csv { FILE *file; int columns; };
 
@@ -200,64 +200,6 @@ static size_t keep_rows(char *text, size_t header, int64_t step)
     return used;
 }
 
-int clzt_csv_open(struct clzt_csv **csv, const char *path, const char *const *names, int64_t step, const struct clz_log *log)
-{
-    struct clzt_csv *c = *csv = calloc(1, sizeof *c);
-    char *header = NULL, *text = NULL, *old = NULL;
-    size_t header_size = 0, size, kept;
-    struct stat st;
-    const bool appends = stat(path, &st) || S_ISREG(st.st_mode);       // otherwise a FIFO or a device
-    FILE *memory;
-    int ret = -ENOMEM;
-
-    if (!c || !(memory = open_memstream(&header, &header_size))) goto fail;
-    for (; names[c->columns]; c->columns++) fprintf(memory, "%s%s", c->columns ? "," : "", names[c->columns]);
-    fputc('\n', memory);
-    if (fclose(memory)) goto fail;
-    text = read_whole(path, &size);
-    if (text && size && (size < header_size || memcmp(text, header, header_size))) {
-        const size_t room = strlen(path) + 5;
-        if (!(old = malloc(room))) goto fail;
-        snprintf(old, room, "%s.old", path);
-        if (rename(path, old)) {
-            ret = clzi_fail(log, -errno, "%s: %s.", path, strerror(errno));
-            goto fail;
-        }
-        clzi_log(log, CLZ_LOG_WARNING, "%s has other columns than this version writes; it was renamed to %s.", path, old);
-        size = 0;
-    }
-    kept = text && size ? keep_rows(text, header_size, step) : 0;
-    if (appends && (!kept || kept != size)) {
-        ret = kept ? clzi_file_replace(path, text, kept, log) : clzi_file_replace(path, header, header_size, log);
-        if (ret < 0) goto fail;
-    }
-    if (!(c->file = fopen(path, appends ? "ab" : "wb"))) {
-        ret = clzi_fail(log, -errno, "%s: %s.", path, strerror(errno));
-        goto fail;
-    }
-    if (!appends) fputs(header, c->file);
-    ret = 0;
-fail:
-    if (ret < 0) clzt_csv_close(csv);
-    free(header);
-    free(text);
-    free(old);
-    return ret;
-}
-
-int clzt_csv_add(struct clzt_csv *csv, int64_t step, const double *values)
-{
-    fprintf(csv->file, "%lld", (long long)step);
-    for (int i = 0; i + 1 < csv->columns; i++) {
-        if (isnan(values[i])) fputc(',', csv->file);
-        else fprintf(csv->file, ",%.7g", values[i]);
-    }
-    fputc('\n', csv->file);
-    if (!fflush(csv->file) && !ferror(csv->file)) return 0;
-    clearerr(csv->file);
-    return -EIO;
-}
-
 // Field n of a line, counted from 0; NULL: the line has fewer.
 static const char *field(const char *line, int n)
 {
@@ -274,6 +216,107 @@ static int column_of(const char *header, const char *name)
 
     while ((at = field(header, n)) && !(strcspn(at, ",\n") == size && !strncmp(at, name, size))) n++;
     return at ? n : -1;
+}
+
+// Whether each column of the file is one of `names`.
+static bool has_only(const char *header, const char *const *names)
+{
+    const char *at;
+    bool known = true;
+
+    for (int n = 0; known && (at = field(header, n)); n++) {
+        const size_t size = strcspn(at, ",\n");
+        known = false;
+        for (int i = 0; names[i] && !known; i++) known = strlen(names[i]) == size && !strncmp(names[i], at, size);
+    }
+    return known;
+}
+
+// The rows of a file of other columns under `header`: fields of equal name, and empty ones. NULL: out of memory.
+static char *convert_rows(const char *text, const char *header, const char *const *names, int count, size_t *size)
+{
+    int *from = malloc(count * sizeof *from);
+    char *out = NULL;
+    FILE *memory = from ? open_memstream(&out, size) : NULL;
+
+    if (memory) fputs(header, memory);
+    for (int i = 0; memory && i < count; i++) from[i] = column_of(text, names[i]);
+    for (const char *row = strchr(text, '\n'), *end; memory && row && (end = strchr(++row, '\n')); row = end) {
+        for (int i = 0; i < count; i++) {
+            const char *value = from[i] < 0 ? NULL : field(row, from[i]);
+            fprintf(memory, "%s%.*s", i ? "," : "", value ? (int)strcspn(value, ",\n") : 0, value ? value : "");
+        }
+        fputc('\n', memory);
+    }
+    free(from);
+    if (memory && fclose(memory)) {
+        free(out);
+        out = NULL;
+    }
+    return out;
+}
+
+// Renames the file to path.old, or to path.old.2 and so on if that exists.
+static int set_aside(const char *path, const char *why, const struct clz_log *log)
+{
+    const size_t room = strlen(path) + 24;
+    char *old = malloc(room);
+    int ret = old ? 0 : -ENOMEM;
+
+    if (old) snprintf(old, room, "%s.old", path);
+    for (int n = 2; old && n < MAX_OLD && !access(old, F_OK); n++) snprintf(old, room, "%s.old.%d", path, n);
+    if (old && rename(path, old)) ret = clzi_fail(log, -errno, "%s: %s.", path, strerror(errno));
+    if (ret >= 0) clzi_log(log, CLZ_LOG_WARNING, "%s %s; it was renamed to %s.", path, why, old);
+    free(old);
+    return ret;
+}
+
+int clzt_csv_open(struct clzt_csv **csv, const char *path, const char *const *names, int64_t step, const struct clz_log *log)
+{
+    struct clzt_csv *c = *csv = calloc(1, sizeof *c);
+    char *header = NULL, *text = NULL, *old = NULL;
+    size_t header_size = 0, size, old_size, kept;
+    const char *aside = NULL;
+    FILE *memory;
+    int ret = -ENOMEM;
+
+    if (!c || !(memory = open_memstream(&header, &header_size))) goto fail;
+    for (; names[c->columns]; c->columns++) fprintf(memory, "%s%s", c->columns ? "," : "", names[c->columns]);
+    fputc('\n', memory);
+    if (fclose(memory)) goto fail;
+    old = text = read_whole(path, &size);
+    old_size = size;
+    if (text && size && (size < header_size || memcmp(text, header, header_size))) {
+        if (!has_only(old, names)) aside = "has columns that this recipe does not write";
+        if (!(text = convert_rows(old, header, names, c->columns, &size))) goto fail;
+    }
+    kept = text && size ? keep_rows(text, header_size, step) : 0;
+    if (kept == header_size && size > kept) aside = "has rows, but training begins at step 0";
+    if (aside && (ret = set_aside(path, aside, log)) < 0) goto fail;
+    if (!kept || kept != old_size || text != old || aside) {
+        ret = kept ? clzi_file_replace(path, text, kept, log) : clzi_file_replace(path, header, header_size, log);
+        if (ret < 0) goto fail;
+    }
+    ret = (c->file = fopen(path, "ab")) ? 0 : clzi_fail(log, -errno, "%s: %s.", path, strerror(errno));
+fail:
+    if (ret < 0) clzt_csv_close(csv);
+    if (text != old) free(text);
+    free(old);
+    free(header);
+    return ret;
+}
+
+int clzt_csv_add(struct clzt_csv *csv, int64_t step, const double *values)
+{
+    fprintf(csv->file, "%lld", (long long)step);
+    for (int i = 0; i + 1 < csv->columns; i++) {
+        if (isnan(values[i])) fputc(',', csv->file);
+        else fprintf(csv->file, ",%.7g", values[i]);
+    }
+    fputc('\n', csv->file);
+    if (!fflush(csv->file) && !ferror(csv->file)) return 0;
+    clearerr(csv->file);
+    return -EIO;
 }
 
 bool clzt_csv_has(const char *path, int64_t step, const char *column)

@@ -38,9 +38,10 @@ double clzt_progress_rate(const struct clzt_progress *progress);       // pictur
 
 struct clzt_csv;
 
-// Opens the file for appending. Rows of steps after `step` (column 1) and an incomplete last row are dropped, so that a resumed
-// run does not write steps twice. A file with other columns is renamed to path.old. A FIFO or device is written to from the
-// header on. names ends with NULL; names[0] is "step".
+// Opens the file, a regular one, for appending. Rows of steps after `step` (column 1) and an incomplete last row are dropped, so
+// that a resumed run does not write steps twice. Rows of other columns are converted: columns that the file lacks are empty.
+// Where that would lose columns, or all rows be dropped, the file is kept as path.old (path.old.2, ...). names ends with NULL;
+// names[0] is "step".
 int clzt_csv_open(struct clzt_csv **csv, const char *path, const char *const *names, int64_t step,
                   const struct clz_log *log);
 int clzt_csv_add(struct clzt_csv *csv, int64_t step, const double *values);    // values of names[1...]; NAN: empty

@@ -164,7 +164,7 @@ static const struct key table[] = {
     { "threads", TYPE_INT, 0, AT(threads), "0", 0, 1024, NULL, "threads of a CPU device; 0: one per core" },
 
     { "save_every", TYPE_COUNT, 0, AT(save_every), "1000", 0, 1e12, NULL,
-      "steps between checkpoints; 0: only the last" },
+      "steps between checkpoints; there is also one at the end of each phase. 0: only these" },
     { "keep", TYPE_INT, 0, AT(keep), "3", 0, 100000, NULL, "number of checkpoints that are kept, the newest; 0: all" },
     { "val_every", TYPE_COUNT, 0, AT(val_every), "1000", 0, 1e12, NULL,
       "steps between validations; 0: only at the end" },
@@ -271,6 +271,20 @@ static const char *nearest(const struct keys *keys, const char *name)
 
 // Origin of a value, for messages.
 struct place { const char *file; int line; const struct clz_log *log; };
+
+// `name` is a section, but is used as a key.
+static int no_value(const struct keys *keys, const char *name, const char *value, const struct place *at)
+{
+    const size_t n = strlen(name);
+    char list[MAX_KEYS * MAX_NAME];
+    size_t used = 0;
+
+    for (int i = 0; i < keys->count; i++)
+        if (!strncmp(keys->k[i].name, name, n) && keys->k[i].name[n] == '.')
+            used += snprintf(list + used, sizeof list - used, "%s%s", used ? ", " : "", keys->k[i].name);
+    return clzi_fail(at->log, -EINVAL, "%s:%d: %s: \"%.200s\" is not a map; the keys of %s are %s.", at->file, at->line, name,
+                     value, name, list);
+}
 
 static int unknown(const struct keys *keys, const char *name, const struct place *at)
 {
@@ -470,8 +484,7 @@ static int scalar(struct reading *r, const char *value, size_t size)
         return clzi_fail(r->at.log, -EINVAL, "%s:%d: expected a map of keys and values.", r->at.file, r->at.line);
     if (strlen(value) != size)
         return clzi_fail(r->at.log, -EINVAL, "%s:%d: %s: the value contains a NUL character.", r->at.file, r->at.line, r->path);
-    if (r->section)
-        return clzi_fail(r->at.log, -EINVAL, "%s:%d: %s: \"%.200s\" is not a map.", r->at.file, r->at.line, r->path, value);
+    if (r->section) return no_value(r->keys, r->path, value, &r->at);
     if (!r->key) return key_name(r, value);
     ret = set_value(r->recipe, r->key, value, &r->at);
     if (!level->list) r->key = NULL;
@@ -570,13 +583,13 @@ static int64_t *length(struct clzt_recipe *recipe, int phase, int unit)
     return (int64_t *)((char *)recipe + lengths[phase][unit]);
 }
 
-// steps=, pictures= or epochs= on the command line clears the others read from the file. Two on the command line remain, and are
-// refused later.
+// steps=, pictures= or epochs= on the command line clears the others read from the file; steps=0 does so too, but pictures=0 and
+// epochs=0 do not. Two on the command line remain, and are refused later.
 static void length_given(struct clzt_recipe *recipe, const struct key *key)
 {
     for (int phase = 0; phase < 2; phase++)
         for (int unit = 0; unit < 3; unit++) {
-            if (key->offset != lengths[phase][unit] || !*length(recipe, phase, unit)) continue;
+            if (key->offset != lengths[phase][unit] || (unit && !*length(recipe, phase, unit))) continue;
             for (int other = 0; other < 3 && !recipe->length_given[phase]; other++)
                 if (other != unit) *length(recipe, phase, other) = 0;
             recipe->length_given[phase] = true;
@@ -612,7 +625,8 @@ int clzt_recipe_set(struct clzt_recipe *recipe, const char *assignment, const st
     if (!equals) return clzi_fail(log, -EINVAL, "argument \"%.200s\": expected key=value.", assignment);
     keys_make(&keys);
     snprintf(name, equals - assignment < MAX_NAME ? equals - assignment + 1 : MAX_NAME, "%s", assignment);
-    if (!(key = find(&keys, name))) return unknown(&keys, name, &at);
+    if (!(key = find(&keys, name)))
+        return is_section(&keys, name) ? no_value(&keys, name, equals + 1, &at) : unknown(&keys, name, &at);
     if (key->type == TYPE_LIST && equals[1] == '[' && access(equals + 1, F_OK)) return set_list(recipe, name, equals + 1, log);
     if (key->type == TYPE_LIST) list_clear((struct clzt_list *)((char *)recipe + key->offset));
     if ((ret = set_value(recipe, key, equals + 1, &at)) >= 0) length_given(recipe, key);

@@ -17,7 +17,9 @@
 #include "nets.h"
 #include "run_parts.h"
 
-enum { BAD_STEPS_IN_A_ROW = 50 };
+enum { BAD_STEPS_IN_A_ROW = 50, FOLDERS = sizeof ((struct clzt_run *)0)->existed / sizeof(bool) };
+
+static const char *const folders[FOLDERS] = { "", "samples", "ckpt" };
 
 char *clzt_run_path(const struct clzt_run *r, const char *format, ...)
 {
@@ -40,7 +42,8 @@ static void destroy(struct clzt_run *r)
     if (r->loader) clzt_loader_destroy(&r->loader);
     clzt_step_destroy(&r->step);
     for (int i = 0; i < CLZT_PLAYERS; i++) clzt_net_state_destroy(&r->players[i]);
-    if (r->discriminator_graph) clzi_graph_destroy(&r->discriminator_graph);
+    if (r->discriminator_graph) clzt_run_values_free(r->discriminator_graph, &r->discriminator_values);
+    clzi_graph_destroy(&r->discriminator_graph);
     clzt_dataset_close(&r->train);
     clzt_dataset_close(&r->val);
     clzi_device_close(&r->dev);
@@ -146,18 +149,31 @@ static int check_paths(const struct clzt_run *r)
     return ret;
 }
 
-// Refuses to begin at step 0 where the model of a training is whose checkpoints were deleted.
-static int check_model(const struct clzt_run *r)
+// Refuses what the training would otherwise replace or wait for: FIFOs and devices (opening a FIFO blocks until there is a
+// reader), and, where it would begin at step 0, the models of a training whose checkpoints were deleted.
+static int check_files(const struct clzt_run *r)
 {
-    char *ckpt = clzt_run_path(r, "ckpt"), *model = clzt_run_path(r, "model.bin");
+    static const struct { const char *name; bool model; } files[] = {
+        { "recipe.yaml", false }, { "metrics.csv", false }, { "model.bin", true }, { "best.bin", true }
+    };
+    char *ckpt = clzt_run_path(r, "ckpt");
     int64_t step;
-    int ret = ckpt && model ? 0 : -ENOMEM;
+    const bool begins = ckpt && clzt_checkpoint_list(ckpt, &step, 1) < 1;
+    int ret = ckpt ? 0 : -ENOMEM;
 
-    if (!ret && clzt_checkpoint_list(ckpt, &step, 1) < 1 && !access(model, F_OK))
-        ret = clzi_fail(r->log, -EEXIST, "%s exists, but there is no checkpoint in %s: training would begin at step 0 and "
-                        "replace it. Move it away, or choose another run=.", model, ckpt);
+    for (size_t i = 0; i < sizeof files / sizeof *files && ret >= 0; i++) {
+        char *path = clzt_run_path(r, "%s", files[i].name);
+        struct stat st;
+        if (!path) ret = -ENOMEM;
+        else if (stat(path, &st)) ret = 0;
+        else if (!S_ISREG(st.st_mode))
+            ret = clzi_fail(r->log, -EINVAL, "%s is not a regular file; expected one, or none.", path);
+        else if (begins && files[i].model)
+            ret = clzi_fail(r->log, -EEXIST, "%s exists, but there is no checkpoint in %s: training would begin at step 0 and "
+                            "replace it. Move it away, or choose another run=.", path, ckpt);
+        free(path);
+    }
     free(ckpt);
-    free(model);
     return ret;
 }
 
@@ -173,21 +189,32 @@ static int create_loader(struct clzt_run *r)
     return ret < 0 ? ret : clzt_loader_create(&r->loader, r->train, &p);
 }
 
+// After an error before the first step: the folders that set_up made, if they are empty.
+static void remove_folders(const struct clzt_run *r)
+{
+    for (int i = FOLDERS - 1; i >= 0; i--) {
+        char *path = r->existed[i] ? NULL : clzt_run_path(r, "%s", folders[i]);
+        if (path) rmdir(path);
+        free(path);
+    }
+}
+
 static int set_up(struct clzt_run *r)
 {
     const struct clzt_recipe *c = r->recipe;
-    static const char *const folders[] = { "samples", "ckpt" };
     double counts[CLZT_AB_CELLS * CLZT_AB_CELLS];
     struct clzt_colours colours;
     char trained[sizeof ((struct clzi_model_facts *)0)->train];
     int ret = check_paths(r);
 
-    for (int i = 0; i < 2 && ret >= 0; i++) {
+    for (int i = 0; i < FOLDERS && ret >= 0; i++) {
         char *path = clzt_run_path(r, "%s", folders[i]);
+        struct stat st;
+        r->existed[i] = path && !stat(path, &st);
         ret = path ? make_folder(path, r->log) : -ENOMEM;
         free(path);
     }
-    if (ret < 0 || (ret = lock(r)) < 0 || (ret = check_model(r)) < 0) return ret;
+    if (ret < 0 || (ret = lock(r)) < 0 || (ret = check_files(r)) < 0) return ret;
     ret = clzt_progress_create(&r->progress, &(struct clzt_progress_params){ .file = stderr, .unit = "step" });
     if (ret < 0) return ret;
     if (r->console) r->console->progress = r->progress;
@@ -198,7 +225,7 @@ static int set_up(struct clzt_run *r)
     if ((ret = open_dataset(r, &r->train, &c->train)) < 0) return ret;
     if (c->val.count && (ret = open_dataset(r, &r->val, &c->val)) < 0) return ret;
     if ((ret = clzt_recipe_length(r->recipe, clzt_dataset_count(r->train), r->log)) < 0) return ret;
-    if ((ret = clzt_run_check_discriminator(r)) < 0) return ret;
+    if ((ret = clzt_run_build_discriminator(r)) < 0) return ret;
     r->phase = clzt_run_phase_at(r, 1);
     r->data = clzt_dataset_hash(r->train);
     // notes that are too long must be reported now, not after the last step
@@ -309,7 +336,10 @@ static int loop(struct clzt_run *r)
     clzt_progress_begin(r->progress, "train", r->number, clzt_recipe_total(c), c->batch);
     if (r->number && !clzt_run_is_validated(r)) ret = validate_if_due(r);
     while (r->number < clzt_recipe_total(c) && !clzt_run_is_finished(r) && !*r->stop && !r->save_error && ret >= 0) {
-        if (clzt_run_phase_at(r, r->number + 1) != r->phase && (ret = clzt_run_change_phase(r)) < 0) break;
+        if (clzt_run_phase_at(r, r->number + 1) != r->phase) {
+            if (r->saved != r->number) clzt_run_save_or_warn(r);        // the next phase may lack memory
+            if ((ret = clzt_run_change_phase(r)) < 0) break;
+        }
         if ((ret = one_step(r, values, &lr)) < 0) break;
         r->seconds = before + clzi_now() - start;
         write_note(r, note, sizeof note);
@@ -337,6 +367,7 @@ int clzt_run(struct clzt_recipe *recipe, const struct clz_log *log, struct clzt_
     struct clzt_run r = { .recipe = recipe, .log = log, .console = console, .stop = stop, .save = save_now, .lock = -1 };
     int ret = set_up(&r);
 
+    if (ret < 0) remove_folders(&r);
     if (ret >= 0) ret = loop(&r);
     if (ret >= 0 && !r.number) ret = -ECANCELED;                // an existing model is not replaced
     // even if the disk is full, the model may fit

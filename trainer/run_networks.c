@@ -50,19 +50,12 @@ static int take_from(struct clzt_run *r, const char *path, const struct clzi_gra
 int clzt_run_create_discriminator(struct clzt_run *r)
 {
     const struct clzt_net_state_params params = { .name = "discriminator", .prefix = "d.", .spectral = r->recipe->spectral_norm };
-    const struct clzi_graph *g = r->discriminator_graph;
-    float **values;
-    int ret = 0;
 
-    if (!g) return clzi_fail(r->log, -EINVAL, "%s: its checkpoint is of an adversarial phase, which the recipe does not have.",
-                             r->recipe->run);
-    if (!(values = values_new(g))) return -ENOMEM;
-    clzt_net_init(g, clzt_net_patchgan.init, r->recipe->seed, values);
-    if (*r->recipe->discriminator_init)
-        ret = take_from(r, r->recipe->discriminator_init, g, values, "discriminator.init", clzt_net_patchgan.name);
-    if (ret >= 0) ret = clzt_net_state_create(&r->players[CLZT_DISCRIMINATOR], r->dev, g, values, &params);
-    clzt_run_values_free(g, &values);
-    return ret;
+    if (!r->discriminator_graph)
+        return clzi_fail(r->log, -EINVAL, "%s: its checkpoint is of an adversarial phase, which the recipe does not have.",
+                         r->recipe->run);
+    return clzt_net_state_create(&r->players[CLZT_DISCRIMINATOR], r->dev, r->discriminator_graph, r->discriminator_values,
+                                 &params);
 }
 
 static int no_net(const struct clzt_run *r)
@@ -169,9 +162,10 @@ int clzt_run_change_phase(struct clzt_run *r)
     return ret < 0 ? ret : clzt_run_create_step(r);
 }
 
-// The discriminator must fit the shapes now, not after the pixel phase.
-int clzt_run_check_discriminator(struct clzt_run *r)
+// The discriminator must fit the shapes, and its initial weights must be readable, now and not after the pixel phase.
+int clzt_run_build_discriminator(struct clzt_run *r)
 {
+    const char *const init = r->recipe->discriminator_init;
     struct clzi_shape shapes[CLZI_MAX_NODES];
     struct clzt_size sizes[CLZT_MAX_SHAPES];
     int count, ret;
@@ -184,5 +178,8 @@ int clzt_run_check_discriminator(struct clzt_run *r)
         if (clzi_graph_shapes(r->discriminator_graph, r->recipe->batch, sizes[i].h, sizes[i].w, shapes, NULL) < 0)
             return clzi_fail(r->log, -EINVAL, "%dx%d pixels are too small for the discriminator; expected at least 32x32.",
                              sizes[i].w, sizes[i].h);
-    return 0;
+    if (!(r->discriminator_values = values_new(r->discriminator_graph))) return -ENOMEM;
+    clzt_net_init(r->discriminator_graph, clzt_net_patchgan.init, r->recipe->seed, r->discriminator_values);
+    return *init ? take_from(r, init, r->discriminator_graph, r->discriminator_values, "discriminator.init",
+                             clzt_net_patchgan.name) : 0;
 }

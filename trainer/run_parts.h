@@ -20,6 +20,7 @@ struct clzt_run {
     struct clzt_dataset *train, *val;
     struct clzt_loader *loader;
     struct clzi_graph *discriminator_graph; // NULL: the recipe has no adversarial phase
+    float **discriminator_values;           // its initial weights
     struct clzt_net_state *players[CLZT_PLAYERS];   // the discriminator: NULL in the pixel phase
     const struct clzt_phase *phase;         // of the last step
     struct clzt_step *step;
@@ -37,6 +38,7 @@ struct clzt_run {
     int bad_steps, failed_saves, csv_failed;
     int save_error;                         // error of saving that ends the training; 0: none
     int lock;                               // descriptor of the run folder, which is locked; -1: none
+    bool existed[3];                        // the run folder, its samples, its ckpt: before the start
 };
 
 // "RUN/" and the name; to be freed. NULL: out of memory.
@@ -46,7 +48,7 @@ char *clzt_run_path(const struct clzt_run *run, const char *format, ...) __attri
 
 const struct clzt_phase *clzt_run_phase_at(const struct clzt_run *run, int64_t number);     // of step `number`
 int clzt_run_build_net(struct clzt_run *run);
-int clzt_run_check_discriminator(struct clzt_run *run);        // builds its graph, if the recipe has an adversarial phase
+int clzt_run_build_discriminator(struct clzt_run *run);        // graph and initial weights, if the recipe has such a phase
 int clzt_run_first_values(struct clzt_run *run);               // the initial weights of a training
 int clzt_run_create_generator(struct clzt_run *run);
 int clzt_run_create_discriminator(struct clzt_run *run);       // with its initial weights

@@ -186,6 +186,7 @@ int clzt_run_load_values(struct clzt_run *r)
     char *dir = clzt_run_path(r, "ckpt"), *seconds;
     int ret = dir ? clzt_checkpoint_load(&c, dir, r->log) : -ENOMEM;
 
+    if (ret == -ENOENT) clzi_fail(r->log, ret, "%s has no checkpoint.", r->recipe->run);
     if (ret >= 0) ret = clzt_net_state_values(r->graph, "", clzt_run_best_kind(r), c, dir, r->values, r->log);
     if (ret >= 0) {
         r->number = c->step;

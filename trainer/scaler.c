@@ -8,6 +8,7 @@
 #include <libavutil/pixdesc.h>
 #include <libswscale/swscale.h>
 
+#include "engine/colorize.h"
 #include "kernels/lab_math.h"
 #include "scaler.h"
 
@@ -64,18 +65,17 @@ static enum AVPixelFormat plain_format(const AVFrame *frame, bool *full)
 static const struct matrix { int sws; struct clzk_luma_weights weights; } bt601 = { SWS_CS_ITU601, CLZK_LUMA_601 },
     bt709 = { SWS_CS_ITU709, CLZK_LUMA_709 }, bt2020 = { SWS_CS_BT2020, CLZK_LUMA_2020 };
 
-// An untagged frame counts as BT.601 where it is small or of full range (as photographs are), else as BT.709. The shorter side
-// decides, so that a rotated film gets the same matrix.
-
+// As in the filter; but an untagged frame of full range counts as BT.601, since photographs are (JFIF).
 static const struct matrix *matrix_of(const AVFrame *frame, bool full)
 {
-    const int shorter = frame->width < frame->height ? frame->width : frame->height;
+    const bool is_709 = !full && clz_matrix_guess(frame->width, frame->height) == CLZ_MATRIX_709;
 
     switch (frame->colorspace) {
-    case AVCOL_SPC_BT709: return &bt709;
+    case AVCOL_SPC_BT709:
+    case AVCOL_SPC_SMPTE240M: return &bt709;
     case AVCOL_SPC_BT2020_NCL:
     case AVCOL_SPC_BT2020_CL: return &bt2020;
-    case AVCOL_SPC_UNSPECIFIED: return full || shorter <= 576 ? &bt601 : &bt709;
+    case AVCOL_SPC_UNSPECIFIED: return is_709 ? &bt709 : &bt601;
     default: return &bt601;
     }
 }

@@ -34,10 +34,12 @@ struct reader {
     int64_t next;                           // number of the frame that is expected to be decoded next
 };
 
+// Includes pictures of formats that source_picture.c does not identify; libavformat reads them as films of one frame.
 static bool probe(const char *path)
 {
-    return clzt_has_extension(path, ".mp4 .m4v .mov .mkv .webm .avi .mpg .mpeg .ts .m2ts .mts .vob .wmv .flv .ogv .mxf "
-                                    ".nut .y4m .h264 .264 .h265 .265 .hevc .ivf .gif .dv .3gp");
+    return clzt_has_extension(path, ".mp4 .m4v .mov .mkv .webm .avi .mpg .mpeg .m1v .m2v .mpv .ts .m2t .m2ts .mts .vob .asf "
+                                    ".wmv .flv .f4v .ogv .mxf .nut .y4m .h264 .264 .h265 .265 .hevc .ivf .gif .dv .3gp .3g2 "
+                                    ".mjpeg .mjpg .rm .tga .pcx .sgi .pam .pbm .psd .qoi .hdr");
 }
 
 static int compare(const void *a, const void *b)
