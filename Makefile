@@ -35,10 +35,11 @@ kernels := $(call rel,kernels/*.c)
 ifneq ($(ARCH_X86),yes)
 kernels := $(filter-out %_avx2.c %_avx512.c,$(kernels))
 endif
-engine := $(call rel,engine/*.c engine/ref/*.c engine/cpu/*.c) $(kernels)
+base := $(call rel,base/*.c)
+engine := $(call rel,engine/*.c engine/ref/*.c engine/cpu/*.c) $(filter-out base/yaml.c,$(base)) $(kernels)
 cuda_kernels := $(call rel,kernels/cuda/*.cu)
 cuda_host := $(call rel,kernels/cuda/*.c)
-trainer := $(call rel,trainer/*.c trainer/nets/*.c)
+trainer := $(call rel,trainer/*.c trainer/nets/*.c) base/yaml.c
 tests := $(filter-out tests/fuzz_% tests/fake% tests/stub_% tests/bench_% tests/emulated_% tests/gpu_%,$(call rel,tests/*.c))
 not_tests := run.sh bench.sh make_model.sh filter_setup.sh gpu.sh gpu_bundle.sh
 scripts := $(filter-out $(addprefix tests/,$(not_tests)),$(call rel,tests/*.sh))
@@ -82,6 +83,7 @@ $(BUILD)/%_avx2.o: CFLAGS_ALL += -mavx2 -mfma
 $(BUILD)/%_avx512.o: CFLAGS_ALL += -mavx512f -mavx512bw -mavx512vl -mavx512dq
 $(BUILD)/kernels/%.o: CFLAGS_ALL += -O3
 $(BUILD)/trainer/%.o: CFLAGS_ALL += $(AV_CFLAGS) -O3
+$(BUILD)/base/yaml.o: CFLAGS_ALL += $(AV_CFLAGS)
 $(BUILD)/gst/%.o: CFLAGS_ALL += $(GST_CFLAGS)
 $(BUILD)/tests/%.o: CFLAGS_ALL += -I$(SRC)/tests $(AV_CFLAGS)
 $(BUILD)/tests/gst.o $(BUILD)/tests/bench_gst.o: CFLAGS_ALL += $(GST_CFLAGS) -DGST_SYSTEM_PLUGINS='"$(GST_SYSTEM_PLUGINS)"'
@@ -230,8 +232,8 @@ bench: all $(benches)
 # Fuzz targets need clang and its runtime (packages clang, libclang-rt-14-dev). The head of tests/fuzz_filter.c tells how to build
 # that target.
 fuzz: $(BUILD)/fuzz/fuzz_model $(BUILD)/fuzz/fuzz_pth
-parser := $(filter engine/model%.c $(patsubst %,engine/%.c,bytes safetensors atomic_file graph op fuse log sha256),$(engine)) \
-    $(filter kernels/colour_table.c,$(kernels))
+parser := $(filter engine/model%.c $(patsubst %,engine/%.c,bytes safetensors graph op fuse),$(engine)) \
+    $(filter kernels/colour_table.c,$(kernels)) $(patsubst %,base/%.c,atomic_file log sha256)
 $(BUILD)/fuzz/fuzz_model: tests/fuzz_model.c
 $(BUILD)/fuzz/fuzz_pth: tests/fuzz_pth.c tests/pth_files.h $(filter trainer/pth% trainer/tensors%,$(trainer)) \
     $(call rel,trainer/*.h)
@@ -273,7 +275,8 @@ install: all
 	if [ -z "$(DESTDIR)" ] && [ "$$(id -u)" = 0 ]; then ldconfig; fi
 
 uninstall:
-	rm -f "$(DEST)/bin/colorize-train" "$(DEST)/include/colorize.h" "$(DESTLIB)/libcolorize.so" "$(DESTLIB)/$(SONAME)" \
+	rm -f "$(DEST)/bin/colorize-train" "$(DEST)/include/colorize.h" \
+	    "$(DESTLIB)/libcolorize.so" "$(DESTLIB)/$(SONAME)" \
 	    "$(DESTLIB)/libcolorize.so.$(VERSION)" "$(DESTLIB)/libcolorize.a" "$(DESTLIB)/pkgconfig/colorize.pc" \
 	    "$(DEST)/share/colorize/model.bin" "$(DESTLIB)"/colorize-ffmpeg/libavfilter.so.* "$(DESTCONF)/00-colorize.conf" \
 	    "$(DESTDIR)$(GST_PLUGINDIR)/libgstcolorize.so" "$(DESTLIB)/$(notdir $(plugin_cuda))"
@@ -282,8 +285,8 @@ uninstall:
 	if [ -z "$(DESTDIR)" ] && [ "$$(id -u)" = 0 ]; then ldconfig; fi
 
 clean:
-	rm -rf $(addprefix $(BUILD)/,gst engine kernels cuda emulation gpu cuda-bundle trainer tests samples fuzz) $(BUILD)/*colorize* \
-	    $(BUILD)/cuda-bundle.tar.xz
+	rm -rf $(addprefix $(BUILD)/,gst base engine tools kernels cuda emulation gpu cuda-bundle trainer tests samples fuzz) \
+	    $(BUILD)/*colorize* $(BUILD)/cuda-bundle.tar.xz
 distclean:
 	rm -rf $(BUILD) demo config.mak config.h config.log
 

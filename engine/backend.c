@@ -9,7 +9,7 @@
 
 #include "backend.h"
 #include "config.h"
-#include "log.h"
+#include "base/log.h"
 #include "plugin.h"
 
 const struct clzi_backend *const clzi_backends[] = {

@@ -5,7 +5,7 @@
 #include <unistd.h>
 
 #include "bytes.h"
-#include "log.h"
+#include "base/log.h"
 
 int clzi_bytes_read(const struct clzi_bytes *bytes, uint64_t offset, void *to, size_t size)
 {

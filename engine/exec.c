@@ -7,9 +7,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "clock.h"
+#include "base/clock.h"
 #include "exec.h"
-#include "log.h"
+#include "base/log.h"
 #include "op.h"
 
 // ---- executor ----

@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "graph.h"
-#include "log.h"
+#include "base/log.h"
 #include "op.h"
 
 int64_t clzi_param_count(const struct clzi_param *p)

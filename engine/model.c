@@ -15,11 +15,11 @@
 
 #include "bytes.h"
 #include "f16.h"
-#include "log.h"
+#include "base/log.h"
 #include "model_file.h"
 #include "model_json.h"
 #include "safetensors.h"
-#include "sha256.h"
+#include "base/sha256.h"
 
 enum {
     MAX_INFO     = 64 << 10,                // bytes of a metadata value other than the graph

@@ -8,7 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "log.h"
+#include "base/log.h"
 #include "model.h"
 
 static pthread_mutex_t list_mutex = PTHREAD_MUTEX_INITIALIZER;      // guards the list, and releases of references

@@ -9,7 +9,7 @@
 #include <string.h>
 
 #include "decimal.h"
-#include "log.h"
+#include "base/log.h"
 #include "model.h"
 #include "model_json.h"
 #include "op.h"

@@ -10,12 +10,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "atomic_file.h"
+#include "base/atomic_file.h"
 #include "f16.h"
-#include "log.h"
+#include "base/log.h"
 #include "model_file.h"
 #include "model_json.h"
-#include "sha256.h"
+#include "base/sha256.h"
 
 enum { PIECE = 4096 };                      // elements encoded at a time
 

@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "log.h"
+#include "base/log.h"
 #include "params.h"
 
 enum { ALIGN = 16 };                        // elements: every parameter begins on a cache line; the gaps stay 0

@@ -10,7 +10,7 @@
 
 #include "bars.h"
 #include "exec.h"
-#include "log.h"
+#include "base/log.h"
 #include "pixfmt.h"
 #include "pipeline.h"
 

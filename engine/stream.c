@@ -15,7 +15,7 @@
 #include <string.h>
 
 #include "kernels/threads.h"
-#include "log.h"
+#include "base/log.h"
 #include "pipeline.h"
 #include "pixfmt.h"
 

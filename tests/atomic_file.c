@@ -11,7 +11,7 @@
 #include <unistd.h>
 
 #include "check.h"
-#include "engine/atomic_file.h"
+#include "base/atomic_file.h"
 
 enum { PATH = 300 };
 

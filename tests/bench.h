@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "engine/clock.h"
+#include "base/clock.h"
 #include "engine/colorize.h"
 
 static inline int compare_doubles(const void *a, const void *b)

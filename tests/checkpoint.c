@@ -12,7 +12,7 @@
 #include <unistd.h>
 
 #include "check.h"
-#include "engine/atomic_file.h"
+#include "base/atomic_file.h"
 #include "trainer/checkpoint.h"
 #include "trainer/metrics.h"
 #include "trainer/run.h"

@@ -9,7 +9,7 @@
 #include <libavutil/crc.h>
 
 #include "check.h"
-#include "engine/clock.h"
+#include "base/clock.h"
 #include "kernels/fnv.h"
 #include "kernels/lab_math.h"
 #include "kernels/philox.h"

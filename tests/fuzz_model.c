@@ -14,7 +14,7 @@
 #include <string.h>
 
 #include "engine/model.h"
-#include "engine/sha256.h"
+#include "base/sha256.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t most, unsigned seed);

@@ -3,7 +3,7 @@
 //
 //     gpu_bench [--device cuda] [--precision f32|bf16|f16] [--export DIR] [NET]
 #include "check.h"
-#include "clock.h"
+#include "base/clock.h"
 #include "engine/backend.h"
 #include "engine/exec.h"
 #include "engine/model.h"

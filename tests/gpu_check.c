@@ -7,7 +7,7 @@
 #include <unistd.h>
 
 #include "check.h"
-#include "clock.h"
+#include "base/clock.h"
 #include "engine/backend.h"
 #include "engine/exec.h"
 #include "stream_check.h"

@@ -16,7 +16,7 @@
 #include "engine/f16.h"
 #include "engine/model_file.h"
 #include "engine/op.h"
-#include "engine/sha256.h"
+#include "base/sha256.h"
 #include "tiny_model.h"
 
 enum { PATH = 300, COUNT_OPS = 26 };

@@ -14,8 +14,8 @@
 #include <unistd.h>
 
 #include "check.h"
-#include "engine/atomic_file.h"
-#include "engine/clock.h"
+#include "base/atomic_file.h"
+#include "base/clock.h"
 #include "kernels/fnv.h"
 #include "pth_files.h"
 #include "tiny_model.h"

@@ -14,7 +14,7 @@
 #include "backend.h"
 #include "params.h"
 #include "check.h"
-#include "clock.h"
+#include "base/clock.h"
 #include "kernels/philox.h"
 #include "op.h"
 

@@ -32,7 +32,7 @@ others() {
         sed 's|^\./||' | sort
 }
 
-# ---- layers: kernels <- engine <- trainer, filter, gst, tools, samples ----
+# ---- layers: base, kernels <- engine <- trainer, filter, gst, tools, samples ----
 
 # Reads lines "FILE:INCLUDED" and prints those whose included file matches none of the patterns in "$@". A name that is not
 # found in the tree belongs to another project (the filter includes FFmpeg's headers) or is made by the build.
@@ -57,10 +57,12 @@ layer() {
 printf '%s\n' kernels/x.c:engine/graph.h kernels/x.c:trainer/data.h kernels/x.c:graph.h kernels/x.c:colorize.h kernels/x.c:nn.h |
     outside 'kernels/*' >"$temp/found"
 expect layers/finds_violations 4
+layer base 'base/*' engine/colorize.h
 layer kernels 'kernels/*'
-layer engine 'engine/*' 'kernels/*' config.h
-layer trainer 'trainer/*' 'engine/*' 'kernels/*'
-for dir in filter gst tools; do layer $dir "$dir/*" engine/colorize.h engine/options.def; done
+layer engine 'engine/*' 'kernels/*' 'base/*' config.h
+layer trainer 'trainer/*' 'engine/*' 'kernels/*' 'base/*'
+for dir in filter gst; do layer $dir "$dir/*" engine/colorize.h engine/options.def; done
+layer tools 'tools/*' 'base/*' engine/colorize.h engine/options.def
 layer samples engine/colorize.h
 
 # ---- the library never prints, ends the program or reads the environment ----
@@ -79,7 +81,7 @@ cat >"$temp/x.c" <<'C'
 C
 calls "$temp/x.c" >"$temp/found"
 expect calls/finds_violations 4
-for file in $(sources engine kernels); do calls "$file"; done | grep -v '^engine/cuda/plan_cache.c:.* getenv(' >"$temp/found"
+for file in $(sources base engine kernels); do calls "$file"; done | grep -v '^engine/cuda/plan_cache.c:.* getenv(' >"$temp/found"
 expect_none calls/engine_and_kernels
 
 # ---- no mutable globals but the model cache's ----
@@ -114,7 +116,7 @@ static struct { int a; const int b; } row;
 C
 mutable "$temp/x.c" >"$temp/found"
 expect globals/finds_violations 5
-for file in $(sources engine kernels); do
+for file in $(sources base engine kernels); do
     case $file in engine/model_cache.c|engine/model_colours.c) ;; *) mutable "$file" ;; esac
 done >"$temp/found"
 expect_none globals/engine_and_kernels
@@ -129,7 +131,7 @@ tab=$(printf '\t')
 printf 'a\tb\nallowed\nc \n' >"$temp/x.c"
 grep -nE "$tab|[[:space:]]+\$" "$temp/x.c" >"$temp/found"
 expect blanks/finds_violations 2
-sources kernels engine trainer filter gst tools samples tests | xargs grep -nE "$tab|[[:space:]]+\$" /dev/null >"$temp/found"
+sources base kernels engine trainer filter gst tools samples tests | xargs grep -nE "$tab|[[:space:]]+\$" /dev/null >"$temp/found"
 expect_none blanks/no_tabs_and_no_trailing_space_in_c
 others -name '*.sh' -o -name '*.md' -o -name '*.yaml' -o -name '*.py' -o -name Makefile -o -name configure |
     xargs grep -nE '[[:space:]]+$' /dev/null >"$temp/found"
@@ -141,7 +143,7 @@ wide() { awk 'length($0) > 130 { print FILENAME ":" FNR ": " length($0) " column
 { printf '%0130d\n' 0; printf '%0131d\n' 0; printf '%0200d\n' 0; } >"$temp/x.c"
 wide "$temp/x.c" >"$temp/found"
 expect width/finds_violations 2
-{ sources kernels engine trainer filter gst tools samples tests
+{ sources base kernels engine trainer filter gst tools samples tests
   others -name '*.sh' -o -name '*.py' -o -name Makefile -o -name configure -o -path ./.ci/run; } |
     while read -r file; do wide "$file"; done >"$temp/found"
 expect_none width/no_line_over_130_columns

@@ -19,8 +19,8 @@
 #include <unistd.h>
 
 #include "checkpoint.h"
-#include "engine/log.h"
-#include "engine/sha256.h"
+#include "base/log.h"
+#include "base/sha256.h"
 
 enum { MAX_BLOBS = 1 << 16, MAX_MANIFEST = 16 << 20, HEX = 65, CHUNK = 1 << 20 };
 

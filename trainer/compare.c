@@ -4,7 +4,7 @@
 
 #include "compare.h"
 #include "crop.h"
-#include "engine/log.h"
+#include "base/log.h"
 
 struct comparison {
     struct clzt_crop_tables tables;

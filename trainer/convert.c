@@ -10,10 +10,10 @@
 #include <string.h>
 
 #include "convert.h"
-#include "engine/log.h"
+#include "base/log.h"
 #include "engine/model.h"
 #include "engine/model_json.h"
-#include "engine/sha256.h"
+#include "base/sha256.h"
 #include "nets.h"
 #include "tensors.h"
 

@@ -13,7 +13,7 @@
 
 #include "crop.h"
 #include "data.h"
-#include "engine/log.h"
+#include "base/log.h"
 #include "kernels/fnv.h"
 #include "loss.h"
 #include "orientation.h"

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "engine/log.h"
+#include "base/log.h"
 #include "facts.h"
 
 int clzt_facts_write(char *text, size_t size, const struct clzt_recipe *recipe, int64_t steps, double seconds, uint64_t data,

@@ -8,8 +8,8 @@
 
 #include "crop.h"
 #include "data.h"
-#include "engine/clock.h"
-#include "engine/log.h"
+#include "base/clock.h"
+#include "base/log.h"
 #include "kernels/philox.h"
 
 enum { MAX_WORKERS = 256, AHEAD = 3 };

@@ -9,7 +9,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "engine/log.h"
+#include "base/log.h"
 #include "checkpoint.h"
 #include "compare.h"
 #include "convert.h"

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "engine/log.h"
+#include "base/log.h"
 #include "net_state.h"
 
 static const char *const names[CLZT_KEPT_COUNT] = { "w", "m", "v", "ema" };

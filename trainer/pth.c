@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "engine/log.h"
+#include "base/log.h"
 #include "engine/model_json.h"
 #include "pth.h"
 #include "pth_pickle.h"

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "engine/log.h"
+#include "base/log.h"
 #include "engine/model_json.h"
 #include "pth_zip.h"
 

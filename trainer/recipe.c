@@ -9,14 +9,14 @@
 #include <libavutil/avstring.h>
 #include <yaml.h>
 
+#include "base/log.h"
+#include "base/yaml.h"
 #include "engine/decimal.h"
-#include "engine/log.h"
 #include "kernels/fnv.h"
 #include "recipe.h"
 
 enum {
     MAX_DEPTH = 16,
-    MAX_FILE = 1 << 20,
     MAX_KEYS = 128,
     MAX_NAME = 40,
     MAX_MAPS = 16,                          // maps in one file
@@ -497,29 +497,19 @@ static void end_level(struct reading *r)
     if (r->depth) r->path[r->levels[r->depth - 1].prefix] = 0;
 }
 
-static int event(struct reading *r, const yaml_event_t *e)
+static int event(void *priv, const struct clzi_yaml_event *e)
 {
-    const yaml_char_t *anchor = NULL, *tag = NULL;
+    struct reading *r = priv;
 
-    r->at.line = (int)e->start_mark.line + 1;
-    switch (e->type) {
-    case YAML_ALIAS_EVENT: anchor = e->data.alias.anchor; break;
-    case YAML_SCALAR_EVENT: anchor = e->data.scalar.anchor; tag = e->data.scalar.tag; break;
-    case YAML_SEQUENCE_START_EVENT: anchor = e->data.sequence_start.anchor; tag = e->data.sequence_start.tag; break;
-    case YAML_MAPPING_START_EVENT: anchor = e->data.mapping_start.anchor; tag = e->data.mapping_start.tag; break;
-    default: break;
+    r->at.line = e->line;
+    switch (e->kind) {
+    case CLZI_YAML_SCALAR: return scalar(r, e->text, e->size);
+    case CLZI_YAML_MAP: return begin_map(r);
+    case CLZI_YAML_LIST: return begin_list(r);
+    case CLZI_YAML_MAP_END:
+    case CLZI_YAML_LIST_END: end_level(r); return 0;
     }
-    if (anchor) return clzi_fail(r->at.log, -EINVAL, "%s:%d: anchors and aliases are not supported.", r->at.file, r->at.line);
-    if (tag) return clzi_fail(r->at.log, -EINVAL, "%s:%d: tags are not supported.", r->at.file, r->at.line);
-
-    switch (e->type) {
-    case YAML_SCALAR_EVENT: return scalar(r, (const char *)e->data.scalar.value, e->data.scalar.length);
-    case YAML_MAPPING_START_EVENT: return begin_map(r);
-    case YAML_SEQUENCE_START_EVENT: return begin_list(r);
-    case YAML_MAPPING_END_EVENT:
-    case YAML_SEQUENCE_END_EVENT: end_level(r); return 0;
-    default: return 0;
-    }
+    return 0;
 }
 
 int clzt_recipe_parse(struct clzt_recipe *recipe, const char *text, size_t size, const char *name,
@@ -527,50 +517,18 @@ int clzt_recipe_parse(struct clzt_recipe *recipe, const char *text, size_t size,
 {
     struct keys keys;
     struct reading r = { .recipe = recipe, .keys = &keys, .at = { name, 1, log } };
-    yaml_parser_t parser;
-    yaml_event_t e;
-    bool done = false;
-    int ret = 0, documents = 0;
 
-    if (size > MAX_FILE) return clzi_fail(log, -EINVAL, "%s: %zu bytes; expected at most %d.", name, size, MAX_FILE);
     keys_make(&keys);
-    if (!yaml_parser_initialize(&parser)) return -ENOMEM;
-    yaml_parser_set_input_string(&parser, (const unsigned char *)text, size);
-    while (!done && !ret) {
-        if (!yaml_parser_parse(&parser, &e)) {
-            ret = clzi_fail(log, -EINVAL, "%s:%zu: not YAML: %s.", name, parser.problem_mark.line + 1,
-                            parser.problem ? parser.problem : "out of memory");
-            break;
-        }
-        done = e.type == YAML_STREAM_END_EVENT;
-        if (e.type == YAML_DOCUMENT_START_EVENT && ++documents > 1)
-            ret = clzi_fail(log, -EINVAL, "%s:%zu: a second YAML document; expected one.", name, e.start_mark.line + 1);
-        else ret = event(&r, &e);
-        yaml_event_delete(&e);
-    }
-    yaml_parser_delete(&parser);
-    return ret;
+    return clzi_yaml_parse(text, size, name, event, &r, log);
 }
 
 int clzt_recipe_load(struct clzt_recipe *recipe, const char *path, const struct clz_log *log)
 {
-    FILE *file = fopen(path, "rb");
-    char *text = NULL;
-    size_t size;
-    int ret;
+    struct keys keys;
+    struct reading r = { .recipe = recipe, .keys = &keys, .at = { path, 1, log } };
 
-    if (!file) return clzi_fail(log, -errno, "%s: %s.", path, strerror(errno));
-    if (!(text = malloc(MAX_FILE + 1))) {
-        ret = -ENOMEM;
-        goto end;
-    }
-    size = fread(text, 1, MAX_FILE + 1, file);
-    if (ferror(file)) ret = clzi_fail(log, -EIO, "%s: cannot be read.", path);
-    else ret = clzt_recipe_parse(recipe, text, size, path, log);
-end:
-    free(text);
-    fclose(file);
-    return ret;
+    keys_make(&keys);
+    return clzi_yaml_load(path, event, &r, log);
 }
 
 // The keys that give the length of the pixel and of the adversarial phase; one of each group is set.

@@ -10,9 +10,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "engine/atomic_file.h"
-#include "engine/clock.h"
-#include "engine/log.h"
+#include "base/atomic_file.h"
+#include "base/clock.h"
+#include "base/log.h"
 #include "facts.h"
 #include "nets.h"
 #include "run_parts.h"

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "engine/log.h"
+#include "base/log.h"
 #include "nets.h"
 #include "run_parts.h"
 

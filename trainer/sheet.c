@@ -4,8 +4,8 @@
 #include <string.h>
 #include <libavcodec/avcodec.h>
 
-#include "engine/atomic_file.h"
-#include "engine/log.h"
+#include "base/atomic_file.h"
+#include "base/log.h"
 #include "sheet.h"
 
 enum { GAP = 4, GAP_GREY = 128 };

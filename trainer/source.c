@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "engine/log.h"
+#include "base/log.h"
 #include "source.h"
 
 static const struct clzt_source_kind *const kinds[] = { &clzt_source_picture, &clzt_source_video, NULL };

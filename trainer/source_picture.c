@@ -8,7 +8,7 @@
 #include <unistd.h>
 #include <libavcodec/avcodec.h>
 
-#include "engine/log.h"
+#include "base/log.h"
 #include "orientation.h"
 #include "source.h"
 

@@ -12,7 +12,7 @@
 #include <libavformat/avformat.h>
 #include <libavutil/display.h>
 
-#include "engine/log.h"
+#include "base/log.h"
 #include "orientation.h"
 #include "source.h"
 

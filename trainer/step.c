@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "engine/log.h"
+#include "base/log.h"
 #include "phase.h"
 
 const struct clzt_phase clzt_phases[] = {

@@ -10,7 +10,7 @@
 #include <unistd.h>
 
 #include "engine/f16.h"
-#include "engine/log.h"
+#include "base/log.h"
 #include "engine/model.h"
 #include "engine/model_json.h"
 #include "pth.h"

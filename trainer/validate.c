@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "engine/exec.h"
-#include "engine/log.h"
+#include "base/log.h"
 #include "sheet.h"
 #include "validate.h"
 

@@ -9,7 +9,7 @@
 #include "cpu.h"
 #include "kernels/spectral.h"
 #include "kernels/threads.h"
-#include "log.h"
+#include "base/log.h"
 #include "params.h"
 
 _Static_assert((int)CLZK_ACT_RELU == CLZI_ACT_RELU && (int)CLZK_ACT_LEAKY == CLZI_ACT_LEAKY &&

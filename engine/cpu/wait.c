@@ -19,7 +19,7 @@
 //     the 1080p film into x264, one run each          56 s; 45 s; 48 s
 #include <stdatomic.h>
 
-#include "clock.h"
+#include "base/clock.h"
 #include "cpu.h"
 
 // ---- the helper thread ----

@@ -8,7 +8,7 @@
 #include "backend.h"
 #include "dnn.h"
 #include "driver.h"
-#include "log.h"
+#include "base/log.h"
 
 enum { CLZI_CUDA_RUNS = 2 };                // network runs in the queue
 

@@ -9,7 +9,7 @@
 #include <string.h>
 
 #include "dnn.h"
-#include "log.h"
+#include "base/log.h"
 #include "plan_cache.h"
 
 enum {

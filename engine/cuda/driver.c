@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "driver.h"
-#include "log.h"
+#include "base/log.h"
 
 int clzi_cuda_driver_load(struct clzi_cuda_driver *driver, const struct clz_log *log)
 {

@@ -10,9 +10,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "atomic_file.h"
+#include "base/atomic_file.h"
 #include "kernels/fnv.h"
-#include "log.h"
+#include "base/log.h"
 #include "plan_cache.h"
 
 enum { HEADER_SIZE = 16 + 16 + 1 };         // "colorize plan 1 ", 16 hex digits, "\n"

@@ -7,7 +7,7 @@
 #include <unistd.h>
 
 #include "kernels/spectral.h"
-#include "log.h"
+#include "base/log.h"
 #include "params.h"
 #include "ref.h"
 

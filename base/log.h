@@ -1,7 +1,7 @@
 // log.h - messages to the object's log callback, and the errno convention of the library.
 #ifndef CLZI_LOG_H
 #define CLZI_LOG_H
-#include "colorize.h"
+#include "engine/colorize.h"
 
 // Formats a message and passes it to log->cb. Does nothing if log or log->cb is NULL. A message is one sentence without newline.
 void clzi_log(const struct clz_log *log, enum clz_log_level level, const char *format, ...)

@@ -7,7 +7,7 @@
 #define CLZI_ATOMIC_FILE_H
 #include <limits.h>
 #include <stddef.h>
-#include "colorize.h"
+#include "engine/colorize.h"
 
 struct clzi_atomic_file {
     int fd;
