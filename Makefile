@@ -40,8 +40,9 @@ engine := $(call rel,engine/*.c engine/ref/*.c engine/cpu/*.c) $(filter-out base
 cuda_kernels := $(call rel,kernels/cuda/*.cu)
 cuda_host := $(call rel,kernels/cuda/*.c)
 trainer := $(call rel,trainer/*.c trainer/nets/*.c) base/yaml.c
+batch_sources := $(call rel,tools/batch/*.c) base/yaml.c
 tests := $(filter-out tests/fuzz_% tests/fake% tests/stub_% tests/bench_% tests/emulated_% tests/gpu_%,$(call rel,tests/*.c))
-not_tests := run.sh bench.sh make_model.sh filter_setup.sh gpu.sh gpu_bundle.sh
+not_tests := run.sh bench.sh make_model.sh filter_setup.sh batch_setup.sh gpu.sh gpu_bundle.sh
 scripts := $(filter-out $(addprefix tests/,$(not_tests)),$(call rel,tests/*.sh))
 fuzzers := $(call rel,tests/fuzz_*.c)
 
@@ -57,12 +58,13 @@ programs = $(1:%.c=$(BUILD)/%)
 lib_static = $(BUILD)/libcolorize.a
 lib_shared = $(BUILD)/$(SONAME)
 train = $(BUILD)/colorize-train
+batch = $(BUILD)/colorize-batch
 sample = $(BUILD)/samples/colorize_ppm
 plugin = $(BUILD)/gst/libgstcolorize.so
 
 .PHONY: all lib filter gst check bench demo fuzz install uninstall clean distclean help check-cuda bench-cuda cuda-bundle
 .DEFAULT_GOAL := all
-all: lib $(train) $(sample)
+all: lib $(train) $(batch) $(sample)
 lib: $(lib_static) $(lib_shared)
 
 ifeq ($(WITH_FILTER),yes)
@@ -84,6 +86,7 @@ $(BUILD)/%_avx512.o: CFLAGS_ALL += -mavx512f -mavx512bw -mavx512vl -mavx512dq
 $(BUILD)/kernels/%.o: CFLAGS_ALL += -O3
 $(BUILD)/trainer/%.o: CFLAGS_ALL += $(AV_CFLAGS) -O3
 $(BUILD)/base/yaml.o: CFLAGS_ALL += $(AV_CFLAGS)
+$(BUILD)/tools/%.o: CFLAGS_ALL += $(BATCH_CFLAGS)
 $(BUILD)/gst/%.o: CFLAGS_ALL += $(GST_CFLAGS)
 $(BUILD)/tests/%.o: CFLAGS_ALL += -I$(SRC)/tests $(AV_CFLAGS)
 $(BUILD)/tests/gst.o $(BUILD)/tests/bench_gst.o: CFLAGS_ALL += $(GST_CFLAGS) -DGST_SYSTEM_PLUGINS='"$(GST_SYSTEM_PLUGINS)"'
@@ -171,6 +174,10 @@ $(train): $(call objects,$(trainer)) $(lib_static)
 	$(call say,LD,$@)
 	$(Q)$(CC) $(LDFLAGS_CONFIG) $(LDFLAGS) $^ -o $@ $(LIBS_ALL)
 
+$(batch): $(call objects,$(batch_sources)) $(lib_static)
+	$(call say,LD,$@)
+	$(Q)$(CC) $(LDFLAGS_CONFIG) $(LDFLAGS) $^ -o $@ $(BATCH_LIBS) $(LIBS_ENGINE)
+
 $(sample): $(BUILD)/samples/colorize_ppm.o $(lib_static)
 	$(call say,LD,$@)
 	$(Q)$(CC) $(LDFLAGS_CONFIG) $(LDFLAGS) $^ -o $@ $(LIBS_ENGINE)
@@ -256,6 +263,7 @@ lavfi = $(wildcard $(BUILD)/filter/out/libavfilter.so.*)
 install: all
 	install -d "$(DEST)/bin" "$(DEST)/include" "$(DESTLIB)/pkgconfig" "$(DEST)/share/colorize"
 	install -m 755 $(train) "$(DEST)/bin/colorize-train"
+	install -m 755 $(batch) "$(DEST)/bin/colorize-batch"
 	install -m 644 $(SRC)/engine/colorize.h "$(DEST)/include/colorize.h"
 	install -m 755 $(BUILD)/libcolorize.so.$(VERSION) "$(DESTLIB)/libcolorize.so.$(VERSION)"
 	ln -sf libcolorize.so.$(VERSION) "$(DESTLIB)/$(SONAME)"
@@ -275,7 +283,7 @@ install: all
 	if [ -z "$(DESTDIR)" ] && [ "$$(id -u)" = 0 ]; then ldconfig; fi
 
 uninstall:
-	rm -f "$(DEST)/bin/colorize-train" "$(DEST)/include/colorize.h" \
+	rm -f "$(DEST)/bin/colorize-train" "$(DEST)/bin/colorize-batch" "$(DEST)/include/colorize.h" \
 	    "$(DESTLIB)/libcolorize.so" "$(DESTLIB)/$(SONAME)" \
 	    "$(DESTLIB)/libcolorize.so.$(VERSION)" "$(DESTLIB)/libcolorize.a" "$(DESTLIB)/pkgconfig/colorize.pc" \
 	    "$(DEST)/share/colorize/model.bin" "$(DESTLIB)"/colorize-ffmpeg/libavfilter.so.* "$(DESTCONF)/00-colorize.conf" \
@@ -291,7 +299,7 @@ distclean:
 	rm -rf $(BUILD) demo config.mak config.h config.log
 
 help:
-	@echo "make            library, trainer, filter, GStreamer element"
+	@echo "make            library, trainer, colorize-batch, filter, GStreamer element"
 	@echo "make check      all tests; make check-NAME: one of them, with its output"
 	@echo "make bench      speed, as ratios to a peer or a limit"
 	@echo "make demo       colours a film (FILM=path: your own) and shows the scores"

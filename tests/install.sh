@@ -43,7 +43,7 @@ check space/leaves_the_neighbour [ -e "$dir/the" ]
 dest=$dir/dest
 
 check install install install
-for file in bin/colorize-train include/colorize.h; do check "has/$file" [ -s "$dest$prefix/$file" ]; done
+for file in bin/colorize-train bin/colorize-batch include/colorize.h; do check "has/$file" [ -s "$dest$prefix/$file" ]; done
 for file in libcolorize.a libcolorize.so libcolorize.so.0 pkgconfig/colorize.pc; do
     check "has/$file" [ -s "$dest$libdir/$file" ]
 done

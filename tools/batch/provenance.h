@@ -1,0 +1,22 @@
+// provenance.h - the side-car FILM.json: how a film was made, and the hashes by which it can be checked.
+#ifndef CLZB_PROVENANCE_H
+#define CLZB_PROVENANCE_H
+#include "film.h"
+
+// Writes side.json into the film's folder.
+int clzb_provenance_write(struct clzb_film *film);
+
+// Reads key, sha256, size, frames, seconds and device of the side-car of the film OUT. -ENOENT: there is none that can be read.
+int clzb_provenance_key(const char *out, struct clzb_row *row);
+
+struct clzb_provenance {
+    char sha256[65], planes[16];            // planes: "y+u+v" or "r+g+b"
+    char pattern[64];                       // of a folder of pictures: "%08d.dpx"; "": a file
+    int start;                              // its first number
+    struct clzb_frames frames;
+};
+
+// Reads all that verify needs. Errors are logged.
+int clzb_provenance_read(struct clzb_provenance *p, const char *out, const struct clz_log *log);
+void clzb_provenance_clear(struct clzb_provenance *p);
+#endif

@@ -1,0 +1,12 @@
+// segment.h - a film in pieces, which are coloured side by side and survive a crash. The joined film is, frame by frame, the one
+// that is coloured as a whole, because the network's state ends with each frame.
+#ifndef CLZB_SEGMENT_H
+#define CLZB_SEGMENT_H
+#include "film.h"
+
+// Reads the film's frames and cuts it. Returns the number of pieces, 0 if it is too short or cannot be cut (it is coloured as a
+// whole then), or an error. Pieces that the journal has as done, and that are still there, are marked.
+int clzb_segment_cut(struct clzb_film *film);
+int clzb_segment_render(struct clzb_film *film, int number);
+int clzb_segment_join(struct clzb_film *film);              // into the part file
+#endif
