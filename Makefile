@@ -188,11 +188,11 @@ $(BUILD)/tests/cuda_%.o: CFLAGS_ALL += $(emulation_flags)
 # The CUDA device over the emulated kernels and runtime, with the main() of ops.c.
 $(BUILD)/tests/cuda_device.o $(BUILD)/tests/emulated_%.o: CFLAGS_ALL += -isystem $(CUDA_HOME)/include
 $(BUILD)/tests/cuda_device: $(BUILD)/tests/emulated_runtime.o $(BUILD)/tests/ops_main.o \
-    $(filter-out %/dnn.o,$(call objects,$(cuda_device)))
-$(BUILD)/tests/cuda_device: LDFLAGS += -Wl,--wrap=clzi_device_open
-$(BUILD)/tests/ops_main.o: tests/ops.c config.mak
+    $(BUILD)/tests/window_main.o $(filter-out %/dnn.o,$(call objects,$(cuda_device)))
+$(BUILD)/tests/cuda_device: LDFLAGS += -Wl,--wrap=clzi_device_open,--wrap=clzi_pipeline_create
+$(BUILD)/tests/%_main.o: tests/%.c config.mak
 	$(call say,CC,$<)
-	$(Q)$(CC) $(CPPFLAGS_ALL) $(PKG_CFLAGS) $(CFLAGS_ALL) -I$(SRC)/tests -Dmain=ops_main -Wno-missing-prototypes -MMD -MP -c $< -o $@
+	$(Q)$(CC) $(CPPFLAGS_ALL) $(PKG_CFLAGS) $(CFLAGS_ALL) -I$(SRC)/tests -Dmain=$*_main -Wno-missing-prototypes -MMD -MP -c $< -o $@
 
 $(call programs,$(filter tests/cuda_%,$(tests))): %: %.o $(emulated) $(call objects,$(cuda_host)) $(lib_static)
 	$(call say,LD,$@)
@@ -203,7 +203,8 @@ test_programs = $(call programs,$(tests))
 # In a test named oom*, any allocation can be made to fail: calls of malloc and similar functions go to its __wrap_ functions.
 wrap_flags = $(addprefix -Wl$(comma)--wrap=,malloc calloc realloc aligned_alloc posix_memalign free strdup strndup asprintf \
     vasprintf fopen open_memstream opendir fdopendir pthread_create)
-wrap = $(if $(findstring tests/oom,$(1)),$(wrap_flags)) $(if $(findstring tests/queue,$(1)),-Wl$(comma)--wrap=clzi_device_open)
+wrap = $(if $(findstring tests/oom,$(1)),$(wrap_flags)) $(if $(findstring tests/queue,$(1)),-Wl$(comma)--wrap=clzi_device_open) \
+    $(if $(filter %tests/queue %tests/window,$(1)),-Wl$(comma)--wrap=clzi_pipeline_create)
 comma := ,
 
 $(BUILD)/tests/%: $(BUILD)/tests/%.o $(test_objects) $(lib_static)

@@ -120,16 +120,17 @@ struct clzi_frame_job {
 };
 
 // Both ends of the network: frame -> L*, ab -> chroma. Frames of one geometry; the planes stay from read() to finish(). Frame i
-// of a call has the slot `slot + i`.
+// of a call has the slot `slot + i`. `run` is the number, below queued_runs, under which the call will be waited for.
 struct clzi_frame_ops {
     int (*create)(struct clzi_frames **frames, struct clzi_device *dev, const struct clzi_frames_params *params);
     void (*destroy)(struct clzi_frames **frames);
-    // Y' of `seen` is kept in the slots; L* goes into the tensor l [images,1,h,w]. Images after `count` repeat the last one.
-    int (*read)(struct clzi_frames *frames, int slot, const struct clzi_frame_job *jobs, int count, void *l);
-    // Writes `out`: luma from `in`, chroma from the tensor ab [images,2,h,w]. -ERANGE: ab is not finite or beyond 1e6.
-    int (*write)(struct clzi_frames *frames, int slot, const struct clzi_frame_job *jobs, int count, const void *ab);
-    // After wait(): the frames are complete; -ERANGE as above. NULL: write() has done all.
-    int (*finish)(struct clzi_frames *frames, int slot, const struct clzi_frame_job *jobs, int count);
+    // Y' of `seen` is kept in the slots; L* goes into `images` images of a tensor from l on, [images,1,h,w]. Those after `count`
+    // repeat the last one.
+    int (*read)(struct clzi_frames *frames, int slot, const struct clzi_frame_job *jobs, int count, int images, void *l);
+    // Writes `out`: luma from `in`, chroma from the tensor ab [count,2,h,w]. -ERANGE: ab is not finite or beyond 1e6.
+    int (*write)(struct clzi_frames *frames, int run, int slot, const struct clzi_frame_job *jobs, int count, const void *ab);
+    // After wait(run): the frames are complete; -ERANGE as above. NULL: write() has done all.
+    int (*finish)(struct clzi_frames *frames, int run, int slot, const struct clzi_frame_job *jobs, int count);
     // Without colour: luma converted to out's range, chroma neutral where in is gray. Of any geometry; complete after wait().
     int (*copy)(struct clzi_device *dev, const struct clz_frame *in, const struct clz_frame *out);
 };
@@ -158,6 +159,7 @@ struct clzi_backend {
     int (*upload)(struct clzi_device *dev, void *tensor, struct clzi_shape shape, const float *nchw);
     int (*download)(struct clzi_device *dev, const void *tensor, struct clzi_shape shape, float *nchw);
     int (*add)(struct clzi_device *dev, void *sum, const void *x, struct clzi_shape shape);  // sum += x, activations
+    int (*copy)(struct clzi_device *dev, void *to, const void *from, size_t size);           // bytes of activations
     const struct clzi_frame_ops *frames;
 
     // Runs one forward or backward pass: body(arg) makes its calls. A backend may record them in *pass, NULL at first, and replay

@@ -131,8 +131,10 @@ struct clz_controls {
     float strength;                         // 0..1, share of the predicted colour that is used
     float saturation;                       // 0..4, factor on a* and b*; 1 leaves them
     int skip;                               // 1: pass this frame on untouched, in order (a disabled stretch)
+    int cut;                                // 1: a new shot begins with this frame: it and those after it have nothing to do with
+                                            // the frames before it
 };
-#define CLZ_CONTROLS_DEFAULT { 1, 1, 0 }
+#define CLZ_CONTROLS_DEFAULT { 1, 1, 0, 0 }
 
 // ---- models ----
 
@@ -214,14 +216,15 @@ CLZ_API int clz_stream_send(clz_stream *stream, const struct clz_frame *in, cons
                             const struct clz_controls *controls);
 
 // Receive the next coloured frame, in the order sent. *frame becomes the `out` that was sent, with in's opaque.
-// wait 0: never blocks. wait 1: blocks while frames are being coloured.
+// wait 0: never blocks. wait 1: blocks while frames are being coloured, not while they wait for later ones.
 //
 // Returns 0, -EAGAIN (nothing ready; with wait 1: nothing runs, send more), -ENODATA (drained: all are out), -ECANCELED or
 // -EINVAL (these four leave *frame alone), or another negative error: the frame of *frame was NOT coloured, its planes are
 // undefined but for luma.
 CLZ_API int clz_stream_receive(clz_stream *stream, struct clz_frame *frame, int wait);
 
-// Start the incomplete batch now, without ending the stream (a live source's deadline has come).
+// Start the incomplete batch now, without ending the stream (a live source's deadline has come). Frames inside do not wait for
+// later ones either.
 CLZ_API int clz_stream_submit(clz_stream *stream);
 
 // No more frames: starts the incomplete batch; receive gives the rest and then -ENODATA. A later send begins anew.
@@ -232,7 +235,10 @@ CLZ_API int clz_stream_drain(clz_stream *stream);
 // first, so that the caller can free it.
 CLZ_API void clz_stream_flush(clz_stream *stream, void (*on_frame)(void *priv, const struct clz_frame *frame), void *priv);
 
-CLZ_API int clz_stream_lookahead(const clz_stream *stream);       // frames to send before the first can come: batch
+// A frame can come when this many have been sent from it on, itself included: a batch, and the frames after it that the stream
+// looks at to colour it.
+CLZ_API int clz_stream_lookahead(const clz_stream *stream);
+CLZ_API int clz_stream_batch(const clz_stream *stream);           // frames to a batch
 CLZ_API int clz_stream_max_in_flight(const clz_stream *stream);   // most frames inside at once
 
 // What was chosen: "cpu bf16 (AMX), 2 threads, 456x256, batch 4". Valid until the next call; "" before the first frame.

@@ -10,7 +10,7 @@ struct clzi_frames {
     const struct clzi_backend *be;
     struct clzk_frame_plan *coloured;       // for in and out
     struct clzk_frame_plan *seen;           // for what the network sees, if its size differs from in's; else NULL
-    int w, h, images;                       // of the network's pictures
+    int w, h;                               // of the network's pictures
     float l_scale, l_offset;
     float *y;                               // [slots,1,h,w] Y'
     float *l, *ab;                          // [1,h,w], [2,h,w] of one frame
@@ -49,7 +49,6 @@ static int host_create(struct clzi_frames **out, struct clzi_device *dev, const 
     f->be = clzi_device_base(dev)->backend;
     f->w = params->w;
     f->h = params->h;
-    f->images = params->images;
     f->l_scale = params->l_scale;
     f->l_offset = params->l_offset;
     f->y = malloc(params->slots * pixels * sizeof *f->y);
@@ -71,13 +70,13 @@ fail:
 
 static float *luma_of(const struct clzi_frames *f, int slot) { return f->y + (size_t)slot * f->h * f->w; }
 
-static int host_read(struct clzi_frames *f, int slot, const struct clzi_frame_job *jobs, int count, void *l)
+static int host_read(struct clzi_frames *f, int slot, const struct clzi_frame_job *jobs, int count, int images, void *l)
 {
     const struct clzi_shape shape = { 1, 1, f->h, f->w };
     const size_t size = f->be->tensor_size(f->dev, shape);
     int ret = 0;
 
-    for (int i = 0; i < f->images && ret >= 0; i++) {
+    for (int i = 0; i < images && ret >= 0; i++) {
         if (i < count) {
             const struct clzk_picture seen = clzi_picture(&jobs[i].seen);
             clzk_frame_to_l(f->seen ? f->seen : f->coloured, &seen, luma_of(f, slot + i), f->l, f->l_scale, f->l_offset);
@@ -87,12 +86,13 @@ static int host_read(struct clzi_frames *f, int slot, const struct clzi_frame_jo
     return ret;
 }
 
-static int host_write(struct clzi_frames *f, int slot, const struct clzi_frame_job *jobs, int count, const void *ab)
+static int host_write(struct clzi_frames *f, int run, int slot, const struct clzi_frame_job *jobs, int count, const void *ab)
 {
     const struct clzi_shape shape = { 1, 2, f->h, f->w };
     const size_t size = f->be->tensor_size(f->dev, shape);
     int ret;
 
+    (void)run;
     for (int i = 0; i < count; i++) {
         const struct clzk_picture in = clzi_picture(&jobs[i].in), out = clzi_picture(&jobs[i].out);
         if ((ret = f->be->download(f->dev, (const char *)ab + i * size, shape, f->ab)) < 0) return ret;

@@ -2,7 +2,10 @@
 //
 // A run is one pass of the network over up to frames_per_run frames. submit() queues the calls of a run, wait() waits for the
 // oldest. A device that computes while the caller goes on has two runs queued, so that the frames of run k+1 are read while the
-// network works on run k; each run has its own slots of the frame operations.
+// network works on run k.
+//
+// A frame's way: read, network | settled by the stage, if there is one, once the later frames that it looks at have been through
+// the network | written. A run completes (writes) frames of its own and earlier ones. Frame n has slot n modulo `slots`.
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -25,7 +28,8 @@ struct clzi_pipeline {
     struct clzi_params *weights;
     const struct clzi_frame_ops *ops;
     struct clzi_bars_finder finder;
-    struct clzi_bars bars;                  // of the previous frame
+    struct clzi_bars bars;                  // of the previous frame that they were looked for in
+    struct clzi_bars run_bars;              // of the last run's frames
     // valid for one geometry:
     struct clz_frame seen, in, out;         // size, format and tags of the last job; the planes are not used
     struct clzi_frames *frames;
@@ -33,10 +37,13 @@ struct clzi_pipeline {
     int frames_per_run;                     // the network's batch size N
     int w, h;                               // of the network's input and output
     char describe[64];
+    int slots;                              // most frames between read and finish
+    struct clzi_frame_job *jobs;            // [slots]
+    struct clzi_window *window;             // NULL: no stage
+    uint64_t taken, written, finished;      // number of frames of this geometry
     // runs in the queue, the oldest first:
-    struct clzi_frame_job jobs[MAX_RUNS][CLZI_MAX_BATCH];
-    int counts[MAX_RUNS], queued;           // number of jobs of each; of runs
-    int oldest;                             // number of the oldest; run k has the slots from k * frames_per_run on
+    int counts[MAX_RUNS], queued;           // number of frames that each completes; of runs
+    int oldest;                             // number of the oldest
 };
 
 static int round_to(double length, int stride)
@@ -118,8 +125,12 @@ fail:
 
 static void free_geometry(struct clzi_pipeline *p)
 {
+    clzi_window_destroy(&p->window);
     if (p->frames) p->ops->destroy(&p->frames);
     clzi_exec_destroy(&p->exec);
+    free(p->jobs);
+    p->jobs = NULL;
+    p->taken = p->written = p->finished = 0;
     p->in.format = NULL;
     p->describe[0] = 0;
 }
@@ -148,12 +159,19 @@ static int plan_run(struct clzi_pipeline *p, const struct clzi_frame_job *q)
     const struct clzi_exec_params params = { .n = p->frames_per_run, .h = p->h, .w = p->w };
     struct clzi_frames_params frames = {
         .seen = q->seen, .in = q->in, .out = q->out, .w = p->w, .h = p->h, .images = p->frames_per_run,
-        .slots = p->frames_per_run * clzi_pipeline_depth(p),
+        .slots = p->frames_per_run * clzi_pipeline_depth(p) + p->params.stage.after,
         .l_scale = p->model->facts.l_scale, .l_offset = p->model->facts.l_offset,
+    };
+    const struct clzi_window_params window = {
+        .dev = p->dev, .w = p->w, .h = p->h, .images = p->frames_per_run, .l_scale = frames.l_scale,
+        .l_offset = frames.l_offset, .ab_scale = p->model->facts.ab_scale,
     };
     int ret;
 
+    p->slots = frames.slots;
+    if (!(p->jobs = calloc(p->slots, sizeof *p->jobs))) return -ENOMEM;
     if ((ret = clzi_exec_create(&p->exec, p->graph, p->weights, &params)) < 0) return ret;
+    if (p->params.stage.ops && (ret = clzi_window_create(&p->window, &p->params.stage, &window)) < 0) return ret;
     ret = clzi_model_colours(p->model, clzi_picture(&q->out).weights, p->params.luma == CLZ_LUMA_LSTAR, &frames.colours);
     return ret < 0 ? ret : p->ops->create(&p->frames, p->dev, &frames);
 }
@@ -199,21 +217,118 @@ static int explain(const struct clzi_pipeline *p, int ret)
                      p->model->path);
 }
 
-// Queues the run of the first `count` jobs that stand in p->jobs for the next run.
-static int queue_run(struct clzi_pipeline *p, int count)
+static int slot_of(const struct clzi_pipeline *p, uint64_t frame) { return (int)(frame % p->slots); }
+
+// The number of frames of [first, first + count) whose slots follow each other.
+static int in_one_piece(const struct clzi_pipeline *p, uint64_t first, int count)
+{
+    const int left = p->slots - slot_of(p, first);
+    return count < left ? count : left;
+}
+
+// L* of the frames [taken, taken + count) into the network's input.
+static int read_frames(struct clzi_pipeline *p, int count)
+{
+    const size_t size = clzi_device_base(p->dev)->backend->tensor_size(p->dev, (struct clzi_shape){ 1, 1, p->h, p->w });
+    char *l = clzi_exec_input(p->exec, lightness_port(p->graph));
+    int ret = 0;
+
+    for (int i = 0, n; i < count && ret >= 0; i += n) {
+        const int slot = slot_of(p, p->taken + i);
+        n = in_one_piece(p, p->taken + i, count - i);
+        ret = p->ops->read(p->frames, slot, p->jobs + slot, n, i + n == count ? p->frames_per_run - i : n, l + i * size);
+    }
+    return ret;
+}
+
+// Hands the network's answers of a run to the window. first_is_new: the first frame does not belong to the shot before it.
+static int push_answers(struct clzi_pipeline *p, const struct clzi_job *jobs, int count, bool first_is_new)
 {
     const struct clzi_backend *be = clzi_device_base(p->dev)->backend;
-    const int run = next_run(p), slot = run * p->frames_per_run;
-    int ret = p->ops->read(p->frames, slot, p->jobs[run], count, clzi_exec_input(p->exec, lightness_port(p->graph)));
+    const size_t l_size = be->tensor_size(p->dev, (struct clzi_shape){ 1, 1, p->h, p->w });
+    const size_t ab_size = be->tensor_size(p->dev, (struct clzi_shape){ 1, 2, p->h, p->w });
+    const char *l = clzi_exec_input(p->exec, lightness_port(p->graph)), *ab = clzi_exec_output(p->exec, colour_port(p->graph));
+    int ret = 0;
+
+    for (int i = 0; i < count && ret >= 0; i++)
+        ret = clzi_window_push(p->window, l + i * l_size, ab + i * ab_size, jobs[i].controls,
+                               jobs[i].controls->cut || (!i && first_is_new));
+    return ret;
+}
+
+// Writes `count` frames from the oldest on that is not written, with the answers ab.
+static int write_frames(struct clzi_pipeline *p, int run, int count, const void *ab)
+{
+    const int slot = slot_of(p, p->written);
+    const size_t size = clzi_device_base(p->dev)->backend->tensor_size(p->dev, (struct clzi_shape){ 1, 2, p->h, p->w });
+    const int n = in_one_piece(p, p->written, count);
+    int ret = p->ops->write(p->frames, run, slot, p->jobs + slot, n, ab);
+
+    if (ret >= 0 && n < count) ret = p->ops->write(p->frames, run, 0, p->jobs, count - n, (const char *)ab + n * size);
+    p->written += count;
+    return ret;
+}
+
+static int write_settled_frames(struct clzi_pipeline *p, int run)
+{
+    const void *ab;
+    int ret = 0;
+
+    for (int ready; ret >= 0 && (ready = clzi_window_ready(p->window)) > 0;) {
+        if (ready > p->frames_per_run) ready = p->frames_per_run;
+        if ((ret = clzi_window_settle(p->window, ready, &ab)) >= 0) ret = write_frames(p, run, ready, ab);
+    }
+    return ret;
+}
+
+// Adds a run to the queue, which completes the frames from `first` on that are written.
+static int mark_run(struct clzi_pipeline *p, uint64_t first)
+{
+    const struct clzi_backend *be = clzi_device_base(p->dev)->backend;
+    const int run = next_run(p), ret = be->mark ? be->mark(p->dev, run) : 0;
+
+    if (ret < 0) return ret;
+    p->counts[run] = (int)(p->written - first);
+    p->queued++;
+    return 0;
+}
+
+// Queues the run of `count` frames, whose jobs are in p->jobs from slot p->taken on.
+static int queue_run(struct clzi_pipeline *p, const struct clzi_job *jobs, int count, bool first_is_new)
+{
+    const int run = next_run(p);
+    const uint64_t first = p->written;
+    int ret = read_frames(p, count);
 
     if (ret >= 0) ret = clzi_exec_forward(p->exec, 0);
-    if (ret >= 0)
-        ret = p->ops->write(p->frames, slot, p->jobs[run], count, clzi_exec_output(p->exec, colour_port(p->graph)));
-    if (ret >= 0 && be->mark) ret = be->mark(p->dev, run);
-    if (ret < 0) return explain(p, ret);
-    p->counts[run] = count;
-    p->queued++;
-    return count;
+    p->taken += count;
+    if (ret >= 0 && !p->window) ret = write_frames(p, run, count, clzi_exec_output(p->exec, colour_port(p->graph)));
+    if (ret >= 0 && p->window) ret = push_answers(p, jobs, count, first_is_new);
+    if (ret >= 0 && p->window) ret = write_settled_frames(p, run);
+    if (ret >= 0) ret = mark_run(p, first);
+    return ret < 0 ? explain(p, ret) : count;
+}
+
+int clzi_pipeline_waiting(const struct clzi_pipeline *p) { return (int)(p->taken - p->written); }
+int clzi_pipeline_lookahead(const struct clzi_pipeline *p) { return p->params.stage.after; }
+
+int clzi_pipeline_end(struct clzi_pipeline *p)
+{
+    const uint64_t first = p->written;
+    int ret;
+
+    if (!clzi_pipeline_waiting(p)) return 0;
+    if (p->queued == clzi_pipeline_depth(p)) return -EAGAIN;
+    clzi_window_end(p->window);
+    ret = write_settled_frames(p, next_run(p));
+    if (ret >= 0) ret = mark_run(p, first);
+    return ret < 0 ? explain(p, ret) : 0;
+}
+
+void clzi_pipeline_drop(struct clzi_pipeline *p)
+{
+    p->taken = p->written = p->finished = 0;
+    if (p->window) clzi_window_clear(p->window);
 }
 
 int clzi_pipeline_wait(struct clzi_pipeline *p, int *count)
@@ -228,7 +343,12 @@ int clzi_pipeline_wait(struct clzi_pipeline *p, int *count)
     p->oldest = (run + 1) % clzi_pipeline_depth(p);
     p->queued--;
     if (be->wait) ret = be->wait(p->dev, run);
-    if (ret >= 0 && p->ops->finish) ret = p->ops->finish(p->frames, run * p->frames_per_run, p->jobs[run], *count);
+    for (int i = 0, n; i < *count && ret >= 0 && p->ops->finish; i += n) {
+        const int slot = slot_of(p, p->finished + i);
+        n = in_one_piece(p, p->finished + i, *count - i);
+        ret = p->ops->finish(p->frames, run, slot, p->jobs + slot, n);
+    }
+    p->finished += *count;
     return ret < 0 ? explain(p, ret) : 0;
 }
 
@@ -314,23 +434,27 @@ int clzi_pipeline_submit(struct clzi_pipeline *p, const struct clzi_job *jobs, i
 {
     const struct clzi_bars *bars = &jobs->bars, aligned = clzi_bars_align(*bars, jobs->out);
     const struct area seen = picture_area(jobs->in, bars), coloured = picture_area(jobs->in, &aligned);
-    struct clzi_frame_job *q = p->jobs[next_run(p)];
+    const struct clzi_frame_job like = { crop(jobs->in, seen), crop(jobs->in, coloured), crop(jobs->out, coloured), 0 };
+    const bool other_bars = memcmp(bars, &p->run_bars, sizeof *bars);
     int n = 0, ret = 0;
 
     if (p->queued == clzi_pipeline_depth(p)) return -EAGAIN;
-    for (; n < count && n < CLZI_MAX_BATCH && !memcmp(&jobs[n].bars, bars, sizeof *bars); n++) {
-        const struct clz_controls *c = jobs[n].controls;
-        q[n] = (struct clzi_frame_job){ crop(jobs[n].in, seen), crop(jobs[n].in, coloured), crop(jobs[n].out, coloured),
-                                        p->model->facts.ab_scale * c->saturation * c->strength };
-    }
-    if (!p->in.format || !same_geometry(&p->seen, &q->seen) || !same_geometry(&p->in, &q->in) ||
-        !same_geometry(&p->out, &q->out)) {
+    if (!p->in.format || !same_geometry(&p->seen, &like.seen) || !same_geometry(&p->in, &like.in) ||
+        !same_geometry(&p->out, &like.out)) {
+        if ((ret = clzi_pipeline_end(p)) < 0) return ret;
         if (p->queued) return -EAGAIN;      // they use what the new geometry replaces
-        ret = plan_geometry(p, q);
+        if ((ret = plan_geometry(p, &like)) < 0) return ret;
     }
-    if (ret >= 0 && n > p->frames_per_run) n = p->frames_per_run;
+    for (; n < count && n < p->frames_per_run && !memcmp(&jobs[n].bars, bars, sizeof *bars); n++) {
+        const struct clz_controls *c = jobs[n].controls;
+        p->jobs[slot_of(p, p->taken + n)] = (struct clzi_frame_job){
+            crop(jobs[n].in, seen), crop(jobs[n].in, coloured), crop(jobs[n].out, coloured),
+            p->model->facts.ab_scale * c->saturation * c->strength,
+        };
+    }
     for (int i = 0; i < n && ret >= 0; i++) ret = copy_bars(p, jobs[i].in, jobs[i].out, &aligned);
-    return ret < 0 ? ret : queue_run(p, n);
+    p->run_bars = *bars;
+    return ret < 0 ? ret : queue_run(p, jobs, n, other_bars);
 }
 
 int clzi_pipeline_copy(struct clzi_pipeline *p, const struct clz_frame *in, const struct clz_frame *out)

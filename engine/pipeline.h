@@ -5,6 +5,7 @@
 #include "backend.h"
 #include "bars.h"
 #include "model.h"
+#include "window.h"
 
 enum { CLZI_MAX_BATCH = CLZI_MAX_IMAGES };  // largest number of frames of one network run
 
@@ -15,6 +16,7 @@ struct clzi_pipeline_params {
     int size;                               // shorter side of the network's input, in pixels; 0: the model's default
     enum clz_luma luma;
     const char *bars;                       // as in clz_stream_params
+    struct clzi_stage stage;                // between the network and the frames' chroma
 };
 
 int clzi_pipeline_create(struct clzi_pipeline **pipeline, struct clz_model *model, struct clzi_device *dev,
@@ -31,19 +33,28 @@ struct clzi_job {                           // one frame to colour
 void clzi_pipeline_prepare(struct clzi_pipeline *pipeline, struct clzi_job *jobs, int count);
 
 // Queues a network run of the first frames of jobs: those with the same bars, as many as fit. The frames have equal geometry and
-// their range, matrix and siting are not UNSPECIFIED; their planes must stay until wait() has returned for them. Returns how many
-// frames it took; -EAGAIN: the queue is full, or runs of another geometry are in it: call wait() first. After another
-// error nothing was queued and the chroma of these frames is undefined. Allocates only when geometry or bars differ from those of
-// the frame before.
+// their range, matrix and siting are not UNSPECIFIED; their planes must stay until wait() has returned for them. The run also
+// completes the frames, of this run or earlier ones, that wait for no later frame. Returns how many frames it took; -EAGAIN: the
+// queue is full, or runs of another geometry are in it: call wait() first. After another error nothing was queued and the chroma
+// of all frames that are not complete is undefined: call wait() until the queue is empty, then drop(). Allocates only when
+// geometry or bars differ from those of the frame before.
 int clzi_pipeline_submit(struct clzi_pipeline *pipeline, const struct clzi_job *jobs, int count);
 
-// Waits for the oldest run in the queue. count: of its frames; 0 if the queue is empty. Returns 0 or the error of these frames.
+// Waits for the oldest run in the queue. count: of the frames that it completes, the oldest ones; 0 if the queue is empty, and it
+// can be 0 for a run. Returns 0 or the error of these frames.
 int clzi_pipeline_wait(struct clzi_pipeline *pipeline, int *count);
+
+int clzi_pipeline_lookahead(const struct clzi_pipeline *pipeline); // most later frames that a frame waits for
+int clzi_pipeline_waiting(const struct clzi_pipeline *pipeline);   // frames that no run in the queue completes
+// Queues a run that completes the waiting frames without later ones. Returns 0 or an error as submit().
+int clzi_pipeline_end(struct clzi_pipeline *pipeline);
+// Forgets the waiting frames. The queue must be empty.
+void clzi_pipeline_drop(struct clzi_pipeline *pipeline);
 
 int clzi_pipeline_queued(const struct clzi_pipeline *pipeline);    // runs in the queue
 int clzi_pipeline_depth(const struct clzi_pipeline *pipeline);     // the most that fit: 1 or 2
 
-// Copies a frame without colouring it. The queue must be empty.
+// Copies a frame without colouring it. The queue must be empty, and no frame waiting.
 int clzi_pipeline_copy(struct clzi_pipeline *pipeline, const struct clz_frame *in, const struct clz_frame *out);
 
 // Returns whether bars of fixed depths leave a picture in frames of this size; true if the bars are detected or off.

@@ -2,7 +2,7 @@
 //
 // The ring holds, from the oldest frame to the newest:
 //     [head, done)        finished; the caller may receive them
-//     [done, taken)       in the pipeline's queue
+//     [done, taken)       in the pipeline: queued, or waiting for later frames that they look at
 //     [taken, submitted)  submitted to the worker
 //     [submitted, tail)   the incomplete batch
 // The counters only increase; frame n is stored in slot n modulo the capacity. The mutex protects the counters and the
@@ -35,6 +35,9 @@ struct clz_stream {
     struct slot *ring;
     int capacity, batch;
     uint64_t head, done, taken, submitted, tail;
+    uint64_t release;                       // frames before this one do not wait for later ones
+    uint64_t starved;                       // = taken: the worker found that all frames in the pipeline wait for later ones
+    bool new_shot;                          // the next frame has nothing to do with those before it
     bool draining, quit;
     atomic_bool cancelled;                  // written under the mutex; the worker also reads it within a batch
     int error;                              // of the first batch that failed; kept until clz_stream_flush()
@@ -91,9 +94,27 @@ static void finish_queued(clz_stream *s)
     while (clzi_pipeline_queued(s->pipeline)) finish_oldest(s);
 }
 
+// The frames that are not done yet, up to `end`, fail.
+static void fail_frames(clz_stream *s, uint64_t end, int error)
+{
+    finish_queued(s);
+    clzi_pipeline_drop(s->pipeline);
+    finish(s, (int)(end - s->done), error);
+}
+
+// The frames in the pipeline wait for later ones no more. They may still be queued on return.
+static void release_frames(clz_stream *s)
+{
+    int ret;
+
+    while ((ret = clzi_pipeline_end(s->pipeline)) == -EAGAIN) finish_oldest(s);
+    if (ret < 0) fail_frames(s, s->taken, ret);
+}
+
 // Copies the frames [first, end), whose `skip` is set.
 static void copy_frames(clz_stream *s, uint64_t first, uint64_t end)
 {
+    release_frames(s);
     finish_queued(s);
     for (uint64_t i = first; i < end; i++) {
         const struct slot *slot = slot_of(s, i);
@@ -118,8 +139,7 @@ static void colour_frames(clz_stream *s, uint64_t first, uint64_t end)
         if (ret == -EAGAIN) {
             finish_oldest(s);
         } else if (ret < 0) {
-            finish_queued(s);
-            finish(s, count - i, ret);
+            fail_frames(s, end, ret);
             return;
         } else {
             i += ret;
@@ -129,15 +149,25 @@ static void colour_frames(clz_stream *s, uint64_t first, uint64_t end)
     }
 }
 
+// Whether the worker, whose queue is empty, has something to do.
+static bool has_work(const clz_stream *s)
+{
+    return s->quit || s->taken < s->submitted || (s->taken > s->done && (s->release == s->taken || s->cancelled || s->error));
+}
+
 // Blocks the worker and the threads of its OpenMP team until frames are submitted. Between two parallel regions libgomp's threads
 // spin for milliseconds, which takes CPU time from the decoder and the encoder of the same film. Within a parallel region they
 // wait for a condition variable instead.
 static void wait_for_work(clz_stream *s)
 {
+    pthread_mutex_lock(&s->mutex);
+    s->starved = s->taken;
+    pthread_cond_broadcast(&s->finished);
+    pthread_mutex_unlock(&s->mutex);
 #pragma omp parallel num_threads(s->params.threads)
     {
         pthread_mutex_lock(&s->mutex);
-        while (!s->quit && s->taken == s->submitted) pthread_cond_wait(&s->work, &s->mutex);
+        while (!has_work(s)) pthread_cond_wait(&s->work, &s->mutex);
         pthread_mutex_unlock(&s->mutex);
     }
 }
@@ -152,19 +182,20 @@ static void *worker_main(void *arg)
     if (entered < 0) finish(s, 0, entered);         // every frame fails
     pthread_mutex_lock(&s->mutex);
     while (!s->quit) {
-        const uint64_t first = s->taken;
+        const uint64_t first = s->taken, limit = s->release > first && s->release < s->submitted ? s->release : s->submitted;
+        const int error = s->cancelled ? -ECANCELED : s->error;
+        const bool inside = first > s->done, released = s->release == first && clzi_pipeline_waiting(s->pipeline);
         uint64_t end = first;
-        int error;
-        while (end < s->submitted && end - first < (uint64_t)s->batch && same_batch(slot_of(s, first), slot_of(s, end))) end++;
-        error = s->cancelled ? -ECANCELED : s->error;
+        while (end < limit && end - first < (uint64_t)s->batch && same_batch(slot_of(s, first), slot_of(s, end))) end++;
         pthread_mutex_unlock(&s->mutex);
-        if (first == end && clzi_pipeline_queued(s->pipeline)) {
+        if (error && (first < end || (inside && !clzi_pipeline_queued(s->pipeline)))) {
+            fail_frames(s, end, error);
+        } else if (released && !error) {
+            release_frames(s);
+        } else if (first == end && clzi_pipeline_queued(s->pipeline)) {
             finish_oldest(s);
         } else if (first == end) {
             wait_for_work(s);
-        } else if (error) {
-            finish_queued(s);
-            finish(s, (int)(end - first), error);
         } else if (slot_of(s, first)->controls.skip) {
             copy_frames(s, first, end);
         } else {
@@ -218,18 +249,20 @@ int clz_stream_open(clz_stream **out, clz_model *model, const struct clz_stream_
     s->params.threads = clzi_device_base(s->dev)->threads;      // the device's default, or fewer than requested
     s->params.device = NULL;                // the caller owns the string and may free it
     s->batch = s->params.batch ? s->params.batch : clzi_device_base(s->dev)->backend->default_batch;
-    s->capacity = BATCHES * s->batch;
+    if ((ret = clzi_device_enter(s->dev)) < 0) goto fail;
+    ret = clzi_pipeline_create(&s->pipeline, model, s->dev,
+                               &(struct clzi_pipeline_params){ .batch = s->batch, .size = s->params.size,
+                                                              .luma = s->params.luma, .bars = s->params.bars });
+    clzi_device_leave(s->dev);
+    s->params.bars = NULL;                  // likewise
+    if (ret < 0) goto fail;
+    s->capacity = BATCHES * s->batch + clzi_pipeline_lookahead(s->pipeline);
     s->ring = calloc(s->capacity, sizeof *s->ring);
     if (!s->ring) {
         ret = -ENOMEM;
         goto fail;
     }
-    if ((ret = clzi_device_enter(s->dev)) < 0) goto fail;
-    ret = clzi_pipeline_create(&s->pipeline, model, s->dev,
-                               &(struct clzi_pipeline_params){ s->batch, s->params.size, s->params.luma, s->params.bars });
-    clzi_device_leave(s->dev);
-    s->params.bars = NULL;                  // likewise
-    if (ret < 0) goto fail;
+    s->new_shot = true;
     if (pthread_mutex_init(&s->mutex, NULL) || pthread_cond_init(&s->work, NULL) || pthread_cond_init(&s->finished, NULL)) {
         ret = -ENOMEM;
         goto fail;
@@ -358,6 +391,14 @@ static void submit(clz_stream *s)
     pthread_cond_broadcast(&s->work);
 }
 
+// Submits what is inside; it waits for no later frame.
+static void release(clz_stream *s)
+{
+    submit(s);
+    s->release = s->tail;
+    pthread_cond_broadcast(&s->work);
+}
+
 int clz_stream_send(clz_stream *s, const struct clz_frame *in, const struct clz_frame *out, const struct clz_controls *controls)
 {
     static const struct clz_controls defaults = CLZ_CONTROLS_DEFAULT;
@@ -378,6 +419,8 @@ int clz_stream_send(clz_stream *s, const struct clz_frame *in, const struct clz_
     } else if (s->tail - s->head == (uint64_t)s->capacity) {
         ret = -EAGAIN;
     } else {
+        if (s->new_shot || slot_of(s, s->tail - 1)->controls.skip) slot.controls.cut = 1;
+        s->new_shot = false;
         *slot_of(s, s->tail) = slot;
         if (s->tail > s->submitted && !same_batch(slot_of(s, s->tail - 1), &slot) &&
             slot_of(s, s->tail - 1)->controls.skip == slot.controls.skip)
@@ -394,7 +437,7 @@ int clz_stream_submit(clz_stream *s)
 {
     if (!s) return -EINVAL;
     pthread_mutex_lock(&s->mutex);
-    submit(s);
+    release(s);
     pthread_mutex_unlock(&s->mutex);
     return 0;
 }
@@ -403,8 +446,9 @@ int clz_stream_drain(clz_stream *s)
 {
     if (!s) return -EINVAL;
     pthread_mutex_lock(&s->mutex);
-    submit(s);
+    release(s);
     s->draining = true;
+    s->new_shot = true;
     pthread_mutex_unlock(&s->mutex);
     return 0;
 }
@@ -420,6 +464,9 @@ void clz_stream_cancel(clz_stream *s)
 
 // ---- frames out ----
 
+// Whether all submitted frames that are not done wait for later ones.
+static bool all_wait(const clz_stream *s) { return s->starved == s->submitted && s->release < s->submitted; }
+
 int clz_stream_receive(clz_stream *s, struct clz_frame *frame, int wait)
 {
     int ret = -EAGAIN;
@@ -427,7 +474,8 @@ int clz_stream_receive(clz_stream *s, struct clz_frame *frame, int wait)
     if (!s) return -EINVAL;
     if (!frame) return clzi_fail(&s->params.log, -EINVAL, "the frame to receive into is NULL");
     pthread_mutex_lock(&s->mutex);
-    while (wait && !s->cancelled && s->head == s->done && s->done < s->submitted) pthread_cond_wait(&s->finished, &s->mutex);
+    while (wait && !s->cancelled && s->head == s->done && s->done < s->submitted && !all_wait(s))
+        pthread_cond_wait(&s->finished, &s->mutex);
     if (s->cancelled) {
         ret = -ECANCELED;
     } else if (s->head < s->done) {
@@ -448,12 +496,14 @@ void clz_stream_flush(clz_stream *s, void (*on_frame)(void *priv, const struct c
     if (!s) return;
     pthread_mutex_lock(&s->mutex);
     s->cancelled = true;                    // the worker does not colour the frames that it has not started
+    pthread_cond_broadcast(&s->work);
     while (s->done < s->submitted) pthread_cond_wait(&s->finished, &s->mutex);
     s->cancelled = false;
     first = s->head;
     end = s->tail;
     s->head = s->done = s->taken = s->submitted = s->tail;      // the worker is idle, so the incomplete batch is dropped too
     s->draining = false;
+    s->new_shot = true;
     s->error = 0;                           // frames after a seek are coloured again
     pthread_mutex_unlock(&s->mutex);
     for (; on_frame && first < end; first++) on_frame(priv, &slot_of(s, first)->out);
@@ -461,7 +511,8 @@ void clz_stream_flush(clz_stream *s, void (*on_frame)(void *priv, const struct c
 
 // ---- properties ----
 
-int clz_stream_lookahead(const clz_stream *s) { return s ? s->batch : -EINVAL; }
+int clz_stream_batch(const clz_stream *s) { return s ? s->batch : -EINVAL; }
+int clz_stream_lookahead(const clz_stream *s) { return s ? s->batch + clzi_pipeline_lookahead(s->pipeline) : -EINVAL; }
 int clz_stream_max_in_flight(const clz_stream *s) { return s ? s->capacity : -EINVAL; }
 
 const char *clz_stream_describe(const clz_stream *stream)

@@ -641,7 +641,8 @@ static int activate(AVFilterContext *ctx)
         ret = s->failed;
         if (ret < 0) av_frame_free(&in);
         else ret = s->model ? send(ctx, in) : solid_frame(ctx, in);
-        if (ret >= 0 && s->model && s->option.batch == 1) ret = receive(ctx, 1);
+        if (ret >= 0 && s->model && s->option.batch == 1 && (ret = receive(ctx, 1)) == AVERROR(EAGAIN))
+            ret = 0;                                            // it waits for later frames
         if (ret < 0) return s->failed = ret;
     }
     if (ret < 0) return ret;

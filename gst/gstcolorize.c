@@ -67,7 +67,7 @@ struct _GstColorize {
     clz_stream *stream;
     struct job *jobs;                       // ring buffer of `capacity` jobs; the oldest is jobs[first]
     int capacity, first, count;
-    int batch, unsubmitted;                 // frames per batch; frames in the incomplete batch
+    int batch, lookahead, unsubmitted;      // frames per batch; clz_stream_lookahead(); frames in the incomplete batch
     gboolean wait_each;                     // batch=1 is set: generate_output waits for each frame
     gint64 last_arrival;                    // `arrival` of the newest job
     gboolean discont;                       // a buffer was dropped: the next output buffer gets the flag DISCONT
@@ -605,13 +605,15 @@ static gboolean gst_colorize_set_info(GstVideoFilter *vf, GstCaps *in_caps, GstV
 }
 
 // A frame waits until its batch is full and then until the model has run on that batch; it is output at the latest when the next
-// batch is full. This takes two batches of frame durations. With batch=1 a frame waits for one run of the model only.
+// batch is full. This takes two batches of frame durations. With batch=1 a frame waits for one run of the model only. The frames
+// after it that the stream looks at are added to both.
 static GstClockTime element_latency(GstColorize *self)
 {
-    GstClockTime latency;
+    GstClockTime latency = 0;
 
     GST_OBJECT_LOCK(self);
-    latency = self->running && GST_VIDEO_FILTER(self)->negotiated ? (self->wait_each ? 1 : 2 * self->batch) * self->duration : 0;
+    if (self->running && GST_VIDEO_FILTER(self)->negotiated)
+        latency = (self->lookahead + (self->wait_each ? 0 : self->batch)) * self->duration;
     GST_OBJECT_UNLOCK(self);
     return latency;
 }
@@ -1034,6 +1036,10 @@ static void push_overdue_frames(GstColorize *self)
         self->unsubmitted = 0;
     }
     if (self->count > self->unsubmitted && now >= push_deadline(self, frame)) {
+        if (self->lookahead > self->batch) {            // the frames wait for later ones
+            clz_stream_submit(self->stream);
+            self->unsubmitted = 0;
+        }
         const GstFlowReturn ret = push_frames(self, self->unsubmitted);
         if (ret != GST_FLOW_OK) self->pending_flow = ret;
     }
@@ -1128,7 +1134,8 @@ static gboolean gst_colorize_start(GstBaseTransform *bt)
     }
     GST_OBJECT_LOCK(self);
     self->stream = stream;
-    self->batch = clz_stream_lookahead(stream);
+    self->batch = clz_stream_batch(stream);
+    self->lookahead = clz_stream_lookahead(stream);
     self->wait_each = set.batch == 1;
     GST_OBJECT_UNLOCK(self);
     self->capacity = clz_stream_max_in_flight(self->stream);
@@ -1302,7 +1309,7 @@ static void gst_colorize_init(GstColorize *self)
         default:           *(int *)field = (int)properties[i].initial; break;
         }
     }
-    self->batch = 1;
+    self->batch = self->lookahead = 1;
     g_mutex_init(&self->deadline.mutex);
     g_cond_init(&self->deadline.wake);
     g_mutex_init(&self->message_lock);

@@ -16,6 +16,7 @@
 int __real_clzi_device_open(struct clzi_device **dev, const char *name, const struct clzi_device_params *params);
 int __wrap_clzi_device_open(struct clzi_device **dev, const char *name, const struct clzi_device_params *params);
 int ops_main(int argc, char **argv);        // main() of ops.c
+int window_main(int argc, char **argv);     // and of window.c
 
 int __wrap_clzi_device_open(struct clzi_device **dev, const char *name, const struct clzi_device_params *params)
 {
@@ -163,12 +164,15 @@ static void test_streams(void)
 
 int main(void)
 {
-    char *ops[] = { "ops", "--device", "cuda", NULL };
+    char *ops[] = { "ops", "--device", "cuda", NULL }, *window[] = { "window", "cuda", NULL };
+    int failed;
 
     setenv("COLORIZE_CACHE", "", 1);
     test_open();
     test_plan_cache();
     test_streams();
     check_case_end();
-    return ops_main(3, ops) | (check_state.failed_cases > 0);
+    failed = check_state.failed_cases > 0;
+    failed |= window_main(2, window);
+    return failed | ops_main(3, ops);
 }

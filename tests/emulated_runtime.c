@@ -55,6 +55,12 @@ cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t size, enum cudaMe
     return cudaMemcpy(to, from, size, kind);
 }
 
+cudaError_t cudaMemset(void *p, int value, size_t size)
+{
+    memset(p, value, size);
+    return cudaSuccess;
+}
+
 cudaError_t cudaMemsetAsync(void *p, int value, size_t size, cudaStream_t s)
 {
     (void)s;

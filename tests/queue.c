@@ -12,6 +12,7 @@
 #include "engine/op.h"
 #include "engine/params.h"
 #include "tiny_model.h"
+#include "window_stage.h"
 
 // ---- the device: ref behind a queue ----
 
@@ -118,7 +119,7 @@ struct call {
     struct clzi_adam adam;
     struct clzi_call *op;
     struct clzi_frames *frames;
-    int slot, images;
+    int run, slot, images, all_images;
     struct clzi_frame_job jobs[8];          // late_frames_per_run() keeps them below
     float host[];
 };
@@ -146,8 +147,9 @@ TASK(do_adam, REF->train->adam(DEV, &c->adam, c->p[0], c->p[1], c->p[2], c->p[3]
 TASK(do_restore, REF->train->restore(DEV, c->p[0], c->p[1], c->count, c->p[2]))
 TASK(do_ema, REF->train->ema(DEV, c->p[0], c->p[1], c->number, c->count, c->p[2]))
 TASK(do_advance, REF->train->advance(DEV, c->p[0], c->flag))
-TASK(do_read, clzi_host_frames.read(c->frames, c->slot, c->jobs, c->images, c->p[0]))
-TASK(do_frame_write, clzi_host_frames.write(c->frames, c->slot, c->jobs, c->images, c->p[0]))
+TASK(do_read, clzi_host_frames.read(c->frames, c->slot, c->jobs, c->images, c->all_images, c->p[0]))
+TASK(do_frame_write, clzi_host_frames.write(c->frames, c->run, c->slot, c->jobs, c->images, c->p[0]))
+TASK(do_copy_tensor, REF->copy(DEV, c->p[0], c->p[1], c->count))
 
 static int op_forward(struct clzi_call *op)
 {
@@ -206,6 +208,15 @@ static int late_add(struct clzi_device *dev, void *sum, const void *x, struct cl
     c->p[1] = (void *)x;
     c->shape = shape;
     return queue(dev, do_add, c);
+}
+
+static int late_copy_tensor(struct clzi_device *dev, void *to, const void *from, size_t size)
+{
+    struct call *c = call_new(dev, 0);
+    c->p[0] = to;
+    c->p[1] = (void *)from;
+    c->count = (int64_t)size;
+    return queue(dev, do_copy_tensor, c);
 }
 
 // A call of p[0..4] and count.
@@ -269,17 +280,19 @@ static int frames_create(struct clzi_frames **frames, struct clzi_device *dev, c
 // clzi_host_frames belong to ref; the queue is found through this.
 static struct clzi_device *current;
 
-static int frames_queue(int (*run)(void *), struct clzi_frames *frames, int slot, const struct clzi_frame_job *jobs, int count,
-                        const void *tensor)
+static int frames_queue(int (*task)(void *), struct clzi_frames *frames, int run, int slot, const struct clzi_frame_job *jobs,
+                        int count, int all_images, const void *tensor)
 {
     struct call *c = call_new(current, 0);
 
+    c->run = run;
+    c->all_images = all_images;
     c->frames = frames;
     c->slot = slot;
     c->images = count;
     c->p[0] = (void *)tensor;
     memcpy(c->jobs, jobs, count * sizeof *jobs);
-    return queue(current, run, c);
+    return queue(current, task, c);
 }
 
 static void frames_destroy(struct clzi_frames **frames)
@@ -288,14 +301,14 @@ static void frames_destroy(struct clzi_frames **frames)
     clzi_host_frames.destroy(frames);
 }
 
-static int frames_read(struct clzi_frames *f, int slot, const struct clzi_frame_job *jobs, int count, void *l)
+static int frames_read(struct clzi_frames *f, int slot, const struct clzi_frame_job *jobs, int count, int images, void *l)
 {
-    return frames_queue(do_read, f, slot, jobs, count, l);
+    return frames_queue(do_read, f, 0, slot, jobs, count, images, l);
 }
 
-static int frames_write(struct clzi_frames *f, int slot, const struct clzi_frame_job *jobs, int count, const void *ab)
+static int frames_write(struct clzi_frames *f, int run, int slot, const struct clzi_frame_job *jobs, int count, const void *ab)
 {
-    return frames_queue(do_frame_write, f, slot, jobs, count, ab);
+    return frames_queue(do_frame_write, f, run, slot, jobs, count, 0, ab);
 }
 
 static int frames_copy(struct clzi_device *dev, const struct clz_frame *in, const struct clz_frame *out)
@@ -361,6 +374,7 @@ static const struct clzi_op *late_table[CLZI_OP_COUNT];
 static struct clzi_backend late_backend = {
     .name = "late", .frames_per_run = late_frames_per_run, .default_batch = 4, .queued_runs = 2, .alloc = late_alloc,
     .free = late_free, .tensor_size = late_tensor_size, .upload = late_upload, .download = late_download, .add = late_add,
+    .copy = late_copy_tensor,
     .frames = &late_frames, .pass = late_pass, .pass_destroy = late_pass_destroy, .mark = late_mark, .wait = late_wait,
     .write = late_write, .read = late_read, .train = &late_train, .ops = late_table,
 };
@@ -440,7 +454,7 @@ static void paint(struct picture *p, int number)
 static void colour(const char *device, int batch, struct picture *out)
 {
     static struct picture in[FRAMES];
-    static const struct clz_controls skipped = { 1, 1, 1 };
+    static const struct clz_controls skipped = { .strength = 1, .saturation = 1, .skip = 1 };
     const struct clz_stream_params params = { .device = device, .batch = batch, .threads = 1 };
     char path[] = "/tmp/colorize-queue-XXXXXX";
     const int fd = mkstemp(path);
@@ -560,6 +574,18 @@ int main(void)
         colour("late", batch, got);
         for (int i = 0; i < FRAMES; i++) REQUIRE(!memcmp(got[i].bytes, want[i].bytes, sizeof got[i].bytes));
     }
+
+    CASE("queue/a_stream_that_sees_neighbouring_frames_gives_what_ref_gives");
+    for (int after = 0; after <= 6; after += 3) {
+        window_stage_use(2, after, false);
+        colour("ref", 1, want);
+        for (int batch = 1; batch <= 7; batch += 2) {
+            window_stage.count = 0;
+            colour("late", batch, got);
+            for (int i = 0; i < FRAMES; i++) REQUIRE(!memcmp(got[i].bytes, want[i].bytes, sizeof got[i].bytes));
+        }
+    }
+    memset(&window_stage, 0, sizeof window_stage);
 
     CASE("queue/training_gives_what_ref_gives");
     count = train("ref", one);

@@ -17,7 +17,7 @@
 
 static char model_path[256];
 static clz_model *model;
-static const struct clz_controls skip = { 1, 1, 1 };
+static const struct clz_controls skip = { .strength = 1, .saturation = 1, .skip = 1 };
 
 // ---- pictures ----
 
@@ -369,8 +369,8 @@ static void refusals(void)
     REQUIRE_INT(clz_stream_send(s, &f, &f, NULL), -EINVAL);
     f = p.f, f.stride[1] = 7;
     REQUIRE_INT(clz_stream_send(s, &f, &f, NULL), -EINVAL);
-    REQUIRE_INT(clz_stream_send(s, &p.f, &p.f, &(struct clz_controls){ NAN, 1, 0 }), -EINVAL);
-    REQUIRE_INT(clz_stream_send(s, &p.f, &p.f, &(struct clz_controls){ 1, 4.5f, 0 }), -EINVAL);
+    REQUIRE_INT(clz_stream_send(s, &p.f, &p.f, &(struct clz_controls){ .strength = NAN, .saturation = 1 }), -EINVAL);
+    REQUIRE_INT(clz_stream_send(s, &p.f, &p.f, &(struct clz_controls){ .strength = 1, .saturation = 4.5f }), -EINVAL);
     REQUIRE(strstr(message, "4.5"));
     f = p.f, f.matrix = 99;
     REQUIRE_INT(clz_stream_send(s, &f, &f, NULL), -EINVAL);
@@ -567,7 +567,7 @@ static void controls(void)
         clz_stream *s = NULL;
         paint(&p, 1);
         REQUIRE_INT(clz_stream_open(&s, model, NULL), 0);
-        REQUIRE_INT(clz_stream_send(s, &p.f, &p.f, i ? NULL : &(struct clz_controls){ 0, 1, 0 }), 0);
+        REQUIRE_INT(clz_stream_send(s, &p.f, &p.f, i ? NULL : &(struct clz_controls){ .saturation = 1 }), 0);
         REQUIRE_INT(clz_stream_drain(s), 0);
         REQUIRE_INT(clz_stream_receive(s, &done, 1), 0);
         for (int k = 1024; k < 3072 && !i; k++) REQUIRE_INT(p.bytes[k], 128);

@@ -318,6 +318,7 @@ void clz_stream_flush(clz_stream *s, void (*on_frame)(void *priv, const struct c
     s->done = s->draining = 0;
 }
 
+int clz_stream_batch(const clz_stream *s) { return s->batch; }
 int clz_stream_lookahead(const clz_stream *s) { return s->batch; }
 int clz_stream_max_in_flight(const clz_stream *s) { return 3 * s->batch; }
 const char *clz_stream_describe(const clz_stream *s) { return s->describe; }

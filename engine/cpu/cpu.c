@@ -154,6 +154,13 @@ static int cpu_download(struct clzi_device *dev, const void *tensor, struct clzi
     return 0;
 }
 
+static int cpu_copy_tensor(struct clzi_device *dev, void *to, const void *from, size_t size)
+{
+    (void)dev;
+    memcpy(to, from, size);
+    return 0;
+}
+
 static int cpu_add(struct clzi_device *dev, void *sum, const void *x, struct clzi_shape shape)
 {
     clzi_cpu_enter(dev);
@@ -299,6 +306,7 @@ const struct clzi_backend clzi_backend_cpu = {
     .upload = cpu_upload,
     .download = cpu_download,
     .add = cpu_add,
+    .copy = cpu_copy_tensor,
     .frames = &clzi_host_frames,
     .pass = cpu_pass,
     .write = cpu_write,

@@ -274,6 +274,11 @@ static int cuda_add(struct clzi_device *dev, void *sum, const void *x, struct cl
                                             (struct clzk_activation){ CLZK_ACT_NONE, 0 }), "add");
 }
 
+static int cuda_copy_tensor(struct clzi_device *dev, void *to, const void *from, size_t size)
+{
+    return clzi_cuda_error(dev, cudaMemcpyAsync(to, from, size, cudaMemcpyDeviceToDevice, dev->stream), "copy");
+}
+
 // ---- passes ----
 
 // The first pass runs as it is: libraries load kernels and set themselves up. The second is recorded and from then on replayed.
@@ -412,6 +417,7 @@ const struct clzi_backend clzi_backend_cuda = {
     .frames_per_run = cuda_frames_per_run, .default_batch = 16, .queued_runs = CLZI_CUDA_RUNS,
     .alloc = cuda_alloc, .free = cuda_free,
     .tensor_size = cuda_tensor_size, .upload = cuda_upload, .download = cuda_download, .add = cuda_add,
+    .copy = cuda_copy_tensor,
     .frames = &clzi_cuda_frames,
     .pass = cuda_pass, .pass_destroy = cuda_pass_destroy, .mark = cuda_mark, .wait = cuda_wait,
     .write = cuda_write, .read = cuda_read, .train = &train,

@@ -193,7 +193,8 @@ static int create_buffers(struct clzi_frames *f)
         cudaGetLastError();                 // the caller may try again with fewer frames at once
         return error == cudaErrorMemoryAllocation ? -ENOMEM : error_of(f, error);
     }
-    return 0;
+    memset(f->bad_host, 0, CLZI_CUDA_RUNS * sizeof(int));
+    return error_of(f, cudaMemset(f->bad, 0, CLZI_CUDA_RUNS * sizeof(int)));
 }
 
 static int cuda_create(struct clzi_frames **out, struct clzi_device *dev, const struct clzi_frames_params *p)
@@ -239,21 +240,26 @@ static struct clz_frame device_in(const struct clzi_frames *f, int slot, const s
     return f->on_device ? job->in : in_block(&job->in, &f->in, f->in_planes + slot * f->in.size);
 }
 
-// All images of the network's batch; those after `count` repeat the last frame.
-static int to_l(struct clzi_frames *f, int slot, const struct clzi_frame_job *jobs, int count, void *l)
+// Images after `count` repeat the last one.
+static int to_l(struct clzi_frames *f, int slot, const struct clzi_frame_job *jobs, int count, int images, void *l)
 {
     const int64_t pixels = (int64_t)f->w * f->h;
     const struct clzk_cu_frame_plan *plan = f->has_seen ? &f->seen : &f->coloured;
+    const void *last = clzi_cuda_at(f->dev, l, (count - 1) * pixels);
     struct clzk_picture pictures[CLZI_MAX_IMAGES];
+    int error;
 
-    for (int i = 0; i < f->images; i++) {
-        const int k = i < count ? i : count - 1;
-        const struct clz_frame in = device_in(f, slot + k, &jobs[k]);
-        const struct clz_frame seen = f->on_device ? jobs[k].seen : seen_in_block(&jobs[k], &in);
+    for (int i = 0; i < count; i++) {
+        const struct clz_frame in = device_in(f, slot + i, &jobs[i]);
+        const struct clz_frame seen = f->on_device ? jobs[i].seen : seen_in_block(&jobs[i], &in);
         pictures[i] = clzi_picture(&seen);
     }
-    return clzk_cu_frames_to_l(f->dev->stream, plan, f->images, pictures, f->y + slot * pixels, f->dev->type, l, 1, f->l_scale,
-                               f->l_offset);
+    error = clzk_cu_frames_to_l(f->dev->stream, plan, count, pictures, f->y + slot * pixels, f->dev->type, l, 1, f->l_scale,
+                                f->l_offset);
+    for (int i = count; i < images && !error; i++)
+        error = cudaMemcpyAsync(clzi_cuda_to(f->dev, l, i * pixels), last, clzi_cuda_bytes(f->dev, pixels),
+                                cudaMemcpyDeviceToDevice, f->dev->stream);
+    return error;
 }
 
 static int upload(struct clzi_frames *f, int slot, const struct clzi_frame_job *jobs, int count)
@@ -270,12 +276,11 @@ static int upload(struct clzi_frames *f, int slot, const struct clzi_frame_job *
     return error ? error : cudaStreamWaitEvent(dev->stream, dev->up_done, 0);
 }
 
-static int cuda_read(struct clzi_frames *f, int slot, const struct clzi_frame_job *jobs, int count, void *l)
+static int cuda_read(struct clzi_frames *f, int slot, const struct clzi_frame_job *jobs, int count, int images, void *l)
 {
-    int error = f->on_device ? 0 : upload(f, slot, jobs, count);
+    const int error = f->on_device ? 0 : upload(f, slot, jobs, count);
 
-    if (!error) error = cudaMemsetAsync(f->bad + slot / f->images, 0, sizeof *f->bad, f->dev->stream);
-    return error_of(f, error ? error : to_l(f, slot, jobs, count, l));
+    return error_of(f, error ? error : to_l(f, slot, jobs, count, images, l));
 }
 
 // ---- ab -> chroma ----
@@ -321,10 +326,9 @@ static int merge(struct clzi_frames *f, int slot, const struct clzi_frame_job *j
     return clzk_cu_frames_merge(f->dev->stream, &f->coloured, count, from, to, f->lines + (size_t)slot * f->w * f->h * 4);
 }
 
-static int download(struct clzi_frames *f, int slot, int count)
+static int download(struct clzi_frames *f, int run, int slot, int count)
 {
     struct clzi_device *dev = f->dev;
-    const int run = slot / f->images;
     cudaError_t error = cudaEventRecord(dev->network_done, dev->stream);
 
     if (!error) error = cudaStreamWaitEvent(dev->down, dev->network_done, 0);
@@ -334,7 +338,7 @@ static int download(struct clzi_frames *f, int slot, int count)
     return error ? error : cudaMemcpyAsync(f->bad_host + run, f->bad + run, sizeof *f->bad, cudaMemcpyDeviceToHost, dev->down);
 }
 
-static int cuda_write(struct clzi_frames *f, int slot, const struct clzi_frame_job *jobs, int count, const void *ab)
+static int cuda_write(struct clzi_frames *f, int run, int slot, const struct clzi_frame_job *jobs, int count, const void *ab)
 {
     const size_t pixels = (size_t)f->w * f->h;
     float gains[CLZI_MAX_IMAGES];
@@ -342,16 +346,20 @@ static int cuda_write(struct clzi_frames *f, int slot, const struct clzi_frame_j
 
     for (int i = 0; i < count; i++) gains[i] = jobs[i].gain;
     error = clzk_cu_frame_fit(f->dev->stream, &f->coloured, count, f->y + slot * pixels, f->dev->type, ab, 2, gains,
-                              f->lines + slot * pixels * 4, f->work, f->bad + slot / f->images);
+                              f->lines + slot * pixels * 4, f->work, f->bad + run);
     if (!error) error = merge(f, slot, jobs, count);
-    if (!error) error = download(f, slot, count);
+    if (!error) error = download(f, run, slot, count);
     for (int i = 0; i < count && !error && !f->on_device; i++) copy_on_host(f, &jobs[i]);
     return error_of(f, error);
 }
 
-static int cuda_finish(struct clzi_frames *f, int slot, const struct clzi_frame_job *jobs, int count)
+static int cuda_finish(struct clzi_frames *f, int run, int slot, const struct clzi_frame_job *jobs, int count)
 {
-    if (f->bad_host[slot / f->images]) return -ERANGE;
+    if (f->bad_host[run]) {
+        f->bad_host[run] = 0;
+        cudaMemsetAsync(f->bad + run, 0, sizeof *f->bad, f->dev->stream);       // for the next run of this number
+        return -ERANGE;
+    }
     for (int i = 0; i < count && !f->on_device; i++)
         copy_planes(&jobs[i].out, &f->out, f->out_host + (slot + i) * f->out.size, false);
     return 0;

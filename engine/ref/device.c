@@ -79,6 +79,13 @@ static int ref_download(struct clzi_device *dev, const void *tensor, struct clzi
     return 0;
 }
 
+static int ref_copy_tensor(struct clzi_device *dev, void *to, const void *from, size_t size)
+{
+    (void)dev;
+    memcpy(to, from, size);
+    return 0;
+}
+
 static int ref_add(struct clzi_device *dev, void *sum, const void *x, struct clzi_shape shape)
 {
     float *s = sum;
@@ -211,6 +218,7 @@ const struct clzi_backend clzi_backend_ref = {
     .open = ref_open, .close = ref_close, .frames_per_run = ref_frames_per_run, .default_batch = 4, .queued_runs = 1,
     .alloc = ref_alloc, .free = ref_free,
     .tensor_size = ref_tensor_size, .upload = ref_upload, .download = ref_download, .add = ref_add,
+    .copy = ref_copy_tensor,
     .frames = &clzi_host_frames,
     .write = ref_copy, .read = ref_copy, .train = &train,
     .ops = ops,
