@@ -1,0 +1,128 @@
+// motion.c - the frame that a frame continues, and the motion between them.
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "motion.h"
+
+// The thresholds were chosen on films of 300 cuts each, made of two test sequences, an old film and moving photographs, with
+// grain, fades, flashes and changing brightness between the cuts: at true cuts the product of correlation and agreement is below
+// 0.006 in 95 of 100, within shots it is below 0.03 in 2 of 1,000.
+static const float
+    enough_match = 0.025f,                  // least product of correlation and agreement
+    enough_correlation = 0.75f,             // suffices by itself: grain can spoil the agreement
+    dark = 0.022f,                          // pictures of less contrast show too little to tell them apart
+    some_contrast = 0.03f, sudden = 5;      // contrast that comes or goes within a frame by this factor is a cut
+
+struct record {                             // of one frame
+    float *planes;                          // see flow.h
+    float *to, *from;                       // [2,h0,w0]
+    float *to_agreement, *from_agreement;   // [h0,w0]
+    struct clzi_link link;
+    struct clzi_frame_look look;
+};
+
+struct clzi_motion {
+    struct clzk_flow_size size;
+    int w, h, frames;
+    struct record *records;
+    float *memory, *scratch;
+    uint64_t count;
+};
+
+static struct record *record_of(const struct clzi_motion *m, uint64_t number) { return &m->records[number % m->frames]; }
+
+int clzi_motion_create(struct clzi_motion **out, int w, int h, int frames)
+{
+    struct clzi_motion *m = *out = calloc(1, sizeof *m);
+    size_t n, each;
+    float *at;
+
+    if (!m) return -ENOMEM;
+    clzk_flow_size_of(&m->size, w, h);
+    m->w = w;
+    m->h = h;
+    m->frames = frames > CLZI_MOTION_BACK ? frames : CLZI_MOTION_BACK + 1;
+    n = (size_t)m->size.w[0] * m->size.h[0];
+    each = CLZK_FLOW_PLANES * m->size.pixels + 6 * n;
+    m->records = calloc(m->frames, sizeof *m->records);
+    m->memory = at = malloc(m->frames * each * sizeof *at);
+    m->scratch = malloc(clzk_flow_scratch(&m->size) * sizeof *m->scratch);
+    if (!m->records || !m->memory || !m->scratch) {
+        clzi_motion_destroy(out);
+        return -ENOMEM;
+    }
+    for (int i = 0; i < m->frames; i++, at += each) {
+        struct record *r = &m->records[i];
+        r->planes = at;
+        r->to = at + CLZK_FLOW_PLANES * m->size.pixels;
+        r->from = r->to + 2 * n;
+        r->to_agreement = r->from + 2 * n;
+        r->from_agreement = r->to_agreement + n;
+    }
+    return 0;
+}
+
+void clzi_motion_destroy(struct clzi_motion **motion)
+{
+    struct clzi_motion *m = *motion;
+
+    *motion = NULL;
+    if (!m) return;
+    free(m->records);
+    free(m->memory);
+    free(m->scratch);
+    free(m);
+}
+
+const struct clzk_flow_size *clzi_motion_size(const struct clzi_motion *m) { return &m->size; }
+
+// Computes the motion between r and an earlier frame into r. Returns how well they match, 0 to 1.
+static float compare(struct clzi_motion *m, struct record *r, const struct record *earlier)
+{
+    const float low = r->look.contrast < earlier->look.contrast ? r->look.contrast : earlier->look.contrast;
+    const float high = r->look.contrast < earlier->look.contrast ? earlier->look.contrast : r->look.contrast;
+    float there, back, agreement, correlation;
+
+    clzk_flow(&m->size, r->planes, earlier->planes, r->to, m->scratch);
+    clzk_flow(&m->size, earlier->planes, r->planes, r->from, m->scratch);
+    agreement = clzk_flow_agreement(&m->size, r->to, r->from, r->to_agreement);
+    clzk_flow_agreement(&m->size, r->from, r->to, r->from_agreement);
+    there = clzk_flow_correlation(&m->size, r->planes, earlier->planes, r->to);
+    back = clzk_flow_correlation(&m->size, earlier->planes, r->planes, r->from);
+    correlation = there < back ? there : back;
+    if (high < dark) return 1;
+    if (high > some_contrast && low * sudden < high) return 0;
+    if (correlation > enough_correlation) return correlation;
+    return correlation > 0 ? correlation * agreement : 0;
+}
+
+static bool is_match(float match) { return match > enough_match; }
+
+void clzi_motion_add(struct clzi_motion *m, const float *y, bool cut)
+{
+    const uint64_t number = m->count++;
+    struct record *r = record_of(m, number);
+    int back = 0;
+
+    clzk_flow_picture(&m->size, y, m->w, m->h, r->planes, m->scratch);
+    r->look.contrast = clzk_flow_contrast(&m->size, r->planes);
+    r->look.brightness = clzk_flow_mean(&m->size, r->planes);
+    r->look.match = number && !cut ? compare(m, r, record_of(m, number - 1)) : 0;
+    if (is_match(r->look.match)) back = 1;
+    // Does it continue a frame before an interruption? Only frames that are not linked themselves were interruptions.
+    for (int k = 2; !back && !cut && k <= CLZI_MOTION_BACK && (uint64_t)k <= number; k++)
+        if (!record_of(m, number - k + 1)->link.back && is_match(compare(m, r, record_of(m, number - k)))) back = k;
+    r->link = (struct clzi_link){ .back = back };
+    if (!back) return;
+    r->link = (struct clzi_link){ back, r->to, r->to_agreement, r->from, r->from_agreement,
+        clzk_flow_brightness(&m->size, r->planes, record_of(m, number - back)->planes, r->to, r->to_agreement) };
+}
+
+const struct clzi_link *clzi_motion_link(const struct clzi_motion *m, uint64_t number) { return &record_of(m, number)->link; }
+const struct clzi_frame_look *clzi_motion_look(const struct clzi_motion *m, uint64_t number)
+{
+    return &record_of(m, number)->look;
+}
+
+void clzi_motion_restart(struct clzi_motion *m) { m->count = 0; }

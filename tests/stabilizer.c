@@ -1,0 +1,390 @@
+// stabilizer.c - motion between frames, cuts, and colour over time, on films that are computed: scenes of smooth noise under a
+// moving camera, with grain, flashes, fades and unsteady exposure.
+#include <stdbool.h>
+
+#include "check.h"
+#include "engine/stabilizer.h"
+
+enum { W = 120, H = 90, PIXELS = W * H };
+
+// ---- scenes ----
+
+static uint32_t hash(uint32_t a, uint32_t b, uint32_t c)
+{
+    uint32_t h = a * 0x9e3779b1u ^ b * 0x85ebca77u ^ c * 0xc2b2ae3du;
+
+    h = (h ^ h >> 15) * 0x2c1b3c6du;
+    h = (h ^ h >> 12) * 0x297a2d39u;
+    return h ^ h >> 15;
+}
+
+static float unit(uint32_t a, uint32_t b, uint32_t c) { return (float)(hash(a, b, c) >> 8) / (1 << 24); }
+
+// Noise that is smooth over 1 unit, 0 to 1.
+static float noise(uint32_t seed, float x, float y)
+{
+    const float fx = floorf(x), fy = floorf(y), tx = x - fx, ty = y - fy;
+    const float sx = tx * tx * (3 - 2 * tx), sy = ty * ty * (3 - 2 * ty);
+    const uint32_t ix = (uint32_t)(int)fx, iy = (uint32_t)(int)fy;
+
+    return (unit(seed, ix, iy) * (1 - sx) + unit(seed, ix + 1, iy) * sx) * (1 - sy) +
+           (unit(seed, ix, iy + 1) * (1 - sx) + unit(seed, ix + 1, iy + 1) * sx) * sy;
+}
+
+static float scene(uint32_t seed, float x, float y)
+{
+    return 0.1f + 0.8f * (0.5f * noise(seed, x / 40, y / 40) + 0.3f * noise(seed + 1, x / 15, y / 15) +
+                          0.2f * noise(seed + 2, x / 6, y / 6));
+}
+
+struct camera { float x, y, zoom, gain, grain; };
+
+static void shoot(float *y, uint32_t seed, struct camera c, uint32_t frame)
+{
+    for (int j = 0; j < H; j++)
+        for (int i = 0; i < W; i++) {
+            const float grain = unit(frame, (uint32_t)i, (uint32_t)j) + unit(frame + 7777, (uint32_t)i, (uint32_t)j) - 1;
+            const float v = c.gain * scene(seed, (i - W / 2) * c.zoom + c.x, (j - H / 2) * c.zoom + c.y) + c.grain * grain;
+            y[j * W + i] = v < 0 ? 0 : v > 1 ? 1 : v;
+        }
+}
+
+// ---- motion ----
+
+struct pair { struct clzk_flow_size size; float *planes[2], *v, *back, *agreement, *scratch; };
+
+static struct pair pair_of(int w, int h, const float *a, const float *b)
+{
+    struct pair p;
+    size_t n;
+
+    clzk_flow_size_of(&p.size, w, h);
+    n = (size_t)p.size.w[0] * p.size.h[0];
+    p.scratch = malloc(clzk_flow_scratch(&p.size) * sizeof(float));
+    for (int i = 0; i < 2; i++) {
+        p.planes[i] = malloc(CLZK_FLOW_PLANES * p.size.pixels * sizeof(float));
+        clzk_flow_picture(&p.size, i ? b : a, w, h, p.planes[i], p.scratch);
+    }
+    p.v = malloc(2 * n * sizeof(float));
+    p.back = malloc(2 * n * sizeof(float));
+    p.agreement = malloc(n * sizeof(float));
+    clzk_flow(&p.size, p.planes[0], p.planes[1], p.v, p.scratch);
+    clzk_flow(&p.size, p.planes[1], p.planes[0], p.back, p.scratch);
+    return p;
+}
+
+static void pair_free(struct pair *p)
+{
+    free(p->planes[0]);
+    free(p->planes[1]);
+    free(p->v);
+    free(p->back);
+    free(p->agreement);
+    free(p->scratch);
+}
+
+// Mean distance of the motion from the true one, x -> (x - centre) * zoom + centre + shift, away from the border; in film pixels.
+static float error_of(const struct pair *p, float dx, float dy, float zoom)
+{
+    const int w = p->size.w[0], h = p->size.h[0], f = p->size.factor, edge = 8;
+    float sum = 0;
+
+    for (int y = edge; y < h - edge; y++)
+        for (int x = edge; x < w - edge; x++) {
+            const float fx = (x + 0.5f) * f - 0.5f - W / 2, fy = (y + 0.5f) * f - 0.5f - H / 2;
+            const float ex = f * p->v[y * w + x] - (fx * (zoom - 1) + dx);
+            const float ey = f * p->v[(size_t)w * h + y * w + x] - (fy * (zoom - 1) + dy);
+            sum += sqrtf(ex * ex + ey * ey);
+        }
+    return sum / ((w - 2 * edge) * (h - 2 * edge));
+}
+
+static void motion(void)
+{
+    static const struct { float dx, dy, zoom, gain, grain, most; } cases[] = {
+        // most: 1.5 times the measured error
+        { 0, 0, 1, 1, 0, 0.001f },
+        { 2.5f, -1.25f, 1, 1, 0, 0.1f },
+        { 9, 5, 1, 1, 0, 0.7f },
+        { 0, 0, 1.05f, 1, 0, 0.2f },
+        { 2.5f, -1.25f, 1, 0.8f, 0, 0.4f },         // the exposure changes too
+        { 2.5f, -1.25f, 1, 1, 0.05f, 0.5f },
+    };
+    float *a = malloc(PIXELS * sizeof *a), *b = malloc(PIXELS * sizeof *b);
+
+    CASE("flow/finds_the_motion_of_the_camera");
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct pair p;
+        float error, agreement;
+        shoot(a, 5, (struct camera){ 300, 200, 1, 1, cases[i].grain }, 1);
+        shoot(b, 5, (struct camera){ 300 - cases[i].dx, 200 - cases[i].dy, 1 / cases[i].zoom, cases[i].gain, cases[i].grain }, 2);
+        p = pair_of(W, H, a, b);
+        error = error_of(&p, cases[i].dx, cases[i].dy, cases[i].zoom);
+        agreement = clzk_flow_agreement(&p.size, p.v, p.back, p.agreement);
+        printf("  (%g, %g) zoom %g gain %g grain %g: error %.3f pixels, agreement %.2f\n", cases[i].dx, cases[i].dy, cases[i].zoom,
+               cases[i].gain, cases[i].grain, error, agreement);
+        REQUIRE(error < cases[i].most);
+        REQUIRE(agreement > 0.45f);
+        pair_free(&p);
+    }
+
+    CASE("flow/brightness_and_contrast");
+    shoot(a, 5, (struct camera){ 300, 200, 1, 1, 0 }, 1);
+    for (int i = 0; i < PIXELS; i++) b[i] = a[i] * 0.75f + 0.2f;
+    struct pair p = pair_of(W, H, a, b);
+    float mean = 0;
+    for (int i = 0; i < PIXELS; i++) mean += (b[i] - a[i]) / PIXELS;
+    clzk_flow_agreement(&p.size, p.v, p.back, p.agreement);
+    REQUIRE(fabsf(clzk_flow_brightness(&p.size, p.planes[0], p.planes[1], p.v, p.agreement) - mean) < 0.01f);   // 0.001
+    printf("  correlation %.4f\n", clzk_flow_correlation(&p.size, p.planes[0], p.planes[1], p.v));
+    REQUIRE(clzk_flow_correlation(&p.size, p.planes[0], p.planes[1], p.v) > 0.99f);
+    REQUIRE(fabsf(clzk_flow_contrast(&p.size, p.planes[1]) / clzk_flow_contrast(&p.size, p.planes[0]) - 0.75f) < 1e-3f);
+    pair_free(&p);
+
+    CASE("flow/any_size_of_picture");
+    for (int w = 1; w < 400; w += w / 2 + 1)
+        for (int h = 1; h < 400; h += h / 2 + 1) {
+            float *flat = malloc((size_t)w * h * sizeof *flat);
+            for (int i = 0; i < w * h; i++) flat[i] = unit(1, (uint32_t)(i % w), (uint32_t)(i / w));
+            p = pair_of(w, h, flat, flat);
+            REQUIRE(fabsf(p.v[0]) < 1e-3f);
+            pair_free(&p);
+            free(flat);
+        }
+    free(a);
+    free(b);
+}
+
+// ---- cuts ----
+
+enum { CUTS = 300 };
+
+// Frame `number` of a film of CUTS shots. Returns which shot it is in; -1 after the end. *flash: one of its flashes.
+static int film_frame(int number, float *y, bool *flash)
+{
+    int shot = 0, first = 0, length;
+
+    while (number >= first + (length = 8 + (int)(hash(9, (uint32_t)shot, 1) % 20))) {
+        first += length;
+        if (++shot == CUTS) return -1;
+    }
+    const uint32_t s = (uint32_t)shot, kind = hash(9, s, 2) % 10;
+    const int at = number - first, flashed = 4 + (int)(hash(9, s, 3) % 3);
+    struct camera c = { 1000.f * (shot % 50) + (unit(9, s, 4) - 0.5f) * 6 * at, 1000.f * (shot / 50) + (unit(9, s, 5) - 0.5f) * 4 * at,
+                        1 + (unit(9, s, 6) - 0.5f) * 0.04f * at, 1, 0.12f * unit(9, s, 7) };
+
+    if (kind == 0 && length > 16) c.gain = length - at > 8 ? 1 : (length - at - 1) / 8.f;       // fades out
+    if (kind == 1 && length > 16) c.gain = at < 8 ? at / 8.f : 1;                               // fades in
+    if (kind == 2) c.gain = 0.85f + 0.3f * unit(9, s, 100 + (uint32_t)at);                      // unsteady exposure
+    *flash = kind > 7 && at >= flashed && at < flashed + 1 + (int)(hash(9, s, 8) % 3);
+    shoot(y, 40 + s * 3, c, (uint32_t)number);
+    if (*flash) for (int i = 0; i < PIXELS; i++) y[i] = y[i] * 0.05f + 0.95f;
+    return shot;
+}
+
+static void cuts(void)
+{
+    struct clzi_motion *m = NULL;
+    float *y = malloc(PIXELS * sizeof *y);
+    int shot, before = -1, right = 0, missed = 0, wrong = 0, flashes = 0, bridged = 0;
+    bool flash, after_flash = false;
+
+    CASE("motion/cuts_among_flashes_fades_grain_and_pans");
+    REQUIRE_INT(clzi_motion_create(&m, W, H, 8), 0);
+    for (int n = 0; (shot = film_frame(n, y, &flash)) >= 0; n++) {
+        clzi_motion_add(m, y, false);
+        const int back = clzi_motion_link(m, (uint64_t)n)->back;
+        if (n && shot != before) {
+            right += back == 0;
+            missed += back != 0;
+        } else if (n && after_flash && !flash) {
+            flashes++;
+            bridged += back != 0;
+        } else if (n && !flash) {
+            wrong += back == 0;
+        }
+        before = shot;
+        after_flash = flash;
+    }
+    printf("  of %d cuts %d found, %d others; %d of %d shots go on after a flash\n", CUTS - 1, right, wrong, bridged, flashes);
+    REQUIRE(right >= 0.95 * (right + missed));
+    REQUIRE(right >= 0.95 * (right + wrong));
+    REQUIRE(bridged >= 0.9 * flashes);
+
+    CASE("motion/a_cut_that_was_said");
+    clzi_motion_restart(m);
+    for (int n = 0; n < 6; n++) {
+        shoot(y, 5, (struct camera){ 300, 200, 1, 1, 0 }, 1);
+        clzi_motion_add(m, y, n == 3);
+        REQUIRE_INT(clzi_motion_link(m, (uint64_t)n)->back, n != 0 && n != 3);
+    }
+    clzi_motion_destroy(&m);
+    free(y);
+}
+
+// ---- colour ----
+
+// The true colour of a scene at a place, and the network's: the true one, plus an error that changes from frame to frame.
+static float colour(uint32_t seed, int channel, float x, float y) { return noise(seed + 50 + channel, x / 25, y / 25) - 0.5f; }
+
+struct film { uint32_t seed; float speed; float grain; float flicker; };
+
+static void frame_of(const struct film *f, int n, float *y, float *ab, float *truth)
+{
+    const struct camera c = { 300 + f->speed * n, 200 + f->speed * n / 3, 1, 1, f->grain };
+
+    shoot(y, f->seed, c, (uint32_t)n);
+    for (int k = 0; k < 2; k++) {
+        const float error = f->flicker * (unit(f->seed, (uint32_t)n, 900 + (uint32_t)k) - 0.5f);
+        for (int i = 0; i < PIXELS; i++) {
+            const float v = colour(f->seed, k, i % W - W / 2 + c.x, i / W - H / 2 + c.y);
+            ab[k * PIXELS + i] = v + error + f->flicker * (noise(f->seed + (uint32_t)n * 31, (i % W) / 20.f, (i / W) / 20.f) - 0.5f);
+            if (truth) truth[k * PIXELS + i] = v;
+        }
+    }
+}
+
+static double mean_square(const float *a, const float *b)
+{
+    double sum = 0;
+
+    for (int i = 0; i < 2 * PIXELS; i++) sum += (a[i] - b[i]) * (a[i] - b[i]);
+    return sum / (2 * PIXELS);
+}
+
+static struct clzi_stabilizer *create(int ahead, int frames, float strength, int threads)
+{
+    struct clzi_stabilizer *s = NULL;
+    const struct clzi_stabilizer_params p = { W, H, ahead, frames, strength, threads };
+
+    REQUIRE_INT(clzi_stabilizer_create(&s, &p), 0);
+    return s;
+}
+
+// Colours `count` frames of the film from `first` on, adding up to `frames` of them before they are taken; out [count][2,H,W].
+static int run(const struct film *f, int first, int count, int ahead, int frames, float strength, int threads, float *out)
+{
+    struct clzi_stabilizer *s = create(ahead, frames, strength, threads);
+    float *y = malloc(PIXELS * sizeof *y), *ab = malloc(2 * PIXELS * sizeof *ab);
+    int taken = 0;
+
+    for (int n = 0; n < count;) {
+        for (int k = 0; k < frames && n < count; k++, n++) {
+            frame_of(f, first + n, y, ab, NULL);
+            clzi_stabilizer_add(s, y, ab, false);
+        }
+        while (clzi_stabilizer_take(s, out + (size_t)taken * 2 * PIXELS, n == count)) taken++;
+    }
+    clzi_stabilizer_destroy(&s);
+    free(y);
+    free(ab);
+    return taken;
+}
+
+static void colours(void)
+{
+    enum { COUNT = 40 };
+    const size_t size = 2 * PIXELS * sizeof(float);
+    float *out = malloc(COUNT * size), *other = malloc(COUNT * size), *y = malloc(size), *ab = malloc(size), *truth = malloc(size);
+    const struct film still = { 5, 0, 0.02f, 0.3f }, moving = { 8, 1.5f, 0.02f, 0.3f };
+
+    CASE("stabilizer/strength_0_keeps_each_frame");
+    REQUIRE_INT(run(&moving, 0, COUNT, 4, 1, 0, 1, out), COUNT);
+    for (int n = 0; n < COUNT; n++) {
+        frame_of(&moving, n, y, ab, NULL);
+        REQUIRE(!memcmp(out + (size_t)n * 2 * PIXELS, ab, size));
+    }
+
+    CASE("stabilizer/flicker_goes_and_the_true_colour_stays");
+    for (int k = 0; k < 2; k++) {
+        const struct film *f = k ? &moving : &still;
+        double raw = 0, settled = 0, raw_change = 0, change = 0;
+        REQUIRE_INT(run(f, 0, COUNT, 4, 1, 1, 1, out), COUNT);
+        for (int n = 0; n < COUNT; n++) {
+            const float *now = out + (size_t)n * 2 * PIXELS;
+            memcpy(other, ab, size);
+            frame_of(f, n, y, ab, truth);
+            raw += mean_square(ab, truth) / COUNT;
+            settled += mean_square(now, truth) / COUNT;
+            if (n) raw_change += mean_square(ab, other) / COUNT;
+            if (n && !k) change += mean_square(now, now - 2 * PIXELS) / COUNT;
+        }
+        printf("  %s: mean square error %.5f of each frame alone, %.5f stabilised", k ? "moving" : "still", raw, settled);
+        printf(k ? "\n" : "; change from frame to frame %.6f, %.6f\n", raw_change, change);
+        REQUIRE(settled < raw * (k ? 0.3 : 0.2));
+        if (!k) REQUIRE(change < raw_change * 0.02);
+    }
+
+    CASE("stabilizer/any_number_of_frames_and_threads_gives_the_same");
+    for (int ahead = 0; ahead < 6; ahead += 5) {
+        run(&moving, 0, COUNT, ahead, 1, 0.8f, 1, out);
+        for (int frames = 2; frames < COUNT; frames = frames * 3 + 1) {
+            REQUIRE_INT(run(&moving, 0, COUNT, ahead, frames, 0.8f, 1 + frames % 3, other), COUNT);
+            REQUIRE(!memcmp(out, other, COUNT * size));
+        }
+    }
+
+    CASE("stabilizer/short_films");
+    for (int count = 1; count < 8; count++) REQUIRE_INT(run(&moving, 0, count, 5, 2, 1, 1, other), count);
+
+    CASE("stabilizer/nothing_crosses_a_cut");
+    for (int said = 0; said < 2; said++) {  // a cut to another scene is found; one within a scene is said
+        struct clzi_stabilizer *s = create(4, 1, 1, 1);
+        const struct film *second = said ? &still : &moving;
+        int taken = 0;
+        for (int n = 0; n < 20; n++) {
+            frame_of(n < 10 ? &still : second, n, y, ab, NULL);
+            clzi_stabilizer_add(s, y, ab, said && n == 10);
+            while (clzi_stabilizer_take(s, out + (size_t)taken * 2 * PIXELS, n == 19)) taken++;
+        }
+        REQUIRE_INT(taken, 20);
+        run(second, 10, 10, 4, 1, 1, 1, other);
+        REQUIRE(!memcmp(out + 10 * 2 * PIXELS, other, 10 * size));
+        run(&still, 0, 10, 4, 1, 1, 1, other);
+        REQUIRE(!memcmp(out, other, 10 * size));
+        clzi_stabilizer_destroy(&s);
+    }
+
+    CASE("stabilizer/what_appears_keeps_its_own_colour");
+    struct clzi_stabilizer *s = create(0, 1, 1, 1);
+    for (int n = 0; n < 12; n++) {          // a bright square of another colour comes in the last frame
+        frame_of(&still, 0, y, ab, NULL);
+        for (int i = 0; n == 11 && i < PIXELS; i++)
+            if (i % W > 40 && i % W < 70 && i / W > 30 && i / W < 60) {
+                y[i] = 0.95f;
+                ab[i] = ab[PIXELS + i] = 0.9f;
+            }
+        clzi_stabilizer_add(s, y, ab, false);
+        REQUIRE(clzi_stabilizer_take(s, out, false));
+    }
+    float inside = 0, beside = 0;
+    for (int i = 0; i < PIXELS; i++) {
+        const bool in = i % W > 42 && i % W < 68 && i / W > 32 && i / W < 58;
+        const bool far = i % W < 30 || i % W > 80 || i / W < 20 || i / W > 70;
+        if (in) inside = fmaxf(inside, fabsf(out[i] - 0.9f));
+        if (far) beside = fmaxf(beside, fabsf(out[i] - ab[i]));
+    }
+    printf("  largest difference inside the square %.3f, far from it %.3f\n", inside, beside);
+    REQUIRE(inside < 0.1f);
+    REQUIRE(beside < 0.005f);     // 0.001
+    clzi_stabilizer_restart(s);
+    frame_of(&moving, 0, y, ab, NULL);
+    clzi_stabilizer_add(s, y, ab, false);
+    REQUIRE(clzi_stabilizer_take(s, out, false));
+    REQUIRE(!memcmp(out, ab, size));
+    REQUIRE(!clzi_stabilizer_take(s, out, true));
+    clzi_stabilizer_destroy(&s);
+    free(out);
+    free(other);
+    free(y);
+    free(ab);
+    free(truth);
+}
+
+int main(void)
+{
+    motion();
+    cuts();
+    colours();
+    return check_end();
+}
