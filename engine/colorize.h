@@ -133,8 +133,10 @@ struct clz_controls {
     int skip;                               // 1: pass this frame on untouched, in order (a disabled stretch)
     int cut;                                // 1: a new shot begins with this frame: it and those after it have nothing to do with
                                             // the frames before it
+    float stabilize;                        // 0..1, how strongly colours are averaged over the shot; needs
+                                            // clz_stream_params.stabilizer
 };
-#define CLZ_CONTROLS_DEFAULT { 1, 1, 0, 0 }
+#define CLZ_CONTROLS_DEFAULT { 1, 1, 0, 0, 1 }
 
 // ---- models ----
 
@@ -173,6 +175,8 @@ struct clz_stream_params {
     enum clz_range out_range;               // of the coloured frames; UNSPECIFIED: as `out` says, else as the input is
     const char *bars;                       // black bars around the picture: "auto" (NULL) finds them, "off", or their depths in
                                             // pixels, "top/bottom/left/right" (":" works too); see below
+    int stabilizer;                         // 1: colours are averaged over the frames of a shot; 0: each frame has its own; below
+    int window;                             // frames after a frame that the stabiliser looks at, 0..32; -1: 2, with batch 1 none
     struct clz_log log;
     void *cuda_context, *cuda_stream;       // device cuda: the application's CUcontext and CUstream, on which the planes of its
                                             // CLZ_MEMORY_CUDA frames are used (a NULL stream is the default one); context NULL:
@@ -184,6 +188,12 @@ struct clz_stream_params {
 // bar on one side after 24 such frames. Picture inside a bar makes it smaller at once; it becomes larger again only after 250
 // frames that show it. Frame n's bars depend on the frames up to n, so they are the same for any batch size. In frames in device
 // memory none are looked for.
+
+// The stabiliser replaces the a* and b* of a frame by their mean over frames of the same shot, carried along the motion of the
+// picture at the network's size: backwards to the beginning of the shot, with weights that fade, and `window` frames ahead. Where
+// the lightness does not match, and where something comes into view, a frame keeps its own colour. Cuts are found, besides those
+// that clz_controls.cut names; a shot goes on after a flash or a splice of up to 3 frames. The result does not depend on batch and
+// threads. It computes on the CPU on every device.
 
 struct clz_stream;
 typedef struct clz_stream clz_stream;

@@ -26,13 +26,14 @@ struct clzi_motion {
     struct clzk_flow_size size;
     int w, h, frames;
     struct record *records;
-    float *memory, *scratch;
+    float *memory, *scratch[2];
+    int threads;
     uint64_t count;
 };
 
 static struct record *record_of(const struct clzi_motion *m, uint64_t number) { return &m->records[number % m->frames]; }
 
-int clzi_motion_create(struct clzi_motion **out, int w, int h, int frames)
+int clzi_motion_create(struct clzi_motion **out, int w, int h, int frames, int threads)
 {
     struct clzi_motion *m = *out = calloc(1, sizeof *m);
     size_t n, each;
@@ -42,13 +43,14 @@ int clzi_motion_create(struct clzi_motion **out, int w, int h, int frames)
     clzk_flow_size_of(&m->size, w, h);
     m->w = w;
     m->h = h;
+    m->threads = threads;
     m->frames = frames > CLZI_MOTION_BACK ? frames : CLZI_MOTION_BACK + 1;
     n = (size_t)m->size.w[0] * m->size.h[0];
     each = CLZK_FLOW_PLANES * m->size.pixels + 6 * n;
     m->records = calloc(m->frames, sizeof *m->records);
     m->memory = at = malloc(m->frames * each * sizeof *at);
-    m->scratch = malloc(clzk_flow_scratch(&m->size) * sizeof *m->scratch);
-    if (!m->records || !m->memory || !m->scratch) {
+    for (int i = 0; i < 2; i++) m->scratch[i] = malloc(clzk_flow_scratch(&m->size) * sizeof *m->scratch[i]);
+    if (!m->records || !m->memory || !m->scratch[0] || !m->scratch[1]) {
         clzi_motion_destroy(out);
         return -ENOMEM;
     }
@@ -71,7 +73,8 @@ void clzi_motion_destroy(struct clzi_motion **motion)
     if (!m) return;
     free(m->records);
     free(m->memory);
-    free(m->scratch);
+    free(m->scratch[0]);
+    free(m->scratch[1]);
     free(m);
 }
 
@@ -84,8 +87,11 @@ static float compare(struct clzi_motion *m, struct record *r, const struct recor
     const float high = r->look.contrast < earlier->look.contrast ? earlier->look.contrast : r->look.contrast;
     float there, back, agreement, correlation;
 
-    clzk_flow(&m->size, r->planes, earlier->planes, r->to, m->scratch);
-    clzk_flow(&m->size, earlier->planes, r->planes, r->from, m->scratch);
+#pragma omp parallel for schedule(static) num_threads(m->threads) if (m->threads > 1)
+    for (int i = 0; i < 2; i++) {
+        if (i) clzk_flow(&m->size, r->planes, earlier->planes, r->to, m->scratch[i]);
+        else clzk_flow(&m->size, earlier->planes, r->planes, r->from, m->scratch[i]);
+    }
     agreement = clzk_flow_agreement(&m->size, r->to, r->from, r->to_agreement);
     clzk_flow_agreement(&m->size, r->from, r->to, r->from_agreement);
     there = clzk_flow_correlation(&m->size, r->planes, earlier->planes, r->to);
@@ -99,13 +105,13 @@ static float compare(struct clzi_motion *m, struct record *r, const struct recor
 
 static bool is_match(float match) { return match > enough_match; }
 
-void clzi_motion_add(struct clzi_motion *m, const float *y, bool cut)
+void clzi_motion_add(struct clzi_motion *m, const float *l, bool cut)
 {
     const uint64_t number = m->count++;
     struct record *r = record_of(m, number);
     int back = 0;
 
-    clzk_flow_picture(&m->size, y, m->w, m->h, r->planes, m->scratch);
+    clzk_flow_picture(&m->size, l, m->w, m->h, r->planes, m->scratch[0]);
     r->look.contrast = clzk_flow_contrast(&m->size, r->planes);
     r->look.brightness = clzk_flow_mean(&m->size, r->planes);
     r->look.match = number && !cut ? compare(m, r, record_of(m, number - 1)) : 0;

@@ -19,23 +19,23 @@ struct clzi_link {                          // of a frame to the earlier one tha
     int back;                               // the earlier frame is number - back; 0: there is none
     const float *to, *to_agreement;         // motion [2,h0,w0] from this frame to the earlier one, and its agreement [h0,w0]
     const float *from, *from_agreement;     // from the earlier one to this
-    float brightness;                       // by how much the earlier one is brighter, mean of Y' (0 to 1)
+    float brightness;                       // by how much the earlier one is brighter, mean of lightness (0 to 1)
 };
 
 // What the frame looks like beside the one before it, for the list of shots.
 struct clzi_frame_look {
-    float brightness, contrast;             // mean of Y', and its standard deviation from the local mean
+    float brightness, contrast;             // mean of lightness, and its standard deviation from the local mean
     float match;                            // with the frame before: 0 none, 1 equal
 };
 
 // Pictures of w x h; the links of the last `frames` frames are kept.
-int clzi_motion_create(struct clzi_motion **motion, int w, int h, int frames);
+int clzi_motion_create(struct clzi_motion **motion, int w, int h, int frames, int threads);
 void clzi_motion_destroy(struct clzi_motion **motion);
 const struct clzk_flow_size *clzi_motion_size(const struct clzi_motion *motion);
 
-// Adds the next frame, whose number is the count of frames before it since creation or the last restart. y: Y' [h,w], 0 to 1.
+// Adds the next frame, whose number is the count of frames before it since creation or the last restart. l: lightness [h,w], 0 to 1.
 // cut: it is the first of a shot, as somebody said; else that is found.
-void clzi_motion_add(struct clzi_motion *motion, const float *y, bool cut);
+void clzi_motion_add(struct clzi_motion *motion, const float *l, bool cut);
 
 const struct clzi_link *clzi_motion_link(const struct clzi_motion *motion, uint64_t number);
 const struct clzi_frame_look *clzi_motion_look(const struct clzi_motion *motion, uint64_t number);

@@ -163,8 +163,8 @@ static int plan_run(struct clzi_pipeline *p, const struct clzi_frame_job *q)
         .l_scale = p->model->facts.l_scale, .l_offset = p->model->facts.l_offset,
     };
     const struct clzi_window_params window = {
-        .dev = p->dev, .w = p->w, .h = p->h, .images = p->frames_per_run, .l_scale = frames.l_scale,
-        .l_offset = frames.l_offset, .ab_scale = p->model->facts.ab_scale,
+        .dev = p->dev, .w = p->w, .h = p->h, .images = p->frames_per_run, .after = p->params.stage.after,
+        .l_scale = frames.l_scale, .l_offset = frames.l_offset, .ab_scale = p->model->facts.ab_scale,
     };
     int ret;
 

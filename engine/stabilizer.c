@@ -17,6 +17,7 @@ struct clzi_stabilizer {
     size_t pixels;
     struct clzk_colour *memory;
     struct clzk_colour **own, **mean;       // of each slot: the frame's own colours; the mean over it and earlier ones
+    float *strength;                        // of each slot
     struct clzk_colour *ahead[2];           // the mean over later frames
     uint64_t added, taken;
 };
@@ -33,11 +34,12 @@ int clzi_stabilizer_create(struct clzi_stabilizer **out, const struct clzi_stabi
     s->slots = params->frames + params->ahead + CLZI_MOTION_BACK + 1;
     s->memory = malloc((2 * s->slots + 2) * s->pixels * sizeof *s->memory);
     s->own = calloc(2 * s->slots, sizeof *s->own);
-    if (!s->memory || !s->own) goto fail;
+    s->strength = calloc(s->slots, sizeof *s->strength);
+    if (!s->memory || !s->own || !s->strength) goto fail;
     s->mean = s->own + s->slots;
     for (int i = 0; i < 2 * s->slots; i++) s->own[i] = s->memory + i * s->pixels;
     for (int i = 0; i < 2; i++) s->ahead[i] = s->memory + (2 * s->slots + i) * s->pixels;
-    if ((ret = clzi_motion_create(&s->motion, params->w, params->h, s->slots)) < 0) goto fail;
+    if ((ret = clzi_motion_create(&s->motion, params->w, params->h, s->slots, params->threads)) < 0) goto fail;
     return 0;
 fail:
     clzi_stabilizer_destroy(out);
@@ -52,6 +54,7 @@ void clzi_stabilizer_destroy(struct clzi_stabilizer **stabilizer)
     if (!s) return;
     clzi_motion_destroy(&s->motion);
     free(s->own);
+    free(s->strength);
     free(s->memory);
     free(s);
 }
@@ -60,10 +63,10 @@ static struct clzk_colour *own_of(const struct clzi_stabilizer *s, uint64_t numb
 static struct clzk_colour *mean_of(const struct clzi_stabilizer *s, uint64_t number) { return s->mean[number % s->slots]; }
 
 static void carry(const struct clzi_stabilizer *s, struct clzk_colour *out, const struct clzk_colour *own,
-                  const struct clzk_colour *other, const float *v, const float *agreement, float brightness)
+                  const struct clzk_colour *other, const float *v, const float *agreement, float brightness, float strength)
 {
     const struct clzk_carry c = { clzi_motion_size(s->motion), s->params.w, s->params.h, v, agreement, brightness,
-                                  longest * s->params.strength, tolerance };
+                                  longest * strength, tolerance };
     const int pieces = s->params.threads;
 
 #pragma omp parallel for schedule(static) num_threads(pieces) if (pieces > 1)
@@ -71,24 +74,29 @@ static void carry(const struct clzi_stabilizer *s, struct clzk_colour *out, cons
         clzk_carry_rows(&c, out, own, other, s->params.h * i / pieces, s->params.h * (i + 1) / pieces);
 }
 
-void clzi_stabilizer_add(struct clzi_stabilizer *s, const float *y, const float *ab, bool cut)
+int clzi_stabilizer_added(const struct clzi_stabilizer *s) { return (int)(s->added - s->taken); }
+
+void clzi_stabilizer_add(struct clzi_stabilizer *s, const float *l, const float *ab, float strength, bool cut)
 {
     const uint64_t number = s->added++;
     struct clzk_colour *own = own_of(s, number);
     const struct clzi_link *link;
 
-    for (size_t i = 0; i < s->pixels; i++) own[i] = (struct clzk_colour){ y[i], 1, ab[i], ab[s->pixels + i] };
-    clzi_motion_add(s->motion, y, cut);
+    for (size_t i = 0; i < s->pixels; i++) own[i] = (struct clzk_colour){ l[i], 1, ab[i], ab[s->pixels + i] };
+    s->strength[number % s->slots] = strength;
+    clzi_motion_add(s->motion, l, cut);
     link = clzi_motion_link(s->motion, number);
-    if (link->back) carry(s, mean_of(s, number), own, mean_of(s, number - link->back), link->to, link->to_agreement,
-                          link->brightness);
-    else memcpy(mean_of(s, number), own, s->pixels * sizeof *own);
+    if (link->back)
+        carry(s, mean_of(s, number), own, mean_of(s, number - link->back), link->to, link->to_agreement, link->brightness, strength);
+    else
+        memcpy(mean_of(s, number), own, s->pixels * sizeof *own);
 }
 
 // The mean over the frames after `number` that continue it, up to `last`; NULL if there are none. link: of the first of them.
 static const struct clzk_colour *mean_ahead(struct clzi_stabilizer *s, uint64_t number, uint64_t last,
                                             const struct clzi_link **first)
 {
+    const float strength = s->strength[number % s->slots];
     const struct clzk_colour *mean = NULL;
     uint64_t frame = last;
     int next = 0;
@@ -103,7 +111,7 @@ static const struct clzk_colour *mean_ahead(struct clzi_stabilizer *s, uint64_t 
         }
         if (link->back && frame - link->back > number) {
             frame -= link->back;
-            carry(s, s->ahead[next], own_of(s, frame), mean, link->from, link->from_agreement, -link->brightness);
+            carry(s, s->ahead[next], own_of(s, frame), mean, link->from, link->from_agreement, -link->brightness, strength);
             mean = s->ahead[next];
             next = !next;
         } else {
@@ -125,7 +133,7 @@ bool clzi_stabilizer_take(struct clzi_stabilizer *s, float *ab, bool last)
     mean = mean_of(s, number);
     if (later) {
         struct clzk_colour *both = later == s->ahead[0] ? s->ahead[1] : s->ahead[0];
-        carry(s, both, mean, later, link->from, link->from_agreement, -link->brightness);
+        carry(s, both, mean, later, link->from, link->from_agreement, -link->brightness, s->strength[number % s->slots]);
         mean = both;
     }
     for (size_t i = 0; i < s->pixels; i++) {
@@ -143,3 +151,68 @@ void clzi_stabilizer_restart(struct clzi_stabilizer *s)
 }
 
 const struct clzi_motion *clzi_stabilizer_motion(const struct clzi_stabilizer *s) { return s->motion; }
+
+// ---- the stage ----
+
+struct stage {
+    struct clzi_window_params params;
+    struct clzi_stabilizer *stabilizer;
+    float *l, *ab;                          // one frame in host memory
+};
+
+static void stage_destroy(void **state)
+{
+    struct stage *t = *state;
+
+    *state = NULL;
+    if (!t) return;
+    clzi_stabilizer_destroy(&t->stabilizer);
+    free(t->l);
+    free(t->ab);
+    free(t);
+}
+
+static int stage_create(void **state, const struct clzi_window_params *params)
+{
+    const size_t pixels = (size_t)params->w * params->h;
+    const struct clzi_stabilizer_params p = { params->w, params->h, params->after, 1, clzi_device_base(params->dev)->threads };
+    struct stage *t = *state = calloc(1, sizeof *t);
+
+    if (!t) return -ENOMEM;
+    t->params = *params;
+    t->l = malloc(pixels * sizeof *t->l);
+    t->ab = malloc(2 * pixels * sizeof *t->ab);
+    if (!t->l || !t->ab) return -ENOMEM;
+    return clzi_stabilizer_create(&t->stabilizer, &p);
+}
+
+static int add_frame(struct stage *t, const struct clzi_view_frame *frame)
+{
+    const struct clzi_window_params *p = &t->params;
+    const struct clzi_backend *be = clzi_device_base(p->dev)->backend;
+    const size_t pixels = (size_t)p->w * p->h;
+    int ret = be->download(p->dev, frame->l, (struct clzi_shape){ 1, 1, p->h, p->w }, t->l);
+
+    if (ret >= 0) ret = be->download(p->dev, frame->ab, (struct clzi_shape){ 1, 2, p->h, p->w }, t->ab);
+    for (size_t i = 0; i < pixels && ret >= 0; i++) t->l[i] = (t->l[i] + p->l_offset) * p->l_scale / 100;
+    if (ret >= 0) clzi_stabilizer_add(t->stabilizer, t->l, t->ab, frame->controls.stabilize, false);
+    return ret;
+}
+
+static int stage_settle(void *state, const struct clzi_view *view, void *ab)
+{
+    struct stage *t = state;
+    const struct clzi_window_params *p = &t->params;
+    const struct clzi_backend *be = clzi_device_base(p->dev)->backend;
+    const struct clzi_shape shape = { 1, 2, p->h, p->w };
+    int ret = 0;
+
+    if (view->begins || view->frame->controls.stabilize <= 0) clzi_stabilizer_restart(t->stabilizer);
+    if (view->frame->controls.stabilize <= 0) return be->copy(p->dev, ab, view->frame->ab, be->tensor_size(p->dev, shape));
+    for (int k = clzi_stabilizer_added(t->stabilizer); k <= view->last && ret >= 0; k++) ret = add_frame(t, &view->frame[k]);
+    if (ret < 0) return ret;
+    clzi_stabilizer_take(t->stabilizer, t->ab, true);
+    return be->upload(p->dev, ab, shape, t->ab);
+}
+
+const struct clzi_stage_ops clzi_stabilizer_stage = { stage_create, stage_destroy, stage_settle };

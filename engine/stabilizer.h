@@ -9,24 +9,24 @@
 #include <stdint.h>
 
 #include "motion.h"
-
-enum { CLZI_MAX_AHEAD = 32 };
+#include "window.h"
 
 struct clzi_stabilizer;
 
 struct clzi_stabilizer_params {
     int w, h;                               // of the network's pictures
-    int ahead;                              // frames after a frame that it waits for, 0 to CLZI_MAX_AHEAD
+    int ahead;                              // frames after a frame that it waits for, 0 to CLZI_MAX_WINDOW
     int frames;                             // the most that are added before they are taken
-    float strength;                         // 0: every frame keeps its own colour; 1: strongest
     int threads;
 };
 
 int clzi_stabilizer_create(struct clzi_stabilizer **stabilizer, const struct clzi_stabilizer_params *params);
 void clzi_stabilizer_destroy(struct clzi_stabilizer **stabilizer);
 
-// Adds the next frame: Y' [h,w] in 0 to 1, ab [2,h,w] in the network's units. cut: a new shot begins with it. It copies both.
-void clzi_stabilizer_add(struct clzi_stabilizer *stabilizer, const float *y, const float *ab, bool cut);
+// Adds the next frame: l [h,w] lightness in 0 to 1, ab [2,h,w] in the network's units; both are copied. strength: 0 the frame keeps
+// its own colour, 1 strongest. cut: a new shot begins with it; cuts that nobody says are found.
+void clzi_stabilizer_add(struct clzi_stabilizer *stabilizer, const float *l, const float *ab, float strength, bool cut);
+int clzi_stabilizer_added(const struct clzi_stabilizer *stabilizer);       // frames added and not yet taken
 
 // Writes the colours of the oldest frame not yet taken. Returns false if there is none, or if frames that it waits for are not
 // there yet and `last` does not say that none will come.
@@ -34,6 +34,10 @@ bool clzi_stabilizer_take(struct clzi_stabilizer *stabilizer, float *ab, bool la
 
 // Forgets all frames: the next one begins a shot.
 void clzi_stabilizer_restart(struct clzi_stabilizer *stabilizer);
+
+// The stabiliser as a stage of the pipeline; the strength is each frame's clz_controls.stabilize. It computes on the CPU, so a
+// device that queues calls waits for it.
+extern const struct clzi_stage_ops clzi_stabilizer_stage;
 
 // motion of the frames added
 const struct clzi_motion *clzi_stabilizer_motion(const struct clzi_stabilizer *stabilizer);

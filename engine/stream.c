@@ -18,7 +18,9 @@
 #include "base/log.h"
 #include "pipeline.h"
 #include "pixfmt.h"
+#include "stabilizer.h"
 
+enum { WINDOW = 2 };                        // default of clz_stream_params.window
 enum { BATCHES = 3 };                       // in the ring: the worker runs batch k while the caller fills k+1 and receives k-1
 
 struct slot {
@@ -218,6 +220,8 @@ static int check_params(const struct clz_stream_params *p)
                          "batch is %d, should be 1 to %d, or 0 for the device's default", p->batch, CLZI_MAX_BATCH);
     if (p->size && (p->size < 32 || p->size > 2048))
         return clzi_fail(&p->log, -EINVAL, "size is %d, should be 32 to 2048, or 0 for the model's default", p->size);
+    if (p->window < -1 || p->window > CLZI_MAX_WINDOW)
+        return clzi_fail(&p->log, -EINVAL, "window is %d, should be 0 to %d, or -1 for the default", p->window, CLZI_MAX_WINDOW);
     if (p->threads < 0 || p->threads > 1024)
         return clzi_fail(&p->log, -EINVAL, "threads is %d, should be 1 to 1024, or 0 for one per core", p->threads);
     if ((unsigned)p->precision > CLZ_PRECISION_F16 || (unsigned)p->luma > CLZ_LUMA_LSTAR ||
@@ -225,6 +229,13 @@ static int check_params(const struct clz_stream_params *p)
         (unsigned)p->siting > CLZ_SITING_TOPLEFT || (unsigned)p->out_range > CLZ_RANGE_FULL)
         return clzi_fail(&p->log, -EINVAL, "precision, luma, range, matrix, siting or out_range is not a value of its enum");
     return 0;
+}
+
+static struct clzi_stage stabilizer(const struct clz_stream_params *p)
+{
+    const int window = p->window >= 0 ? p->window : p->batch == 1 ? 0 : WINDOW;
+
+    return p->stabilizer ? (struct clzi_stage){ &clzi_stabilizer_stage, 0, window } : (struct clzi_stage){ 0 };
 }
 
 int clz_stream_open(clz_stream **out, clz_model *model, const struct clz_stream_params *params)
@@ -252,7 +263,8 @@ int clz_stream_open(clz_stream **out, clz_model *model, const struct clz_stream_
     if ((ret = clzi_device_enter(s->dev)) < 0) goto fail;
     ret = clzi_pipeline_create(&s->pipeline, model, s->dev,
                                &(struct clzi_pipeline_params){ .batch = s->batch, .size = s->params.size,
-                                                              .luma = s->params.luma, .bars = s->params.bars });
+                                                              .luma = s->params.luma, .bars = s->params.bars,
+                                                              .stage = stabilizer(params) });
     clzi_device_leave(s->dev);
     s->params.bars = NULL;                  // likewise
     if (ret < 0) goto fail;
@@ -360,9 +372,12 @@ static int check_frames(const struct clz_stream *s, const struct clz_frame *in, 
 
 static int check_controls(const struct clz_stream *s, const struct clz_controls *c)
 {
-    if (c->strength >= 0 && c->strength <= 1 && c->saturation >= 0 && c->saturation <= 4) return 0;
-    return clzi_fail(&s->params.log, -EINVAL, "strength is %g and saturation %g, should be 0 to 1 and 0 to 4", c->strength,
-                     c->saturation);
+    if (!(c->strength >= 0 && c->strength <= 1 && c->saturation >= 0 && c->saturation <= 4))
+        return clzi_fail(&s->params.log, -EINVAL, "strength is %g and saturation %g, should be 0 to 1 and 0 to 4", c->strength,
+                         c->saturation);
+    if (!(c->stabilize >= 0 && c->stabilize <= 1))
+        return clzi_fail(&s->params.log, -EINVAL, "stabilize is %g, should be 0 to 1", c->stabilize);
+    return 0;
 }
 
 // Sets the tags that the pipeline uses. in: the stream's override, else the frame's tag, else the default that colorize.h states.

@@ -11,6 +11,7 @@ struct clzi_window_params {
     struct clzi_device *dev;
     int w, h;                               // of the network's picture
     int images;                             // most frames of one push
+    int after;                              // = clzi_stage.after
     float l_scale, l_offset;                // the network's input is L* / l_scale - l_offset
     float ab_scale;                         // the network's answer times ab_scale is in Lab units
 };

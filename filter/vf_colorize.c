@@ -558,6 +558,7 @@ static int send(AVFilterContext *ctx, AVFrame *in)
     to   = describe_frame(s, out, out_format);
     to.range = range_wanted(ctx, in_format, &from);
     controls.strength   = s->option.strength;
+    controls.stabilize  = s->option.stabilize;
     controls.saturation = isnan(s->option.saturation) ? 1 : s->option.saturation;
     controls.skip       = ctx->is_disabled;
 
@@ -801,7 +802,9 @@ static int open_stream(AVFilterContext *ctx, const AVCUDADeviceContext *cuda)
     };
     int ret;
 
-    params.threads = engine_threads(ctx);
+    params.threads    = engine_threads(ctx);
+    params.stabilizer = 1;
+    if (s->option.stabilize == 0) params.window = 0;    // a command may turn the stabiliser on later; it then looks at no later frame
     if (cuda) {
         params.device       = "cuda";           // the context says which one
         params.cuda_context = cuda->cuda_ctx;

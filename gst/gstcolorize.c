@@ -69,6 +69,7 @@ struct _GstColorize {
     int capacity, first, count;
     int batch, lookahead, unsubmitted;      // frames per batch; clz_stream_lookahead(); frames in the incomplete batch
     gboolean wait_each;                     // batch=1 is set: generate_output waits for each frame
+    gboolean auto_window;                   // window=-1: frames of a live source do not wait for later ones
     gint64 last_arrival;                    // `arrival` of the newest job
     gboolean discont;                       // a buffer was dropped: the next output buffer gets the flag DISCONT
     // The error of a push outside generate_output, or of a frame that could not be coloured; returned for the next buffer.
@@ -604,6 +605,11 @@ static gboolean gst_colorize_set_info(GstVideoFilter *vf, GstCaps *in_caps, GstV
     return TRUE;
 }
 
+static gboolean waits_for_none(GstColorize *self)           // the frames of a live source, unless `window` is set
+{
+    return self->auto_window && g_atomic_int_get(&self->live);
+}
+
 // A frame waits until its batch is full and then until the model has run on that batch; it is output at the latest when the next
 // batch is full. This takes two batches of frame durations. With batch=1 a frame waits for one run of the model only. The frames
 // after it that the stream looks at are added to both.
@@ -613,7 +619,7 @@ static GstClockTime element_latency(GstColorize *self)
 
     GST_OBJECT_LOCK(self);
     if (self->running && GST_VIDEO_FILTER(self)->negotiated)
-        latency = (self->lookahead + (self->wait_each ? 0 : self->batch)) * self->duration;
+        latency = ((waits_for_none(self) ? self->batch : self->lookahead) + (self->wait_each ? 0 : self->batch)) * self->duration;
     GST_OBJECT_UNLOCK(self);
     return latency;
 }
@@ -643,14 +649,14 @@ static void put_format_first(GstQuery *query)
 static gboolean gst_colorize_query(GstBaseTransform *bt, GstPadDirection direction, GstQuery *query)
 {
     GstColorize *self = GST_COLORIZE(bt);
-    const GstClockTime own = element_latency(self);
-    GstClockTime min, max;
+    GstClockTime own, min, max;
     gboolean live;
 
     if (direction == GST_PAD_SRC && GST_QUERY_TYPE(query) == GST_QUERY_LATENCY) {
         if (!gst_pad_peer_query(GST_BASE_TRANSFORM_SINK_PAD(bt), query)) return FALSE;
         gst_query_parse_latency(query, &live, &min, &max);
         g_atomic_int_set(&self->live, live);
+        own = element_latency(self);
         min += own;
         if (max != GST_CLOCK_TIME_NONE) max += own;
         gst_query_set_latency(query, live, min, max);
@@ -821,6 +827,7 @@ static GstFlowReturn send_frame(GstColorize *self, GstBuffer *in)
     GST_OBJECT_LOCK(self);
     controls.strength = (float)self->strength;
     controls.saturation = (float)self->saturation;
+    controls.stabilize = (float)self->stabilize;
     GST_OBJECT_UNLOCK(self);
     ret = clz_stream_send(self->stream, &from, &to, &controls);
     if (ret == -ECANCELED) flow = GST_FLOW_FLUSHING;            // the element is stopping or flushing
@@ -839,6 +846,7 @@ static GstFlowReturn send_frame(GstColorize *self, GstBuffer *in)
     self->last_arrival = j->arrival;
     self->count++;
     self->unsubmitted = (self->unsubmitted + 1) % self->batch;
+    if (!self->unsubmitted && self->lookahead > self->batch && waits_for_none(self)) clz_stream_submit(self->stream);
     return GST_FLOW_OK;
 }
 
@@ -1109,12 +1117,14 @@ static gboolean gst_colorize_start(GstBaseTransform *bt)
     struct settings set;
     struct clz_stream_params params;
     clz_stream *stream = NULL;
+    gboolean is_off;
     int ret;
 
     GST_OBJECT_LOCK(self);
     self->running = TRUE;                   // from here on, set_property refuses to change settings
     self->dropped = 0;
     set = self->settings;
+    is_off = self->stabilize == 0;
     GST_OBJECT_UNLOCK(self);
     if (!set.model || !*set.model) {
         GST_ELEMENT_ERROR(self, RESOURCE, SETTINGS, ("No model: set the property \"model\" to a model file."), (NULL));
@@ -1125,8 +1135,10 @@ static gboolean gst_colorize_start(GstBaseTransform *bt)
 #define INT(name, initial, min, max, help) .name = set.name,
 #define ENUM(name, last, help, values) .name = set.name,
 #include "options.def"
+        .stabilizer = 1,
         .log = log,
     };
+    if (is_off) params.window = 0;         // the property may be set later; the stabiliser then looks at no later frame
     if ((ret = clz_model_open(&self->model, set.model, &log)) < 0 ||
         (ret = clz_stream_open(&stream, self->model, &params)) < 0) {
         post_engine_error(self, ret, self->model ? "The model cannot be run" : "The model cannot be opened");
@@ -1137,6 +1149,7 @@ static gboolean gst_colorize_start(GstBaseTransform *bt)
     self->batch = clz_stream_batch(stream);
     self->lookahead = clz_stream_lookahead(stream);
     self->wait_each = set.batch == 1;
+    self->auto_window = set.window < 0;
     GST_OBJECT_UNLOCK(self);
     self->capacity = clz_stream_max_in_flight(self->stream);
     self->jobs = g_new0(struct job, self->capacity);

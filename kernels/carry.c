@@ -1,7 +1,7 @@
 // carry.c - colours carried along motion.
 //
 // Four pixels at a time: a pixel of struct clzk_colour is loaded as one vector of four floats, four of them are transposed to
-// vectors of y, weight, a and b. One pixel at a time takes 23 ns a pixel, this takes 9.
+// vectors of l, weight, a and b. One pixel at a time takes 23 ns a pixel, this takes 9.
 #if defined(__GNUC__) && !defined(__clang__)
 #pragma GCC optimize("O3,no-math-errno,no-trapping-math")
 #endif
@@ -74,15 +74,15 @@ static void motion_of(const struct clzk_carry *c, const struct columns *t, int y
     }
 }
 
-struct colours { four y, weight, a, b; };   // of four pixels
+struct colours { four l, weight, a, b; };   // of four pixels
 
 static struct colours transpose(four p0, four p1, four p2, four p3)
 {
-    const four y01 = __builtin_shufflevector(p0, p1, 0, 4, 1, 5), y23 = __builtin_shufflevector(p2, p3, 0, 4, 1, 5);
+    const four l01 = __builtin_shufflevector(p0, p1, 0, 4, 1, 5), l23 = __builtin_shufflevector(p2, p3, 0, 4, 1, 5);
     const four a01 = __builtin_shufflevector(p0, p1, 2, 6, 3, 7), a23 = __builtin_shufflevector(p2, p3, 2, 6, 3, 7);
 
     return (struct colours){
-        __builtin_shufflevector(y01, y23, 0, 1, 4, 5), __builtin_shufflevector(y01, y23, 2, 3, 6, 7),
+        __builtin_shufflevector(l01, l23, 0, 1, 4, 5), __builtin_shufflevector(l01, l23, 2, 3, 6, 7),
         __builtin_shufflevector(a01, a23, 0, 1, 4, 5), __builtin_shufflevector(a01, a23, 2, 3, 6, 7),
     };
 }
@@ -119,20 +119,20 @@ static struct colours average(const struct clzk_carry *c, struct colours p, cons
     four fx, fy;
     const four_ints ix = split(limit(x, c->w - 1), c->w, &fx), iy = split(limit(y, c->h - 1), c->h, &fy), at = iy * c->w + ix;
     const four bilinear[4] = { (1 - fx) * (1 - fy), fx * (1 - fy), (1 - fx) * fy, fx * fy };
-    const four luma = p.y + c->brightness;
+    const four own = p.l + c->brightness;
     four sum = p.weight, a = p.weight * p.a, b = p.weight * p.b;
 
     for (int k = 0; k < 4; k++) {
         const struct clzk_colour *tap = other + offsets[k];
         const struct colours t = transpose(*(const four *)(tap + at[0]), *(const four *)(tap + at[1]),
                                            *(const four *)(tap + at[2]), *(const four *)(tap + at[3]));
-        const four d = t.y - luma, close = 1 / (1 + d * d * inv2), s = keep * bilinear[k] * t.weight * (close * close);
+        const four d = t.l - own, close = 1 / (1 + d * d * inv2), s = keep * bilinear[k] * t.weight * (close * close);
         sum += s;
         a += s * t.a;
         b += s * t.b;
     }
     const four inv = 1 / select(sum > 0, sum, (four){ 1, 1, 1, 1 });
-    return (struct colours){ p.y, sum, a * inv, b * inv };
+    return (struct colours){ p.l, sum, a * inv, b * inv };
 }
 
 static four load(const float *p) { return *(const four *)p; }
@@ -154,8 +154,8 @@ void clzk_carry_rows(const struct clzk_carry *c, struct clzk_colour *out, const 
                 const struct colours p = transpose(*(const four *)(from + i), *(const four *)(from + i + k1),
                                                    *(const four *)(from + i + k2), *(const four *)(from + i + k3));
                 const struct colours mean = average(c, p, other, load(m.x + i), load(m.y + i), load(m.agreement + i));
-                const struct colours q = transpose(mean.y, mean.weight, mean.a, mean.b);
-                const four result[4] = { q.y, q.weight, q.a, q.b };
+                const struct colours q = transpose(mean.l, mean.weight, mean.a, mean.b);
+                const four result[4] = { q.l, q.weight, q.a, q.b };
                 for (int k = 0; k < n; k++) *(four *)(to + i + k) = result[k];
             }
         }

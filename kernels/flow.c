@@ -1,11 +1,11 @@
 // flow.c - dense motion between two pictures.
 //
 // Planes of a prepared picture, at each level of size w x h:
-//     LUMA        Y' minus its mean over 13 x 13 pixels
+//     DETAIL      lightness minus its mean over 13 x 13 pixels
 //     GX, GY      its gradient
 //     IXX IXY IYY inverse of the sum of gradient products over 7 x 7 pixels, which is the same for every iteration and for both
 //                 directions of motion (inverse compositional form)
-//     WHOLE       Y' itself
+//     WHOLE       lightness itself
 #if defined(__GNUC__) && !defined(__clang__)
 #pragma GCC optimize("O3,no-math-errno,no-trapping-math")
 #endif
@@ -14,7 +14,7 @@
 
 #include "flow.h"
 
-enum { LUMA, GX, GY, IXX, IXY, IYY, WHOLE };
+enum { DETAIL, GX, GY, IXX, IXY, IYY, WHOLE };
 enum {
     MEAN = 6, WINDOW = 3,                   // radii of the local mean and of the window over which gradients are summed
     ITERATIONS = 2,                         // at each level
@@ -23,7 +23,7 @@ enum {
 static const float
     noise = 49 * 1e-4f,                     // added to the sums of squares: a gradient of 0.01 is noise
     largest_step = 2,                       // of one iteration, in pixels
-    largest_difference = 0.2f,              // of luma; a larger one counts as that
+    largest_difference = 0.2f,              // of lightness; a larger one counts as that
     explained = 0.4f, grain = 0.003f;       // a difference up to 0.4 of the contrast, and grain, is explained well
 
 static int clamp(int i, int n) { return i < 0 ? 0 : i >= n ? n - 1 : i; }
@@ -114,16 +114,16 @@ static void gradients(float *gx, float *gy, const float *p, int w, int h)
     }
 }
 
-static void prepare_level(float *planes, size_t pixels, size_t at, const float *y, int w, int h, float *scratch)
+static void prepare_level(float *planes, size_t pixels, size_t at, const float *lightness, int w, int h, float *scratch)
 {
     const size_t n = (size_t)w * h;
-    float *luma = planes + LUMA * pixels + at, *gx = planes + GX * pixels + at, *gy = planes + GY * pixels + at;
+    float *detail = planes + DETAIL * pixels + at, *gx = planes + GX * pixels + at, *gy = planes + GY * pixels + at;
     float *ixx = planes + IXX * pixels + at, *ixy = planes + IXY * pixels + at, *iyy = planes + IYY * pixels + at;
 
-    box(scratch, y, w, h, MEAN, 1.f / ((2 * MEAN + 1) * (2 * MEAN + 1)));
-    for (size_t i = 0; i < n; i++) luma[i] = y[i] - scratch[i];
-    memcpy(planes + WHOLE * pixels + at, y, n * sizeof *y);
-    gradients(gx, gy, luma, w, h);
+    box(scratch, lightness, w, h, MEAN, 1.f / ((2 * MEAN + 1) * (2 * MEAN + 1)));
+    for (size_t i = 0; i < n; i++) detail[i] = lightness[i] - scratch[i];
+    memcpy(planes + WHOLE * pixels + at, lightness, n * sizeof *lightness);
+    gradients(gx, gy, detail, w, h);
     for (size_t i = 0; i < n; i++) scratch[i] = gx[i] * gx[i];
     box(ixx, scratch, w, h, WINDOW, 1);
     for (size_t i = 0; i < n; i++) scratch[i] = gx[i] * gy[i];
@@ -138,12 +138,12 @@ static void prepare_level(float *planes, size_t pixels, size_t at, const float *
     }
 }
 
-void clzk_flow_picture(const struct clzk_flow_size *s, const float *y, int w, int h, float *planes, float *scratch)
+void clzk_flow_picture(const struct clzk_flow_size *s, const float *lightness, int w, int h, float *planes, float *scratch)
 {
     const size_t n = (size_t)s->w[0] * s->h[0];
     float *level = scratch + n, *next = level + n;
 
-    shrink(level, s->w[0], s->h[0], y, w, h, s->factor);
+    shrink(level, s->w[0], s->h[0], lightness, w, h, s->factor);
     for (int l = 0; l < s->levels; l++) {
         float *t = next;
         prepare_level(planes, s->pixels, s->at[l], level, s->w[l], s->h[l], scratch);

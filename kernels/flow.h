@@ -1,4 +1,4 @@
-// flow.h - dense motion between two pictures of one film, from their luma: the method of Lucas and Kanade (1981) in the inverse
+// flow.h - dense motion between two pictures of one film, from their lightness: the method of Lucas and Kanade (1981) in the inverse
 // compositional form of Baker and Matthews (2004), over a pyramid. Pictures are small, their shorter side is near 64.
 //
 // A pixel x of picture `from` lies at x + v(x) in picture `to`. Both pictures are compared without their local mean, so that
@@ -27,8 +27,8 @@ void clzk_flow_size_of(struct clzk_flow_size *size, int w, int h);
 // floats that clzk_flow_picture() and clzk_flow() need as scratch
 size_t clzk_flow_scratch(const struct clzk_flow_size *size);
 
-// Prepares a picture: y [h,w] is luma in 0 to 1; planes has CLZK_FLOW_PLANES * size->pixels floats.
-void clzk_flow_picture(const struct clzk_flow_size *size, const float *y, int w, int h, float *planes, float *scratch);
+// Prepares a picture: lightness [h,w] is 0 to 1; planes has CLZK_FLOW_PLANES * size->pixels floats.
+void clzk_flow_picture(const struct clzk_flow_size *size, const float *lightness, int w, int h, float *planes, float *scratch);
 
 // v [2,h0,w0]: x and y components, in pixels of level 0.
 void clzk_flow(const struct clzk_flow_size *size, const float *from, const float *to, float *v, float *scratch);
@@ -40,11 +40,11 @@ float clzk_flow_agreement(const struct clzk_flow_size *size, const float *there,
 // Correlation of picture `from` with `to` moved by v, -1 to 1; 1 where both have no contrast.
 float clzk_flow_correlation(const struct clzk_flow_size *size, const float *from, const float *to, const float *v);
 
-// By how much `to` is brighter than `from` where they agree: mean of their luma's difference, weighted by agreement.
+// By how much `to` is brighter than `from` where they agree: mean of the difference of lightness, weighted by agreement.
 float clzk_flow_brightness(const struct clzk_flow_size *size, const float *from, const float *to, const float *v,
                            const float *agreement);
 
-// Mean of Y' of a prepared picture, and its contrast: the standard deviation of Y' from its local mean.
+// Mean of lightness of a prepared picture, and its contrast: the standard deviation of lightness from its local mean.
 float clzk_flow_mean(const struct clzk_flow_size *size, const float *planes);
 float clzk_flow_contrast(const struct clzk_flow_size *size, const float *planes);
 #endif

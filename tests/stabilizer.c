@@ -190,7 +190,7 @@ static void cuts(void)
     bool flash, after_flash = false;
 
     CASE("motion/cuts_among_flashes_fades_grain_and_pans");
-    REQUIRE_INT(clzi_motion_create(&m, W, H, 8), 0);
+    REQUIRE_INT(clzi_motion_create(&m, W, H, 8, 2), 0);
     for (int n = 0; (shot = film_frame(n, y, &flash)) >= 0; n++) {
         clzi_motion_add(m, y, false);
         const int back = clzi_motion_link(m, (uint64_t)n)->back;
@@ -252,10 +252,10 @@ static double mean_square(const float *a, const float *b)
     return sum / (2 * PIXELS);
 }
 
-static struct clzi_stabilizer *create(int ahead, int frames, float strength, int threads)
+static struct clzi_stabilizer *create(int ahead, int frames, int threads)
 {
     struct clzi_stabilizer *s = NULL;
-    const struct clzi_stabilizer_params p = { W, H, ahead, frames, strength, threads };
+    const struct clzi_stabilizer_params p = { W, H, ahead, frames, threads };
 
     REQUIRE_INT(clzi_stabilizer_create(&s, &p), 0);
     return s;
@@ -264,14 +264,14 @@ static struct clzi_stabilizer *create(int ahead, int frames, float strength, int
 // Colours `count` frames of the film from `first` on, adding up to `frames` of them before they are taken; out [count][2,H,W].
 static int run(const struct film *f, int first, int count, int ahead, int frames, float strength, int threads, float *out)
 {
-    struct clzi_stabilizer *s = create(ahead, frames, strength, threads);
+    struct clzi_stabilizer *s = create(ahead, frames, threads);
     float *y = malloc(PIXELS * sizeof *y), *ab = malloc(2 * PIXELS * sizeof *ab);
     int taken = 0;
 
     for (int n = 0; n < count;) {
         for (int k = 0; k < frames && n < count; k++, n++) {
             frame_of(f, first + n, y, ab, NULL);
-            clzi_stabilizer_add(s, y, ab, false);
+            clzi_stabilizer_add(s, y, ab, strength, false);
         }
         while (clzi_stabilizer_take(s, out + (size_t)taken * 2 * PIXELS, n == count)) taken++;
     }
@@ -329,12 +329,12 @@ static void colours(void)
 
     CASE("stabilizer/nothing_crosses_a_cut");
     for (int said = 0; said < 2; said++) {  // a cut to another scene is found; one within a scene is said
-        struct clzi_stabilizer *s = create(4, 1, 1, 1);
+        struct clzi_stabilizer *s = create(4, 1, 1);
         const struct film *second = said ? &still : &moving;
         int taken = 0;
         for (int n = 0; n < 20; n++) {
             frame_of(n < 10 ? &still : second, n, y, ab, NULL);
-            clzi_stabilizer_add(s, y, ab, said && n == 10);
+            clzi_stabilizer_add(s, y, ab, 1, said && n == 10);
             while (clzi_stabilizer_take(s, out + (size_t)taken * 2 * PIXELS, n == 19)) taken++;
         }
         REQUIRE_INT(taken, 20);
@@ -346,7 +346,7 @@ static void colours(void)
     }
 
     CASE("stabilizer/what_appears_keeps_its_own_colour");
-    struct clzi_stabilizer *s = create(0, 1, 1, 1);
+    struct clzi_stabilizer *s = create(0, 1, 1);
     for (int n = 0; n < 12; n++) {          // a bright square of another colour comes in the last frame
         frame_of(&still, 0, y, ab, NULL);
         for (int i = 0; n == 11 && i < PIXELS; i++)
@@ -354,7 +354,7 @@ static void colours(void)
                 y[i] = 0.95f;
                 ab[i] = ab[PIXELS + i] = 0.9f;
             }
-        clzi_stabilizer_add(s, y, ab, false);
+        clzi_stabilizer_add(s, y, ab, 1, false);
         REQUIRE(clzi_stabilizer_take(s, out, false));
     }
     float inside = 0, beside = 0;
@@ -369,7 +369,7 @@ static void colours(void)
     REQUIRE(beside < 0.005f);     // 0.001
     clzi_stabilizer_restart(s);
     frame_of(&moving, 0, y, ab, NULL);
-    clzi_stabilizer_add(s, y, ab, false);
+    clzi_stabilizer_add(s, y, ab, 1, false);
     REQUIRE(clzi_stabilizer_take(s, out, false));
     REQUIRE(!memcmp(out, ab, size));
     REQUIRE(!clzi_stabilizer_take(s, out, true));
