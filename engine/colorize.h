@@ -176,7 +176,7 @@ struct clz_stream_params {
     const char *bars;                       // black bars around the picture: "auto" (NULL) finds them, "off", or their depths in
                                             // pixels, "top/bottom/left/right" (":" works too); see below
     int stabilizer;                         // 1: colours are averaged over the frames of a shot; 0: each frame has its own; below
-    int window;                             // frames after a frame that the stabiliser looks at, 0..32; -1: 2, with batch 1 none
+    int window;                             // frames after a frame that it looks at, 0..32; -1: 2, with batch 1 none
     struct clz_log log;
     void *cuda_context, *cuda_stream;       // device cuda: the application's CUcontext and CUstream, on which the planes of its
                                             // CLZ_MEMORY_CUDA frames are used (a NULL stream is the default one); context NULL:
@@ -192,8 +192,8 @@ struct clz_stream_params {
 // The stabiliser replaces the a* and b* of a frame by their mean over frames of the same shot, carried along the motion of the
 // picture at the network's size: backwards to the beginning of the shot, with weights that fade, and `window` frames ahead. Where
 // the lightness does not match, and where something comes into view, a frame keeps its own colour. Cuts are found, besides those
-// that clz_controls.cut names; a shot goes on after a flash or a splice of up to 3 frames. The result does not depend on batch and
-// threads. It computes on the CPU on every device.
+// that clz_controls.cut names; a shot goes on after a flash or a splice of up to 3 frames. The result does not depend on batch
+// and threads. It computes on the CPU on every device.
 
 struct clz_stream;
 typedef struct clz_stream clz_stream;

@@ -33,8 +33,8 @@ int clzi_motion_create(struct clzi_motion **motion, int w, int h, int frames, in
 void clzi_motion_destroy(struct clzi_motion **motion);
 const struct clzk_flow_size *clzi_motion_size(const struct clzi_motion *motion);
 
-// Adds the next frame, whose number is the count of frames before it since creation or the last restart. l: lightness [h,w], 0 to 1.
-// cut: it is the first of a shot, as somebody said; else that is found.
+// Adds the next frame, whose number is the count of frames before it since creation or the last restart. l: lightness [h,w], 0 to
+// 1. cut: the caller knows that it is the first of a shot; else that is found.
 void clzi_motion_add(struct clzi_motion *motion, const float *l, bool cut);
 
 const struct clzi_link *clzi_motion_link(const struct clzi_motion *motion, uint64_t number);

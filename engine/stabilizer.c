@@ -87,7 +87,8 @@ void clzi_stabilizer_add(struct clzi_stabilizer *s, const float *l, const float 
     clzi_motion_add(s->motion, l, cut);
     link = clzi_motion_link(s->motion, number);
     if (link->back)
-        carry(s, mean_of(s, number), own, mean_of(s, number - link->back), link->to, link->to_agreement, link->brightness, strength);
+        carry(s, mean_of(s, number), own, mean_of(s, number - link->back), link->to, link->to_agreement, link->brightness,
+              strength);
     else
         memcpy(mean_of(s, number), own, s->pixels * sizeof *own);
 }

@@ -1,5 +1,5 @@
-// stabilizer.h - colour that does not flicker: the network's a* and b* of a frame are averaged with those of its neighbours in the
-// shot, carried along the motion of the picture. What was hidden, or does not match in luma, keeps the frame's own colour.
+// stabilizer.h - averages the network's a* and b* of a frame with those of its neighbours in the shot, carried along the motion
+// of the picture, against flicker. What was hidden, or does not match in luma, keeps the frame's own colour.
 //
 // Backwards the mean reaches to the beginning of the shot, with weights that fade by `keep` from frame to frame; forwards it
 // reaches `ahead` frames. The answer for a frame depends on the frames of its shot up to `ahead` after it and on nothing else.
@@ -23,8 +23,8 @@ struct clzi_stabilizer_params {
 int clzi_stabilizer_create(struct clzi_stabilizer **stabilizer, const struct clzi_stabilizer_params *params);
 void clzi_stabilizer_destroy(struct clzi_stabilizer **stabilizer);
 
-// Adds the next frame: l [h,w] lightness in 0 to 1, ab [2,h,w] in the network's units; both are copied. strength: 0 the frame keeps
-// its own colour, 1 strongest. cut: a new shot begins with it; cuts that nobody says are found.
+// Adds the next frame: l [h,w] lightness in 0 to 1, ab [2,h,w] in the network's units; both are copied. strength: 0 the frame
+// keeps its own colour, 1 strongest. cut: a new shot begins with it; cuts that nobody says are found.
 void clzi_stabilizer_add(struct clzi_stabilizer *stabilizer, const float *l, const float *ab, float strength, bool cut);
 int clzi_stabilizer_added(const struct clzi_stabilizer *stabilizer);       // frames added and not yet taken
 

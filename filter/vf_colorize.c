@@ -804,7 +804,8 @@ static int open_stream(AVFilterContext *ctx, const AVCUDADeviceContext *cuda)
 
     params.threads    = engine_threads(ctx);
     params.stabilizer = 1;
-    if (s->option.stabilize == 0) params.window = 0;    // a command may turn the stabiliser on later; it then looks at no later frame
+    // A command may turn the stabiliser on later; it then looks at no later frame.
+    if (s->option.stabilize == 0) params.window = 0;
     if (cuda) {
         params.device       = "cuda";           // the context says which one
         params.cuda_context = cuda->cuda_ctx;

@@ -18,7 +18,8 @@ struct clzk_carry {
 
 // Rows [first, end) of out = own, averaged with other's colours at the places where its pixels come from. Weights of other are
 // multiplied by keep, the agreement, and for each of the four pixels of the bilinear interpolation 1 / (1 + d^2 / tolerance^2)^2,
-// d the difference of lightness: so colours do not pass from one side of an edge to the other, and what is new keeps its own colour.
+// d the difference of lightness. So colours do not pass from one side of an edge to the other, and what is new keeps its own
+// colour.
 void clzk_carry_rows(const struct clzk_carry *carry, struct clzk_colour *out, const struct clzk_colour *own,
                      const struct clzk_colour *other, int first, int end);
 #endif

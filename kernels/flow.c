@@ -194,8 +194,8 @@ static void step(const float *from, const float *to, size_t pixels, int w, int h
     box(v + n, py, w, h, 1, 1 / 9.f);
 }
 
-// Sets v to 0 where that explains the picture well, and no worse than v. The large windows of the small levels spread the motion of what moves far
-// into what stands still; with this, a still background keeps its place.
+// Sets v to 0 where that explains the picture well, and no worse than v. The large windows of the small levels spread the motion
+// of what moves far into what stands still; with this, a still background keeps its place.
 static void prefer_still(const float *from, const float *to, int w, int h, float *v, float *scratch)
 {
     const size_t n = (size_t)w * h;

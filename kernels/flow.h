@@ -1,5 +1,5 @@
-// flow.h - dense motion between two pictures of one film, from their lightness: the method of Lucas and Kanade (1981) in the inverse
-// compositional form of Baker and Matthews (2004), over a pyramid. Pictures are small, their shorter side is near 64.
+// flow.h - dense motion between two pictures of one film, from their lightness: the method of Lucas and Kanade (1981) in the
+// inverse compositional form of Baker and Matthews (2004), over a pyramid. Pictures are small, their shorter side is near 64.
 //
 // A pixel x of picture `from` lies at x + v(x) in picture `to`. Both pictures are compared without their local mean, so that
 // changes of brightness do not count as motion.

@@ -1,9 +1,12 @@
 // stabilizer.c - motion between frames, cuts, and colour over time, on films that are computed: scenes of smooth noise under a
 // moving camera, with grain, flashes, fades and unsteady exposure.
+#include <errno.h>
 #include <stdbool.h>
+#include <unistd.h>
 
 #include "check.h"
 #include "engine/stabilizer.h"
+#include "tiny_model.h"
 
 enum { W = 120, H = 90, PIXELS = W * H };
 
@@ -121,8 +124,8 @@ static void motion(void)
         p = pair_of(W, H, a, b);
         error = error_of(&p, cases[i].dx, cases[i].dy, cases[i].zoom);
         agreement = clzk_flow_agreement(&p.size, p.v, p.back, p.agreement);
-        printf("  (%g, %g) zoom %g gain %g grain %g: error %.3f pixels, agreement %.2f\n", cases[i].dx, cases[i].dy, cases[i].zoom,
-               cases[i].gain, cases[i].grain, error, agreement);
+        printf("  (%g, %g) zoom %g gain %g grain %g: error %.3f pixels, agreement %.2f\n", cases[i].dx, cases[i].dy,
+               cases[i].zoom, cases[i].gain, cases[i].grain, error, agreement);
         REQUIRE(error < cases[i].most);
         REQUIRE(agreement > 0.45f);
         pair_free(&p);
@@ -170,7 +173,8 @@ static int film_frame(int number, float *y, bool *flash)
     }
     const uint32_t s = (uint32_t)shot, kind = hash(9, s, 2) % 10;
     const int at = number - first, flashed = 4 + (int)(hash(9, s, 3) % 3);
-    struct camera c = { 1000.f * (shot % 50) + (unit(9, s, 4) - 0.5f) * 6 * at, 1000.f * (shot / 50) + (unit(9, s, 5) - 0.5f) * 4 * at,
+    const float pan = (unit(9, s, 4) - 0.5f) * 6, tilt = (unit(9, s, 5) - 0.5f) * 4;
+    struct camera c = { 1000.f * (shot % 50) + pan * at, 1000.f * (shot / 50) + tilt * at,
                         1 + (unit(9, s, 6) - 0.5f) * 0.04f * at, 1, 0.12f * unit(9, s, 7) };
 
     if (kind == 0 && length > 16) c.gain = length - at > 8 ? 1 : (length - at - 1) / 8.f;       // fades out
@@ -238,7 +242,8 @@ static void frame_of(const struct film *f, int n, float *y, float *ab, float *tr
         const float error = f->flicker * (unit(f->seed, (uint32_t)n, 900 + (uint32_t)k) - 0.5f);
         for (int i = 0; i < PIXELS; i++) {
             const float v = colour(f->seed, k, i % W - W / 2 + c.x, i / W - H / 2 + c.y);
-            ab[k * PIXELS + i] = v + error + f->flicker * (noise(f->seed + (uint32_t)n * 31, (i % W) / 20.f, (i / W) / 20.f) - 0.5f);
+            const float local = f->flicker * (noise(f->seed + (uint32_t)n * 31, (i % W) / 20.f, (i / W) / 20.f) - 0.5f);
+            ab[k * PIXELS + i] = v + error + local;
             if (truth) truth[k * PIXELS + i] = v;
         }
     }
@@ -285,7 +290,8 @@ static void colours(void)
 {
     enum { COUNT = 40 };
     const size_t size = 2 * PIXELS * sizeof(float);
-    float *out = malloc(COUNT * size), *other = malloc(COUNT * size), *y = malloc(size), *ab = malloc(size), *truth = malloc(size);
+    float *out = malloc(COUNT * size), *other = malloc(COUNT * size);
+    float *y = malloc(size), *ab = malloc(size), *truth = malloc(size);
     const struct film still = { 5, 0, 0.02f, 0.3f }, moving = { 8, 1.5f, 0.02f, 0.3f };
 
     CASE("stabilizer/strength_0_keeps_each_frame");
@@ -381,10 +387,105 @@ static void colours(void)
     free(truth);
 }
 
+// ---- a stream with the stabiliser ----
+
+enum { FILM = 22 };
+
+// Colours FILM frames: two shots, with a change of size at the third. pictures [FILM][W * H * 3], yuv444p.
+static void colour_film(clz_model *model, const char *device, const struct clz_stream_params *params, float stabilize,
+                        uint8_t *pictures)
+{
+    static float l[PIXELS];
+    struct clz_stream_params p = *params;
+    struct clz_frame done;
+    clz_stream *s = NULL;
+    int got = 0, ret;
+
+    p.device = device;
+    REQUIRE_INT(clz_stream_open(&s, model, &p), 0);
+    for (int n = 0; s && n < FILM; n++) {
+        const int h = n < 18 ? H : H / 2;
+        uint8_t *bytes = pictures + (size_t)n * PIXELS * 3;
+        struct clz_controls c = CLZ_CONTROLS_DEFAULT;
+        struct clz_frame f = { .format = clz_pixfmt_find("yuv444p"), .width = W, .height = h, .range = CLZ_RANGE_FULL,
+                               .data = { bytes, bytes + W * h, bytes + 2 * W * h }, .stride = { W, W, W } };
+        c.stabilize = stabilize;
+        shoot(l, n < 9 ? 5 : 30, (struct camera){ 300 + 1.5f * n, 200, 1, 1, 0.05f }, (uint32_t)n);
+        for (int i = 0; i < W * h; i++) bytes[i] = (uint8_t)(l[i] * 255);
+        while ((ret = clz_stream_send(s, &f, &f, &c)) == -EAGAIN) {
+            REQUIRE_INT(clz_stream_receive(s, &done, 1), 0);
+            got++;
+        }
+        REQUIRE_INT(ret, 0);
+    }
+    REQUIRE_INT(clz_stream_drain(s), 0);
+    while (clz_stream_receive(s, &done, 1) == 0) got++;
+    REQUIRE_INT(got, FILM);
+    clz_stream_close(&s);
+}
+
+static void streams(clz_model *model)
+{
+    const size_t size = (size_t)FILM * PIXELS * 3;
+    uint8_t *alone = calloc(1, size), *first = calloc(1, size), *other = calloc(1, size);
+    struct clz_stream_params p = { .batch = 1, .threads = 1, .stabilizer = 1, .window = 3 };
+    clz_stream *s = NULL;
+    int luma = 0;
+
+    CASE("stream/stabilised_in_batches_of_any_size_on_any_number_of_threads");
+    colour_film(model, "cpu", &p, 1, first);
+    for (p.batch = 2; p.batch < 20; p.batch = p.batch * 2 + 1) {
+        p.threads = 1 + p.batch % 3;
+        memset(other, 0, size);
+        colour_film(model, "cpu", &p, 1, other);
+        REQUIRE(!memcmp(first, other, size));
+    }
+
+    CASE("stream/strength_0_is_no_stabiliser");
+    colour_film(model, "cpu", &(struct clz_stream_params){ .threads = 1 }, 1, alone);
+    colour_film(model, "cpu", &p, 0, other);
+    REQUIRE(!memcmp(alone, other, size));
+    REQUIRE(memcmp(alone, first, size));
+    for (int n = 0; n < FILM; n++)
+        luma += memcmp(alone + (size_t)n * PIXELS * 3, first + (size_t)n * PIXELS * 3, W * (n < 18 ? H : H / 2)) != 0;
+    REQUIRE_INT(luma, 0);
+
+    CASE("stream/stabiliser_on_the_reference_device");
+    int far = 0;
+    colour_film(model, "ref", &p, 1, other);
+    for (size_t i = 0; i < size; i++) far += abs(first[i] - other[i]) > 1;
+    REQUIRE_INT(far, 0);
+
+    CASE("stream/parameters_of_the_stabiliser");
+    const struct { int batch, window, lookahead; } cases[] = { { 1, -1, 1 }, { 4, -1, 6 }, { 4, 0, 4 }, { 1, 7, 8 } };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        p = (struct clz_stream_params){ .batch = cases[i].batch, .stabilizer = 1, .window = cases[i].window };
+        REQUIRE_INT(clz_stream_open(&s, model, &p), 0);
+        REQUIRE_INT(clz_stream_lookahead(s), cases[i].lookahead);
+        clz_stream_close(&s);
+    }
+    p.window = 33;
+    REQUIRE_INT(clz_stream_open(&s, model, &p), -EINVAL);
+    p.window = -2;
+    REQUIRE_INT(clz_stream_open(&s, model, &p), -EINVAL);
+    free(alone);
+    free(first);
+    free(other);
+}
+
 int main(void)
 {
+    const char *folder = getenv("TMPDIR");
+    char path[512];
+    clz_model *model = NULL;
+
     motion();
     cuts();
     colours();
+    snprintf(path, sizeof path, "%s/clz-stabilizer-%d.bin", folder ? folder : "/tmp", (int)getpid());
+    if (tiny_model_write(path) < 0 || clz_model_open(&model, path, NULL) < 0) return 1;
+    unlink(path);
+    streams(model);
+    clz_model_close(&model);
     return check_end();
 }
