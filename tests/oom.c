@@ -273,7 +273,8 @@ static struct clz_frame frame(uint8_t *bytes, int w, int h)
 static int film(const char *device, uint8_t (*want)[LARGEST])
 {
     static const int sizes[3][2] = { { 40, 32 }, { 40, 32 }, { 24, 36 } };
-    const struct clz_stream_params params = { .device = device, .batch = 2, .threads = 1, .size = 32, .log = listener };
+    const struct clz_stream_params params = { .device = device, .batch = 2, .threads = 1, .size = 32, .stabilizer = 1,
+                                             .window = 2, .log = listener };
     uint8_t bytes[3][LARGEST];
     struct clz_frame f[3], done;
     clz_stream *s;
