@@ -280,7 +280,7 @@ static gboolean film_colorimetry(const struct settings *set, const GstStructure 
     GstVideoInfo info;
     GstCaps *caps;
     gboolean fixed;
-    int height = 0;
+    int width = 0, height = 0;
 
     memset(c, 0, sizeof *c);
     if (!gst_structure_has_field_typed(s, "height", G_TYPE_INT) || !gst_structure_has_field_typed(s, "width", G_TYPE_INT))
@@ -298,8 +298,9 @@ static gboolean film_colorimetry(const struct settings *set, const GstStructure 
     else if (!c->range) c->range = is_gray(in) ? GST_VIDEO_COLOR_RANGE_0_255 : GST_VIDEO_COLOR_RANGE_16_235;
     if (set->matrix) c->matrix = names[set->matrix];
     else if (!matrix_of(c) || (is_gray(in) && !c->transfer && !c->primaries)) {     // GStreamer sets BT.601 for all gray caps
+        gst_structure_get_int(s, "width", &width);
         gst_structure_get_int(s, "height", &height);
-        c->matrix = height <= 576 ? GST_VIDEO_COLOR_MATRIX_BT601 : GST_VIDEO_COLOR_MATRIX_BT709;
+        c->matrix = names[clz_matrix_guess(width, height)];
     }
     return TRUE;
 }
