@@ -59,14 +59,15 @@ static const struct clzi_backend *load(int plugin, char why[256])
     return p ? p->backend : NULL;
 }
 
-// Whether `name` is `word` or "word:index"; index: what follows the colon, 0 without one, -1 if it is no number.
+// Whether `name` is `word`, "word:index" or "word/index", which needs no escape in FFmpeg's options. index: 0 without one, -1 if
+// it is no number.
 static bool names(const char *name, const char *word, int *index)
 {
     const size_t size = strlen(word);
     char *end;
     long i;
 
-    if (strncmp(name, word, size) || (name[size] && name[size] != ':')) return false;
+    if (strncmp(name, word, size) || (name[size] && name[size] != ':' && name[size] != '/')) return false;
     *index = 0;
     if (!name[size]) return true;
     i = strtol(name + size + 1, &end, 10);
@@ -86,7 +87,7 @@ static void not_opened(const struct clz_log *log, const char *name, int ret, con
     const size_t used = strlen(why);
 
     clzi_log(log, ret == -ENOTSUP ? CLZ_LOG_VERBOSE : CLZ_LOG_WARNING, "device auto: %s does not open: %s", name, reason);
-    snprintf(why + used, 256 - used, "%s %s does not", strchr(why, ';') ? "," : ";", name);
+    snprintf(why + used, 256 - used, "%s %s is not available", strchr(why, ';') ? "," : ";", name);
 }
 
 // The first that opens: the plug-ins, then the rest; ref, which is there to be right and not to be fast, only when nothing else
@@ -94,7 +95,7 @@ static void not_opened(const struct clz_log *log, const char *name, int ret, con
 static int open_best(struct clzi_device **dev, const struct clzi_device_params *params)
 {
     struct clzi_device_params p = *params, quiet = *params;
-    char why[256] = "auto takes the fastest that opens", reason[256];
+    char why[256] = "auto chooses the fastest available device", reason[256];
     int ret = -ENOTSUP;
 
     p.index = quiet.index = 0;
@@ -146,7 +147,7 @@ int clzi_device_open(struct clzi_device **dev, const char *name, const struct cl
         int ret;
         snprintf(known + strlen(known), sizeof known - strlen(known), ", %s", clzi_backends[i]->name);
         if (!names(name, clzi_backends[i]->name, &p.index)) continue;
-        if (p.index < 0) return clzi_fail(&params->log, -EINVAL, "device %s: no number after the colon", name);
+        if (p.index < 0) return clzi_fail(&params->log, -EINVAL, "device %s: no number after the separator", name);
         if ((ret = clzi_backends[i]->open(dev, &p)) < 0) return ret;       // open() has said why
         announce(*dev, "as asked for");
         return 0;
@@ -154,7 +155,7 @@ int clzi_device_open(struct clzi_device **dev, const char *name, const struct cl
     for (int i = 0; i < PLUGINS; i++) {
         snprintf(known + strlen(known), sizeof known - strlen(known), ", %s", plugins[i].name);
         if (!names(name, plugins[i].name, &p.index)) continue;
-        if (p.index < 0) return clzi_fail(&params->log, -EINVAL, "device %s: no number after the colon", name);
+        if (p.index < 0) return clzi_fail(&params->log, -EINVAL, "device %s: no number after the separator", name);
         return open_plugin(dev, i, name, &p);
     }
     return clzi_fail(&params->log, -EINVAL, "device \"%s\" is not known; known are %s", name, known);

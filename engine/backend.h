@@ -174,7 +174,7 @@ struct clzi_backend {
     // on parameters: f32 vectors in device memory
     int (*write)(struct clzi_device *dev, float *to, const float *from_host, int64_t count);
     int (*read)(struct clzi_device *dev, float *to_host, const float *from, int64_t count);
-    const struct clzi_train_ops *train;     // NULL: plays only
+    const struct clzi_train_ops *train;     // NULL: only inference
 
     const struct clzi_op *const *ops;       // CLZI_OP_COUNT entries; NULL: -ENOTSUP when the graph is bound
 };
@@ -182,7 +182,7 @@ struct clzi_backend {
 // The list, highest priority first, ends with NULL.
 extern const struct clzi_backend *const clzi_backends[];
 
-// Opens "auto" (NULL), "cpu", "ref", "cuda", "cuda:1". Logs what was taken and why.
+// Opens "auto" (NULL), "cpu", "ref", "cuda", "cuda:1" or "cuda/1". Logs what was taken and why.
 int clzi_device_open(struct clzi_device **dev, const char *name, const struct clzi_device_params *params);
 void clzi_device_close(struct clzi_device **dev);
 int clzi_device_enter(struct clzi_device *dev);

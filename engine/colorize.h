@@ -163,7 +163,7 @@ enum clz_luma { CLZ_LUMA_COPY, CLZ_LUMA_LSTAR };    // keep Y' bit for bit, or k
 
 // All zero is a good start: every field says what 0 means.
 struct clz_stream_params {
-    const char *device;                     // "auto" (NULL), "cpu", "ref", "cuda", "cuda:1"
+    const char *device;                     // "auto" (NULL), "cpu", "ref", "cuda", "cuda:1" or "cuda/1"
     enum clz_precision precision;           // AUTO: bf16 where the device is faster with it, else f32
     int threads;                            // 0: one per core that the process may use
     int batch;                              // frames to a network run, 1..64; 0: the device's own choice

@@ -133,7 +133,8 @@ static int engine_open(AVFilterContext *ctx, Engine *e, const char *asked)
     }
     if (!e->library) {
         av_log(ctx, AV_LOG_ERROR, "cannot open the engine %s (-loglevel verbose shows why; the option library or the environment "
-               "variable COLORIZE_LIBRARY names another file)\n", files[0]);
+               "variable COLORIZE_LIBRARY names another file%s)\n", files[0], strspn(files[0], "0123456789") == strlen(files[0]) ?
+               "; this number may belong to an option before: write bars=60/60/0/0, since a : ends its value" : "");
         return AVERROR(ENOSYS);
     }
     for (int i = 0; i < FF_ARRAY_ELEMS(engine_functions); i++) {
@@ -316,11 +317,14 @@ static enum range_signal weakest_signal(const AVFilterFormats *wanted)
     return SIGNAL_UNKNOWN;
 }
 
-// The cost of format f as the output format for a gray film: the lowest is the best, -1: f cannot be used.
-static int format_cost(const CZContext *s, const struct clz_pixfmt *gray, const struct clz_pixfmt *f, enum range_signal signal)
+// The cost of format f as the output format for a gray film: the lowest is the best, -1: f cannot be used. prefers_420: 4:2:0
+// comes before 4:4:4.
+static int format_cost(const CZContext *s, const struct clz_pixfmt *gray, const struct clz_pixfmt *f, enum range_signal signal,
+                       int prefers_420)
 {
     const int rgb = !!(f->flags & CLZ_PIXFMT_RGB), by_name = !!(f->flags & CLZ_PIXFMT_FULL);    // by_name: yuvj
-    const int full = s->option.out_range == CLZ_RANGE_FULL;
+    const int full = s->option.out_range == CLZ_RANGE_FULL, less = f->log2_chroma_w + f->log2_chroma_h;
+    const int chroma = prefers_420 && !rgb ? (less + 1) % 3 : less;     // 4:2:0, 4:4:4, 4:2:2 or 4:4:4, 4:2:2, 4:2:0
     int family;
 
     if (f->flags & CLZ_PIXFMT_GRAY || f->depth != gray->depth) return -1;
@@ -333,7 +337,7 @@ static int format_cost(const CZContext *s, const struct clz_pixfmt *gray, const 
         family = !rgb;
     else
         family = rgb ? 2 : by_name;
-    return (gray->flags & ~f->flags & CLZ_PIXFMT_ALPHA ? 1000 : 0) + 100 * family + 10 * (f->log2_chroma_w + f->log2_chroma_h) +
+    return (gray->flags & ~f->flags & CLZ_PIXFMT_ALPHA ? 1000 : 0) + 100 * family + 10 * chroma +
            (f->flags & ~gray->flags & CLZ_PIXFMT_ALPHA ? 5 : 0) + (f->flags & CLZ_PIXFMT_SWAPPED ? 2 : 0) + (f->planes == 2);
 }
 
@@ -350,20 +354,49 @@ static enum AVPixelFormat nearest_format(const AVFilterFormats *list, enum AVPix
     return best;
 }
 
-// Chooses the output format for a gray film, of the same depth, and sets s->gray_range. wanted: the formats that the next filter
-// or the encoder accepts, NULL if unknown. If none of them has the film's depth, ffmpeg will insert a scaler, which converts to
-// the range of its own output; the scaler then gets full range, and R'G'B' if that is what ffmpeg would choose for the film.
-static const struct clz_pixfmt *coloured_format(CZContext *s, const struct clz_pixfmt *gray, const AVFilterFormats *wanted)
+// Whether what follows this link, perhaps after filters that leave the format as it is, is the end of the filter graph for an
+// encoder without a list of formats, such as raw video.
+static int ends_without_list(const AVFilterLink *link)
 {
+    for (;; link = link->dst->outputs[0]) {
+        const AVFilterFormats *list = link->outcfg.formats;
+        if (!takes_format(list, AV_PIX_FMT_CUDA) || !takes_format(list, AV_PIX_FMT_PAL8)) return 0;     // not every format
+        if (!link->dst->nb_outputs) return 1;
+        if (link->dst->nb_inputs != 1 || link->dst->nb_outputs != 1) return 0;
+        if (link->dst->outputs[0]->incfg.formats != list) return 0;
+    }
+}
+
+// Whether 4:2:0 is what is expected where gray film may become YUV of several samplings. Most players of H.264, HEVC, VP9, AV1
+// and MPEG-2 support nothing else, and AVI has no name for raw 4:4:4. Full chroma is for encoders that are made for keeping a
+// film: those that have R'G'B' but no signal for full range (FFV1, PNG...); for ProRes and others that have no 4:2:0; filters.
+static int is_420_expected(const CZContext *s, const AVFilterLink *outlink, enum range_signal signal, int depth)
+{
+    const AVFilterFormats *wanted = outlink->outcfg.formats;
+
+    if (signal != SIGNAL_NONE) return signal == SIGNAL_BY_TAG || wanted && ends_without_list(outlink);
+    for (const struct clz_pixfmt *f = s->engine.pixfmt_list(); f->name; f++)
+        if (f->flags & CLZ_PIXFMT_RGB && f->depth == depth && takes_format(wanted, av_format(f))) return 0;
+    return 1;
+}
+
+// Chooses the output format for a gray film, of the same depth, and sets s->gray_range. The link has the formats that the next
+// filter or the encoder accepts, NULL if unknown. If none of them has the film's depth, ffmpeg will insert a scaler, which
+// converts to the range of its own output; the scaler then gets full range, and R'G'B' if that is what ffmpeg would choose for
+// the film.
+static const struct clz_pixfmt *coloured_format(CZContext *s, const struct clz_pixfmt *gray, const AVFilterLink *outlink)
+{
+    const AVFilterFormats *wanted = outlink->outcfg.formats;
     // FFmpeg's scaler (5.1), and every player that uses it, treats YUV of more than 8 bits as limited range whatever its tag is
     // (observed with 10-bit H.264, HEVC, VP9 and AV1), so only 8-bit film stays full range.
     const enum range_signal weakest = weakest_signal(wanted);
     const enum range_signal signal = gray->depth > 8 && weakest > SIGNAL_NONE ? SIGNAL_UNKNOWN : weakest;
+    const int prefers_420 = is_420_expected(s, outlink, weakest, gray->depth);
     const struct clz_pixfmt *best = NULL, *f;
     int least = INT_MAX, rgb = 0;
 
     for (f = s->engine.pixfmt_list(); f->name; f++) {
-        const int c = format_cost(s, gray, f, signal);
+        const int c = format_cost(s, gray, f, signal, prefers_420);
         if (c < 0 || c >= least || wanted && !takes_format(wanted, av_format(f))) continue;
         least = c;
         best  = f;
@@ -381,7 +414,7 @@ static const struct clz_pixfmt *coloured_format(CZContext *s, const struct clz_p
         rgb = next != AV_PIX_FMT_NONE && av_pix_fmt_desc_get(next)->flags & AV_PIX_FMT_FLAG_RGB;
     }
     for (f = s->engine.pixfmt_list(); f->name; f++) {
-        const int c = format_cost(s, gray, f, rgb ? SIGNAL_NONE : SIGNAL_UNKNOWN);
+        const int c = format_cost(s, gray, f, rgb ? SIGNAL_NONE : SIGNAL_UNKNOWN, prefers_420);
         if (c < 0 || c >= least) continue;
         least = c;
         best  = f;
@@ -690,9 +723,9 @@ static enum AVPixelFormat choose_input(const CZContext *s, const AVFilterLink *i
 
 // The output format for a film of format `in`: gray film gets a format with colour; other film keeps its format, except that
 // out_range=limited turns yuvj into yuv.
-static const struct clz_pixfmt *output_format(CZContext *s, const struct clz_pixfmt *in, const AVFilterFormats *wanted)
+static const struct clz_pixfmt *output_format(CZContext *s, const struct clz_pixfmt *in, const AVFilterLink *outlink)
 {
-    if (in->flags & CLZ_PIXFMT_GRAY) return coloured_format(s, in, wanted);
+    if (in->flags & CLZ_PIXFMT_GRAY) return coloured_format(s, in, outlink);
     for (const struct clz_pixfmt *f = s->engine.pixfmt_list();
          in->flags & CLZ_PIXFMT_FULL && s->option.out_range == CLZ_RANGE_LIMITED && f->name; f++)
         if (f->flags == (in->flags & ~CLZ_PIXFMT_FULL) && f->depth == in->depth && f->planes == in->planes &&
@@ -732,7 +765,7 @@ CZ_QUERY_FORMATS(query_formats)
     if (list->formats[0] == AV_PIX_FMT_CUDA)
         return ff_formats_ref(ff_make_formats_list_singleton(AV_PIX_FMT_CUDA), &outlink->incfg.formats);
     in  = engine_format(&s->engine, list->formats[0]);
-    out = output_format(s, in, outlink->outcfg.formats);
+    out = output_format(s, in, outlink);
     if ((ret = ff_formats_ref(ff_make_formats_list_singleton(av_format(out)), &outlink->incfg.formats)) < 0) return ret;
     if (in->flags & CLZ_PIXFMT_GRAY || s->option.out_range)
         return cz_offer_range(inlink, outlink, out->flags & (CLZ_PIXFMT_FULL | CLZ_PIXFMT_RGB) ? AVCOL_RANGE_JPEG :
@@ -827,7 +860,11 @@ static av_cold int init(AVFilterContext *ctx)
     double hue;
     int ret = 0, missing;
 
-    if (s->option.model && *s->option.model) {
+    if (s->option.model && !*s->option.model) {
+        av_log(ctx, AV_LOG_ERROR, "the option model is empty; expected a file (without the option: FFmpeg's solid colour)\n");
+        return AVERROR(EINVAL);
+    }
+    if (s->option.model) {
         missing = stat(s->option.model, &file) < 0 ? errno : 0;
         if (!missing) {
             ret = open_engine(ctx);
@@ -876,7 +913,8 @@ static int config_cuda_input(AVFilterContext *ctx)
     frames = (AVHWFramesContext *)ref->data;
     s->in_format = engine_format(&s->engine, frames->sw_format);
     if (!s->in_format || s->in_format->flags & CLZ_PIXFMT_GRAY) return refuse_cuda_format(ctx, frames);
-    if (*device && strcmp(device, "auto") && strcmp(device, "cuda") && strncmp(device, "cuda:", 5)) {
+    if (*device && strcmp(device, "auto") && strcmp(device, "cuda") && strncmp(device, "cuda:", 5) &&
+        strncmp(device, "cuda/", 5)) {
         av_log(ctx, AV_LOG_ERROR, "device=%s cannot colour CUDA frames: use device=auto, or put hwdownload,format=%s before this "
                "filter\n", device, av_get_pix_fmt_name(frames->sw_format));
         return AVERROR(EINVAL);
@@ -975,7 +1013,8 @@ static av_cold void uninit(AVFilterContext *ctx)
     if (left)
         av_log(ctx, AV_LOG_WARNING, "%d frame%s inside %s not asked for: nothing is lost if the output ended first (-t, "
                "-frames:v); if ffmpeg was interrupted they are not written; if the film has changed its size they are lost, and "
-               "batch=1 or ffmpeg's -reinit_filter 0 keeps all\n", left, left > 1 ? "s" : "", left > 1 ? "were" : "was");
+               "%sffmpeg's -reinit_filter 0 keeps all\n", left, left > 1 ? "s" : "", left > 1 ? "were" : "was",
+               s->option.batch == 1 ? "" : "batch=1 or ");
     discard_frames(s);
     if (s->engine.library) {
         s->engine.stream_close(&s->stream);

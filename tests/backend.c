@@ -86,5 +86,9 @@ int main(void)
         clzi_device_close(&dev);
     }
     REQUIRE_INT(open_device(&dev, "cuda:x", CLZ_PRECISION_AUTO, &m), -EINVAL);
+    REQUIRE_INT(open_device(&dev, "cuda/x", CLZ_PRECISION_AUTO, &m), -EINVAL);
+    REQUIRE(strstr(m.all, "device cuda/x: no number"));
+    REQUIRE_INT(open_device(&dev, "cpu/0", CLZ_PRECISION_AUTO, &m), 0);
+    clzi_device_close(&dev);
     return check_end();
 }

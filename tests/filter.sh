@@ -119,11 +119,11 @@ for format in gray9 gray14 gray9be gray10be gray12be gray14be gray16be ya8 ya16 
               gbrp gbrp9 gbrp10 gbrp12be gbrp14 gbrp16 gbrap gbrap10 gbrap12 gbrap16be rgb24 bgr24 rgb48 rgb48be bgr48 \
               rgba bgra argb abgr rgb0 0bgr rgba64 rgba64be bgra64; do
     case $format in
-    gray*|ya*) plane=y gives=yuv444p${format#gray} range=:out_range=full ;;
+    gray*|ya*) plane=y gives=yuv420p${format#gray} range=:out_range=full ;;
     gbr*|rgb*|bgr*|argb|abgr|0bgr) plane=g gives=$format range= ;;
     *) plane=y gives=$format range= ;;
     esac
-    case $format in ya8) gives=yuva444p ;; ya16*) gives=yuva444p16 ;; gray) gives=yuv444p ;; esac
+    case $format in ya8) gives=yuva420p ;; ya16*) gives=yuva420p16 ;; gray) gives=yuv420p ;; esac
     case $gives in *[0-9]be|*le) ;; *9|*1[0246]|*48|*64) gives=${gives}le ;; esac
     case $format in gray*be|ya*be) gives=${gives%be}; gives=${gives%le}le ;; esac
     # extractplanes does not take all packed formats; format= unpacks them and swaps bytes, and changes no sample.
@@ -203,6 +203,8 @@ for codec in ffv1 mpeg4; do for signal in INT TERM; do for batch in 1 4; do
     inside=$(sed -n 's/.* \([0-9]*\) frames* inside w.* interrupted they are not written.*/\1/p' err)
     check "film/interrupted_by_${signal}_${codec}_batch_$batch" \
         [ "$written" -gt 9 -a "$decoded" = $((written + ${inside:-0})) ]
+    check "film/interrupted_by_${signal}_${codec}_batch_$batch/advice" \
+        sh -c "[ $batch = 4 ] || ! grep -q 'batch=1 or' err"
 done; done; done
 # The output ends before the film. With this decoder, which holds one frame, ffmpeg frees the filter while it holds frames.
 ffmpeg -f lavfi -i testsrc2=r=25:d=2:s=162x122 -c:v mpeg2video -y late.mkv
@@ -242,6 +244,32 @@ tags tags_can_be_overruled pc smpte170m yuv420p setparams=colorspace=bt709,color
 ffmpeg -f lavfi -i $source,format=gray -vf colorize=model.bin -pix_fmt yuv420p -c:v ffv1 -y gray.mkv
 loud -i gray.mkv
 check film/gray_takes_the_format_that_follows grep -q yuv420p err
+: >err
+# The chroma of coloured gray film: 4:2:0 where players or containers expect it, full chroma or R'G'B' elsewhere.
+while read -r codec format ending want more; do
+    "$ours/ffmpeg" -v quiet -encoders | grep -q " $codec " || { echo "skip filter/film/gray_to_$codec"; continue; }
+    # shellcheck disable=SC2086
+    ffmpeg -f lavfi -i testsrc2=r=25:d=0.2:s=160x128,format=$format -vf colorize=model.bin$more -c:v $codec -strict -2 \
+        -y chroma.$ending
+    got=$(ffprobe -v error -show_entries stream=pix_fmt -of csv=p=0 chroma.$ending)
+    check "film/gray_to_$codec/$format" [ "${got%%,*}" = $want ]
+done <<'LIST'
+libx264 gray mp4 yuvj420p
+libx264 gray10 mp4 yuv420p10le
+libx264 gray16 mp4 yuv420p10le
+libx265 gray10 mp4 yuv420p10le
+libvpx-vp9 gray webm yuv420p
+mpeg2video gray mpg yuv420p
+libtheora gray ogv yuv420p
+rawvideo gray avi yuv420p
+rawvideo gray avi yuv420p ,null,setpts=PTS
+rawvideo gray nut yuv444p ,format=yuv444p
+libx264 gray mp4 yuv444p ,format=yuv444p
+ffv1 gray mkv bgr0
+ffv1 gray mkv yuv444p :out_range=full
+prores gray10 mov yuv444p12le
+mjpeg gray avi yuvj444p
+LIST
 : >err
 
 # ---- timeline and commands: exact to the frame with any batch ----
@@ -314,11 +342,20 @@ model="a \"b\"/it's: x=1,[y];z\\.bin"
 cp model.bin "$model"
 sums ffmpeg $source,format=yuv420p "colorize=model=$(escape "$model")" >got
 same path/with_all_special_characters got all
+for model in 'spaces /x.bin ' ' x.bin' "tab.bin$(printf '\t')"; do
+    mkdir -p 'spaces '
+    cp model.bin "$model"
+    sums ffmpeg $source,format=yuv420p "colorize=model=$(escape "$model")" >got
+    same "path/with_white_space_at_an_end:$model:" got all
+done
 refuse path/is_in_the_message_as_received "cannot open the model 'it's: x=1,\[y\];z.bin'" \
     run "colorize=model=$(escape "it's: x=1,[y];z.bin")"
 refuse error/bad_model "a bad model file" run colorize=bad.bin
 refuse error/no_such_device "no such device" run colorize=model.bin:device=cuda
 refuse error/missing_library "cannot open the engine" run colorize=model.bin:library=/nothere/libcolorize.so.0
+refuse error/bars_with_colons "cannot open the engine 0 .* write bars=60/60/0/0" run colorize=model.bin:bars=1:1:0:0
+refuse error/empty_model "option model is empty; expected a file" run colorize=model=
+refuse error/empty_model_by_position "option model is empty; expected a file" run "colorize=:0.5"
 COLORIZE_LIBRARY=/nothere.so refuse error/missing_library_by_environment "cannot open the engine" run colorize=model.bin
 COLORIZE_STUB_ABI=99 refuse error/other_abi "has ABI 99, this filter needs" run colorize=model.bin
 refuse error/strength_out_of_range "out of range" run colorize=model.bin:strength=2

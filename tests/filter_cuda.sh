@@ -117,7 +117,7 @@ equal timeline/gaps_in_pts "$source,select='not(eq(mod(n,4),1))'" yuv420p colori
 equal options/out_range_full $source yuv420p colorize=model.bin:out_range=full
 equal options/auto_device $source nv12 colorize=model.bin:device=auto
 run error $source,format=nv12 colorize=model.bin >expected
-for name in cuda cuda:0; do
+for name in cuda cuda:0 cuda/0; do
     run error $source,format=nv12 "hwupload,colorize=model.bin:device='$name',hwdownload,format=nv12" >got
     same "options/device_$name" got expected
 done

@@ -158,7 +158,7 @@ static const struct key table[] = {
     { "discriminator.spectral_norm", TYPE_BOOL, NUMBERS, AT(spectral_norm), "false", 0, 0, NULL,
       "divide the weights of the discriminator's convolutions by their spectral norm (Miyato et al. 2018)" },
 
-    { "device", TYPE_TEXT, 0, AT(device), "auto", 0, 0, NULL, "device: auto, cpu, ref, cuda, cuda:1" },
+    { "device", TYPE_TEXT, 0, AT(device), "auto", 0, 0, NULL, "device: auto, cpu, ref, cuda, cuda/1 (the second GPU)" },
     { "precision", TYPE_CHOICE, NUMBERS, AT(precision), "auto", 0, 0, precisions,
       "number format of activations and gradients; weights are always f32" },
     { "threads", TYPE_INT, 0, AT(threads), "0", 0, 1024, NULL, "threads of a CPU device; 0: one per core" },
