@@ -52,7 +52,7 @@ static int allocate(struct clzi_params *p, const struct clzi_params_wanted *want
 int clzi_params_create(struct clzi_params **out, struct clzi_device *dev, const struct clzi_graph *graph, float *const *values,
                        const struct clzi_params_wanted *wanted)
 {
-    static const struct clzi_params_wanted play = { 0 };
+    static const struct clzi_params_wanted inference = { 0 };
     struct clzi_params *p = calloc(1, sizeof *p);
     int ret = -ENOMEM;
 
@@ -61,7 +61,7 @@ int clzi_params_create(struct clzi_params **out, struct clzi_device *dev, const 
     p->dev = dev;
     p->graph = graph;
     p->version = 1;
-    if (!wanted) wanted = &play;
+    if (!wanted) wanted = &inference;
     if (!(p->offset = calloc((size_t)graph->param_count + 1, sizeof *p->offset))) goto fail;
     lay_out(p, wanted->group);
     if ((ret = allocate(p, wanted)) < 0) goto fail;

@@ -25,7 +25,7 @@ struct clzi_params {
     int64_t count, trained;                 // elements of a slab; of these before the buffers
     struct clzi_segment segments[CLZI_MAX_SEGMENTS];
     int segment_count;
-    float *statistics;                      // device memory, [count - trained]: the buffers before this step; NULL: plays only
+    float *statistics;                      // device memory, [count - trained]: the buffers before this step; NULL: inference
     uint64_t version;                       // raise after changing W
 };
 

@@ -61,10 +61,10 @@ static struct slot *slot_of(clz_stream *s, uint64_t number)
 
 static bool same_batch(const struct slot *a, const struct slot *b)
 {
-    return a->in.format == b->in.format && a->out.format == b->out.format && a->in.width == b->in.width &&
-           a->in.height == b->in.height && a->in.range == b->in.range && a->in.matrix == b->in.matrix &&
-           a->in.siting == b->in.siting && a->out.range == b->out.range && a->out.matrix == b->out.matrix &&
-           a->out.siting == b->out.siting && a->controls.skip == b->controls.skip;
+    return a->in.format == b->in.format && a->out.format == b->out.format && a->in.memory == b->in.memory &&
+           a->in.width == b->in.width && a->in.height == b->in.height && a->in.range == b->in.range &&
+           a->in.matrix == b->in.matrix && a->in.siting == b->in.siting && a->out.range == b->out.range &&
+           a->out.matrix == b->out.matrix && a->out.siting == b->out.siting && a->controls.skip == b->controls.skip;
 }
 
 // The first `count` frames that are not done yet are finished, or failed if ret is an error.

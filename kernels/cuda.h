@@ -60,7 +60,7 @@ int clzk_cu_store(clzk_stream stream, void *to, const void *from_host, size_t si
 
 // ---- pointwise (pointwise.cu) ----
 
-// y = act(x); dx = dy act'(y), the derivative told from y. In place.
+// y = act(x); dx = dy act'(y), the derivative computed from y. In place.
 int clzk_cu_act(clzk_stream stream, enum clzk_type type, void *y, const void *x, int64_t count, struct clzk_activation act);
 int clzk_cu_act_back(clzk_stream stream, enum clzk_type type, void *dx, const void *y, const void *dy, int64_t count,
                      struct clzk_activation act);
@@ -200,7 +200,7 @@ int clzk_cu_train_adam(clzk_stream stream, const struct clzk_adam *a, const stru
 int clzk_cu_train_restore(clzk_stream stream, float *to, const float *from, int64_t count, const float *state);
 int clzk_cu_train_ema(clzk_stream stream, float *average, const float *w, float decay, int64_t count, const float *state);
 int clzk_cu_train_advance(clzk_stream stream, float *state, bool dynamic);
-// Host: the rates of step `step` (from 1) in the form that Adam's kernel wants.
+// Host: the rates of step `step` (from 1) in the form that Adam's kernel takes.
 struct clzk_adam clzk_adam_rates(float lr, float beta1, float beta2, float eps, float decay, int64_t step);
 
 // ---- colour (frame.cu, frame_tables.c) ----

@@ -277,13 +277,14 @@ static void watch_balance(struct clzt_run *r, double discriminator)
     if (now == before) return;
     if (now == CLZT_DISCRIMINATOR_WINS)
         clzi_log(r->log, CLZ_LOG_WARNING, "step %" PRId64 ": the discriminator tells true from predicted colours without fail "
-                 "since %" PRId64 " steps (d below %.3f): it teaches nothing; try a smaller discriminator.lr, or gan.smoothing.",
-                 r->number, limit, loss->certain);
+                 "since %" PRId64 " steps (d below %.3f): the generator learns nothing from it; try a smaller discriminator.lr, "
+                 "or gan.smoothing.", r->number, limit, loss->certain);
     if (now == CLZT_GENERATOR_WINS)
         clzi_log(r->log, CLZ_LOG_WARNING, "step %" PRId64 ": the discriminator tells nothing apart since %" PRId64 " steps (d "
-                 "within %.4f of %.3f): it teaches nothing; try a larger discriminator.lr.", r->number, limit, loss->near,
-                 loss->undecided);
-    if (now == CLZT_NOBODY_WINS) clzi_log(r->log, CLZ_LOG_INFO, "step %" PRId64 ": neither network wins any more", r->number);
+                 "within %.4f of %.3f): the generator learns nothing from it; try a larger discriminator.lr.", r->number, limit,
+                 loss->near, loss->undecided);
+    if (now == CLZT_NOBODY_WINS)
+        clzi_log(r->log, CLZ_LOG_INFO, "step %" PRId64 ": the alarm of the adversarial phase has ended", r->number);
 }
 
 static int one_step(struct clzt_run *r, double *values, double *lr)

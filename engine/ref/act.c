@@ -1,4 +1,4 @@
-// act.c - activations, alone or fused. All of them are monotonic, so the slope can be told from y; x need not be kept.
+// act.c - activations, alone or fused. All of them are monotonic, so the slope follows from y; x need not be kept.
 #include <math.h>
 
 #include "ref.h"

@@ -26,7 +26,7 @@ static inline const float *clzi_ref_plane(const void *tensor, struct clzi_shape 
 // ---- act.c: activations, alone or fused into another op as node->attr.act ----
 
 double clzi_ref_act_value(const struct clzi_attr *attr, double z);     // y
-double clzi_ref_act_slope(const struct clzi_attr *attr, double y);     // dy/dz, told from y alone
+double clzi_ref_act_slope(const struct clzi_attr *attr, double y);     // dy/dz, computed from y alone
 
 // y = act(z), in place.
 void clzi_ref_act_forward(const struct clzi_call *c);

@@ -135,7 +135,7 @@ static int resnet18_lite(struct clzi_graph *g)
 }
 
 const struct clzt_net clzt_net_lite0 = {
-    "lite0", "EfficientNet-Lite0 encoder, light decoder: 1 GMAC at 256x256; wants pretrained weights", lite0, CLZT_INIT_HE, 256,
+    "lite0", "EfficientNet-Lite0 encoder, light decoder: 1 GMAC at 256x256; needs pretrained weights", lite0, CLZT_INIT_HE, 256,
     "encoder."
 };
 const struct clzt_net clzt_net_lite1 = { "lite1", "the same on EfficientNet-Lite1", lite1, CLZT_INIT_HE, 256, "encoder." };
