@@ -77,6 +77,11 @@ check foreign/message says err "exists, and is not of a batch"
 check foreign/overwrite batch run films/plain.mkv --out foreign/ $common --overwrite
 check foreign/is_replaced [ "$(entries v codec_name foreign/plain.mkv)" = ffv1 ]
 
+mkdir other
+cp films/plain.mkv other/plain.mkv
+check foreign/other_film [ "$(batch run other/plain.mkv --out foreign/ $common; echo $?)" = 1 ]
+check foreign/names_the_film says err "/films/plain.mkv; --overwrite replaces it"
+
 # ---- what changes is done again, and nothing else ----
 
 film 1 format=gray -c:v ffv1 films/grey.mkv

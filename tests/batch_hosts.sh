@@ -38,7 +38,8 @@ kill -9 $a; wait $a 2>/dev/null
 claim=$(find shared -name '*.claim')
 check dead/claim_is_left [ -n "$claim" ]
 "$BUILD/colorize-batch" run shared.yaml --host b 2>err & b=$!
-sleep 4
+i=0
+until says err "another run works on it" || [ $i = 150 ]; do sleep 0.2; i=$((i + 1)); done
 check dead/is_respected [ -e "$claim" ]
 check dead/is_named says err "another run works on it (host a, PID $a)"
 touch -d '5 minutes ago' "$claim"
@@ -115,7 +116,7 @@ C
     export SLURM_CONF
     slurmctld -D >/dev/null 2>&1 & ctld=$!
     slurmd -D >/dev/null 2>&1 & slurmd=$!
-    trap 'kill $ctld $slurmd; rm -rf "$dir"' EXIT
+    trap 'kill $ctld $slurmd; wait $ctld $slurmd; rm -rf "$dir"' EXIT
     i=0
     until [ "$(sinfo -h -o %T 2>/dev/null)" = idle ] || [ $i = 60 ]; do sleep 0.5; i=$((i + 1)); done
     [ $i -lt 60 ]

@@ -1,7 +1,7 @@
 #!/bin/sh
 # batch_kill.sh - colorize-batch is killed with SIGKILL at random moments over a list of short films, and started again until
 # all are done. The films are byte for byte those of an undisturbed run, each was done once, nothing stood under a final name that
-# was not whole, and nothing is left over. KILLS=200 CLIPS=40 sh tests/batch_kill.sh is the long version.
+# was not whole, and nothing is left over. KILLS=200 CLIPS=40 MS=6000 sh tests/batch_kill.sh is the long version.
 set -u
 suite=batch_kill
 . "$SRC/tests/batch_setup.sh"
@@ -38,7 +38,7 @@ killed=0 torn=0
 while [ $killed -lt "$kills" ]; do
     "$BUILD/colorize-batch" run jobs.yaml >out 2>err &
     pid=$!
-    ms=$(random 2000)
+    ms=$(random "${MS:-2000}")
     sleep "$(awk -v m="$ms" 'BEGIN { print m / 1000 }')"
     kill -9 $pid 2>/dev/null || break                       # it was faster
     wait $pid 2>/dev/null

@@ -18,6 +18,7 @@
 #include "verify.h"
 
 enum { LEAST_FREE = 32 << 20 };             // bytes; with less a running job stops
+#define KEY_VERSION "2"
 
 // ---- small things ----
 
@@ -71,13 +72,22 @@ int clzb_film_renew(struct clzb_film *film)
 
 // ---- opening ----
 
+// By the journal's row, and the film's size.
+static bool is_done(const struct clzb_film *film)
+{
+    int64_t size;
+    return film->row.state == CLZB_DONE && !strcmp(film->row.key, film->key) && !clzb_size_of(film->job->out, &size) &&
+           size == film->row.size;
+}
+
 static void add_key(struct clzi_sha256 *hash, const char *name, const char *value)
 {
     clzi_sha256_update(hash, name, strlen(name) + 1);
     clzi_sha256_update(hash, value ? value : "", value ? strlen(value) + 1 : 1);
 }
 
-// What the coloured film depends on.
+// What the coloured film depends on. Streams and pixel format follow from the film and the preset, so a film that is done need
+// not be probed again. A change of preset.c or streams.c that changes results raises KEY_VERSION.
 static void make_key(struct clzb_film *film)
 {
     const struct clzb_job *job = film->job;
@@ -85,16 +95,14 @@ static void make_key(struct clzb_film *film)
     struct clzi_sha256 hash;
 
     clzi_sha256_init(&hash);
-    add_key(&hash, "colorize-batch", "1");
+    add_key(&hash, "colorize-batch", KEY_VERSION);
     add_key(&hash, "film", film->fingerprint);
     add_key(&hash, "model", film->model_sha);
     for (int i = 0; i < job->options.count; i++) add_key(&hash, "option", job->options.item[i]);
+    add_key(&hash, "preset", job->encoder.count ? NULL : job->preset->name);
     for (; encoder && *encoder; encoder++) add_key(&hash, "encoder", *encoder);
-    for (int i = 0; i < film->mapping.args.count; i++) add_key(&hash, "stream", film->mapping.args.item[i]);
-    add_key(&hash, "format", film->format);
-    add_key(&hash, "range", film->out_range);
     add_key(&hash, "container", film->container->name);
-    add_key(&hash, "rate", film->probe.sequence ? job->rate : NULL);
+    add_key(&hash, "rate", job->rate);
     clzi_sha256_hex(&hash, film->key);
 }
 
@@ -115,11 +123,6 @@ int clzb_film_open(struct clzb_film *film, struct clzb_shelf *shelf, const struc
     clzb_folder_of(job->out, folder);
     if (snprintf(film->folder, sizeof film->folder, "%s/.colorize-%.16s", folder, hex) >= PATH_MAX - 32)
         return clzb_film_fail(film, -ENAMETOOLONG, "%s: the path is too long.", job->out);
-    if ((ret = clzb_probe(&film->probe, shelf->ffmpeg.ffprobe, job->in, job->rate ? job->rate : "24", &log)) < 0) return ret;
-    clzb_streams_map(&film->mapping, &film->probe, film->container);
-    if (!job->encoder.count) film->format = clzb_preset_format(job->preset, film->probe.format, &film->out_range);
-    for (int i = 0; i < job->options.count; i++)
-        if (!strncmp(job->options.item[i], "out_range=", 10)) film->out_range = NULL;
     if ((ret = clzb_fingerprint(job->in, film->fingerprint)) < 0)
         return clzb_film_fail(film, ret, "%s: %s.", job->in, strerror(-ret));
     if (!shelf->model || strcmp(shelf->model, job->model)) {
@@ -131,6 +134,13 @@ int clzb_film_open(struct clzb_film *film, struct clzb_shelf *shelf, const struc
     }
     memcpy(film->model_sha, shelf->model_sha, sizeof film->model_sha);
     make_key(film);
+    if (clzb_journal_get(shelf->journal, job->out, &film->row) < 0) return -EIO;
+    if (is_done(film)) return 1;
+    if ((ret = clzb_probe(&film->probe, shelf->ffmpeg.ffprobe, job->in, job->rate ? job->rate : "24", &log)) < 0) return ret;
+    clzb_streams_map(&film->mapping, &film->probe, film->container);
+    if (!job->encoder.count) film->format = clzb_preset_format(job->preset, film->probe.format, &film->out_range);
+    for (int i = 0; i < job->options.count; i++)
+        if (!strncmp(job->options.item[i], "out_range=", 10)) film->out_range = NULL;
     if (*film->container->extension) snprintf(film->part_input, sizeof film->part_input, "film");
     else snprintf(film->part_input, sizeof film->part_input, "film/%%08d.%s", film->container->name);
     return 0;
@@ -178,20 +188,32 @@ static int adopt(struct clzb_film *film)
     return clzb_journal_put(film->shelf->journal, film->job->out, film->job->in, &row) < 0 ? -EIO : 1;
 }
 
+// Whether the output is that of another film, which is still there. It is not replaced: two films may differ only in what the
+// output's name leaves out.
+static int check_source(struct clzb_film *film)
+{
+    char *source = NULL;
+    int ret = clzb_journal_source(film->shelf->journal, film->job->out, &source);
+
+    if (!ret && source && strcmp(source, film->job->in) && !access(source, F_OK) && !access(film->job->out, F_OK) &&
+        !film->shelf->overwrite)
+        ret = clzb_film_fail(film, -EEXIST, "%s: is that of %s; --overwrite replaces it.", film->job->out, source);
+    free(source);
+    return ret;
+}
+
 // 1: done already; 0: not; negative: must not be done.
 static int look(struct clzb_film *film)
 {
     const struct clzb_job *job = film->job;
     struct clzb_row any = {0};
-    int64_t size;
     bool ours;
     int ret;
 
     if (clzb_journal_get(film->shelf->journal, job->out, &film->row) < 0) return -EIO;
     ours = film->row.state == CLZB_DONE || film->row.state == CLZB_VERIFIED;
-    if (film->row.state == CLZB_DONE && !strcmp(film->row.key, film->key) && !clzb_size_of(job->out, &size) &&
-        size == film->row.size) return 1;
-    if ((ret = adopt(film))) return ret;
+    if (is_done(film)) return 1;
+    if ((ret = adopt(film)) || (ret = check_source(film)) < 0) return ret;
     if (!ours && !access(job->out, F_OK) && !film->shelf->overwrite && clzb_provenance_key(job->out, &any) < 0)
         return clzb_film_fail(film, -EEXIST, "%s: exists, and is not of a batch; --overwrite replaces it.", job->out);
     if (strcmp(film->row.key, film->key) || film->row.state == CLZB_DONE) {        // other film, model, options; or it is gone

@@ -77,7 +77,8 @@ struct clzb_film {
 
 extern const char clzb_film_damaged[];      // the blame for errors in reading a film
 
-// Looks at the film: streams, key. Nothing is written. An error is kept in `reason` and returned; close is needed in any case.
+// Looks at the film: key, streams. Nothing is written. Returns 0, 1 if it is done, by the journal, or an error, which is kept in
+// `reason`. close is needed in any case.
 int clzb_film_open(struct clzb_film *film, struct clzb_shelf *shelf, const struct clzb_job *job);
 void clzb_film_close(struct clzb_film *film);
 void clzb_film_refuse(struct clzb_film *film);              // writes down that the film could not be opened

@@ -156,6 +156,29 @@ int clzb_journal_get(struct clzb_journal *j, const char *out, struct clzb_row *r
     return ret;
 }
 
+static char *path_of(sqlite3_stmt *s, int n)
+{
+    return strndup(sqlite3_column_bytes(s, n) ? sqlite3_column_blob(s, n) : "", sqlite3_column_bytes(s, n));
+}
+
+int clzb_journal_source(struct clzb_journal *j, const char *out, char **in)
+{
+    sqlite3_stmt *s;
+    int step, ret = 0;
+
+    *in = NULL;
+    pthread_mutex_lock(&j->mutex);
+    if (!(s = prepare(j, "SELECT source FROM jobs WHERE out = ?"))) ret = failed(j);
+    else {
+        bind_path(s, 1, out);
+        if ((step = sqlite3_step(s)) == SQLITE_ROW) ret = (*in = path_of(s, 0)) ? 0 : -ENOMEM;
+        else if (step != SQLITE_DONE) ret = failed(j);
+        sqlite3_finalize(s);
+    }
+    pthread_mutex_unlock(&j->mutex);
+    return ret;
+}
+
 static int put_row(struct clzb_journal *j, const char *out, const char *in, const struct clzb_row *row)
 {
     sqlite3_stmt *s = prepare(j, "INSERT INTO jobs(out, source, " ROW ") VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?) "
@@ -253,11 +276,6 @@ int clzb_journal_notes_put(struct clzb_journal *j, const char *out, const char *
     }
     pthread_mutex_unlock(&j->mutex);
     return ret;
-}
-
-static char *path_of(sqlite3_stmt *s, int n)
-{
-    return strndup(sqlite3_column_bytes(s, n) ? sqlite3_column_blob(s, n) : "", sqlite3_column_bytes(s, n));
 }
 
 int clzb_journal_each(struct clzb_journal *j, int (*handler)(void *priv, const struct clzb_entry *entry), void *priv)

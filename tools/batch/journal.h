@@ -37,6 +37,7 @@ void clzb_journal_close(struct clzb_journal **journal);
 
 // All functions may be called from any thread and log their errors.
 int clzb_journal_get(struct clzb_journal *j, const char *out, struct clzb_row *row);                // no row: queued, no key
+int clzb_journal_source(struct clzb_journal *j, const char *out, char **in);       // the film of the row, to free; NULL: no row
 int clzb_journal_put(struct clzb_journal *j, const char *out, const char *in, const struct clzb_row *row);
 
 // Writes down a piece that is done: its frames and the hash of its file. Pieces of another key are dropped.

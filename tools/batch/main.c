@@ -248,11 +248,14 @@ static int watch(struct options *o)
         catch_signals();
         if (!o->quiet) fprintf(stderr, "watching %s\n", o->watch);
         while ((n = clzb_watch_next(w, &names, &stop)) > 0) {
-            for (int i = 0; i < n && !ret; i++) ret = clzb_jobs_add(&o->jobs, names[i]);
-            if (!ret) ret = clzb_jobs_finish(&o->jobs, &console);
-            if (!ret) run_jobs(&shelf, o);
+            int bad = 0;
+            for (int i = 0; i < n && !bad; i++) bad = clzb_jobs_add(&o->jobs, names[i]);
+            if (!bad && !(bad = clzb_jobs_finish(&o->jobs, &console))) run_jobs(&shelf, o);
             while (o->jobs.count) clzb_job_clear(&o->jobs.job[--o->jobs.count]);
-            ret = 0;
+            for (int i = 0; bad && i < n; i++) {            // those that can be done
+                if (!clzb_jobs_add(&o->jobs, names[i]) && !clzb_jobs_finish(&o->jobs, &console)) run_jobs(&shelf, o);
+                while (o->jobs.count) clzb_job_clear(&o->jobs.job[--o->jobs.count]);
+            }
         }
         if (n < 0) ret = n;
     }

@@ -36,7 +36,7 @@ int clzb_plan_write(struct clzb_shelf *shelf, const struct clzb_jobs *jobs, cons
     for (int i = 0; i < jobs->count && !ret; i++) {
         const struct clzb_job *job = &jobs->job[i];
         int pieces = clzb_film_open(film, shelf, job);
-        if (pieces >= 0 && job->segments && (pieces = clzb_make_folders(film->folder)) >= 0) pieces = clzb_segment_cut(film);
+        if (!pieces && job->segments && (pieces = clzb_make_folders(film->folder)) >= 0) pieces = clzb_segment_cut(film);
         if (pieces < 0) clzi_log(shelf->log, CLZ_LOG_ERROR, "%s: left out: %s", job->in,
                                  *film->reason ? film->reason : strerror(-pieces));
         else if (!pieces) ret = write_line(file, film, list, i, -1);

@@ -284,9 +284,9 @@ static void open_films(struct run *run)
         const struct clzb_job *job = &run->params->jobs->job[i];
         const int ret = atomic_load(run->params->shelf->stop) ? -EINTR : clzb_film_open(f, run->params->shelf, job);
         f->order = ++run->order;
-        if (ret == -EINTR) f->work = CLZB_FINISHED;
-        else if (ret < 0) {
-            f->work = CLZB_FINISHED;
+        if (ret) f->work = CLZB_FINISHED;
+        if (ret == 1) run->tally.skipped++;
+        else if (ret < 0 && ret != -EINTR) {
             say(run, CLZ_LOG_ERROR, f, f->reason);
             clzb_film_refuse(f);
             run->tally.failed++;
@@ -297,7 +297,7 @@ static void open_films(struct run *run)
             say(run, CLZ_LOG_WARNING, f, text);
         }
         for (int k = 0; k < f->mapping.changed_count; k++) say(run, CLZ_LOG_INFO, f, f->mapping.changed[k]);
-        if (ret >= 0 && *f->probe.field_order && strcmp(f->probe.field_order, "progressive") &&
+        if (!ret && *f->probe.field_order && strcmp(f->probe.field_order, "progressive") &&
             strcmp(f->probe.field_order, "unknown"))
             say(run, CLZ_LOG_WARNING, f, "is interlaced, and is coloured as if progressive: deinterlace it first");
     }
