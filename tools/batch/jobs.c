@@ -27,7 +27,7 @@ static const struct { const char *name, *help; } keys[] = {
     { "encoder", "a list of ffmpeg's arguments in place of the preset's: [-c:v, libx265, -crf, 16]" },
     { "container", "in place of the preset's: mkv, mov, mp4, mxf" },
     { "rate", "frames per second of a folder of pictures, as 24 or 24000/1001 [24]" },
-    { "segments", "off, auto, or frames in a piece: pieces are coloured side by side and survive a crash [off]" },
+    { "segments", "off, auto, or frames in a piece: side by side, kept through a crash; needs stabilize: 0 [off]" },
     { "verify", "on: the finished film is decoded and compared with what went in [on]" },
     { "damage", "fail: a film with decoding errors fails; keep: it is coloured with a warning [fail]" },
 };
@@ -495,6 +495,13 @@ static int compare_outputs(const void *a, const void *b)
     return strcmp((*(const struct clzb_job *const *)a)->out, (*(const struct clzb_job *const *)b)->out);
 }
 
+static bool has_option(const struct clzb_job *job, const char *option)
+{
+    for (int i = 0; i < job->options.count; i++)
+        if (!strcmp(job->options.item[i], option)) return true;
+    return false;
+}
+
 static int check_job(const struct clzb_job *job, const struct clz_log *log)
 {
     const char *name = strrchr(job->out, '/') + 1;
@@ -509,6 +516,9 @@ static int check_job(const struct clzb_job *job, const struct clz_log *log)
         return clzi_fail(log, -EINVAL, "%s: the preset \"own\" needs `encoder`.", job->in);
     if (job->segments && (!job->preset->formats || job->encoder.count))
         return clzi_fail(log, -EINVAL, "%s: segments need a preset, which says the pixel format; `encoder` does not.", job->in);
+    if (job->segments && !has_option(job, "stabilize=0"))
+        return clzi_fail(log, -EINVAL, "%s: segments need the option stabilize=0: pieces are cut anywhere, and the stabiliser "
+                         "averages over frames on both sides of a cut.", job->in);
     in = realpath(job->in, NULL);
     out = realpath(job->out, NULL);
     if (in && out && !strcmp(in, out)) ret = clzi_fail(log, -EINVAL, "%s: the output is the film itself.", job->out);

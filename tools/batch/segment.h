@@ -1,5 +1,5 @@
 // segment.h - a film in pieces, which are coloured side by side and survive a crash. The joined film is, frame by frame, the one
-// that is coloured as a whole, because the network's state ends with each frame.
+// that is coloured as a whole, because without the stabiliser (jobs.c asks for that) every frame is coloured for itself.
 #ifndef CLZB_SEGMENT_H
 #define CLZB_SEGMENT_H
 #include "film.h"
