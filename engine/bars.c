@@ -6,11 +6,10 @@
 #include <string.h>
 
 #include "bars.h"
+#include "kernels/bars.h"
 
 enum {
-    // A line is a row or a column. A sample is bright if it is larger than BLACK.
-    BLACK       = 24,                       // largest 8-bit code of black: 16 plus noise; the default of FFmpeg's cropdetect
-    MAX_BRIGHT  = 32,                       // a line is black if at most 1/32 of its samples are bright
+    // A line is a row or a column; which are black: kernels/bars.h.
     MIN_EDGE    = 2,                        // a line is an edge if at least 1/2 of its samples are bright; text has fewer
     EDGE_LINES  = 4,                        // the edge of a bar is one of the first 4 lines after it
     ONE_SIDED   = 24,                       // votes needed for a bar without an equal one on the opposite side
@@ -18,7 +17,6 @@ enum {
     MIN_BAR     = 64,                       // a bar is at least 1/64 of the frame
     MIN_PICTURE = 16,                       // least width and height of the picture between the bars
     COLUMNS     = 64,                       // columns per pass over the rows
-    MIN_ROWS    = 540,                      // the columns of a picture with more rows are measured in 540 to 1079 rows of it
 };
 
 // ---- one frame ----
@@ -31,18 +29,20 @@ struct luma {                               // the luma samples of a frame; for 
     int two_bytes;                          // samples have 16 bits
     int black;                              // largest code of black, with the shift of CLZ_PIXFMT_MSB
     bool swapped;                           // CLZ_PIXFMT_SWAPPED
+    const int *rows, *columns;              // counts that were made elsewhere, or NULL
 };
 
 // One border of a frame: the number of black lines, and whether a sharp edge follows them.
 struct border { int depth; bool edge; };
 
-static struct luma luma_of(const struct clz_frame *f)
+static struct luma luma_of(const struct clz_frame *f, const int *bright)
 {
     const int shift = f->format->flags & CLZ_PIXFMT_MSB ? 16 - f->format->depth : 0, two = f->format->depth > 8;
     const struct clz_samples *s = &f->format->samples[f->format->flags & CLZ_PIXFMT_RGB ? 1 : 0];
 
     return (struct luma){ f->data[s->plane] + s->offset * (two ? 2 : 1), f->stride[s->plane], f->width, f->height, s->step, two,
-                          ((BLACK + 1) << (f->format->depth - 8 + shift)) - 1, f->format->flags & CLZ_PIXFMT_SWAPPED };
+                          clzk_bars_black(f->format->depth, shift), f->format->flags & CLZ_PIXFMT_SWAPPED,
+                          bright, bright ? bright + f->height : NULL };
 }
 
 static bool is_bright(const struct luma *l, const uint8_t *row, int x)
@@ -61,6 +61,7 @@ static int bright_in_row(const struct luma *l, int y)
     const uint16_t *wide = (const uint16_t *)row;
     int count = 0;
 
+    if (l->rows) return l->rows[y];
     if (l->step > 1 || l->swapped) for (int x = 0; x < l->width; x++) count += is_bright(l, row, x);
     else if (l->two_bytes) for (int x = 0; x < l->width; x++) count += wide[x] > l->black;
     else for (int x = 0; x < l->width; x++) count += row[x] > l->black;
@@ -70,6 +71,10 @@ static int bright_in_row(const struct luma *l, int y)
 // Counts the bright samples of columns x to x + n - 1 in every step-th row of [first, end).
 static void bright_in_columns(const struct luma *l, int x, int n, int first, int end, int step, int *count)
 {
+    if (l->columns) {                       // made of the same rows
+        memcpy(count, l->columns + x, n * sizeof *count);
+        return;
+    }
     memset(count, 0, n * sizeof *count);
     for (int y = first; y < end; y += step) {
         const uint8_t *row = l->data + y * l->stride;
@@ -85,7 +90,7 @@ static int black_rows(const struct luma *l, bool bottom)
 {
     int depth = 0;
 
-    while (depth < l->height && bright_in_row(l, bottom ? l->height - 1 - depth : depth) <= l->width / MAX_BRIGHT)
+    while (depth < l->height && bright_in_row(l, bottom ? l->height - 1 - depth : depth) <= l->width / CLZK_BARS_MAX_BRIGHT)
         depth++;
     return depth;
 }
@@ -103,7 +108,7 @@ static bool has_edge_row(const struct luma *l, int depth, bool bottom)
 // (as around a title on black), a column is an edge only if it is bright along half of the height of the frame.
 static struct border black_columns(const struct luma *l, bool from_right, struct border top, struct border bottom)
 {
-    const int rows = l->height - top.depth - bottom.depth, step = rows > MIN_ROWS ? rows / MIN_ROWS : 1;
+    const int rows = l->height - top.depth - bottom.depth, step = rows > CLZK_BARS_MIN_ROWS ? rows / CLZK_BARS_MIN_ROWS : 1;
     const int sampled = (rows + step - 1) / step;
     const bool has_edges = (!top.depth || top.edge) && (!bottom.depth || bottom.edge);
     const int edge_rows = has_edges ? sampled : l->height / step;
@@ -115,7 +120,7 @@ static struct border black_columns(const struct luma *l, bool from_right, struct
         bright_in_columns(l, from_right ? l->width - at - n : at, n, top.depth, l->height - bottom.depth, step, count);
         for (int i = 0; i < n; i++) {
             const int c = count[from_right ? n - 1 - i : i];
-            if (found < 0 && c > sampled / MAX_BRIGHT) found = at + i;
+            if (found < 0 && c > sampled / CLZK_BARS_MAX_BRIGHT) found = at + i;
             if (found < 0) continue;
             if (at + i >= found + EDGE_LINES) return (struct border){ found, edge };
             edge = edge || c * MIN_EDGE >= edge_rows;
@@ -125,9 +130,9 @@ static struct border black_columns(const struct luma *l, bool from_right, struct
 }
 
 // Measures the four borders of a frame. Returns false if the frame is black.
-static bool measure(const struct clz_frame *f, struct border shown[CLZI_SIDES])
+static bool measure(const struct clz_frame *f, const int *bright, struct border shown[CLZI_SIDES])
 {
-    const struct luma l = luma_of(f);
+    const struct luma l = luma_of(f, bright);
 
     shown[CLZI_TOP].depth = black_rows(&l, false);
     if (shown[CLZI_TOP].depth == l.height) return false;
@@ -208,13 +213,13 @@ int clzi_bars_fit(const struct clzi_bars_finder *b, int width, int height)
             d[CLZI_LEFT] + d[CLZI_RIGHT] + (width < MIN_PICTURE ? width : MIN_PICTURE) <= width);
 }
 
-struct clzi_bars clzi_bars_next(struct clzi_bars_finder *b, const struct clz_frame *in)
+struct clzi_bars clzi_bars_next(struct clzi_bars_finder *b, const struct clz_frame *in, const int *bright)
 {
     struct border shown[CLZI_SIDES];
 
     if (b->mode == CLZI_BARS_AUTO) {
         if (b->width != in->width || b->height != in->height) reset(b, in);
-        if (measure(in, shown)) {
+        if (measure(in, bright, shown)) {
             update_pair(b, CLZI_TOP, shown, in->height);
             update_pair(b, CLZI_LEFT, shown, in->width);
         }

@@ -38,8 +38,9 @@ int clzi_bars_parse(struct clzi_bars_finder *finder, const char *text);
 // Returns whether given bars leave a picture in a frame of this size; true if the bars are detected or off.
 int clzi_bars_fit(const struct clzi_bars_finder *finder, int width, int height);
 
-// Returns the bars of the next frame. CLZI_BARS_AUTO: updates finder with the luma of the frame.
-struct clzi_bars clzi_bars_next(struct clzi_bars_finder *finder, const struct clz_frame *in);
+// Returns the bars of the next frame. CLZI_BARS_AUTO: updates finder with the luma of the frame. bright: NULL, and the planes are
+// read; or the frame's counts as clzk_cu_bars() makes them.
+struct clzi_bars clzi_bars_next(struct clzi_bars_finder *finder, const struct clz_frame *in, const int *bright);
 
 // Returns the bars rounded down so that each chroma sample of the frame lies either in a bar or in the picture.
 struct clzi_bars clzi_bars_align(struct clzi_bars bars, const struct clz_frame *frame);

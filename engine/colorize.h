@@ -186,8 +186,8 @@ struct clz_stream_params {
 // Black bars (letterbox, pillarbox) are left out of what the network sees, and their chroma becomes neutral. "auto" finds them
 // from luma, for the film as a whole: two equal bars at opposite sides at the first frame that shows them with a straight edge, a
 // bar on one side after 24 such frames. Picture inside a bar makes it smaller at once; it becomes larger again only after 250
-// frames that show it. Frame n's bars depend on the frames up to n, so they are the same for any batch size. In frames in device
-// memory none are looked for.
+// frames that show it. Frame n's bars depend on the frames up to n, so they are the same for any batch size. In CLZ_MEMORY_CUDA
+// frames the GPU looks for them, for which the stream waits once a batch.
 
 // The stabiliser replaces the a* and b* of a frame by their mean over frames of the same shot, carried along the motion of the
 // picture at the network's size: backwards to the beginning of the shot, with weights that fade, and `window` frames ahead. Where

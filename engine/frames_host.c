@@ -111,4 +111,4 @@ static int host_copy(struct clzi_device *dev, const struct clz_frame *in, const 
     return 0;
 }
 
-const struct clzi_frame_ops clzi_host_frames = { host_create, host_destroy, host_read, host_write, NULL, host_copy };
+const struct clzi_frame_ops clzi_host_frames = { host_create, host_destroy, host_read, host_write, NULL, host_copy, NULL };

@@ -404,11 +404,9 @@ static struct area picture_area(const struct clz_frame *f, const struct clzi_bar
                           f->height - d[CLZI_TOP] - d[CLZI_BOTTOM] };
 }
 
-static struct clzi_bars next_bars(struct clzi_pipeline *p, const struct clz_frame *in)
+static struct clzi_bars next_bars(struct clzi_pipeline *p, const struct clz_frame *in, const int *bright)
 {
-    // bars of frames in device memory are not looked for: the CPU cannot read them
-    const bool unseen = in->memory != CLZ_MEMORY_HOST && p->finder.mode == CLZI_BARS_AUTO;
-    const struct clzi_bars bars = unseen ? (struct clzi_bars){ { 0 } } : clzi_bars_next(&p->finder, in);
+    const struct clzi_bars bars = clzi_bars_next(&p->finder, in, bright);
     const int *d = bars.depth;
 
     if (memcmp(&bars, &p->bars, sizeof bars))
@@ -425,9 +423,21 @@ bool clzi_pipeline_bars_fit(const struct clzi_pipeline *p, int width, int height
 
 // ---- frames ----
 
-void clzi_pipeline_prepare(struct clzi_pipeline *p, struct clzi_job *jobs, int count)
+int clzi_pipeline_prepare(struct clzi_pipeline *p, struct clzi_job *jobs, int count)
 {
-    for (int i = 0; i < count; i++) jobs[i].bars = next_bars(p, jobs[i].in);
+    const struct clz_frame *in = jobs->in;
+    struct clz_frame frames[CLZI_MAX_BATCH];
+    const int *bright = NULL;
+    int ret;
+
+    if (in->memory != CLZ_MEMORY_HOST && p->finder.mode == CLZI_BARS_AUTO) {    // the CPU cannot read them
+        frames[0] = *in;
+        for (int i = 1; i < count; i++) frames[i] = *jobs[i].in;
+        if ((ret = p->ops->bright(p->dev, frames, count, &bright)) < 0) return ret;
+    }
+    for (int i = 0; i < count; i++)
+        jobs[i].bars = next_bars(p, jobs[i].in, bright ? bright + i * (in->width + in->height) : NULL);
+    return 0;
 }
 
 int clzi_pipeline_submit(struct clzi_pipeline *p, const struct clzi_job *jobs, int count)

@@ -29,8 +29,9 @@ struct clzi_job {                           // one frame to colour
     struct clzi_bars bars;                  // set by clzi_pipeline_prepare()
 };
 
-// Finds the black bars of frames; once for each frame, in the film's order.
-void clzi_pipeline_prepare(struct clzi_pipeline *pipeline, struct clzi_job *jobs, int count);
+// Finds the black bars of frames of one geometry; once for each frame, in the film's order. Waits for the device where the frames
+// lie in its memory. Returns 0 or the device's error.
+int clzi_pipeline_prepare(struct clzi_pipeline *pipeline, struct clzi_job *jobs, int count);
 
 // Queues a network run of the first frames of jobs: those with the same bars, as many as fit. The frames have equal geometry and
 // their range, matrix and siting are not UNSPECIFIED; their planes must stay until wait() has returned for them. The run also

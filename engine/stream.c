@@ -135,7 +135,10 @@ static void colour_frames(clz_stream *s, uint64_t first, uint64_t end)
         const struct slot *slot = slot_of(s, first + i);
         jobs[i] = (struct clzi_job){ &slot->in, &slot->out, &slot->controls, { { 0 } } };
     }
-    clzi_pipeline_prepare(s->pipeline, jobs, count);
+    if ((ret = clzi_pipeline_prepare(s->pipeline, jobs, count)) < 0) {
+        fail_frames(s, end, ret);
+        return;
+    }
     for (int i = 0; i < count;) {
         ret = s->cancelled ? -ECANCELED : s->error ? s->error : clzi_pipeline_submit(s->pipeline, jobs + i, count - i);
         if (ret == -EAGAIN) {

@@ -268,6 +268,11 @@ static inline int clzk_cu_frame_merge(clzk_stream stream, const struct clzk_cu_f
     return clzk_cu_frames_merge(stream, plan, 1, in, out, lines);
 }
 
+// Black bars (engine/bars.h). Of each frame `height` counts and then `width` counts: how many samples of luma (RGB: of green) are
+// bright in the row; and in the column, between the first and last row that are not black, in every step-th row (kernels/bars.h);
+// 0 if all rows are black. One geometry and format; counts [n][height + width].
+int clzk_cu_bars(clzk_stream stream, int n, const struct clzk_picture *in, int *counts);
+
 // Copies a frame without colouring it, as clzk_frame_copy().
 int clzk_cu_frame_copy(clzk_stream stream, const struct clzk_picture *in, const struct clzk_picture *out);
 

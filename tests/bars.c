@@ -59,7 +59,7 @@ static const struct clz_frame *paint(enum scene scene, const struct clzi_bars *b
 
 static void require_bars(struct clzi_bars_finder *b, const struct clz_frame *f, int top, int bottom, int left, int right)
 {
-    const struct clzi_bars got = clzi_bars_next(b, f);
+    const struct clzi_bars got = clzi_bars_next(b, f, NULL);
 
     REQUIRE_INT(got.depth[CLZI_TOP], top);
     REQUIRE_INT(got.depth[CLZI_BOTTOM], bottom);

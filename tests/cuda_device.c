@@ -147,16 +147,27 @@ static void test_plan_cache(void)
 
 // ---- streams ----
 
+static void copy_block(void *to, const void *from, size_t size, bool to_device)
+{
+    (void)to_device;
+    memcpy(to, from, size);
+}
+
 static void test_streams(void)
 {
     const int blocks = emulated_runtime()->blocks;
+    int context;
+    const struct stream_check_memory on_device = { &context, NULL, malloc, free, copy_block };
 
     for (size_t i = 0; i < sizeof stream_check_films / sizeof *stream_check_films; i++) {
-        char name[96];
-        snprintf(name, sizeof name, "cuda_device/stream_%s_to_%s_as_ref%s", stream_check_films[i].from, stream_check_films[i].to,
-                 stream_check_films[i].range ? "_limited" : "");
-        CASE(name);
-        stream_check(&stream_check_films[i], "cuda", CLZ_PRECISION_F32);
+        char name[128];
+        for (int k = 0; k < 2; k++) {
+            snprintf(name, sizeof name, "cuda_device/stream_%s_to_%s_%s_memory_bars_%s%s_as_ref", stream_check_films[i].from,
+                     stream_check_films[i].to, k ? "device" : "host", stream_check_films[i].bars,
+                     stream_check_films[i].range ? "_limited" : "");
+            CASE(name);
+            stream_check(&stream_check_films[i], "cuda", CLZ_PRECISION_F32, k ? &on_device : NULL);
+        }
     }
     CASE("cuda_device/streams_leave_nothing");
     REQUIRE_INT(emulated_runtime()->blocks, blocks);

@@ -1,5 +1,6 @@
 // cuda_frame.c - kernels/cuda/frame.cu, compiled for the CPU (cuda_emu.h), against kernels/frame.c: all pixel formats, odd sizes,
 // pitches and alignments, in place and not, in all types.
+#include "bars.h"
 #include "cuda_test.h"
 #include "kernels/frame_plan.h"
 #include "pixfmt.h"
@@ -285,6 +286,71 @@ static void copy(void)
         }
 }
 
+// A picture of noise within black bars, which themselves have some noise.
+static void fill_barred(struct picture *p, const int depth[CLZI_SIDES])
+{
+    const struct clz_pixfmt *format = p->f.format;
+    const bool rgb = format->flags & CLZ_PIXFMT_RGB;
+
+    for (int c = 0; c < (rgb ? 3 : 1); c++)
+        for (int y = 0; y < p->f.height; y++)
+            for (int x = 0; x < p->f.width; x++) {
+                const struct clz_samples *s = &format->samples[c];
+                const bool bar = y < depth[CLZI_TOP] || y >= p->f.height - depth[CLZI_BOTTOM] || x < depth[CLZI_LEFT] ||
+                                 x >= p->f.width - depth[CLZI_RIGHT];
+                const unsigned code = (unsigned)(bar ? uniform(0, 24.9f) + (uniform(0, 1) < 0.01f) * 40 : uniform(20, 250));
+                uint8_t *row = p->f.data[s->plane] + y * p->f.stride[s->plane];
+                const int at = s->offset + x * s->step;
+                uint16_t v = (uint16_t)(code << (format->depth - 8) << (format->flags & CLZ_PIXFMT_MSB ? 16 - format->depth : 0));
+                if (format->flags & CLZ_PIXFMT_SWAPPED) v = (uint16_t)(v << 8 | v >> 8);
+                if (format->depth == 8) row[at] = (uint8_t)code;
+                else ((uint16_t *)row)[at] = v;
+            }
+}
+
+// Counts of rows are all the samples above black; bars that are told from the counts are those that the CPU finds.
+static void bars(void)
+{
+    static const struct { int width, height, depth[CLZI_SIDES]; } cases[] = {
+        { 96, 70, { 9, 9, 0, 0 } }, { 301, 43, { 0, 0, 33, 34 } }, { 64, 48, { 0, 0, 0, 0 } }, { 70, 1200, { 51, 52, 8, 8 } },
+        { 40, 30, { 15, 15, 0, 0 } }, { 520, 300, { 30, 30, 40, 40 } }, { 1, 1, { 0, 0, 0, 0 } },
+    };
+    enum { FRAMES = 18 };
+    int found = 0;
+
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        for (const struct clz_pixfmt *f = clz_pixfmt_list(); f->name; free_all(), f++) {
+            const int w = cases[i].width, h = cases[i].height, frames = i == 2 ? FRAMES : 2;
+            struct clzk_picture pictures[FRAMES];
+            struct picture p[FRAMES];
+            struct clzi_bars_finder one = { .mode = CLZI_BARS_AUTO }, two = one;
+            int *counts;
+            if (strcmp(f->name, "yuv420p") && strcmp(f->name, "p010") && ((f - clz_pixfmt_list()) % 7 != (int)i || again))
+                continue;
+            counts = block(frames * (w + h) * sizeof *counts);
+            for (int k = 0; k < frames; k++) {
+                p[k] = picture_new(f, w, h, 2 * k, 4, CLZ_RANGE_LIMITED);
+                fill_barred(&p[k], cases[i].depth);
+                pictures[k] = clzi_picture(&p[k].f);
+            }
+            QUEUE(clzk_cu_bars(NULL, frames, pictures, counts));
+            for (int k = 0; k < frames; k++) {
+                const int *rows = counts + k * (w + h), black = (25 << (f->depth - 8)) - 1;
+                struct clzi_bars a, b;
+                for (int y = 0; y < h; y++) {
+                    int count = 0;
+                    for (int x = 0; x < w; x++) count += code_at(&p[k].f, f->flags & CLZ_PIXFMT_RGB ? 1 : 0, x, y) > black;
+                    REQUIRE_INT(rows[y], count);
+                }
+                a = clzi_bars_next(&one, &p[k].f, NULL);
+                b = clzi_bars_next(&two, &p[k].f, rows);
+                REQUIRE(!memcmp(&a, &b, sizeof a) && !memcmp(&one, &two, sizeof one));
+                found += memcmp(a.depth, cases[i].depth, sizeof a.depth) == 0 && a.depth[CLZI_TOP] + a.depth[CLZI_LEFT] > 0;
+            }
+        }
+    REQUIRE(again || found > 20);
+}
+
 static void bad_output(void)
 {
     static const float bads[] = { NAN, INFINITY, -2e6f };
@@ -327,6 +393,7 @@ int main(int argc, char **argv)
     run_case("cuda_frame/merge_equals_the_cpu's", merge);
     run_case("cuda_frame/many_frames_at_once", many);
     run_case("cuda_frame/copy_equals_the_cpu's", copy);
+    run_case("cuda_frame/bars_equal_the_cpu's", bars);
     run_case("cuda_frame/finds_output_that_is_not_finite", bad_output);
     for (int i = 0; i < 2; i++) {
         clzk_colour_table_destroy(&tables[i]);

@@ -185,7 +185,7 @@ static void check_streams(void)
         char title[128];
         snprintf(title, sizeof title, "gpu/stream_%s_to_%s_as_ref", stream_check_films[i].from, stream_check_films[i].to);
         CASE(title);
-        stream_check(&stream_check_films[i], device, CLZ_PRECISION_F32);
+        stream_check(&stream_check_films[i], device, CLZ_PRECISION_F32, NULL);
     }
 }
 

@@ -10,17 +10,29 @@
 #include "engine/colorize.h"
 #include "tiny_model.h"
 
-struct stream_check_film { const char *from, *to; int width, height; enum clz_range range; };
+// bars: the option; "auto" paints bars of 8 rows above and below.
+struct stream_check_film { const char *from, *to; int width, height; enum clz_range range; const char *bars; };
+
+// Where the frames lie; NULL: in host memory.
+struct stream_check_memory {
+    void *context, *stream;                 // for clz_stream_params
+    void *(*alloc)(size_t size);
+    void (*free)(void *p);
+    void (*copy)(void *to, const void *from, size_t size, bool to_device);
+};
+
 static const struct stream_check_film stream_check_films[] = {
-    { "yuv420p", "yuv420p", 130, 90, 0 }, { "gray", "yuv444p", 101, 67, 0 }, { "nv12", "nv12", 128, 64, 0 },
-    { "yuv422p10", "yuv422p10", 98, 70, 0 }, { "p010", "p010", 96, 66, 0 }, { "gray", "yuv420p", 96, 64, CLZ_RANGE_LIMITED },
-    { "gray16", "gbrp16", 90, 60, 0 }, { "gbrp", "gbrp", 96, 64, 0 },
+    { "yuv420p", "yuv420p", 130, 90, 0, "8/8/0/0" }, { "gray", "yuv444p", 101, 67, 0, "8/8/0/0" },
+    { "nv12", "nv12", 128, 64, 0, "8/8/0/0" }, { "yuv422p10", "yuv422p10", 98, 70, 0, "8/8/0/0" },
+    { "p010", "p010", 96, 66, 0, "8/8/0/0" }, { "gray", "yuv420p", 96, 64, CLZ_RANGE_LIMITED, "8/8/0/0" },
+    { "gray16", "gbrp16", 90, 60, 0, "8/8/0/0" }, { "gbrp", "gbrp", 96, 64, 0, "8/8/0/0" },
+    { "nv12", "nv12", 120, 72, 0, "auto" }, { "yuv420p10", "yuv420p10", 98, 66, 0, "auto" },
 };
 
 enum { STREAM_CHECK_FRAMES = 7, STREAM_CHECK_BYTES = 160 * 96 * 4 * 2 };
 struct stream_check_picture { struct clz_frame f; uint8_t *bytes; };
 
-static inline struct stream_check_picture stream_check_paint(const char *format, int width, int height, int number)
+static inline struct stream_check_picture stream_check_paint(const char *format, int width, int height, int number, int bar)
 {
     struct stream_check_picture p = {
         .f = { .format = clz_pixfmt_find(format), .width = width, .height = height }, .bytes = malloc(STREAM_CHECK_BYTES)
@@ -40,7 +52,8 @@ static inline struct stream_check_picture stream_check_paint(const char *format,
     // luma: a picture with areas and edges, within the depth
     for (int y = 0; y < height; y++)
         for (int x = 0; x < width; x++) {
-            const int code = 40 + 90 * (x / 23 % 2) + 40 * (y / 17 % 2) + number * 3 + (x + y) % 5, depth = p.f.format->depth;
+            const int picture = 40 + 90 * (x / 23 % 2) + 40 * (y / 17 % 2) + number * 3 + (x + y) % 5, depth = p.f.format->depth;
+            const int code = y < bar || y >= height - bar ? 16 : picture;
             uint8_t *row = p.f.data[0] + y * p.f.stride[0];
             if (depth == 8) row[x] = (uint8_t)code;
             else ((uint16_t *)row)[x] = (uint16_t)(code << (depth - 8) << (p.f.format->flags & CLZ_PIXFMT_MSB ? 16 - depth : 0));
@@ -48,13 +61,30 @@ static inline struct stream_check_picture stream_check_paint(const char *format,
     return p;
 }
 
+// The picture in another memory; p's own memory stays as it is.
+static inline struct stream_check_picture stream_check_move(const struct stream_check_picture *p,
+                                                            const struct stream_check_memory *memory)
+{
+    struct stream_check_picture q = *p;
+
+    q.bytes = memory->alloc(STREAM_CHECK_BYTES);
+    REQUIRE(q.bytes != NULL);
+    memory->copy(q.bytes, p->bytes, STREAM_CHECK_BYTES, true);
+    q.f.memory = CLZ_MEMORY_CUDA;
+    for (int i = 0; i < p->f.format->planes; i++) q.f.data[i] = q.bytes + (p->f.data[i] - p->bytes);
+    return q;
+}
+
 static inline void stream_check_colour(const char *device, enum clz_precision precision, const struct stream_check_film *film,
+                                       const struct stream_check_memory *memory,
                                        struct stream_check_picture out[STREAM_CHECK_FRAMES])
 {
     const struct clz_stream_params params = {
-        .device = device, .precision = precision, .batch = 3, .threads = 1, .out_range = film->range, .bars = "8/8/0/0",
+        .device = device, .precision = precision, .batch = 3, .threads = 1, .out_range = film->range, .bars = film->bars,
+        .cuda_context = memory ? memory->context : NULL, .cuda_stream = memory ? memory->stream : NULL,
     };
-    struct stream_check_picture in[STREAM_CHECK_FRAMES];
+    const int bar = strcmp(film->bars, "auto") ? 0 : 8;
+    struct stream_check_picture in[STREAM_CHECK_FRAMES], to[STREAM_CHECK_FRAMES];
     char path[] = "/tmp/colorize-cuda-XXXXXX";
     const int fd = mkstemp(path);
     clz_model *model = NULL;
@@ -66,9 +96,15 @@ static inline void stream_check_colour(const char *device, enum clz_precision pr
     REQUIRE_INT(clz_model_open(&model, path, NULL), 0);
     REQUIRE_INT(clz_stream_open(&stream, model, &params), 0);
     for (int i = 0; i < STREAM_CHECK_FRAMES; i++) {
-        in[i] = stream_check_paint(film->from, film->width, film->height, i);
-        out[i] = stream_check_paint(film->to, film->width, film->height, 100);
-        REQUIRE_INT(clz_stream_send(stream, &in[i].f, &out[i].f, NULL), 0);
+        in[i] = stream_check_paint(film->from, film->width, film->height, i, bar);
+        to[i] = out[i] = stream_check_paint(film->to, film->width, film->height, 100, 0);
+        if (memory) {
+            struct stream_check_picture host = in[i];
+            in[i] = stream_check_move(&host, memory);
+            to[i] = stream_check_move(&out[i], memory);
+            free(host.bytes);
+        }
+        REQUIRE_INT(clz_stream_send(stream, &in[i].f, &to[i].f, NULL), 0);
         while (clz_stream_receive(stream, &done, 0) == 0) received++;
     }
     clz_stream_drain(stream);
@@ -76,7 +112,15 @@ static inline void stream_check_colour(const char *device, enum clz_precision pr
     REQUIRE_INT(received, STREAM_CHECK_FRAMES);
     clz_stream_close(&stream);
     clz_model_close(&model);
-    for (int i = 0; i < STREAM_CHECK_FRAMES; i++) free(in[i].bytes);
+    for (int i = 0; i < STREAM_CHECK_FRAMES; i++) {
+        if (!memory) {
+            free(in[i].bytes);
+            continue;
+        }
+        memory->copy(out[i].bytes, to[i].bytes, STREAM_CHECK_BYTES, false);
+        memory->free(in[i].bytes);
+        memory->free(to[i].bytes);
+    }
     remove(path);
     close(fd);
 }
@@ -107,13 +151,14 @@ static inline void stream_check_compare(const struct stream_check_picture *got, 
     REQUIRE(beyond * 1000 <= samples);
 }
 
-static inline void stream_check(const struct stream_check_film *film, const char *device, enum clz_precision precision)
+static inline void stream_check(const struct stream_check_film *film, const char *device, enum clz_precision precision,
+                                const struct stream_check_memory *memory)
 {
     struct stream_check_picture got[STREAM_CHECK_FRAMES], want[STREAM_CHECK_FRAMES];
 
     if (!clz_pixfmt_find(film->from) || !clz_pixfmt_find(film->to)) return;
-    stream_check_colour("ref", CLZ_PRECISION_F32, film, want);
-    stream_check_colour(device, precision, film, got);
+    stream_check_colour("ref", CLZ_PRECISION_F32, film, NULL, want);
+    stream_check_colour(device, precision, film, memory, got);
     for (int k = 0; k < STREAM_CHECK_FRAMES; k++) {
         stream_check_compare(&got[k], &want[k], 3);
         free(got[k].bytes);

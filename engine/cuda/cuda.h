@@ -12,6 +12,8 @@
 
 enum { CLZI_CUDA_RUNS = 2 };                // network runs in the queue
 
+struct clzi_cuda_bars { int *device, *host; size_t size; cudaEvent_t done; };     // made at the first use
+
 struct clzi_device {
     struct clzi_device_base base;
     int index;
@@ -26,6 +28,7 @@ struct clzi_device {
     cudnnHandle_t dnn;
     cublasHandle_t blas;                    // NULL until a graph needs it
     void *blas_memory;
+    struct clzi_cuda_bars bars;
     struct clzi_dnn_target target;
     char name[256];                         // "NVIDIA H200, sm_90"
     char *cache;
@@ -53,6 +56,10 @@ static inline size_t clzi_cuda_aligned(size_t size) { return (size + 255) / 256 
 
 // Makes dev->blas; for plan() of ops that need matrix products.
 int clzi_cuda_blas_open(struct clzi_device *dev);
+
+// clzi_frame_ops.bright, and the end of its buffers.
+int clzi_cuda_bright(struct clzi_device *dev, const struct clz_frame *frames, int count, const int **counts);
+void clzi_cuda_bars_free(struct clzi_device *dev);
 
 // Logs an error of CUDA or of our kernels and returns the errno for it: -ENOMEM, -ENODEV for a device that is lost, else -EIO.
 // 0 stays 0.

@@ -46,6 +46,7 @@ static void cuda_close(struct clzi_device **device)
     if (dev->context && cuda_enter(dev) >= 0) {
         if (dev->blas) cublasDestroy(dev->blas);
         cudaFree(dev->blas_memory);
+        clzi_cuda_bars_free(dev);
         if (dev->dnn) cudnnDestroy(dev->dnn);
         for (int i = 0; i < CLZI_CUDA_RUNS; i++)
             if (dev->marks[i]) cudaEventDestroy(dev->marks[i]);

@@ -375,5 +375,5 @@ static int cuda_copy(struct clzi_device *dev, const struct clz_frame *in, const 
 }
 
 const struct clzi_frame_ops clzi_cuda_frames = {
-    cuda_create, cuda_destroy, cuda_read, cuda_write, cuda_finish, cuda_copy,
+    cuda_create, cuda_destroy, cuda_read, cuda_write, cuda_finish, cuda_copy, clzi_cuda_bright,
 };
