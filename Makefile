@@ -188,11 +188,14 @@ $(BUILD)/tests/cuda_%.o: CFLAGS_ALL += $(emulation_flags)
 # The CUDA device over the emulated kernels and runtime, with the main() of ops.c.
 $(BUILD)/tests/cuda_device.o $(BUILD)/tests/emulated_%.o: CFLAGS_ALL += -isystem $(CUDA_HOME)/include
 $(BUILD)/tests/cuda_device: $(BUILD)/tests/emulated_runtime.o $(BUILD)/tests/ops_main.o \
-    $(BUILD)/tests/window_main.o $(filter-out %/dnn.o,$(call objects,$(cuda_device)))
+    $(BUILD)/tests/window_main.o $(BUILD)/tests/gan_main.o $(filter-out %/dnn.o,$(call objects,$(cuda_device))) \
+    $(call objects,$(filter-out trainer/main.c,$(trainer)))
 $(BUILD)/tests/cuda_device: LDFLAGS += -Wl,--wrap=clzi_device_open,--wrap=clzi_pipeline_create
+$(BUILD)/tests/cuda_device: LIBS_ENGINE += $(AV_LIBS)
 $(BUILD)/tests/%_main.o: tests/%.c config.mak
 	$(call say,CC,$<)
-	$(Q)$(CC) $(CPPFLAGS_ALL) $(PKG_CFLAGS) $(CFLAGS_ALL) -I$(SRC)/tests -Dmain=$*_main -Wno-missing-prototypes -MMD -MP -c $< -o $@
+	$(Q)$(CC) $(CPPFLAGS_ALL) $(PKG_CFLAGS) $(CFLAGS_ALL) -I$(SRC)/tests $(AV_CFLAGS) -Dmain=$*_main -Wno-missing-prototypes \
+	    -MMD -MP -c $< -o $@
 
 $(call programs,$(filter tests/cuda_%,$(tests))): %: %.o $(emulated) $(call objects,$(cuda_host)) $(lib_static)
 	$(call say,LD,$@)

@@ -200,6 +200,11 @@ int clzk_cu_train_adam(clzk_stream stream, const struct clzk_adam *a, const stru
 int clzk_cu_train_restore(clzk_stream stream, float *to, const float *from, int64_t count, const float *state);
 int clzk_cu_train_ema(clzk_stream stream, float *average, const float *w, float decay, int64_t count, const float *state);
 int clzk_cu_train_advance(clzk_stream stream, float *state, bool dynamic);
+// work: CLZK_CU_SCALAR_WORK, aligned to 8 bytes.
+int clzk_cu_train_spectral(clzk_stream stream, float *to, const float *w, float *u, float *v, float *sigma, int rows,
+                           int64_t columns);
+int clzk_cu_train_spectral_gradient(clzk_stream stream, float *dw, const float *to, const float *u, const float *v,
+                                    const float *sigma, int rows, int64_t columns, void *work);
 // Host: the rates of step `step` (from 1) in the form that Adam's kernel takes.
 struct clzk_adam clzk_adam_rates(float lr, float beta1, float beta2, float eps, float decay, int64_t step);
 

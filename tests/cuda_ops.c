@@ -535,6 +535,41 @@ static void chroma(void)
 
 // ---- training ----
 
+// Several steps, as the matrix changes, and the gradient, against ref's (kernels/spectral.c).
+static void spectral(void)
+{
+    static const struct { int rows, columns; } sizes[] = { { 1, 1 }, { 3, 4 }, { 64, 27 }, { 257, 33 }, { 5, 1030 }, { 130, 576 } };
+    const struct clzi_train_ops *t = clzi_backend_ref.train;
+    void *work = NULL;
+
+    for (size_t k = 0; k < sizeof sizes / sizeof *sizes; free_all(), k++) {
+        const int rows = sizes[k].rows, columns = sizes[k].columns;
+        const int64_t count = (int64_t)rows * columns;
+        float *w = random_floats(count, -1, 1), *u = random_floats(rows, -1, 1), *ru = floats(rows), *v = floats(columns);
+        float *to = floats(count), *rto = floats(count), *rv = floats(columns), *sigma = floats(1), *rsigma = floats(1);
+        float *dw = random_floats(count, -1, 1), *rdw = floats(count);
+        work = block(CLZK_CU_SCALAR_WORK);
+        memcpy(ru, u, rows * sizeof *u);
+        memcpy(rdw, dw, count * sizeof *dw);
+        for (int step = 0; step < 3; step++) {
+            QUEUE(clzk_cu_train_spectral(NULL, to, w, u, v, sigma, rows, columns));
+            REQUIRE_INT(t->spectral(ref, rto, w, ru, rv, rsigma, rows, columns), 0);
+            check_floats(sigma, rsigma, 1, 1e-6, "sigma");              // 5.1e-8
+            check_floats(u, ru, rows, 1e-5, "u");                       // 7.7e-7
+            check_floats(v, rv, columns, 1e-5, "v");                    // 6.7e-7
+            check_floats(to, rto, count, 1e-6, "w / sigma");            // 1.1e-7
+            for (int64_t i = 0; i < count; i++) w[i] += uniform(-0.1f, 0.1f);
+        }
+        QUEUE(clzk_cu_train_spectral_gradient(NULL, dw, to, u, v, sigma, rows, columns, work));
+        REQUIRE_INT(t->spectral_gradient(ref, rdw, rto, ru, rv, rsigma, rows, columns), 0);
+        check_floats(dw, rdw, count, 1e-5, "dw of spectral norm");      // 3.1e-7
+        memset(w, 0, count * sizeof *w);                                // sigma is held above 0
+        QUEUE(clzk_cu_train_spectral(NULL, to, w, u, v, sigma, rows, columns));
+        for (int64_t i = 0; i < count; i++) REQUIRE(to[i] == 0);
+        for (int i = 0; i < rows; i++) REQUIRE(u[i] == 0);
+    }
+}
+
 static void training(void)
 {
     static const int64_t counts[] = { 1, 3, 4, 257, 2051 };
@@ -622,6 +657,7 @@ int main(int argc, char **argv)
     run_case("cuda_ops/losses", losses);
     run_case("cuda_ops/chroma", chroma);
     run_case("cuda_ops/training", training);
+    run_case("cuda_ops/spectral_norm", spectral);
     clzi_device_close(&ref);
     return check_end();
 }

@@ -28,6 +28,7 @@ struct clzi_device {
     cudnnHandle_t dnn;
     cublasHandle_t blas;                    // NULL until a graph needs it
     void *blas_memory;
+    void *train_work;                       // CLZK_CU_SCALAR_WORK bytes
     struct clzi_cuda_bars bars;
     struct clzi_dnn_target target;
     char name[256];                         // "NVIDIA H200, sm_90"

@@ -47,6 +47,7 @@ static void cuda_close(struct clzi_device **device)
         if (dev->blas) cublasDestroy(dev->blas);
         cudaFree(dev->blas_memory);
         clzi_cuda_bars_free(dev);
+        cudaFree(dev->train_work);
         if (dev->dnn) cudnnDestroy(dev->dnn);
         for (int i = 0; i < CLZI_CUDA_RUNS; i++)
             if (dev->marks[i]) cudaEventDestroy(dev->marks[i]);
@@ -141,6 +142,7 @@ static int create_objects(struct clzi_device *dev, const struct clzi_device_para
     for (int i = 0; i < CLZI_CUDA_RUNS && !error; i++) error = cudaEventCreateWithFlags(&dev->marks[i], quiet);
     if (!error) error = cudaEventCreateWithFlags(&dev->up_done, quiet);
     if (!error) error = cudaEventCreateWithFlags(&dev->network_done, quiet);
+    if (!error) error = cudaMalloc(&dev->train_work, CLZK_CU_SCALAR_WORK);
     if (error) return clzi_cuda_error(dev, error, "opening");
     if ((status = cudnnCreate(&dev->dnn)) || (status = cudnnSetStream(dev->dnn, dev->stream)))
         return clzi_fail(&dev->base.log, status == CUDNN_STATUS_ALLOC_FAILED ? -ENOMEM : -EIO, "cuda: cuDNN: %s",
@@ -394,8 +396,21 @@ static int train_advance(struct clzi_device *dev, struct clzi_train_state *state
     TRAIN("advance", clzk_cu_train_advance(dev->stream, (float *)state, dynamic));
 }
 
+static int train_spectral(struct clzi_device *dev, float *to, const float *w, float *u, float *v, float *sigma, int rows,
+                          int64_t columns)
+{
+    TRAIN("spectral norm", clzk_cu_train_spectral(dev->stream, to, w, u, v, sigma, rows, columns));
+}
+
+static int train_spectral_gradient(struct clzi_device *dev, float *dw, const float *to, const float *u, const float *v,
+                                   const float *sigma, int rows, int64_t columns)
+{
+    TRAIN("spectral norm", clzk_cu_train_spectral_gradient(dev->stream, dw, to, u, v, sigma, rows, columns, dev->train_work));
+}
+
 static const struct clzi_train_ops train = {
-    train_zero, train_copy, train_check, train_seed, train_adam, train_restore, train_ema, train_advance, NULL, NULL,
+    train_zero, train_copy, train_check, train_seed, train_adam, train_restore, train_ema, train_advance, train_spectral,
+    train_spectral_gradient,
 };
 
 // ---- tables ----
