@@ -133,8 +133,8 @@ struct clzi_frame_ops {
     int (*finish)(struct clzi_frames *frames, int run, int slot, const struct clzi_frame_job *jobs, int count);
     // Without colour: luma converted to out's range, chroma neutral where in is gray. Of any geometry; complete after wait().
     int (*copy)(struct clzi_device *dev, const struct clz_frame *in, const struct clz_frame *out);
-    // For clzi_bars_next(), of frames in device memory, of one size and format: width + height counts of each, valid until the next
-    // call. Waits. NULL: there are none.
+    // For clzi_bars_next(), of frames in device memory, of one size and format: width + height counts of each, valid until the
+    // next call. Waits. NULL: there are none.
     int (*bright)(struct clzi_device *dev, const struct clz_frame *frames, int count, const int **counts);
 };
 

@@ -538,7 +538,9 @@ static void chroma(void)
 // Several steps, as the matrix changes, and the gradient, against ref's (kernels/spectral.c).
 static void spectral(void)
 {
-    static const struct { int rows, columns; } sizes[] = { { 1, 1 }, { 3, 4 }, { 64, 27 }, { 257, 33 }, { 5, 1030 }, { 130, 576 } };
+    static const struct { int rows, columns; } sizes[] = {
+        { 1, 1 }, { 3, 4 }, { 64, 27 }, { 257, 33 }, { 5, 1030 }, { 130, 576 }
+    };
     const struct clzi_train_ops *t = clzi_backend_ref.train;
     void *work = NULL;
 
