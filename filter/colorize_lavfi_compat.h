@@ -47,6 +47,13 @@ static inline FilterLink *ff_filter_link(AVFilterLink *link) { return link; }
 #define CZ_FILTER_QUERY(func)       FILTER_QUERY_FUNC(func)
 #endif
 
+// 6.0: ffmpeg gives its device (-filter_hw_device) only to filters that ask for it.
+#ifdef AVFILTER_FLAG_HWDEVICE
+#define CZ_FLAG_HWDEVICE AVFILTER_FLAG_HWDEVICE
+#else
+#define CZ_FLAG_HWDEVICE 0
+#endif
+
 // 7.0: the range of a link is negotiated and its frames must agree with it; before, frames say it on their own.
 #if LIBAVFILTER_VERSION_MAJOR >= 10
 static inline int cz_link_range(const AVFilterLink *link) { return link->color_range; }

@@ -822,7 +822,7 @@ static int open_engine(AVFilterContext *ctx)
     return ret < 0 ? ret : s->engine.model_open(&s->model, s->option.model, &log);
 }
 
-// cuda: the device of the frames, NULL: frames in host memory.
+// cuda: the device of the frames, or of the application for frames in host memory; NULL: none.
 static int open_stream(AVFilterContext *ctx, const AVCUDADeviceContext *cuda)
 {
     CZContext *s = ctx->priv;
@@ -840,7 +840,7 @@ static int open_stream(AVFilterContext *ctx, const AVCUDADeviceContext *cuda)
     // A command may turn the stabiliser on later; it then looks at no later frame.
     if (s->option.stabilize == 0) params.window = 0;
     if (cuda) {
-        params.device       = "cuda";           // the context says which one
+        if (s->cuda_device) params.device = "cuda";         // the context says which one
         params.cuda_context = cuda->cuda_ctx;
         // NULL is CUDA's default stream, and FFmpeg's own choice. The engine would take NULL for "none given" and make a stream
         // that is not ordered with the default one; 1 is the other name of the default stream (CU_STREAM_LEGACY).
@@ -928,6 +928,18 @@ static int config_cuda_input(AVFilterContext *ctx)
     return ret;
 }
 
+// The CUDA device that the application has given to its filters (ffmpeg's -filter_hw_device, or the only -init_hw_device), if
+// frames in host memory may be coloured on it: device=cuda:1 means another one. The filter's context holds the reference.
+static const AVCUDADeviceContext *application_device(const AVFilterContext *ctx)
+{
+    const CZContext *s = ctx->priv;
+    const AVHWDeviceContext *device = ctx->hw_device_ctx ? (const void *)ctx->hw_device_ctx->data : NULL;
+    const char *asked = s->option.device;
+
+    if (!device || device->type != AV_HWDEVICE_TYPE_CUDA) return NULL;
+    return !asked || !*asked || !strcmp(asked, "auto") || !strcmp(asked, "cuda") ? device->hwctx : NULL;
+}
+
 static int cz_config_input(AVFilterLink *inlink)
 {
     CZContext *s = inlink->dst->priv;
@@ -935,7 +947,7 @@ static int cz_config_input(AVFilterLink *inlink)
     if (!s->model) return config_input(inlink);         // stock
     if (inlink->format == AV_PIX_FMT_CUDA) return config_cuda_input(inlink->dst);
     s->in_format = engine_format(&s->engine, inlink->format);
-    return s->in_format ? open_stream(inlink->dst, NULL) : AVERROR_BUG;
+    return s->in_format ? open_stream(inlink->dst, application_device(inlink->dst)) : AVERROR_BUG;
 }
 
 // The pool of the output frames. libavutil's CUDA pools have no fixed size: they grow to the number of frames in use, here those
@@ -1055,7 +1067,7 @@ const CZ_FILTER ff_vf_colorize = {
     .CZ_PUB(name)        = "colorize",
     .CZ_PUB(description) = NULL_IF_CONFIG_SMALL("Colour black-and-white film with a model, or overlay a solid color."),
     .CZ_PUB(priv_class)  = &cz_class,
-    .CZ_PUB(flags)       = AVFILTER_FLAG_SUPPORT_TIMELINE_INTERNAL | AVFILTER_FLAG_SLICE_THREADS,
+    .CZ_PUB(flags)       = AVFILTER_FLAG_SUPPORT_TIMELINE_INTERNAL | AVFILTER_FLAG_SLICE_THREADS | CZ_FLAG_HWDEVICE,
     .flags_internal      = FF_FILTER_FLAG_HWFRAME_AWARE,
     .priv_size           = sizeof(CZContext),
     .init                = init,

@@ -168,6 +168,10 @@ ffmpeg -f lavfi -i $source,format=yuv420p -vf signalstats,colorize=model.bin:bat
 ffmpeg -f lavfi -i $source,format=yuv420p -vf signalstats,metadata=print:file=expected -f null -
 same film/metadata_stays_with_its_frame got expected
 sums ffmpeg $source,format=yuv420p colorize=model.bin:batch=1 >all
+for batch in 1 4; do
+    COLORIZE_STUB_LOOKAHEAD=5 sums ffmpeg $source,format=yuv420p colorize=model.bin:batch=$batch >got
+    same "film/engine_that_looks_ahead_batch_$batch" got all
+done
 sums ffmpeg $source,format=yuv420p colorize=model.bin:batch=4 -frames:v 5 >got
 head -n 5 all >expected
 same film/first_five_frames got expected

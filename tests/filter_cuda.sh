@@ -138,6 +138,23 @@ device=cuda=c:0,primary_ctx=1
 equal device/primary_context $source nv12 colorize=model.bin
 device=cuda=c
 
+# ---- frames in host memory: the application's device and stream are used where the options allow ----
+
+run error $source,format=nv12 hwupload,colorize=model.bin,hwdownload,format=nv12 >expected
+run verbose $source,format=nv12 colorize=model.bin >got
+same host_frames/on_the_application\'s_device got expected
+check host_frames/on_the_application\'s_device/said grep -q 'colouring with stub cuda,' err
+for name in cuda auto; do
+    run verbose $source,format=nv12 colorize=model.bin:device=$name >got
+    check "host_frames/device_$name" grep -q 'colouring with stub cuda,' err
+    same "host_frames/device_$name/frames" got expected
+done
+run verbose $source,format=nv12 colorize=model.bin:device=cpu >got
+check host_frames/device_cpu_is_another grep -q 'colouring with stub,' err
+COLORIZE_STUB_NO_CUDA=1 run verbose $source,format=nv12 colorize=model.bin >got
+check host_frames/engine_without_cuda grep -q 'colouring with stub,' err
+same host_frames/engine_without_cuda/frames got expected
+
 # ---- the frames that are held: those in the stream (3 batches), none of the input's ----
 
 run error testsrc2=r=25:d=4:s=64x32,format=nv12 hwupload,colorize=model.bin:batch=8,hwdownload,format=nv12 >got

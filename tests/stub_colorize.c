@@ -3,7 +3,8 @@
 // need no model, only a file. tests/filter.sh, tests/filter_cuda.sh and tests/fuzz_filter.c build it.
 //
 // CUDA frames: if the stream is opened with device cuda and a context, and the driver is tests/fakecuda.c, the frames are
-// coloured in its memory, after what is queued on the given stream, with the given context current.
+// coloured in its memory, after what is queued on the given stream, with the given context current. Device auto takes a context
+// where it can.
 // Batches: with N = batch (0: 4), frames are done when N are inside; a done batch is handed out without waiting only after
 // the next one is full, as if it ran meanwhile; wait, drain and submit hurry it. At most 3 N frames are inside.
 // Colour: U = Y xor 0x5a, V = Y xor 0xa5 of the luma sample at the chroma sample's corner (scaled to the depth), pulled
@@ -17,7 +18,7 @@
 #include <string.h>
 #include "engine/pixfmt.h"
 
-#define MAX_INSIDE (3 * 64)
+#define MAX_INSIDE (3 * 64 + 32)
 
 struct clz_model { int references, fail; };
 
@@ -34,8 +35,9 @@ struct clz_stream {
     int first, count;           // frames inside, oldest at ring[first]
     int done;                   // of these, how many are coloured
     int batch, draining;
+    int after;                  // frames that each waits for: COLORIZE_STUB_LOOKAHEAD
     long sent;
-    char describe[64];
+    char describe[80];
     struct driver driver;       // all NULL: frames in host memory
     void *cuda_context, *cuda_stream;
 };
@@ -105,13 +107,16 @@ static int driver_open(struct driver *d, void *context, void *stream)
 
 int clz_stream_open(clz_stream **stream, clz_model *model, const struct clz_stream_params *params)
 {
-    const int cuda = params->device && !strncmp(params->device, "cuda", 4);
+    const int automatic = !params->device || !strcmp(params->device, "auto");
+    int cuda = params->device && !strncmp(params->device, "cuda", 4);
     struct driver driver = { 0 };
     struct clz_stream *s;
     char bars[64];
 
     *stream = NULL;
-    if (cuda && (!params->cuda_context || !params->cuda_stream || getenv("COLORIZE_STUB_NO_CUDA") ||
+    if (automatic && params->cuda_context && !getenv("COLORIZE_STUB_NO_CUDA"))
+        cuda = driver_open(&driver, params->cuda_context, params->cuda_stream) == 0;
+    else if (cuda && (!params->cuda_context || !params->cuda_stream || getenv("COLORIZE_STUB_NO_CUDA") ||
                  driver_open(&driver, params->cuda_context, params->cuda_stream) < 0)) {
         say(&params->log, CLZ_LOG_ERROR, "stub: no such device");
         return -ENOTSUP;
@@ -126,11 +131,12 @@ int clz_stream_open(clz_stream **stream, clz_model *model, const struct clz_stre
     s->log = params->log;
     s->out_range = params->out_range;
     s->batch = params->batch ? params->batch : 4;
+    s->after = getenv("COLORIZE_STUB_LOOKAHEAD") ? atoi(getenv("COLORIZE_STUB_LOOKAHEAD")) : 0;
     s->driver = driver;
     s->cuda_context = params->cuda_context;
     s->cuda_stream = params->cuda_stream;
-    snprintf(s->describe, sizeof(s->describe), "stub, batch %d, threads %d, size %d, luma %d", s->batch, params->threads,
-             params->size, params->luma);
+    snprintf(s->describe, sizeof(s->describe), "stub%s, batch %d, threads %d, size %d, luma %d", cuda ? " cuda" : "", s->batch,
+             params->threads, params->size, params->luma);
     *stream = s;
     return 0;
 }
@@ -218,7 +224,7 @@ int clz_stream_send(clz_stream *s, const struct clz_frame *in, const struct clz_
     if (in->memory != out->memory || (in->memory == CLZ_MEMORY_CUDA && !s->driver.alias)) return -ENOTSUP;
     if (in->width != out->width || in->height != out->height || !clzi_pixfmt_may_become(in->format, out->format))
         return -EINVAL;
-    if (s->count == 3 * s->batch) return -EAGAIN;
+    if (s->count == 3 * s->batch + s->after) return -EAGAIN;
     s->draining = 0;
     at = (s->first + s->count++) % MAX_INSIDE;
     s->ring[at].in = *in;
@@ -296,9 +302,9 @@ int clz_stream_receive(clz_stream *s, struct clz_frame *frame, int wait)
 
     if (!s->count) return s->draining ? -ENODATA : -EAGAIN;
     if (!s->done) {
-        int waiting = s->draining || (wait && s->count >= s->batch) || s->count >= 2 * s->batch;
-        if (!waiting) return -EAGAIN;
-        run(s, s->count < s->batch ? s->count : s->batch);
+        int ready = s->draining ? s->count : s->count - s->after;
+        if (!s->draining && ready < (wait ? s->batch : 2 * s->batch)) return -EAGAIN;
+        run(s, ready < s->batch ? ready : s->batch);
     }
     *frame = s->ring[s->first].out;
     status = s->ring[s->first].status;
@@ -319,6 +325,6 @@ void clz_stream_flush(clz_stream *s, void (*on_frame)(void *priv, const struct c
 }
 
 int clz_stream_batch(const clz_stream *s) { return s->batch; }
-int clz_stream_lookahead(const clz_stream *s) { return s->batch; }
-int clz_stream_max_in_flight(const clz_stream *s) { return 3 * s->batch; }
+int clz_stream_lookahead(const clz_stream *s) { return s->batch + s->after; }
+int clz_stream_max_in_flight(const clz_stream *s) { return 3 * s->batch + s->after; }
 const char *clz_stream_describe(const clz_stream *s) { return s->describe; }
