@@ -62,7 +62,8 @@ batch = $(BUILD)/colorize-batch
 sample = $(BUILD)/samples/colorize_ppm
 plugin = $(BUILD)/gst/libgstcolorize.so
 
-.PHONY: all lib filter gst check bench demo fuzz install uninstall clean distclean help check-cuda bench-cuda cuda-bundle
+.PHONY: all lib filter gst check bench demo fuzz install uninstall clean distclean help check-cuda bench-cuda train-cuda \
+    cuda-bundle
 .DEFAULT_GOAL := all
 all: lib $(train) $(batch) $(sample)
 lib: $(lib_static) $(lib_shared)
@@ -229,8 +230,8 @@ $(gpu_programs): $(BUILD)/gpu/%: $(BUILD)/tests/%.o $(call objects,$(filter trai
 	$(call say,LD,$@)
 	$(Q)$(CC) $(LDFLAGS_CONFIG) $(LDFLAGS) $^ -o $@ $(LIBS_ENGINE) -ldl
 	$(Q)ln -sf ../libcolorize-cuda.so.0 $(@D)       # where the programs look first
-check-cuda bench-cuda: all $(gpu_programs)
-	$(Q)BIN=$(abspath $(BUILD)/gpu) SRC=$(SRC) sh $(SRC)/tests/gpu.sh $(@:%-cuda=%)
+check-cuda bench-cuda train-cuda: all $(gpu_programs)
+	$(Q)BIN=$(abspath $(BUILD)/gpu) TRAINER=$(abspath $(train)) SRC=$(SRC) sh $(SRC)/tests/gpu.sh $(@:%-cuda=%)
 cuda-bundle: all $(gpu_programs)
 	$(Q)BUILD=$(abspath $(BUILD)) SRC=$(SRC) CUDA_HOME=$(CUDA_HOME) sh $(SRC)/tests/gpu_bundle.sh
 

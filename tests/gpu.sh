@@ -1,43 +1,91 @@
 #!/bin/sh
-# gpu.sh - check and bench of the CUDA device on a machine with a GPU: `make check-cuda`, `make bench-cuda`, the bundle's run.sh.
+# gpu.sh - check, bench and train of the CUDA device on a machine with a GPU: `make check-cuda`, `make bench-cuda`,
+# `make train-cuda`, the bundle's run.sh.
 #
-#     gpu.sh check|bench        BIN: folder of the programs; SRC: of tests/gpu_bench.py
-# check takes at most 6 minutes on an H100, bench 4.
+#     gpu.sh check|bench|train [--device cpu]       BIN: folder of the programs; SRC: of tests/gpu_bench.py, samples;
+#                                                   TRAINER: colorize-train
+# check takes at most 6 minutes on an H100, bench 4. With another device than cuda the scripts try themselves: all is short. train
+# makes a film with FFMPEG (ffmpeg) and trains on it: losses fall in bf16 and f16, and a run that is stopped and resumed gives the
+# same model as one that is not.
 set -u
-bin=${BIN:-build/tests} what=${1:-check} bad=0
-log=$(mktemp) && trap 'rm -f "$log"' EXIT
+bin=${BIN:-build/gpu} trainer=${TRAINER:-build/colorize-train} src=${SRC:-.} what=${1:-check} device=cuda bad=0 quick=
+[ "${2:-}" != --device ] || device=${3:?the device}
+[ "$device" = cuda ] || quick=--quick
+log=$(mktemp) out=$(mktemp -d) && trap 'rm -rf "$log" "$out"' EXIT
 step() { printf '== %s\n' "$*"; }
+fault() { echo "FAILED: $*"; bad=1; }
 
-"$bin/gpu_check" nothing || { echo "skipped: no GPU, or the device does not open (see above)"; exit 77; }
-command -v nvidia-smi >/dev/null && nvidia-smi --query-gpu=name,driver_version,memory.total --format=csv,noheader
+"$bin/gpu_check" --device "$device" nothing || { echo "skipped: no GPU, or the device does not open (see above)"; exit 77; }
+[ -n "$quick" ] || ! command -v nvidia-smi >/dev/null ||
+    nvidia-smi --query-gpu=name,driver_version,memory.total --format=csv,noheader
+
+# run NAME key=value...: a short training on the film; its last losses, and images/s
+run() {
+    name=$1
+    shift
+    "$trainer" train "$out/recipe.yaml" run="$out/$name" device="$device" "$@" >"$log" 2>&1 ||
+        { tail -5 "$log"; fault "training $name"; return; }
+    awk -F, 'NR == 1 { for (i = 1; i <= NF; i++) if ($i == "train_l1") n = i; next }
+        $n != "" { if (first == "") first = $n; last = $n }
+        END { print "  train_l1 from " first " to " last; exit !(last < 0.8 * first) }' \
+        "$out/$name/metrics.csv" || fault "the loss of $name does not fall"
+    grep -o '[0-9.]* pictures/s' "$log" | tail -1 | sed 's/^/  /'
+}
+sha() { "$trainer" info "$1" | sed -n 's/^sha256 *\([0-9a-f]*\).*/\1/p'; }
+
 case $what in
 check)
     step ops, forward and backward, against the reference
-    "$bin/ops" --device cuda >"$log" || bad=1
+    "$bin/ops" --device "$device" >"$log" || bad=1
     grep -v '^ok ' "$log"
     step nets, streams, 10,000 frames, training
-    "$bin/gpu_check" || bad=1
+    "$bin/gpu_check" --device "$device" $quick || bad=1
     for tool in memcheck racecheck; do
+        [ -z "$quick" ] || break
         command -v compute-sanitizer >/dev/null || { echo "no compute-sanitizer here"; break; }
         step "compute-sanitizer $tool"
         timeout 120 compute-sanitizer --tool $tool --error-exitcode 9 "$bin/gpu_check" --quick streams >"$log" || bad=1
         tail -5 "$log"
     done ;;
 bench)
-    out=$(mktemp -d)
+    step colour kernels at 1080p
+    "$bin/gpu_bench" --device "$device" --frames || bad=1
+    step streams of 1080p frames in device memory
+    "$bin/gpu_bench" --device "$device" --stream "$src/samples/model.bin" || bad=1
     step ours
-    "$bin/gpu_bench" | tee "$out/ours.txt"
+    "$bin/gpu_bench" --device "$device" ${quick:+light} | tee "$out/ours.txt"
     if python3 -c 'import torch; assert torch.cuda.is_available()' 2>/dev/null; then
         "$bin/gpu_bench" --export "$out" >/dev/null
         step PyTorch eager, channels_last
-        python3 "${SRC:-.}/tests/gpu_bench.py" "$out" "$out/ours.txt"
+        python3 "$src/tests/gpu_bench.py" "$out" "$out/ours.txt"
         step torch.compile, max-autotune
-        timeout 200 python3 "${SRC:-.}/tests/gpu_bench.py" "$out" "$out/ours.txt" --compile --sizes 256 --batches 1,16
+        timeout 200 python3 "$src/tests/gpu_bench.py" "$out" "$out/ours.txt" --compile --sizes 256 --batches 1,16
     else
         echo "no PyTorch with CUDA here: no ratios"
-    fi
-    rm -r "$out" ;;
-*) echo "usage: gpu.sh check|bench" >&2; exit 2 ;;
+    fi ;;
+train)
+    [ -x "$trainer" ] || { echo "no trainer $trainer"; exit 1; }
+    steps=300 batch=16 precisions='bf16 f16'
+    [ -z "$quick" ] || steps=20 batch=2 precisions=f32
+    "${FFMPEG:-ffmpeg}" -nostdin -v error -f lavfi -i testsrc2=s=160x120:r=24 -frames:v 48 -c:v ffv1 "$out/film.mkv" ||
+        { echo "ffmpeg cannot make the film"; exit 1; }
+    printf '%s: %s\n' train "$out/film.mkv" val "$out/film.mkv" net light size 64 scale 96 batch $batch steps $steps lr 0.002 \
+        warmup 5 loss '{l2: 10}' log_every 1 sheet_pictures 0 save_every 0 val_pictures 8 >"$out/recipe.yaml"
+    for p in $precisions; do
+        step "a training of $steps steps in $p"
+        run "$p" precision="$p"
+    done
+    step stopped and resumed
+    half=$((steps / 2)) p=${precisions%% *}
+    "$trainer" train "$out/recipe.yaml" run="$out/stopped" device="$device" precision="$p" save_every=$half \
+        >"$log" 2>&1 &
+    while [ ! -e "$out/stopped/ckpt/step-$half/manifest" ] && kill -0 $! 2>/dev/null; do sleep 0.1; done
+    kill -TERM $! 2>/dev/null
+    wait $!
+    run stopped precision="$p" save_every=$half
+    [ -n "$(sha "$out/$p/model.bin")" ] && [ "$(sha "$out/$p/model.bin")" = "$(sha "$out/stopped/model.bin")" ] ||
+        fault "the resumed training gives another model" ;;
+*) echo "usage: gpu.sh check|bench|train [--device cpu]" >&2; exit 2 ;;
 esac
 [ $bad = 0 ] && echo "passed" || echo "FAILED"
 exit $bad

@@ -1,12 +1,17 @@
 // gpu_bench.c - frames/s of every generator on a device, for make bench-cuda. Prints one line a measurement: "net size batch ms
 // frames/s". With --export DIR it writes the nets as model files instead, so that gpu_bench.py runs the same ones in PyTorch.
+// With --frames, the ends of the network at 1080p: GB/s of the frames' planes, in percent of what a copy reaches here; with
+// --stream MODEL whole streams of 1080p frames. Frames lie in the memory of the GPU, on other devices in the host's.
 //
-//     gpu_bench [--device cuda] [--precision f32|bf16|f16] [--export DIR] [NET]
+//     gpu_bench [--device cuda] [--precision f32|bf16|f16] [--export DIR | --frames | --stream MODEL] [NET]
 #include "check.h"
 #include "base/clock.h"
 #include "engine/backend.h"
 #include "engine/exec.h"
 #include "engine/model.h"
+#include "engine/pixfmt.h"
+#include "gpu_memory.h"
+#include "kernels/colour_table.h"
 #include "trainer/nets.h"
 
 enum { WARM = 3, SETS = 5 };
@@ -91,6 +96,152 @@ end:
     net_destroy(&net);
 }
 
+// ---- frames of 1080p ----
+
+enum { FRAME_W = 1920, FRAME_H = 1080, NET_W = 456, NET_H = 256, FRAMES = 16 };
+
+static void *host_alloc(size_t size) { return calloc(1, size); }
+static void host_copy(void *to, const void *from, size_t size, bool to_device)
+{
+    (void)to_device;
+    memcpy(to, from, size);
+}
+
+static struct clz_frame frame_new(const char *format, const struct stream_check_memory *m, bool on_device)
+{
+    struct clz_frame f = {
+        .format = clz_pixfmt_find(format), .width = FRAME_W, .height = FRAME_H, .range = CLZ_RANGE_LIMITED,
+        .matrix = CLZ_MATRIX_709, .siting = CLZ_SITING_LEFT, .memory = on_device ? CLZ_MEMORY_CUDA : CLZ_MEMORY_HOST,
+    };
+    size_t size = 0;
+    uint8_t *bytes, *host;
+
+    for (int i = 0; i < f.format->planes; i++) {
+        f.stride[i] = (clz_pixfmt_row_bytes(f.format, i, FRAME_W) + 255) / 256 * 256;
+        f.data[i] = (uint8_t *)size;
+        size += f.stride[i] * clz_pixfmt_rows(f.format, i, FRAME_H);
+    }
+    bytes = m->alloc(size);
+    host = malloc(size);
+    for (size_t i = 0; i < size; i++) host[i] = (uint8_t)(60 + i * i / 77 % 120);
+    m->copy(bytes, host, size, true);
+    free(host);
+    for (int i = 0; i < f.format->planes; i++) f.data[i] = bytes + (uintptr_t)f.data[i];
+    return f;
+}
+
+static void wait_for(struct clzi_device *dev)
+{
+    const struct clzi_backend *be = clzi_device_base(dev)->backend;
+    if (be->mark && be->mark(dev, 0) >= 0) be->wait(dev, 0);
+}
+
+// Bytes/s that a copy within the device's memory reads and writes.
+static double copy_speed(struct clzi_device *dev, bool gpu)
+{
+    const struct clzi_backend *be = clzi_device_base(dev)->backend;
+    const size_t size = gpu ? 256 << 20 : 16 << 20;
+    const int runs = gpu ? 50 : 5;
+    char *a = be->alloc(dev, size), *b = be->alloc(dev, size);
+    double start;
+
+    for (int i = 0; i < 3; i++) be->copy(dev, b, a, size);
+    wait_for(dev);
+    start = clzi_now();
+    for (int i = 0; i < runs; i++) be->copy(dev, b, a, size);
+    wait_for(dev);
+    start = clzi_now() - start;
+    be->free(dev, a);
+    be->free(dev, b);
+    return 2.0 * size * runs / start;
+}
+
+static void bench_frames(struct clzi_device *dev, const char *format, const struct stream_check_memory *m, bool gpu, double copy)
+{
+    static const struct clzk_luma_weights weights = CLZK_LUMA_709;
+    const struct clzi_backend *be = clzi_device_base(dev)->backend;
+    struct clzi_frame_job jobs[FRAMES];
+    struct clzk_colour_table *colours = NULL;
+    struct clzi_frames *frames = NULL;
+    const int runs = gpu ? 100 : 1;
+    void *l = be->alloc(dev, be->tensor_size(dev, (struct clzi_shape){ FRAMES, 1, NET_H, NET_W }));
+    void *ab = be->alloc(dev, be->tensor_size(dev, (struct clzi_shape){ FRAMES, 2, NET_H, NET_W }));
+    double luma, times[2];
+
+    for (int i = 0; i < FRAMES; i++) {
+        const struct clz_frame f = frame_new(format, m, gpu);
+        jobs[i] = (struct clzi_frame_job){ f, f, f, 110 };
+    }
+    luma = (double)FRAME_W * FRAME_H * (jobs->in.format->depth > 8 ? 2 : 1);
+    const struct clzi_frames_params p = {
+        .seen = jobs->in, .in = jobs->in, .out = jobs->in, .w = NET_W, .h = NET_H, .images = FRAMES, .slots = FRAMES,
+        .l_scale = 50, .l_offset = 1,
+    };
+    struct clzi_frames_params made = p;
+    if (clzk_colour_table_create(&colours, weights, false) < 0) return;
+    made.colours = colours;
+    if (be->frames->create(&frames, dev, &made) < 0) return;
+    for (int end = 0; end < 2; end++)
+        for (int warm = 1; warm >= 0; warm--) {
+            times[end] = clzi_now();
+            for (int i = 0; i < (warm ? 1 : runs); i++) {
+                if (end) be->frames->write(frames, 0, 0, jobs, FRAMES, ab);
+                else be->frames->read(frames, 0, jobs, FRAMES, FRAMES, l);
+            }
+            wait_for(dev);
+            times[end] = (clzi_now() - times[end]) / runs / FRAMES;
+        }
+    // chroma of 4:2:0 is half as much as luma, which is read at both ends
+    printf("%-8s frame -> L*      %8.2f us a frame  %8.1f GB/s  %5.1f %% of a copy's %.0f GB/s\n", format, times[0] * 1e6,
+           luma / times[0] * 1e-9, 100 * luma / times[0] / copy, copy * 1e-9);
+    printf("%-8s ab -> chroma     %8.2f us a frame  %8.1f GB/s  %5.1f %%\n", format, times[1] * 1e6, 1.5 * luma / times[1] * 1e-9,
+           150 * luma / times[1] / copy);
+    fflush(stdout);
+    be->frames->destroy(&frames);
+    clzk_colour_table_destroy(&colours);
+    for (int i = 0; i < FRAMES; i++) m->free(jobs[i].in.data[0]);
+    be->free(dev, l);
+    be->free(dev, ab);
+}
+
+// Frames/s of a whole stream: in place, as many frames as the stream holds, again and again.
+static int bench_stream(const char *device, const char *path, const char *format, const char *bars,
+                        const struct stream_check_memory *m, bool gpu)
+{
+    const struct clz_stream_params params = {
+        .device = device, .bars = bars, .cuda_context = gpu ? m->context : NULL, .cuda_stream = gpu ? m->stream : NULL,
+    };
+    const int wanted = gpu ? 4000 : 8;
+    struct clz_frame *ring, done;
+    clz_model *model = NULL;
+    clz_stream *s = NULL;
+    double start = 0;
+    int sent = 0, received = 0, room;
+
+    if (clz_model_open(&model, path, NULL) < 0 || clz_stream_open(&s, model, &params) < 0) {
+        printf("%s does not open\n", s ? device : path);
+        clz_model_close(&model);
+        return 1;
+    }
+    room = clz_stream_max_in_flight(s);
+    ring = calloc(room, sizeof *ring);
+    for (int i = 0; i < room; i++) ring[i] = frame_new(format, m, gpu);
+    while (received < wanted) {
+        while (sent < wanted && clz_stream_send(s, &ring[sent % room], &ring[sent % room], NULL) == 0) sent++;
+        if (sent == wanted) clz_stream_drain(s);
+        if (clz_stream_receive(s, &done, 1) < 0) break;
+        if (++received == wanted / 4) start = clzi_now();       // plans have been made
+    }
+    printf("stream   %-8s bars %-5s %8.1f frames/s  (%s)\n", format, bars, (received - wanted / 4) / (clzi_now() - start),
+           clz_stream_describe(s));
+    fflush(stdout);
+    clz_stream_close(&s);
+    clz_model_close(&model);
+    for (int i = 0; i < room; i++) m->free(ring[i].data[0]);
+    free(ring);
+    return received != wanted;
+}
+
 static int export(const char *folder, const struct clzt_net *n)
 {
     const struct clzi_model_facts facts = {
@@ -109,12 +260,17 @@ static int export(const char *folder, const struct clzt_net *n)
 int main(int argc, char **argv)
 {
     static const char *const names[] = { "auto", "f32", "bf16", "f16" };
-    const char *device = "cuda", *folder = NULL, *only = NULL;
+    const char *device = "cuda", *folder = NULL, *only = NULL, *stream = NULL;
+    struct stream_check_memory memory = { NULL, NULL, host_alloc, free, host_copy };
+    bool frames = false, gpu;
+    int ret = 0;
     struct clzi_device_params params = { .precision = CLZ_PRECISION_AUTO };
     struct clzi_device *dev;
 
     for (int i = 1; i < argc; i++) {
         if (!strcmp(argv[i], "--device") && i + 1 < argc) device = argv[++i];
+        else if (!strcmp(argv[i], "--frames")) frames = true;
+        else if (!strcmp(argv[i], "--stream") && i + 1 < argc) stream = argv[++i];
         else if (!strcmp(argv[i], "--export") && i + 1 < argc) folder = argv[++i];
         else if (!strcmp(argv[i], "--precision") && i + 1 < argc) {
             i++;
@@ -122,8 +278,25 @@ int main(int argc, char **argv)
                 if (!strcmp(argv[i], names[k])) params.precision = k;
         } else only = argv[i];
     }
+    gpu = !strncmp(device, "cuda", 4);
+    if (gpu && (frames || stream)) {
+        if (!gpu_memory_open(&memory)) SKIP("no such device here");
+        params.cuda_context = memory.context;
+        params.cuda_stream = memory.stream;
+    }
+    if (stream) {
+        ret = bench_stream(device, stream, "nv12", "off", &memory, gpu);
+        ret |= bench_stream(device, stream, "nv12", "auto", &memory, gpu);
+        return ret | bench_stream(device, stream, "p010", "off", &memory, gpu);
+    }
     if (!folder && (clzi_device_open(&dev, device, &params) < 0 || clzi_device_enter(dev) < 0)) SKIP("no such device here");
     if (!folder) printf("# %s\n", clzi_device_base(dev)->describe);
+    if (frames) {
+        const double copy = copy_speed(dev, gpu);
+        bench_frames(dev, "nv12", &memory, gpu, copy);
+        bench_frames(dev, "p010", &memory, gpu, copy);
+        return 0;
+    }
     for (int i = 0; clzt_nets[i]; i++) {
         if (only && strcmp(only, clzt_nets[i]->name)) continue;
         if (!folder) bench(dev, clzt_nets[i]);

@@ -6,10 +6,11 @@
 set -eu
 out=$BUILD/cuda-bundle
 rm -rf "$out" "$out.tar.xz"
-mkdir -p "$out/bin" "$out/lib" "$out/tests"
+mkdir -p "$out/bin" "$out/lib" "$out/tests" "$out/samples"
 cp "$BUILD/gpu/gpu_check" "$BUILD/gpu/gpu_bench" "$BUILD/gpu/ops" "$out/bin"
 cp "$BUILD/libcolorize-cuda.so.0" "$out/bin"
 cp "$SRC/tests/gpu.sh" "$SRC/tests/gpu_bench.py" "$out/tests"
+cp "$SRC/samples/model.bin" "$out/samples"
 strip "$out"/bin/*
 # the system's libraries but for the C library, which is there, and the driver's and CUDA's, which belong to the machine
 for program in "$out"/bin/*; do

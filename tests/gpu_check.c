@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "engine/backend.h"
 #include "engine/exec.h"
+#include "gpu_memory.h"
 #include "stream_check.h"
 #include "tiny_model.h"
 #include "trainer/nets.h"
@@ -179,13 +180,27 @@ static void check_nets(void)
 
 // ---- streams ----
 
+// Of frames in host memory and, on a GPU, of frames in its memory.
 static void check_streams(void)
 {
-    for (size_t i = 0; i < sizeof stream_check_films / sizeof *stream_check_films; i++) {
-        char title[128];
-        snprintf(title, sizeof title, "gpu/stream_%s_to_%s_as_ref", stream_check_films[i].from, stream_check_films[i].to);
-        CASE(title);
-        stream_check(&stream_check_films[i], device, CLZ_PRECISION_F32, NULL);
+    struct stream_check_memory memory;
+    const int kinds = !strcmp(device, "cuda") ? 2 : 1;
+
+    for (int k = 0; k < kinds; k++) {
+        if (k) {
+            CASE("gpu/device_memory");
+            const bool opened = gpu_memory_open(&memory);
+            REQUIRE(opened);
+            if (!opened) return;
+        }
+        for (size_t i = 0; i < sizeof stream_check_films / sizeof *stream_check_films; i++) {
+            const struct stream_check_film *film = &stream_check_films[i];
+            char title[128];
+            snprintf(title, sizeof title, "gpu/stream_%s_to_%s_%s_memory_bars_%s_as_ref", film->from, film->to,
+                     k ? "device" : "host", film->bars);
+            CASE(title);
+            stream_check(film, device, CLZ_PRECISION_F32, k ? &memory : NULL);
+        }
     }
 }
 
