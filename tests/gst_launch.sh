@@ -38,7 +38,7 @@ done
 check inspect/interlaced grep -q '^  interlaced  *: ' inspect
 check inspect/dropped grep -q '^  dropped  *: ' inspect
 check inspect/klass grep -q 'Klass *Filter/Effect/Video' inspect
-check inspect/controllable [ "$(grep -c 'controllable' inspect)" = 2 ]
+check inspect/controllable [ "$(grep -c 'controllable' inspect)" = 3 ]
 
 # Filter and element have the same options, limits, defaults, values and texts: lines "option|text|limits|default" and
 # "option.value|number|text", without the options that only one of them has, and without saturation's default.
