@@ -135,8 +135,9 @@ struct clz_controls {
                                             // the frames before it
     float stabilize;                        // 0..1, how strongly colours are averaged over the shot; needs
                                             // clz_stream_params.stabilizer
+    double time;                            // of the frame in seconds, for the list of shots; negative: unknown
 };
-#define CLZ_CONTROLS_DEFAULT { 1, 1, 0, 0, 1 }
+#define CLZ_CONTROLS_DEFAULT { 1, 1, 0, 0, 1, -1 }
 
 // ---- models ----
 
@@ -177,6 +178,8 @@ struct clz_stream_params {
                                             // pixels, "top/bottom/left/right" (":" works too); see below
     int stabilizer;                         // 1: colours are averaged over the frames of a shot; 0: each frame has its own; below
     int window;                             // frames after a frame that it looks at, 0..32; -1: 2, with batch 1 none
+    const char *shots;                      // with the stabilizer: a CSV file to write the list of the film's shots to; see below
+    const char *cuts;                       // with the stabilizer: such a file, in place of cuts that are found
     struct clz_log log;
     void *cuda_context, *cuda_stream;       // device cuda: the application's CUcontext and CUstream, on which the planes of its
                                             // CLZ_MEMORY_CUDA frames are used (a NULL stream is the default one); context NULL:
@@ -194,6 +197,10 @@ struct clz_stream_params {
 // the lightness does not match, and where something comes into view, a frame keeps its own colour. Cuts are found, besides those
 // that clz_controls.cut names; a shot goes on after a flash or a splice of up to 3 frames. The result does not depend on batch
 // and threads. It computes on the CPU on every device.
+//
+// The list of shots has the columns frame, time, kind (start, cut, fade, flash, dissolve), confidence and look, a hash of the
+// picture. It is written as the film goes on and complete when the stream is closed. A list that is given, edited or not, says
+// where shots begin (start, cut, fade); nothing else is a cut then. Its frames are counted from the stream's first.
 
 struct clz_stream;
 typedef struct clz_stream clz_stream;

@@ -12,6 +12,7 @@ static const float
     enough_match = 0.025f,                  // least product of correlation and agreement
     enough_correlation = 0.75f,             // suffices by itself: grain can spoil the agreement
     dark = 0.022f,                          // pictures of less contrast show too little to tell them apart
+    blank = 0.012f,                         // a picture of less contrast is black, white or all of one gray
     some_contrast = 0.03f, sudden = 5;      // contrast that comes or goes within a frame by this factor is a cut
 
 struct record {                             // of one frame
@@ -29,6 +30,7 @@ struct clzi_motion {
     float *memory, *scratch[2];
     int threads;
     uint64_t count;
+    bool blank;                             // there was a blank picture since the last one that is not dark
 };
 
 static struct record *record_of(const struct clzi_motion *m, uint64_t number) { return &m->records[number % m->frames]; }
@@ -105,7 +107,7 @@ static float compare(struct clzi_motion *m, struct record *r, const struct recor
 
 static bool is_match(float match) { return match > enough_match; }
 
-void clzi_motion_add(struct clzi_motion *m, const float *l, bool cut)
+void clzi_motion_add(struct clzi_motion *m, const float *l, enum clzi_cut cut)
 {
     const uint64_t number = m->count++;
     struct record *r = record_of(m, number);
@@ -114,10 +116,16 @@ void clzi_motion_add(struct clzi_motion *m, const float *l, bool cut)
     clzk_flow_picture(&m->size, l, m->w, m->h, r->planes, m->scratch[0]);
     r->look.contrast = clzk_flow_contrast(&m->size, r->planes);
     r->look.brightness = clzk_flow_mean(&m->size, r->planes);
-    r->look.match = number && !cut ? compare(m, r, record_of(m, number - 1)) : 0;
-    if (is_match(r->look.match)) back = 1;
+    r->look.match = number && cut != CLZI_CUT_YES ? compare(m, r, record_of(m, number - 1)) : 0;
+    if (is_match(r->look.match) || (number && cut == CLZI_CUT_NO)) back = 1;
+    if (r->look.contrast < blank) m->blank = true;
+    if (r->look.contrast >= dark) {
+        if (m->blank && cut == CLZI_CUT_FIND) back = 0;     // it fades in, unless the blank pictures interrupted a shot
+        m->blank = false;
+    }
+    if (cut == CLZI_CUT_YES) back = 0;
     // Does it continue a frame before an interruption? Only frames that are not linked themselves were interruptions.
-    for (int k = 2; !back && !cut && k <= CLZI_MOTION_BACK && (uint64_t)k <= number; k++)
+    for (int k = 2; !back && cut == CLZI_CUT_FIND && k <= CLZI_MOTION_BACK && (uint64_t)k <= number; k++)
         if (!record_of(m, number - k + 1)->link.back && is_match(compare(m, r, record_of(m, number - k)))) back = k;
     r->link = (struct clzi_link){ .back = back };
     if (!back) return;
@@ -131,4 +139,13 @@ const struct clzi_frame_look *clzi_motion_look(const struct clzi_motion *m, uint
     return &record_of(m, number)->look;
 }
 
-void clzi_motion_restart(struct clzi_motion *m) { m->count = 0; }
+void clzi_motion_thumbnail(const struct clzi_motion *m, uint64_t number, float *thumbnail)
+{
+    clzk_flow_thumbnail(&m->size, record_of(m, number)->planes, thumbnail);
+}
+
+void clzi_motion_restart(struct clzi_motion *m)
+{
+    m->count = 0;
+    m->blank = false;
+}

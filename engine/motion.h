@@ -2,6 +2,8 @@
 // first of a shot. Frames come in the film's order; what is known of a frame depends on it and earlier ones only, so it is the
 // same for any batch size.
 //
+// A picture that fades in from black or white begins a shot too.
+//
 // A flash, a splice or a damaged frame may stand between a frame and the one that it continues, so up to CLZI_MOTION_BACK frames
 // back are tried where the frame before does not match.
 #ifndef CLZI_MOTION_H
@@ -34,10 +36,12 @@ void clzi_motion_destroy(struct clzi_motion **motion);
 const struct clzk_flow_size *clzi_motion_size(const struct clzi_motion *motion);
 
 // Adds the next frame, whose number is the count of frames before it since creation or the last restart. l: lightness [h,w], 0 to
-// 1. cut: the caller knows that it is the first of a shot; else that is found.
-void clzi_motion_add(struct clzi_motion *motion, const float *l, bool cut);
+// 1.
+enum clzi_cut { CLZI_CUT_FIND, CLZI_CUT_YES, CLZI_CUT_NO };     // whether a frame is the first of a shot
+void clzi_motion_add(struct clzi_motion *motion, const float *l, enum clzi_cut cut);
 
 const struct clzi_link *clzi_motion_link(const struct clzi_motion *motion, uint64_t number);
 const struct clzi_frame_look *clzi_motion_look(const struct clzi_motion *motion, uint64_t number);
+void clzi_motion_thumbnail(const struct clzi_motion *motion, uint64_t number, float *thumbnail);    // see flow.h
 void clzi_motion_restart(struct clzi_motion *motion);      // forgets all frames
 #endif

@@ -164,6 +164,7 @@ static int plan_run(struct clzi_pipeline *p, const struct clzi_frame_job *q)
     };
     const struct clzi_window_params window = {
         .dev = p->dev, .w = p->w, .h = p->h, .images = p->frames_per_run, .after = p->params.stage.after,
+        .context = p->params.stage.context,
         .l_scale = frames.l_scale, .l_offset = frames.l_offset, .ab_scale = p->model->facts.ab_scale,
     };
     int ret;

@@ -76,7 +76,8 @@ static void carry(const struct clzi_stabilizer *s, struct clzk_colour *out, cons
 
 int clzi_stabilizer_added(const struct clzi_stabilizer *s) { return (int)(s->added - s->taken); }
 
-void clzi_stabilizer_add(struct clzi_stabilizer *s, const float *l, const float *ab, float strength, bool cut)
+void clzi_stabilizer_add(struct clzi_stabilizer *s, const float *l, const float *ab, float strength,
+                         enum clzi_cut cut)
 {
     const uint64_t number = s->added++;
     struct clzk_colour *own = own_of(s, number);
@@ -187,6 +188,26 @@ static int stage_create(void **state, const struct clzi_window_params *params)
     return clzi_stabilizer_create(&t->stabilizer, &p);
 }
 
+static struct clzi_stabilizer_context *context_of(const struct stage *t) { return t->params.context; }
+
+// Enters the oldest frame that is not taken into the list of shots, and compares it with the list that was given.
+static void list_frame(struct stage *t, const struct clz_controls *controls)
+{
+    enum { DIFFERENT = 24 };                // of 64 bits: another picture; two scalings of one differ in 0 to 6, two pictures in 32
+    const struct clzi_motion *m = clzi_stabilizer_motion(t->stabilizer);
+    struct clzi_stabilizer_context *c = context_of(t);
+    const uint64_t frame = t->stabilizer->taken;
+    struct clzi_shot_frame f = { controls->time, clzi_motion_link(m, frame)->back, *clzi_motion_look(m, frame), { 0 } };
+
+    clzi_motion_thumbnail(m, frame, f.thumbnail);
+    if (c->shots) clzi_shots_add(c->shots, &f);
+    if (c->cuts && !c->warned && clzi_cuts_compare(c->cuts, c->frame, f.thumbnail) > DIFFERENT) {
+        c->warned = true;
+        clzi_log(&clzi_device_base(t->params.dev)->log, CLZ_LOG_WARNING, "frame %llu does not look as the list of cuts says: is the "
+                 "list of this film?", (unsigned long long)c->frame);
+    }
+}
+
 static int add_frame(struct stage *t, const struct clzi_view_frame *frame)
 {
     const struct clzi_window_params *p = &t->params;
@@ -196,7 +217,9 @@ static int add_frame(struct stage *t, const struct clzi_view_frame *frame)
 
     if (ret >= 0) ret = be->download(p->dev, frame->ab, (struct clzi_shape){ 1, 2, p->h, p->w }, t->ab);
     for (size_t i = 0; i < pixels && ret >= 0; i++) t->l[i] = (t->l[i] + p->l_offset) * p->l_scale / 100;
-    if (ret >= 0) clzi_stabilizer_add(t->stabilizer, t->l, t->ab, frame->controls.stabilize, false);
+    if (ret >= 0)
+        clzi_stabilizer_add(t->stabilizer, t->l, t->ab, frame->controls.stabilize,
+                            context_of(t)->cuts ? CLZI_CUT_NO : CLZI_CUT_FIND);
     return ret;
 }
 
@@ -206,12 +229,15 @@ static int stage_settle(void *state, const struct clzi_view *view, void *ab)
     const struct clzi_window_params *p = &t->params;
     const struct clzi_backend *be = clzi_device_base(p->dev)->backend;
     const struct clzi_shape shape = { 1, 2, p->h, p->w };
+    const bool lists = context_of(t)->shots || context_of(t)->cuts, off = view->frame->controls.stabilize <= 0 && !lists;
     int ret = 0;
 
-    if (view->begins || view->frame->controls.stabilize <= 0) clzi_stabilizer_restart(t->stabilizer);
-    if (view->frame->controls.stabilize <= 0) return be->copy(p->dev, ab, view->frame->ab, be->tensor_size(p->dev, shape));
+    if (view->begins || off) clzi_stabilizer_restart(t->stabilizer);
+    if (off) return be->copy(p->dev, ab, view->frame->ab, be->tensor_size(p->dev, shape));
     for (int k = clzi_stabilizer_added(t->stabilizer); k <= view->last && ret >= 0; k++) ret = add_frame(t, &view->frame[k]);
     if (ret < 0) return ret;
+    if (lists) list_frame(t, &view->frame->controls);
+    context_of(t)->frame++;
     clzi_stabilizer_take(t->stabilizer, t->ab, true);
     return be->upload(p->dev, ab, shape, t->ab);
 }

@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #include "motion.h"
+#include "shots.h"
 #include "window.h"
 
 struct clzi_stabilizer;
@@ -24,8 +25,9 @@ int clzi_stabilizer_create(struct clzi_stabilizer **stabilizer, const struct clz
 void clzi_stabilizer_destroy(struct clzi_stabilizer **stabilizer);
 
 // Adds the next frame: l [h,w] lightness in 0 to 1, ab [2,h,w] in the network's units; both are copied. strength: 0 the frame
-// keeps its own colour, 1 strongest. cut: a new shot begins with it; cuts that nobody says are found.
-void clzi_stabilizer_add(struct clzi_stabilizer *stabilizer, const float *l, const float *ab, float strength, bool cut);
+// keeps its own colour, 1 strongest.
+void clzi_stabilizer_add(struct clzi_stabilizer *stabilizer, const float *l, const float *ab, float strength,
+                         enum clzi_cut cut);
 int clzi_stabilizer_added(const struct clzi_stabilizer *stabilizer);       // frames added and not yet taken
 
 // Writes the colours of the oldest frame not yet taken. Returns false if there is none, or if frames that it waits for are not
@@ -38,6 +40,13 @@ void clzi_stabilizer_restart(struct clzi_stabilizer *stabilizer);
 // The stabiliser as a stage of the pipeline; the strength is each frame's clz_controls.stabilize. It computes on the CPU, so a
 // device that queues calls waits for it.
 extern const struct clzi_stage_ops clzi_stabilizer_stage;
+
+struct clzi_stabilizer_context {            // clzi_stage.context of that stage; belongs to the stream, used on its worker thread
+    struct clzi_shots *shots;               // the list that is written; NULL: none
+    struct clzi_cuts *cuts;                 // the list that is given; NULL: cuts are found
+    uint64_t frame;                         // number of the next frame of the film
+    bool warned;                            // that a frame does not look as in the list
+};
 
 // motion of the frames added
 const struct clzi_motion *clzi_stabilizer_motion(const struct clzi_stabilizer *stabilizer);

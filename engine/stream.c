@@ -34,6 +34,7 @@ struct clz_stream {
     struct clz_stream_params params;
     struct clzi_device *dev;
     struct clzi_pipeline *pipeline;
+    struct clzi_stabilizer_context stabilizer;
     struct slot *ring;
     int capacity, batch;
     uint64_t head, done, taken, submitted, tail;
@@ -120,6 +121,8 @@ static void copy_frames(clz_stream *s, uint64_t first, uint64_t end)
     finish_queued(s);
     for (uint64_t i = first; i < end; i++) {
         const struct slot *slot = slot_of(s, i);
+        if (s->stabilizer.shots) clzi_shots_skip(s->stabilizer.shots);
+        s->stabilizer.frame++;
         finish(s, 1, clzi_pipeline_copy(s->pipeline, &slot->in, &slot->out));
     }
 }
@@ -234,11 +237,11 @@ static int check_params(const struct clz_stream_params *p)
     return 0;
 }
 
-static struct clzi_stage stabilizer(const struct clz_stream_params *p)
+static struct clzi_stage stabilizer(const struct clz_stream_params *p, struct clzi_stabilizer_context *context)
 {
     const int window = p->window >= 0 ? p->window : p->batch == 1 ? 0 : WINDOW;
 
-    return p->stabilizer ? (struct clzi_stage){ &clzi_stabilizer_stage, 0, window } : (struct clzi_stage){ 0 };
+    return p->stabilizer ? (struct clzi_stage){ &clzi_stabilizer_stage, 0, window, context } : (struct clzi_stage){ 0 };
 }
 
 int clz_stream_open(clz_stream **out, clz_model *model, const struct clz_stream_params *params)
@@ -267,9 +270,12 @@ int clz_stream_open(clz_stream **out, clz_model *model, const struct clz_stream_
     ret = clzi_pipeline_create(&s->pipeline, model, s->dev,
                                &(struct clzi_pipeline_params){ .batch = s->batch, .size = s->params.size,
                                                               .luma = s->params.luma, .bars = s->params.bars,
-                                                              .stage = stabilizer(params) });
+                                                              .stage = stabilizer(params, &s->stabilizer) });
     clzi_device_leave(s->dev);
     s->params.bars = NULL;                  // likewise
+    if (ret >= 0 && s->params.shots) ret = clzi_shots_create(&s->stabilizer.shots, s->params.shots, &s->params.log);
+    if (ret >= 0 && s->params.cuts) ret = clzi_cuts_read(&s->stabilizer.cuts, s->params.cuts, &s->params.log);
+    s->params.shots = s->params.cuts = NULL;
     if (ret < 0) goto fail;
     s->capacity = BATCHES * s->batch + clzi_pipeline_lookahead(s->pipeline);
     s->ring = calloc(s->capacity, sizeof *s->ring);
@@ -318,6 +324,8 @@ void clz_stream_close(clz_stream **stream)
         clzi_pipeline_destroy(&s->pipeline);
         clzi_device_leave(s->dev);
     }
+    clzi_shots_destroy(&s->stabilizer.shots);
+    clzi_cuts_destroy(&s->stabilizer.cuts);
     clzi_device_close(&s->dev);
     clz_model_close(&s->model);
     free(s->ring);
@@ -437,6 +445,7 @@ int clz_stream_send(clz_stream *s, const struct clz_frame *in, const struct clz_
     } else if (s->tail - s->head == (uint64_t)s->capacity) {
         ret = -EAGAIN;
     } else {
+        if (s->stabilizer.cuts && clzi_cuts_next(s->stabilizer.cuts)) slot.controls.cut = 1;
         if (s->new_shot || slot_of(s, s->tail - 1)->controls.skip) slot.controls.cut = 1;
         s->new_shot = false;
         *slot_of(s, s->tail) = slot;

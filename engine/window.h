@@ -12,6 +12,7 @@ struct clzi_window_params {
     int w, h;                               // of the network's picture
     int images;                             // most frames of one push
     int after;                              // = clzi_stage.after
+    void *context;                          // = clzi_stage.context
     float l_scale, l_offset;                // the network's input is L* / l_scale - l_offset
     float ab_scale;                         // the network's answer times ab_scale is in Lab units
 };
@@ -37,6 +38,7 @@ struct clzi_stage_ops {
 struct clzi_stage {
     const struct clzi_stage_ops *ops;       // NULL: no stage, before and after are 0
     int before, after;                      // how many frames a frame wants to see, 0 .. CLZI_MAX_WINDOW
+    void *context;                          // what the stage has to know besides
 };
 enum { CLZI_MAX_WINDOW = 32 };
 

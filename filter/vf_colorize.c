@@ -594,6 +594,7 @@ static int send(AVFilterContext *ctx, AVFrame *in)
     controls.stabilize  = s->option.stabilize;
     controls.saturation = isnan(s->option.saturation) ? 1 : s->option.saturation;
     controls.skip       = ctx->is_disabled;
+    controls.time       = in->pts == AV_NOPTS_VALUE ? -1 : in->pts * av_q2d(ctx->inputs[0]->time_base);
 
     while (s->count == MAX_JOBS || (ret = s->engine.stream_send(s->stream, &from, &to, &controls)) == AVERROR(EAGAIN)) {
         ret = receive(ctx, 1);

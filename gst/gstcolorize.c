@@ -825,6 +825,7 @@ static GstFlowReturn send_frame(GstColorize *self, GstBuffer *in)
     to = describe_frame(self, &j->to, self->out_format);
     from = j->in ? describe_frame(self, &j->from, self->in_format) : to;
     from.range = self->in_range;
+    if (GST_BUFFER_PTS_IS_VALID(in)) controls.time = (double)GST_BUFFER_PTS(in) / GST_SECOND;
     GST_OBJECT_LOCK(self);
     controls.strength = (float)self->strength;
     controls.saturation = (float)self->saturation;

@@ -311,3 +311,19 @@ float clzk_flow_mean(const struct clzk_flow_size *s, const float *planes)
     for (size_t i = 0; i < n; i++) sum += whole[i];
     return (float)(sum / n);
 }
+
+void clzk_flow_thumbnail(const struct clzk_flow_size *s, const float *planes, float *thumbnail)
+{
+    const float *whole = planes + WHOLE * s->pixels;
+    const int w = s->w[0], h = s->h[0], tw = CLZK_FLOW_THUMBNAIL_W, th = CLZK_FLOW_THUMBNAIL_H;
+
+    for (int y = 0; y < th; y++)
+        for (int x = 0; x < tw; x++) {
+            const int x0 = x * w / tw, y0 = y * h / th;
+            const int x1 = (x + 1) * w / tw > x0 ? (x + 1) * w / tw : x0 + 1, y1 = (y + 1) * h / th > y0 ? (y + 1) * h / th : y0 + 1;
+            float sum = 0;
+            for (int j = y0; j < y1; j++)
+                for (int i = x0; i < x1; i++) sum += whole[(size_t)j * w + i];
+            thumbnail[y * tw + x] = sum / ((x1 - x0) * (y1 - y0));
+        }
+}

@@ -11,6 +11,8 @@ enum {
     CLZK_FLOW_SIDE = 64,                    // the shorter side is near it
     CLZK_FLOW_LEVELS = 4,                   // of the pyramid, at most
     CLZK_FLOW_PLANES = 7,                   // of each level: see flow.c
+    CLZK_FLOW_THUMBNAIL_W = 18, CLZK_FLOW_THUMBNAIL_H = 8,
+    CLZK_FLOW_THUMBNAIL = CLZK_FLOW_THUMBNAIL_W * CLZK_FLOW_THUMBNAIL_H,
 };
 
 struct clzk_flow_size {
@@ -43,6 +45,9 @@ float clzk_flow_correlation(const struct clzk_flow_size *size, const float *from
 // By how much `to` is brighter than `from` where they agree: mean of the difference of lightness, weighted by agreement.
 float clzk_flow_brightness(const struct clzk_flow_size *size, const float *from, const float *to, const float *v,
                            const float *agreement);
+
+// A small picture of a prepared one, [CLZK_FLOW_THUMBNAIL_H, CLZK_FLOW_THUMBNAIL_W]: mean lightness.
+void clzk_flow_thumbnail(const struct clzk_flow_size *size, const float *planes, float *thumbnail);
 
 // Mean of lightness of a prepared picture, and its contrast: the standard deviation of lightness from its local mean.
 float clzk_flow_mean(const struct clzk_flow_size *size, const float *planes);

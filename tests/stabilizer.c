@@ -162,8 +162,9 @@ static void motion(void)
 
 enum { CUTS = 300 };
 
-// Frame `number` of a film of CUTS shots. Returns which shot it is in; -1 after the end. *flash: one of its flashes.
-static int film_frame(int number, float *y, bool *flash)
+// Frame `number` of a film of CUTS shots. Returns which shot it is in; -1 after the end. *flash: one of its flashes. *fades_in: its
+// shot fades in there, from black: whether it begins with the first black frame or after the last is a matter of taste.
+static int film_frame(int number, float *y, bool *flash, bool *fades_in)
 {
     int shot = 0, first = 0, length;
 
@@ -180,6 +181,7 @@ static int film_frame(int number, float *y, bool *flash)
     if (kind == 0 && length > 16) c.gain = length - at > 8 ? 1 : (length - at - 1) / 8.f;       // fades out
     if (kind == 1 && length > 16) c.gain = at < 8 ? at / 8.f : 1;                               // fades in
     if (kind == 2) c.gain = 0.85f + 0.3f * unit(9, s, 100 + (uint32_t)at);                      // unsteady exposure
+    *fades_in = kind == 1 && length > 16 && at < 8;
     *flash = kind > 7 && at >= flashed && at < flashed + 1 + (int)(hash(9, s, 8) % 3);
     shoot(y, 40 + s * 3, c, (uint32_t)number);
     if (*flash) for (int i = 0; i < PIXELS; i++) y[i] = y[i] * 0.05f + 0.95f;
@@ -191,12 +193,12 @@ static void cuts(void)
     struct clzi_motion *m = NULL;
     float *y = malloc(PIXELS * sizeof *y);
     int shot, before = -1, right = 0, missed = 0, wrong = 0, flashes = 0, bridged = 0;
-    bool flash, after_flash = false;
+    bool flash, fades_in, after_flash = false;
 
     CASE("motion/cuts_among_flashes_fades_grain_and_pans");
     REQUIRE_INT(clzi_motion_create(&m, W, H, 8, 2), 0);
-    for (int n = 0; (shot = film_frame(n, y, &flash)) >= 0; n++) {
-        clzi_motion_add(m, y, false);
+    for (int n = 0; (shot = film_frame(n, y, &flash, &fades_in)) >= 0; n++) {
+        clzi_motion_add(m, y, CLZI_CUT_FIND);
         const int back = clzi_motion_link(m, (uint64_t)n)->back;
         if (n && shot != before) {
             right += back == 0;
@@ -204,7 +206,7 @@ static void cuts(void)
         } else if (n && after_flash && !flash) {
             flashes++;
             bridged += back != 0;
-        } else if (n && !flash) {
+        } else if (n && !flash && !fades_in) {
             wrong += back == 0;
         }
         before = shot;
@@ -219,7 +221,7 @@ static void cuts(void)
     clzi_motion_restart(m);
     for (int n = 0; n < 6; n++) {
         shoot(y, 5, (struct camera){ 300, 200, 1, 1, 0 }, 1);
-        clzi_motion_add(m, y, n == 3);
+        clzi_motion_add(m, y, n == 3 ? CLZI_CUT_YES : CLZI_CUT_FIND);
         REQUIRE_INT(clzi_motion_link(m, (uint64_t)n)->back, n != 0 && n != 3);
     }
     clzi_motion_destroy(&m);
@@ -276,7 +278,7 @@ static int run(const struct film *f, int first, int count, int ahead, int frames
     for (int n = 0; n < count;) {
         for (int k = 0; k < frames && n < count; k++, n++) {
             frame_of(f, first + n, y, ab, NULL);
-            clzi_stabilizer_add(s, y, ab, strength, false);
+            clzi_stabilizer_add(s, y, ab, strength, CLZI_CUT_FIND);
         }
         while (clzi_stabilizer_take(s, out + (size_t)taken * 2 * PIXELS, n == count)) taken++;
     }
@@ -340,7 +342,7 @@ static void colours(void)
         int taken = 0;
         for (int n = 0; n < 20; n++) {
             frame_of(n < 10 ? &still : second, n, y, ab, NULL);
-            clzi_stabilizer_add(s, y, ab, 1, said && n == 10);
+            clzi_stabilizer_add(s, y, ab, 1, said && n == 10 ? CLZI_CUT_YES : CLZI_CUT_FIND);
             while (clzi_stabilizer_take(s, out + (size_t)taken * 2 * PIXELS, n == 19)) taken++;
         }
         REQUIRE_INT(taken, 20);
@@ -360,7 +362,7 @@ static void colours(void)
                 y[i] = 0.95f;
                 ab[i] = ab[PIXELS + i] = 0.9f;
             }
-        clzi_stabilizer_add(s, y, ab, 1, false);
+        clzi_stabilizer_add(s, y, ab, 1, CLZI_CUT_FIND);
         REQUIRE(clzi_stabilizer_take(s, out, false));
     }
     float inside = 0, beside = 0;
@@ -375,7 +377,7 @@ static void colours(void)
     REQUIRE(beside < 0.005f);     // 0.001
     clzi_stabilizer_restart(s);
     frame_of(&moving, 0, y, ab, NULL);
-    clzi_stabilizer_add(s, y, ab, 1, false);
+    clzi_stabilizer_add(s, y, ab, 1, CLZI_CUT_FIND);
     REQUIRE(clzi_stabilizer_take(s, out, false));
     REQUIRE(!memcmp(out, ab, size));
     REQUIRE(!clzi_stabilizer_take(s, out, true));
@@ -385,6 +387,86 @@ static void colours(void)
     free(y);
     free(ab);
     free(truth);
+}
+
+// ---- the list of shots ----
+
+enum { LISTED = 24, SHOT = 48, DISSOLVED = 16 };            // shots, and frames of a shot and of a dissolve
+
+// Shot k of a film in which every third shot changes to the next by a dissolve over its last frames, and others have a flash.
+static bool dissolves(int k) { return k % 3 == 1 && k < LISTED - 1; }
+static bool flashes(int k) { return k % 3 == 2; }
+
+static void listed_frame(int n, float *l)
+{
+    static float next[PIXELS];
+    const int k = n / SHOT, at = n % SHOT, left = SHOT - at;
+    const struct camera c = { 1000.f * k + 0.7f * at, 500, 1, 1, 0.06f };
+
+    shoot(l, 40 + 3 * (uint32_t)k, c, (uint32_t)n);
+    if (flashes(k) && (at == 20 || at == 21)) for (int i = 0; i < PIXELS; i++) l[i] = 0.97f + 0.03f * l[i];
+    if (!dissolves(k) || left > DISSOLVED) return;
+    shoot(next, 40 + 3 * (uint32_t)(k + 1), (struct camera){ 1000.f * (k + 1) - 0.7f * left, 500, 1, 1, 0.06f }, (uint32_t)n);
+    for (int i = 0; i < PIXELS; i++) l[i] += (next[i] - l[i]) * (DISSOLVED - left + 1) / (DISSOLVED + 1);
+}
+
+static int lines_of(const char *path, char lines[][80], int most)
+{
+    FILE *f = fopen(path, "r");
+    int n = 0;
+
+    while (f && n < most && fgets(lines[n], 80, f)) n++;
+    if (f) fclose(f);
+    return n;
+}
+
+static void list(const char *path)
+{
+    static char lines[400][80];
+    const struct clz_log quiet = { 0 };
+    struct clzi_shots *shots = NULL;
+    struct clzi_motion *m = NULL;
+    float *l = malloc(PIXELS * sizeof *l);
+    int found[3] = { 0 }, wrong = 0, cuts = 0, middle = 0, bright = 0;
+
+    CASE("shots/cuts_flashes_and_dissolves_are_listed");
+    REQUIRE_INT(clzi_shots_create(&shots, path, &quiet), 0);
+    REQUIRE_INT(clzi_motion_create(&m, W, H, 8, 1), 0);
+    for (int n = 0; n < LISTED * SHOT; n++) {
+        struct clzi_shot_frame f = { .time = n / 25. };
+        listed_frame(n, l);
+        clzi_motion_add(m, l, CLZI_CUT_FIND);
+        f.back = clzi_motion_link(m, (uint64_t)n)->back;
+        f.look = *clzi_motion_look(m, (uint64_t)n);
+        clzi_motion_thumbnail(m, (uint64_t)n, f.thumbnail);
+        clzi_shots_add(shots, &f);
+    }
+    clzi_shots_destroy(&shots);
+    clzi_motion_destroy(&m);
+    const int count = lines_of(path, lines, 400);
+    REQUIRE(!strncmp(lines[0], "frame,time,kind,confidence,look\n", 32));
+    REQUIRE(!strncmp(lines[1], "0,0.000000,start,1.00,", 22));
+    for (int i = 2; i < count; i++) {
+        char kind[16] = "";
+        double time, confidence;
+        int frame = 0;
+        REQUIRE_INT(sscanf(lines[i], "%d,%lf,%15[a-z],%lf,", &frame, &time, kind, &confidence), 4);
+        REQUIRE(fabs(time - frame / 25.) < 1e-6 && confidence >= 0 && confidence <= 1);
+        const int k = frame / SHOT, at = frame % SHOT;
+        if (!strcmp(kind, "cut") && !at && !dissolves(k - 1)) found[0]++;
+        else if (!strcmp(kind, "flash") && flashes(k) && (at == 20 || at == 21)) found[1]++;
+        else if (!strcmp(kind, "dissolve") && dissolves(k) && abs(SHOT - at - DISSOLVED / 2) <= 5) found[2]++;
+        else if (wrong++ < 12) printf("  not expected: %s", lines[i]);
+    }
+    for (int k = 0; k < LISTED; k++) {
+        cuts += k && !dissolves(k - 1);
+        middle += dissolves(k);
+        bright += 2 * flashes(k);
+    }
+    printf("  %d of %d cuts, %d of %d frames of flashes, %d of %d dissolves, %d others\n", found[0], cuts, found[1], bright, found[2],
+           middle, wrong);
+    REQUIRE(found[0] >= 0.95 * cuts && found[1] >= 0.9 * bright && found[2] >= 0.7 * middle && wrong <= 0.05 * cuts);
+    free(l);
 }
 
 // ---- a stream with the stabiliser ----
@@ -424,7 +506,14 @@ static void colour_film(clz_model *model, const char *device, const struct clz_s
     clz_stream_close(&s);
 }
 
-static void streams(clz_model *model)
+static void write_text(const char *path, const char *text)
+{
+    FILE *f = fopen(path, "w");
+
+    REQUIRE(f && fputs(text, f) >= 0 && !fclose(f));
+}
+
+static void streams(clz_model *model, const char *list_path)
 {
     const size_t size = (size_t)FILM * PIXELS * 3;
     uint8_t *alone = calloc(1, size), *first = calloc(1, size), *other = calloc(1, size);
@@ -468,6 +557,37 @@ static void streams(clz_model *model)
     REQUIRE_INT(clz_stream_open(&s, model, &p), -EINVAL);
     p.window = -2;
     REQUIRE_INT(clz_stream_open(&s, model, &p), -EINVAL);
+
+    CASE("stream/a_list_of_shots_is_written_and_given_back");
+    static char lines[8][80];
+    p = (struct clz_stream_params){ .batch = 3, .threads = 1, .stabilizer = 1, .window = 3 };
+    colour_film(model, "cpu", &p, 1, first);
+    p.shots = list_path;
+    colour_film(model, "cpu", &p, 1, other);
+    REQUIRE(!memcmp(first, other, size));
+    REQUIRE_INT(lines_of(list_path, lines, 8), 4);
+    REQUIRE(!strncmp(lines[1], "0,,start,", 9) && !strncmp(lines[2], "9,,cut,", 7) && !strncmp(lines[3], "18,,cut,", 8));
+    p.shots = NULL;
+    p.cuts = list_path;
+    colour_film(model, "cpu", &p, 1, other);
+    REQUIRE(!memcmp(first, other, size));
+    write_text(list_path, "# edited\r\nframe,time,kind\n0,0,start\n5,0.2,cut\n9,0.3,flash\n");
+    colour_film(model, "cpu", &p, 1, other);
+    REQUIRE(memcmp(first, other, size));
+    REQUIRE(!memcmp(first, other, (size_t)2 * PIXELS * 3));        // frames that see no changed cut: window 3 before frame 5
+
+    CASE("stream/bad_lists_of_shots");
+    static const char *const bad[] = { "x,1,cut\n", "-1,1,cut\n", "1,1\n", "1,1,jump\n", "5,1,cut\n5,1,cut\n", "1\n" };
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        write_text(list_path, bad[i]);
+        REQUIRE_INT(clz_stream_open(&s, model, &p), -EBADMSG);
+    }
+    p.cuts = "/nonexistent/list";
+    REQUIRE_INT(clz_stream_open(&s, model, &p), -ENOENT);
+    p.cuts = NULL;
+    p.shots = "/nonexistent/list";
+    REQUIRE_INT(clz_stream_open(&s, model, &p), -ENOENT);
+    unlink(list_path);
     free(alone);
     free(first);
     free(other);
@@ -485,7 +605,8 @@ int main(void)
     snprintf(path, sizeof path, "%s/clz-stabilizer-%d.bin", folder ? folder : "/tmp", (int)getpid());
     if (tiny_model_write(path) < 0 || clz_model_open(&model, path, NULL) < 0) return 1;
     unlink(path);
-    streams(model);
+    list(path);
+    streams(model, path);
     clz_model_close(&model);
     return check_end();
 }

@@ -1,0 +1,280 @@
+// shots.c - the list of shots. A cut may turn out to be a flash by frames that come later, and a dissolve is found at its end, so
+// rows wait in a queue before they are written.
+#include <errno.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "shots.h"
+
+enum {
+    SPANS = 3, LONGEST = 32,                // numbers of frames over which dissolves are looked for, see spans[]
+    WAIT = LONGEST + 8,                     // frames until a row is written
+};
+static const int spans[SPANS] = { 8, 16, LONGEST };
+static const float
+    least_change = 0.004f,                  // mean square of lightness between the ends of a dissolve
+    most_rest = 0.06f,                      // share of that which the mean of the ends does not explain in the middle of it
+    same_picture = 0.6f;                    // correlation of the ends above which only the exposure changed
+
+enum kind { NONE, START, CUT, FADE, FLASH, DISSOLVE };
+static const char *const names[] = { "", "start", "cut", "fade", "flash", "dissolve" };
+
+struct row { enum kind kind; double time; float confidence; uint64_t look; };
+
+struct clzi_shots {
+    FILE *file;
+    char *path;
+    const struct clz_log *log;
+    uint64_t count, written;
+    struct row rows[WAIT + 1];              // of the frames not written yet
+    struct clzi_shot_frame frames[LONGEST + 1];
+    uint64_t since;                         // first frame of the shot
+    bool dark;                              // the frame before shows nothing
+    struct { uint64_t middle; float rest; } dissolve;      // the best one so far; rest 1: none
+};
+
+static struct row *row_of(struct clzi_shots *s, uint64_t frame) { return &s->rows[frame % (WAIT + 1)]; }
+static const float *picture_of(const struct clzi_shots *s, uint64_t frame)
+{
+    return s->frames[frame % (LONGEST + 1)].thumbnail;
+}
+
+// One bit for each pair of neighbours in a row of the thumbnail of 8 x 8 pairs: the left one is brighter.
+static uint64_t look_of(const float *thumbnail)
+{
+    uint64_t bits = 0;
+
+    for (int y = 0; y < 8; y++)
+        for (int x = 0; x < 8; x++) {
+            const float *p = thumbnail + y * CLZK_FLOW_THUMBNAIL_W + 2 * x;
+            bits = bits << 1 | (p[0] + p[1] > p[2] + p[3]);
+        }
+    return bits;
+}
+
+int clzi_shots_create(struct clzi_shots **out, const char *path, const struct clz_log *log)
+{
+    struct clzi_shots *s = *out = calloc(1, sizeof *s);
+    int ret = -ENOMEM;
+
+    if (!s) return ret;
+    s->log = log;
+    s->dissolve.rest = 1;
+    if (!(s->path = strdup(path))) goto fail;
+    if (!(s->file = fopen(path, "w"))) {
+        ret = clzi_fail(log, -errno, "%s: the list of shots cannot be written: %s", path, strerror(errno));
+        goto fail;
+    }
+    fprintf(s->file, "frame,time,kind,confidence,look\n");
+    return 0;
+fail:
+    clzi_shots_destroy(out);
+    return ret;
+}
+
+// Writes the rows of frames before `end`.
+static void write_rows(struct clzi_shots *s, uint64_t end)
+{
+    for (; s->written < end; s->written++) {
+        const struct row *r = row_of(s, s->written);
+        char time[32] = "";
+        if (r->kind == NONE) continue;
+        if (r->time >= 0) snprintf(time, sizeof time, "%.6f", r->time);
+        fprintf(s->file, "%llu,%s,%s,%.2f,%016llx\n", (unsigned long long)s->written, time, names[r->kind], r->confidence,
+                (unsigned long long)r->look);
+        fflush(s->file);
+    }
+}
+
+void clzi_shots_destroy(struct clzi_shots **shots)
+{
+    struct clzi_shots *s = *shots;
+
+    *shots = NULL;
+    if (!s) return;
+    if (s->file) {
+        int failed;
+        write_rows(s, s->count);
+        failed = ferror(s->file);
+        if (fclose(s->file) || failed)
+            clzi_log(s->log, CLZ_LOG_WARNING, "%s: the list of shots is not complete: a write failed", s->path);
+    }
+    free(s->path);
+    free(s);
+}
+
+// ---- dissolves ----
+
+// How much of the middle picture is not the mean of the first and the last, as a share of their difference; 1: these are no two
+// pictures.
+static float rest_of(const float *first, const float *middle, const float *last)
+{
+    const int n = CLZK_FLOW_THUMBNAIL;
+    float mean_a = 0, mean_b = 0, aa = 0, ab = 0, bb = 0, change = 0, along = 0, left = 0;
+
+    for (int i = 0; i < n; i++) {
+        mean_a += first[i] / n;
+        mean_b += last[i] / n;
+    }
+    for (int i = 0; i < n; i++) {
+        const float a = first[i] - mean_a, b = last[i] - mean_b, d = first[i] - last[i];
+        aa += a * a;
+        ab += a * b;
+        bb += b * b;
+        change += d * d;
+        along += d * (middle[i] - last[i]);
+    }
+    if (change < n * least_change || ab > same_picture * sqrtf(aa * bb) || aa < n * least_change || bb < n * least_change) return 1;
+    along /= change;                        // share of the first picture in the middle one
+    if (along < 0.25f || along > 0.75f) return 1;
+    for (int i = 0; i < n; i++) {
+        const float e = middle[i] - last[i] - along * (first[i] - last[i]);
+        left += e * e;
+    }
+    return left / change;
+}
+
+static void look_for_dissolve(struct clzi_shots *s, uint64_t frame)
+{
+    for (int k = 0; k < SPANS; k++) {
+        const int d = spans[k];
+        float rest, early, late;
+        if (frame < s->since + d) continue;
+        rest = rest_of(picture_of(s, frame - d), picture_of(s, frame - d / 2), picture_of(s, frame));
+        if (rest >= most_rest || rest >= s->dissolve.rest) continue;
+        early = rest_of(picture_of(s, frame - d), picture_of(s, frame - d * 5 / 8), picture_of(s, frame));
+        late = rest_of(picture_of(s, frame - d), picture_of(s, frame - d * 3 / 8), picture_of(s, frame));
+        if (early >= 2 * most_rest || late >= 2 * most_rest) continue;
+        s->dissolve.middle = frame - d / 2;
+        s->dissolve.rest = rest;
+    }
+    if (s->dissolve.rest < 1 && frame >= s->dissolve.middle + LONGEST / 2 + 4) {
+        struct row *r = row_of(s, s->dissolve.middle);
+        if (s->dissolve.middle >= s->written && r->kind == NONE) {
+            r->kind = DISSOLVE;
+            r->confidence = 1 - s->dissolve.rest / most_rest;
+        }
+        s->dissolve.rest = 1;
+    }
+}
+
+// ---- frames ----
+
+void clzi_shots_add(struct clzi_shots *s, const struct clzi_shot_frame *frame)
+{
+    const uint64_t n = s->count++;
+    struct row *r;
+
+    if (s->count > WAIT) write_rows(s, s->count - WAIT);
+    r = row_of(s, n);
+    *r = (struct row){ NONE, frame->time, 0, look_of(frame->thumbnail) };
+    s->frames[n % (LONGEST + 1)] = *frame;
+    if (!n) {
+        r->kind = START;
+        r->confidence = 1;
+    } else if (!frame->back) {
+        r->kind = s->dark ? FADE : CUT;
+        r->confidence = frame->look.match < 1 ? 1 - frame->look.match : 1;
+        s->since = n;
+    }
+    for (int k = 1; k < frame->back && (uint64_t)k <= n; k++) {         // the frames between interrupt the shot
+        struct row *between = row_of(s, n - k);
+        if (between->kind == CUT || between->kind == FADE || between->kind == NONE) between->kind = FLASH;
+        between->confidence = 1;
+        s->since = n;
+    }
+    s->dark = frame->look.contrast < 0.022f;
+    look_for_dissolve(s, n);
+}
+
+void clzi_shots_skip(struct clzi_shots *s)
+{
+    const uint64_t n = s->count++;
+
+    if (s->count > WAIT) write_rows(s, s->count - WAIT);
+    *row_of(s, n) = (struct row){ NONE, -1, 0, 0 };
+    s->since = n + 1;
+    s->dissolve.rest = 1;
+}
+
+// ---- a list that is given ----
+
+struct given { uint64_t frame, look; bool begins; };
+
+struct clzi_cuts {
+    struct given *rows;
+    int count, at;
+    uint64_t next;
+};
+
+static int parse_row(const char *line, struct given *row)
+{
+    unsigned long long frame, look = 0;
+    char kind[16];
+    double confidence;
+    const char *p = strchr(line, ',');
+    int k = 1;
+
+    if (!p || line[0] < '0' || line[0] > '9' || sscanf(line, "%llu", &frame) != 1 || !(p = strchr(p + 1, ','))) return -EBADMSG;
+    if (sscanf(p + 1, "%15[a-z],%lf,%llx", kind, &confidence, &look) < 1) return -EBADMSG;
+    while (k <= DISSOLVE && strcmp(kind, names[k])) k++;
+    if (k > DISSOLVE) return -EBADMSG;
+    *row = (struct given){ frame, look, k <= FADE };
+    return 0;
+}
+
+int clzi_cuts_read(struct clzi_cuts **out, const char *path, const struct clz_log *log)
+{
+    struct clzi_cuts *c = *out = calloc(1, sizeof *c);
+    FILE *file = fopen(path, "r");
+    char line[256];
+    int ret = 0, number = 0, room = 0;
+
+    if (!file) ret = clzi_fail(log, -errno, "%s: the list of cuts cannot be read: %s", path, strerror(errno));
+    else if (!c) ret = -ENOMEM;
+    while (ret >= 0 && fgets(line, sizeof line, file)) {
+        number++;
+        line[strcspn(line, "\r\n")] = 0;
+        if (!line[0] || line[0] == '#' || !strncmp(line, "frame,", 6)) continue;
+        if (c->count == room) {
+            struct given *more = realloc(c->rows, (room = 2 * room + 64) * sizeof *more);
+            if (!more) ret = -ENOMEM;
+            else c->rows = more;
+            if (ret < 0) break;
+        }
+        if (parse_row(line, &c->rows[c->count]) < 0)
+            ret = clzi_fail(log, -EBADMSG, "%s, line %d: \"%s\" should be frame,time,kind with a kind of start, cut, fade, flash, "
+                            "dissolve", path, number, line);
+        else if (c->count && c->rows[c->count].frame <= c->rows[c->count - 1].frame)
+            ret = clzi_fail(log, -EBADMSG, "%s, line %d: frame %llu comes after frame %llu; frames should ascend", path, number,
+                            (unsigned long long)c->rows[c->count].frame, (unsigned long long)c->rows[c->count - 1].frame);
+        else c->count++;
+    }
+    if (file) fclose(file);
+    if (ret < 0) clzi_cuts_destroy(out);
+    return ret;
+}
+
+void clzi_cuts_destroy(struct clzi_cuts **cuts)
+{
+    if (*cuts) free((*cuts)->rows);
+    free(*cuts);
+    *cuts = NULL;
+}
+
+bool clzi_cuts_next(struct clzi_cuts *c)
+{
+    const uint64_t frame = c->next++;
+
+    while (c->at < c->count && c->rows[c->at].frame < frame) c->at++;
+    return c->at < c->count && c->rows[c->at].frame == frame && c->rows[c->at].begins;
+}
+
+int clzi_cuts_compare(const struct clzi_cuts *c, uint64_t frame, const float *thumbnail)
+{
+    for (int i = 0; i < c->count; i++)
+        if (c->rows[i].frame == frame && c->rows[i].look) return __builtin_popcountll(c->rows[i].look ^ look_of(thumbnail));
+    return 0;
+}
