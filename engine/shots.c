@@ -16,7 +16,7 @@ static const int spans[SPANS] = { 8, 16, LONGEST };
 static const float
     least_change = 0.004f,                  // mean square of lightness between the ends of a dissolve
     most_rest = 0.06f,                      // share of that which the mean of the ends does not explain in the middle of it
-    same_picture = 0.6f;                    // correlation of the ends above which only the exposure changed
+    same_picture = 0.6f;                    // least correlation of two thumbnails of one picture
 
 enum kind { NONE, START, CUT, FADE, FLASH, DISSOLVE };
 static const char *const names[] = { "", "start", "cut", "fade", "flash", "dissolve" };
@@ -54,6 +54,12 @@ static uint64_t look_of(const float *thumbnail)
     return bits;
 }
 
+static void write_line(struct clzi_shots *s, const char *line)
+{
+    fwrite(line, 1, strlen(line), s->file);
+    fflush(s->file);
+}
+
 int clzi_shots_create(struct clzi_shots **out, const char *path, const struct clz_log *log)
 {
     struct clzi_shots *s = *out = calloc(1, sizeof *s);
@@ -67,7 +73,7 @@ int clzi_shots_create(struct clzi_shots **out, const char *path, const struct cl
         ret = clzi_fail(log, -errno, "%s: the list of shots cannot be written: %s", path, strerror(errno));
         goto fail;
     }
-    fprintf(s->file, "frame,time,kind,confidence,look\n");
+    write_line(s, "frame,time,kind,confidence,look\n");
     return 0;
 fail:
     clzi_shots_destroy(out);
@@ -79,12 +85,12 @@ static void write_rows(struct clzi_shots *s, uint64_t end)
 {
     for (; s->written < end; s->written++) {
         const struct row *r = row_of(s, s->written);
-        char time[32] = "";
+        char time[32] = "", line[128];
         if (r->kind == NONE) continue;
         if (r->time >= 0) snprintf(time, sizeof time, "%.6f", r->time);
-        fprintf(s->file, "%llu,%s,%s,%.2f,%016llx\n", (unsigned long long)s->written, time, names[r->kind], r->confidence,
-                (unsigned long long)r->look);
-        fflush(s->file);
+        snprintf(line, sizeof line, "%llu,%s,%s,%.2f,%016llx\n", (unsigned long long)s->written, time, names[r->kind],
+                 r->confidence, (unsigned long long)r->look);
+        write_line(s, line);
     }
 }
 
@@ -105,6 +111,24 @@ void clzi_shots_destroy(struct clzi_shots **shots)
     free(s);
 }
 
+// Correlation of two thumbnails above which they show the same picture.
+static bool alike(const float *p, const float *q)
+{
+    const int n = CLZK_FLOW_THUMBNAIL;
+    float mean_p = 0, mean_q = 0, pp = 0, pq = 0, qq = 0;
+
+    for (int i = 0; i < n; i++) {
+        mean_p += p[i] / n;
+        mean_q += q[i] / n;
+    }
+    for (int i = 0; i < n; i++) {
+        pp += (p[i] - mean_p) * (p[i] - mean_p);
+        pq += (p[i] - mean_p) * (q[i] - mean_q);
+        qq += (q[i] - mean_q) * (q[i] - mean_q);
+    }
+    return pq >= same_picture * sqrtf(pp * qq);
+}
+
 // ---- dissolves ----
 
 // How much of the middle picture is not the mean of the first and the last, as a share of their difference; 1: these are no two
@@ -112,21 +136,14 @@ void clzi_shots_destroy(struct clzi_shots **shots)
 static float rest_of(const float *first, const float *middle, const float *last)
 {
     const int n = CLZK_FLOW_THUMBNAIL;
-    float mean_a = 0, mean_b = 0, aa = 0, ab = 0, bb = 0, change = 0, along = 0, left = 0;
+    float change = 0, along = 0, left = 0;
 
     for (int i = 0; i < n; i++) {
-        mean_a += first[i] / n;
-        mean_b += last[i] / n;
-    }
-    for (int i = 0; i < n; i++) {
-        const float a = first[i] - mean_a, b = last[i] - mean_b, d = first[i] - last[i];
-        aa += a * a;
-        ab += a * b;
-        bb += b * b;
+        const float d = first[i] - last[i];
         change += d * d;
         along += d * (middle[i] - last[i]);
     }
-    if (change < n * least_change || ab > same_picture * sqrtf(aa * bb) || aa < n * least_change || bb < n * least_change) return 1;
+    if (change < n * least_change || alike(first, last)) return 1;      // alike: only the exposure changed
     along /= change;                        // share of the first picture in the middle one
     if (along < 0.25f || along > 0.75f) return 1;
     for (int i = 0; i < n; i++) {
@@ -174,7 +191,7 @@ void clzi_shots_add(struct clzi_shots *s, const struct clzi_shot_frame *frame)
     if (!n) {
         r->kind = START;
         r->confidence = 1;
-    } else if (!frame->back) {
+    } else if (frame->resized ? !alike(picture_of(s, n - 1), frame->thumbnail) : !frame->back) {
         r->kind = s->dark ? FADE : CUT;
         r->confidence = frame->look.match < 1 ? 1 - frame->look.match : 1;
         s->since = n;
@@ -245,11 +262,11 @@ int clzi_cuts_read(struct clzi_cuts **out, const char *path, const struct clz_lo
             if (ret < 0) break;
         }
         if (parse_row(line, &c->rows[c->count]) < 0)
-            ret = clzi_fail(log, -EBADMSG, "%s, line %d: \"%s\" should be frame,time,kind with a kind of start, cut, fade, flash, "
-                            "dissolve", path, number, line);
+            ret = clzi_fail(log, -EBADMSG, "%s, line %d: \"%s\" should be frame,time,kind with a kind of start, cut, fade, "
+                            "flash, dissolve", path, number, line);
         else if (c->count && c->rows[c->count].frame <= c->rows[c->count - 1].frame)
-            ret = clzi_fail(log, -EBADMSG, "%s, line %d: frame %llu comes after frame %llu; frames should ascend", path, number,
-                            (unsigned long long)c->rows[c->count].frame, (unsigned long long)c->rows[c->count - 1].frame);
+            ret = clzi_fail(log, -EBADMSG, "%s, line %d: frame %llu comes after frame %llu; frames should ascend", path,
+                            number, (unsigned long long)c->rows[c->count].frame, (unsigned long long)c->rows[c->count - 1].frame);
         else c->count++;
     }
     if (file) fclose(file);

@@ -1,14 +1,14 @@
 // shots.h - the list of a film's shots: written while the film is coloured, and read back, edited or not.
 //
-// The file is CSV with the columns of the first line: frame (from 0), time (seconds, empty if the caller does not say it), kind,
-// confidence (0 to 1), look (hexadecimal; 64 bits that say where the frame is brighter than to the right). Kinds:
+// The file is CSV. Columns: frame (from 0), time (seconds, empty if the caller does not say it), kind, confidence (0 to 1), look
+// (hexadecimal; 64 bits that say where the frame is brighter than to the right). Kinds:
 //     start       the first frame
 //     cut         the first frame of a shot
 //     fade        the first frame after a black or white picture
 //     flash       a frame that interrupts a shot: the shot goes on after it
 //     dissolve    the middle of a dissolve; nothing begins there
-// A list that is read gives the cuts of the film: start, cut and fade begin a shot, and no other frame does. Lines that begin with
-// '#' are comments.
+// A list that is read gives the cuts of the film: start, cut and fade begin a shot, and no other frame does. Lines that begin
+// with '#' are comments.
 #ifndef CLZI_SHOTS_H
 #define CLZI_SHOTS_H
 #include "base/log.h"
@@ -25,6 +25,8 @@ void clzi_shots_destroy(struct clzi_shots **shots);        // writes the rest; a
 struct clzi_shot_frame {
     double time;                            // in seconds; negative: unknown
     int back;                               // as in struct clzi_link
+    bool resized;                           // the network's picture changed with this frame, by its size or black bars, so that
+                                            // back is not known: a cut, if the thumbnails differ
     struct clzi_frame_look look;
     float thumbnail[CLZK_FLOW_THUMBNAIL];
 };

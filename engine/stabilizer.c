@@ -191,20 +191,21 @@ static int stage_create(void **state, const struct clzi_window_params *params)
 static struct clzi_stabilizer_context *context_of(const struct stage *t) { return t->params.context; }
 
 // Enters the oldest frame that is not taken into the list of shots, and compares it with the list that was given.
-static void list_frame(struct stage *t, const struct clz_controls *controls)
+static void list_frame(struct stage *t, const struct clz_controls *controls, bool begins)
 {
-    enum { DIFFERENT = 24 };                // of 64 bits: another picture; two scalings of one differ in 0 to 6, two pictures in 32
+    enum { DIFFERENT = 24 };                // of 64 bits: another picture; two pictures differ in 32 on average
     const struct clzi_motion *m = clzi_stabilizer_motion(t->stabilizer);
     struct clzi_stabilizer_context *c = context_of(t);
     const uint64_t frame = t->stabilizer->taken;
-    struct clzi_shot_frame f = { controls->time, clzi_motion_link(m, frame)->back, *clzi_motion_look(m, frame), { 0 } };
+    struct clzi_shot_frame f = { controls->time, clzi_motion_link(m, frame)->back, begins && !controls->cut,
+                                 *clzi_motion_look(m, frame), { 0 } };
 
     clzi_motion_thumbnail(m, frame, f.thumbnail);
     if (c->shots) clzi_shots_add(c->shots, &f);
     if (c->cuts && !c->warned && clzi_cuts_compare(c->cuts, c->frame, f.thumbnail) > DIFFERENT) {
         c->warned = true;
-        clzi_log(&clzi_device_base(t->params.dev)->log, CLZ_LOG_WARNING, "frame %llu does not look as the list of cuts says: is the "
-                 "list of this film?", (unsigned long long)c->frame);
+        clzi_log(&clzi_device_base(t->params.dev)->log, CLZ_LOG_WARNING,
+                 "frame %llu does not look as the list of cuts says: is the list of this film?", (unsigned long long)c->frame);
     }
 }
 
@@ -236,7 +237,7 @@ static int stage_settle(void *state, const struct clzi_view *view, void *ab)
     if (off) return be->copy(p->dev, ab, view->frame->ab, be->tensor_size(p->dev, shape));
     for (int k = clzi_stabilizer_added(t->stabilizer); k <= view->last && ret >= 0; k++) ret = add_frame(t, &view->frame[k]);
     if (ret < 0) return ret;
-    if (lists) list_frame(t, &view->frame->controls);
+    if (lists) list_frame(t, &view->frame->controls, view->begins);
     context_of(t)->frame++;
     clzi_stabilizer_take(t->stabilizer, t->ab, true);
     return be->upload(p->dev, ab, shape, t->ab);

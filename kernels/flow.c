@@ -319,8 +319,8 @@ void clzk_flow_thumbnail(const struct clzk_flow_size *s, const float *planes, fl
 
     for (int y = 0; y < th; y++)
         for (int x = 0; x < tw; x++) {
-            const int x0 = x * w / tw, y0 = y * h / th;
-            const int x1 = (x + 1) * w / tw > x0 ? (x + 1) * w / tw : x0 + 1, y1 = (y + 1) * h / th > y0 ? (y + 1) * h / th : y0 + 1;
+            const int x0 = x * w / tw, y0 = y * h / th, next_x = (x + 1) * w / tw, next_y = (y + 1) * h / th;
+            const int x1 = next_x > x0 ? next_x : x0 + 1, y1 = next_y > y0 ? next_y : y0 + 1;
             float sum = 0;
             for (int j = y0; j < y1; j++)
                 for (int i = x0; i < x1; i++) sum += whole[(size_t)j * w + i];

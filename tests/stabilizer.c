@@ -162,8 +162,8 @@ static void motion(void)
 
 enum { CUTS = 300 };
 
-// Frame `number` of a film of CUTS shots. Returns which shot it is in; -1 after the end. *flash: one of its flashes. *fades_in: its
-// shot fades in there, from black: whether it begins with the first black frame or after the last is a matter of taste.
+// Frame `number` of a film of CUTS shots. Returns which shot it is in; -1 after the end. *flash: one of its flashes. *fades_in:
+// its shot fades in there, from black: whether it begins with the first black frame or after the last is a matter of taste.
 static int film_frame(int number, float *y, bool *flash, bool *fades_in)
 {
     int shot = 0, first = 0, length;
@@ -463,8 +463,8 @@ static void list(const char *path)
         middle += dissolves(k);
         bright += 2 * flashes(k);
     }
-    printf("  %d of %d cuts, %d of %d frames of flashes, %d of %d dissolves, %d others\n", found[0], cuts, found[1], bright, found[2],
-           middle, wrong);
+    printf("  %d of %d cuts, %d of %d frames of flashes, %d of %d dissolves, %d others\n", found[0], cuts, found[1], bright,
+           found[2], middle, wrong);
     REQUIRE(found[0] >= 0.95 * cuts && found[1] >= 0.9 * bright && found[2] >= 0.7 * middle && wrong <= 0.05 * cuts);
     free(l);
 }
