@@ -175,7 +175,7 @@ if [ -x "$BUILD/filter/ffmpeg" ]; then
         equal "$gst" "$av" "$gst" "" ""
     done <formats
     equal batch yuv420p I420 :batch=5 batch=5
-    equal batch_differs yuv420p I420 :batch=1 "batch=3 threads=1"
+    equal batch_differs yuv420p I420 :batch=1:window=2 "batch=3 window=2 threads=1"
     equal strength yuv420p I420 :strength=0.35:saturation=1.7 "strength=0.35 saturation=1.7"
     equal lstar yuv422p Y42B :luma=lstar luma=lstar
     equal f32 yuv444p Y444 :precision=f32 precision=f32
