@@ -199,8 +199,9 @@ struct clz_stream_params {
 // and threads. It computes on the CPU on every device.
 //
 // The list of shots has the columns frame, time, kind (start, cut, fade, flash, dissolve), confidence and look, a hash of the
-// picture. It is written as the film goes on and complete when the stream is closed. A list that is given, edited or not, says
-// where shots begin (start, cut, fade); nothing else is a cut then. Its frames are counted from the stream's first.
+// picture. The file is complete when the stream is closed; until then it has its old content, which must be such a list too. A
+// list that is given, edited or not, says where shots begin (start, cut, fade); nothing else is a cut then. Its frames are
+// counted from the stream's first; after clz_stream_flush() cuts are found again.
 
 struct clz_stream;
 typedef struct clz_stream clz_stream;

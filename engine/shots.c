@@ -5,7 +5,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
+#include "base/atomic_file.h"
 #include "shots.h"
 
 enum {
@@ -24,7 +26,9 @@ static const char *const names[] = { "", "start", "cut", "fade", "flash", "disso
 struct row { enum kind kind; double time; float confidence; uint64_t look; };
 
 struct clzi_shots {
-    FILE *file;
+    struct clzi_atomic_file file;
+    bool open;
+    int error;                              // of the first write that failed
     char *path;
     const struct clz_log *log;
     uint64_t count, written;
@@ -54,10 +58,28 @@ static uint64_t look_of(const float *thumbnail)
     return bits;
 }
 
+#define HEADER "frame,time,kind,confidence,look\n"
+
 static void write_line(struct clzi_shots *s, const char *line)
 {
-    fwrite(line, 1, strlen(line), s->file);
-    fflush(s->file);
+    const int ret = clzi_atomic_write(&s->file, line, strlen(line));
+
+    if (ret < 0 && !s->error) s->error = ret;
+}
+
+// Whether a file may be replaced by a list: there is none, it is empty, no regular file, or a list.
+static bool is_replaceable(const char *path)
+{
+    char start[sizeof HEADER] = "";
+    struct stat st;
+    FILE *f;
+    size_t n;
+
+    if (stat(path, &st) < 0 || !S_ISREG(st.st_mode) || !st.st_size) return true;
+    if (!(f = fopen(path, "r"))) return false;
+    n = fread(start, 1, sizeof start - 1, f);
+    fclose(f);
+    return start[0] == '#' || (n >= 10 && !strncmp(start, HEADER, 10));
 }
 
 int clzi_shots_create(struct clzi_shots **out, const char *path, const struct clz_log *log)
@@ -69,11 +91,16 @@ int clzi_shots_create(struct clzi_shots **out, const char *path, const struct cl
     s->log = log;
     s->dissolve.rest = 1;
     if (!(s->path = strdup(path))) goto fail;
-    if (!(s->file = fopen(path, "w"))) {
-        ret = clzi_fail(log, -errno, "%s: the list of shots cannot be written: %s", path, strerror(errno));
+    if (!is_replaceable(path)) {
+        ret = clzi_fail(log, -EEXIST, "%s: is no list of shots, and is not replaced by one", path);
         goto fail;
     }
-    write_line(s, "frame,time,kind,confidence,look\n");
+    if ((ret = clzi_atomic_open(&s->file, path)) < 0) {
+        clzi_log(log, CLZ_LOG_ERROR, "%s: the list of shots cannot be written: %s", path, strerror(-ret));
+        goto fail;
+    }
+    s->open = true;
+    write_line(s, HEADER);
     return 0;
 fail:
     clzi_shots_destroy(out);
@@ -87,9 +114,13 @@ static void write_rows(struct clzi_shots *s, uint64_t end)
         const struct row *r = row_of(s, s->written);
         char time[32] = "", line[128];
         if (r->kind == NONE) continue;
-        if (r->time >= 0) snprintf(time, sizeof time, "%.6f", r->time);
-        snprintf(line, sizeof line, "%llu,%s,%s,%.2f,%016llx\n", (unsigned long long)s->written, time, names[r->kind],
-                 r->confidence, (unsigned long long)r->look);
+        // integers: a locale may have another decimal point
+        if (r->time >= 0 && r->time < 1e9) {
+            const long long us = llround(r->time * 1e6);
+            snprintf(time, sizeof time, "%lld.%06lld", us / 1000000, us % 1000000);
+        }
+        snprintf(line, sizeof line, "%llu,%s,%s,%d.%02d,%016llx\n", (unsigned long long)s->written, time, names[r->kind],
+                 (int)lrintf(r->confidence * 100) / 100, (int)lrintf(r->confidence * 100) % 100, (unsigned long long)r->look);
         write_line(s, line);
     }
 }
@@ -100,12 +131,11 @@ void clzi_shots_destroy(struct clzi_shots **shots)
 
     *shots = NULL;
     if (!s) return;
-    if (s->file) {
-        int failed;
+    if (s->open) {
         write_rows(s, s->count);
-        failed = ferror(s->file);
-        if (fclose(s->file) || failed)
-            clzi_log(s->log, CLZ_LOG_WARNING, "%s: the list of shots is not complete: a write failed", s->path);
+        s->error = clzi_atomic_close(&s->file, s->error);
+        if (s->error < 0)
+            clzi_log(s->log, CLZ_LOG_WARNING, "%s: the list of shots was not written: %s", s->path, strerror(-s->error));
     }
     free(s->path);
     free(s);
@@ -226,19 +256,42 @@ struct clzi_cuts {
     uint64_t next;
 };
 
-static int parse_row(const char *line, struct given *row)
+// The line is frame,time,kind, and perhaps confidence and look. It is changed.
+static int parse_row(char *line, struct given *row)
 {
-    unsigned long long frame, look = 0;
-    char kind[16];
-    double confidence;
-    const char *p = strchr(line, ',');
-    int k = 1;
+    char *end, *kind, *rest;
+    int k = START;
 
-    if (!p || line[0] < '0' || line[0] > '9' || sscanf(line, "%llu", &frame) != 1 || !(p = strchr(p + 1, ','))) return -EBADMSG;
-    if (sscanf(p + 1, "%15[a-z],%lf,%llx", kind, &confidence, &look) < 1) return -EBADMSG;
+    if (line[0] < '0' || line[0] > '9') return -EBADMSG;
+    errno = 0;
+    row->frame = strtoull(line, &end, 10);
+    if (errno || *end != ',' || !(kind = strchr(end + 1, ','))) return -EBADMSG;
+    if ((rest = strchr(++kind, ','))) *rest++ = 0;
     while (k <= DISSOLVE && strcmp(kind, names[k])) k++;
     if (k > DISSOLVE) return -EBADMSG;
-    *row = (struct given){ frame, look, k <= FADE };
+    row->begins = k <= FADE;
+    row->look = rest && (rest = strchr(rest, ',')) ? strtoull(rest + 1, NULL, 16) : 0;
+    return 0;
+}
+
+static int add_row(struct clzi_cuts *c, int *room, char *line, int number, const char *path, const struct clz_log *log)
+{
+    struct given *r;
+
+    if (c->count == *room) {
+        struct given *more = realloc(c->rows, (2 * *room + 64) * sizeof *more);
+        if (!more) return -ENOMEM;
+        c->rows = more;
+        *room = 2 * *room + 64;
+    }
+    r = &c->rows[c->count];
+    if (parse_row(line, r) < 0)
+        return clzi_fail(log, -EBADMSG, "%s, line %d: should be frame,time,kind with a kind of start, cut, fade, flash, dissolve",
+                         path, number);
+    if (c->count && r->frame <= r[-1].frame)
+        return clzi_fail(log, -EBADMSG, "%s, line %d: frame %llu comes after frame %llu; frames should ascend", path, number,
+                         (unsigned long long)r->frame, (unsigned long long)r[-1].frame);
+    c->count++;
     return 0;
 }
 
@@ -246,29 +299,23 @@ int clzi_cuts_read(struct clzi_cuts **out, const char *path, const struct clz_lo
 {
     struct clzi_cuts *c = *out = calloc(1, sizeof *c);
     FILE *file = fopen(path, "r");
-    char line[256];
-    int ret = 0, number = 0, room = 0;
+    char *line = NULL;
+    size_t size = 0;
+    int ret = 0, room = 0;
 
     if (!file) ret = clzi_fail(log, -errno, "%s: the list of cuts cannot be read: %s", path, strerror(errno));
     else if (!c) ret = -ENOMEM;
-    while (ret >= 0 && fgets(line, sizeof line, file)) {
-        number++;
+    errno = 0;
+    for (int number = 1; ret >= 0 && getline(&line, &size, file) >= 0; number++) {
         line[strcspn(line, "\r\n")] = 0;
-        if (!line[0] || line[0] == '#' || !strncmp(line, "frame,", 6)) continue;
-        if (c->count == room) {
-            struct given *more = realloc(c->rows, (room = 2 * room + 64) * sizeof *more);
-            if (!more) ret = -ENOMEM;
-            else c->rows = more;
-            if (ret < 0) break;
-        }
-        if (parse_row(line, &c->rows[c->count]) < 0)
-            ret = clzi_fail(log, -EBADMSG, "%s, line %d: \"%s\" should be frame,time,kind with a kind of start, cut, fade, "
-                            "flash, dissolve", path, number, line);
-        else if (c->count && c->rows[c->count].frame <= c->rows[c->count - 1].frame)
-            ret = clzi_fail(log, -EBADMSG, "%s, line %d: frame %llu comes after frame %llu; frames should ascend", path,
-                            number, (unsigned long long)c->rows[c->count].frame, (unsigned long long)c->rows[c->count - 1].frame);
-        else c->count++;
+        if (line[0] && line[0] != '#' && strncmp(line, "frame,", 6)) ret = add_row(c, &room, line, number, path, log);
     }
+    if (ret >= 0 && ferror(file))
+        ret = clzi_fail(log, errno ? -errno : -EIO, "%s: the list of cuts cannot be read: %s", path,
+                        strerror(errno ? errno : EIO));
+    if (ret >= 0 && !c->count)
+        ret = clzi_fail(log, -EBADMSG, "%s: the list of cuts is empty: it should say where shots begin", path);
+    free(line);
     if (file) fclose(file);
     if (ret < 0) clzi_cuts_destroy(out);
     return ret;

@@ -18,9 +18,10 @@
 
 struct clzi_shots;
 
-// Creates the file. Returns 0, -ENOMEM, or the error of creating it, with a message.
+// Opens the file, whose old content stays until destroy(). Returns 0, -ENOMEM, -EEXIST (the old content is no list of shots), or
+// the error of creating it, with a message.
 int clzi_shots_create(struct clzi_shots **shots, const char *path, const struct clz_log *log);
-void clzi_shots_destroy(struct clzi_shots **shots);        // writes the rest; a failed write is one warning
+void clzi_shots_destroy(struct clzi_shots **shots);        // completes the file; a failed write is one warning
 
 struct clzi_shot_frame {
     double time;                            // in seconds; negative: unknown
@@ -37,7 +38,7 @@ void clzi_shots_skip(struct clzi_shots *shots);                                 
 
 struct clzi_cuts;
 
-// Returns 0, -ENOMEM, -EBADMSG or the error of reading, with a message.
+// Returns 0, -ENOMEM, -EBADMSG (a line is wrong, or there is none) or the error of reading, with a message.
 int clzi_cuts_read(struct clzi_cuts **cuts, const char *path, const struct clz_log *log);
 void clzi_cuts_destroy(struct clzi_cuts **cuts);
 

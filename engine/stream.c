@@ -97,11 +97,19 @@ static void finish_queued(clz_stream *s)
     while (clzi_pipeline_queued(s->pipeline)) finish_oldest(s);
 }
 
+// The frames before `end` that the stabiliser did not see have their numbers in the list of shots all the same.
+static void count_frames(clz_stream *s, uint64_t end)
+{
+    for (; s->stabilizer.frame < end; s->stabilizer.frame++)
+        if (s->stabilizer.shots) clzi_shots_skip(s->stabilizer.shots);
+}
+
 // The frames that are not done yet, up to `end`, fail.
 static void fail_frames(clz_stream *s, uint64_t end, int error)
 {
     finish_queued(s);
     clzi_pipeline_drop(s->pipeline);
+    count_frames(s, end);
     finish(s, (int)(end - s->done), error);
 }
 
@@ -121,8 +129,7 @@ static void copy_frames(clz_stream *s, uint64_t first, uint64_t end)
     finish_queued(s);
     for (uint64_t i = first; i < end; i++) {
         const struct slot *slot = slot_of(s, i);
-        if (s->stabilizer.shots) clzi_shots_skip(s->stabilizer.shots);
-        s->stabilizer.frame++;
+        count_frames(s, i + 1);
         finish(s, 1, clzi_pipeline_copy(s->pipeline, &slot->in, &slot->out));
     }
 }
@@ -273,8 +280,10 @@ int clz_stream_open(clz_stream **out, clz_model *model, const struct clz_stream_
                                                               .stage = stabilizer(params, &s->stabilizer) });
     clzi_device_leave(s->dev);
     s->params.bars = NULL;                  // likewise
-    if (ret >= 0 && s->params.shots) ret = clzi_shots_create(&s->stabilizer.shots, s->params.shots, &s->params.log);
+    if (ret >= 0 && s->params.shots && s->params.cuts && !strcmp(s->params.shots, s->params.cuts))
+        ret = clzi_fail(&s->params.log, -EINVAL, "shots and cuts are the same file, %s", s->params.cuts);
     if (ret >= 0 && s->params.cuts) ret = clzi_cuts_read(&s->stabilizer.cuts, s->params.cuts, &s->params.log);
+    if (ret >= 0 && s->params.shots) ret = clzi_shots_create(&s->stabilizer.shots, s->params.shots, &s->params.log);
     s->params.shots = s->params.cuts = NULL;
     if (ret < 0) goto fail;
     s->capacity = BATCHES * s->batch + clzi_pipeline_lookahead(s->pipeline);
@@ -532,6 +541,8 @@ void clz_stream_flush(clz_stream *s, void (*on_frame)(void *priv, const struct c
     s->draining = false;
     s->new_shot = true;
     s->error = 0;                           // frames after a seek are coloured again
+    count_frames(s, s->tail);
+    if (s->tail) clzi_cuts_destroy(&s->stabilizer.cuts);        // its numbers are of the film from the beginning
     pthread_mutex_unlock(&s->mutex);
     for (; on_frame && first < end; first++) on_frame(priv, &slot_of(s, first)->out);
 }

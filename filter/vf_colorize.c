@@ -380,6 +380,15 @@ static int is_420_expected(const CZContext *s, const AVFilterLink *outlink, enum
     return 1;
 }
 
+static int takes_420(const AVFilterFormats *list)
+{
+    for (unsigned i = 0; list && i < list->nb_formats; i++) {
+        const AVPixFmtDescriptor *d = av_pix_fmt_desc_get(list->formats[i]);
+        if (d->nb_components >= 3 && d->log2_chroma_w == 1 && d->log2_chroma_h == 1) return 1;
+    }
+    return 0;
+}
+
 // Chooses the output format for a gray film, of the same depth, and sets s->gray_range. The link has the formats that the next
 // filter or the encoder accepts, NULL if unknown. If none of them has the film's depth, ffmpeg will insert a scaler, which
 // converts to the range of its own output; the scaler then gets full range, and R'G'B' if that is what ffmpeg would choose for
@@ -414,7 +423,8 @@ static const struct clz_pixfmt *coloured_format(CZContext *s, const struct clz_p
         rgb = next != AV_PIX_FMT_NONE && av_pix_fmt_desc_get(next)->flags & AV_PIX_FMT_FLAG_RGB;
     }
     for (f = s->engine.pixfmt_list(); f->name; f++) {
-        const int c = format_cost(s, gray, f, rgb ? SIGNAL_NONE : SIGNAL_UNKNOWN, prefers_420);
+        // the scaler makes 4:2:2 (ProRes) better from 4:4:4
+        const int c = format_cost(s, gray, f, rgb ? SIGNAL_NONE : SIGNAL_UNKNOWN, prefers_420 && takes_420(wanted));
         if (c < 0 || c >= least) continue;
         least = c;
         best  = f;

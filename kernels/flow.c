@@ -91,7 +91,7 @@ static void shrink(float *out, int ow, int oh, const float *in, int w, int h, in
 
 static float sample(const float *p, int w, int h, float x, float y)
 {
-    const float cx = x < 0 ? 0 : x > w - 1 ? w - 1 : x, cy = y < 0 ? 0 : y > h - 1 ? h - 1 : y;
+    const float cx = !(x > 0) ? 0 : x > w - 1 ? w - 1 : x, cy = !(y > 0) ? 0 : y > h - 1 ? h - 1 : y;      // NaN: 0
     const int ix = (int)cx < w - 2 ? (int)cx : w > 1 ? w - 2 : 0, iy = (int)cy < h - 2 ? (int)cy : h > 1 ? h - 2 : 0;
     const float fx = cx - ix, fy = cy - iy;
     const float *q = p + (size_t)iy * w + ix;

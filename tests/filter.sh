@@ -157,6 +157,10 @@ ffmpeg -f lavfi -i testsrc2=r=5:d=1:s=162x122,format=gray16 -c:v ffv1 -y scaled.
 ffmpeg -i scaled.mkv -vf scale=90:-2,colorize=model.bin:out_range=full,extractplanes=y -f framemd5 - | grep -v '^#' >got
 ffmpeg -i scaled.mkv -vf scale=90:-2,format=gray16,extractplanes=y -f framemd5 - | grep -v '^#' >expected
 same formats/scale_before_keeps_every_sample got expected
+# A scaler after the filter gets full chroma for 4:2:2 of another depth, as ProRes wants it.
+ffmpeg -f lavfi -i $source,format=gray -vf colorize=model.bin,format=yuv422p10 -f null - -loglevel verbose
+check formats/scale_after_gets_full_chroma grep -q "gray becomes yuv444p of" err
+: >err
 
 # ---- the film: pts, metadata, tags, early end, seeking ----
 

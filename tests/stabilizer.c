@@ -577,14 +577,26 @@ static void streams(clz_model *model, const char *list_path)
     REQUIRE(!memcmp(first, other, (size_t)2 * PIXELS * 3));        // frames that see no changed cut: window 3 before frame 5
 
     CASE("stream/bad_lists_of_shots");
-    static const char *const bad[] = { "x,1,cut\n", "-1,1,cut\n", "1,1\n", "1,1,jump\n", "5,1,cut\n5,1,cut\n", "1\n" };
+    static const char *const bad[] = { "x,1,cut\n", "-1,1,cut\n", "1,1\n", "1,1,jump\n", "5,1,cut\n5,1,cut\n", "1\n", "",
+                                       "# none\n", "1.5,1,cut\n", "99999999999999999999,1,cut\n" };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         write_text(list_path, bad[i]);
         REQUIRE_INT(clz_stream_open(&s, model, &p), -EBADMSG);
     }
     p.cuts = "/nonexistent/list";
     REQUIRE_INT(clz_stream_open(&s, model, &p), -ENOENT);
+    p.cuts = "/";
+    REQUIRE(clz_stream_open(&s, model, &p) < 0);
+    write_text(list_path, "0,0,start\n");
+    p.cuts = p.shots = list_path;
+    REQUIRE_INT(clz_stream_open(&s, model, &p), -EINVAL);
+
+    CASE("stream/only_a_list_of_shots_is_replaced_by_one");
     p.cuts = NULL;
+    write_text(list_path, "a film\n");
+    REQUIRE_INT(clz_stream_open(&s, model, &p), -EEXIST);
+    REQUIRE_INT(lines_of(list_path, lines, 8), 1);
+    REQUIRE(!strcmp(lines[0], "a film\n"));
     p.shots = "/nonexistent/list";
     REQUIRE_INT(clz_stream_open(&s, model, &p), -ENOENT);
     unlink(list_path);

@@ -92,6 +92,6 @@ static inline void window_stage_use(int before, int after, bool plain)
     memset(&window_stage, 0, sizeof window_stage);
     window_stage.fail_at = -1;
     window_stage.plain = plain;
-    window_stage.stage = (struct clzi_stage){ &stage_ops, before, after };
+    window_stage.stage = (struct clzi_stage){ &stage_ops, before, after, NULL };
 }
 #endif
