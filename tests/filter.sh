@@ -361,7 +361,7 @@ refuse path/is_in_the_message_as_received "cannot open the model 'it's: x=1,\[y\
 refuse error/bad_model "a bad model file" run colorize=bad.bin
 refuse error/no_such_device "no such device" run colorize=model.bin:device=cuda
 refuse error/missing_library "cannot open the engine" run colorize=model.bin:library=/nothere/libcolorize.so.0
-refuse error/bars_with_colons "cannot open the engine 0 .* write bars=60/60/0/0" run colorize=model.bin:bars=1:1:0:0
+refuse error/bars_with_colons "cannot open the engine 1 .* write bars=60/60/0/0" run colorize=model.bin:bars=1:1:0:0
 refuse error/empty_model "option model is empty; expected a file" run colorize=model=
 refuse error/empty_model_by_position "option model is empty; expected a file" run "colorize=:0.5"
 COLORIZE_LIBRARY=/nothere.so refuse error/missing_library_by_environment "cannot open the engine" run colorize=model.bin
