@@ -156,7 +156,8 @@ static int set_segments(struct clzb_job *job, const char *value, const char *whe
 int clzb_job_set(struct clzb_job *job, const char *key, const char *value, const char *folder, const char *where,
                  const struct clz_log *log)
 {
-    if (!strcmp(key, "in")) return set_text(&job->in, clzb_absolute(folder, value));
+    if (!strcmp(key, "in")) return *value ? set_text(&job->in, clzb_absolute(folder, value)) :
+                                            clzi_fail(log, -EINVAL, "%s: in: the name is empty.", where);
     if (!strcmp(key, "out")) return set_text(&job->out, clzb_absolute(folder, value));
     if (!strcmp(key, "model")) return set_text(&job->model, clzb_absolute(folder, value));
     if (!strcmp(key, "rate")) return set_rate(job, value, where, log);
@@ -505,8 +506,6 @@ static bool has_option(const struct clzb_job *job, const char *option)
 static int check_job(const struct clzb_job *job, const struct clz_log *log)
 {
     const char *name = strrchr(job->out, '/') + 1;
-    char *in = NULL, *out = NULL;
-    int ret = 0;
 
     if (!job->model) return clzi_fail(log, -EINVAL, "%s: no `model` is given (--model).", job->in);
     if (!*name || strlen(name) > MAX_NAME_BYTES)
@@ -519,12 +518,111 @@ static int check_job(const struct clzb_job *job, const struct clz_log *log)
     if (job->segments && !has_option(job, "stabilize=0"))
         return clzi_fail(log, -EINVAL, "%s: segments need the option stabilize=0: pieces are cut anywhere, and the stabiliser "
                          "averages over frames on both sides of a cut.", job->in);
-    in = realpath(job->in, NULL);
-    out = realpath(job->out, NULL);
-    if (in && out && !strcmp(in, out)) ret = clzi_fail(log, -EINVAL, "%s: the output is the film itself.", job->out);
+    return 0;
+}
+
+// ---- outputs and films ----
+
+// A path of a job: its text, and where it exists, the file itself, which may have other names.
+struct location {
+    const struct clzb_job *job;
+    char *path;
+    bool exists;
+    dev_t device;
+    ino_t inode;
+};
+
+static int compare_files(const void *a, const void *b)
+{
+    const struct location *x = a, *y = b;
+    if (x->exists != y->exists) return x->exists - y->exists;
+    if (x->device != y->device) return x->device < y->device ? -1 : 1;
+    return x->inode == y->inode ? 0 : x->inode < y->inode ? -1 : 1;
+}
+
+static int compare_texts(const void *a, const void *b)
+{
+    return strcmp(((const struct location *)a)->path, ((const struct location *)b)->path);
+}
+
+static int set_place(struct location *place, const struct clzb_job *job, const char *path)
+{
+    struct stat st;
+
+    *place = (struct location){ .job = job, .path = clzb_canonical(path) };
+    if (!place->path && !(place->path = strdup(path))) return -ENOMEM;         // a folder that cannot be read: by its text
+    if (stat(path, &st)) return 0;
+    place->exists = true;
+    place->device = st.st_dev;
+    place->inode = st.st_ino;
+    return 0;
+}
+
+// Looks for a film or one of the folders above it among the outputs, or for an output among the films. Both lists have the same
+// paths, one sorted by file and one by text. NULL: there is none.
+static const struct location *find_above(const struct location *from, const struct location *files,
+                                         const struct location *texts, int count)
+{
+    char path[PATH_MAX], *slash;
+
+    snprintf(path, sizeof path, "%s", from->path);
+    for (;;) {
+        struct location key = { .path = path };
+        struct stat st;
+        const struct location *found = bsearch(&key, texts, count, sizeof key, compare_texts);
+        if (!found && !stat(path, &st)) {
+            key = (struct location){ .exists = true, .device = st.st_dev, .inode = st.st_ino };
+            found = bsearch(&key, files, count, sizeof key, compare_files);
+        }
+        if (found || !(slash = strrchr(path, '/')) || slash == path) return found;
+        *slash = 0;
+    }
+}
+
+// No output may be a film or lie in one (a folder of pictures), nor a film lie in an output: it would be overwritten.
+static int check_places(const struct clzb_jobs *jobs, const struct clz_log *log)
+{
+    const int n = jobs->count;
+    struct location *in = calloc(2 * n + 1, sizeof *in), *out = calloc(2 * n + 1, sizeof *out);
+    int ret = in && out ? 0 : -ENOMEM;
+
+    for (int i = 0; i < n && !ret; i++) {
+        const struct clzb_job *job = &jobs->job[i];
+        if (!(ret = set_place(&in[i], job, job->in))) ret = set_place(&out[i], job, job->out);
+    }
+    if (!ret) {
+        memcpy(in + n, in, n * sizeof *in);
+        memcpy(out + n, out, n * sizeof *out);
+        qsort(in, n, sizeof *in, compare_files);
+        qsort(out, n, sizeof *out, compare_files);
+        qsort(in + n, n, sizeof *in, compare_texts);
+        qsort(out + n, n, sizeof *out, compare_texts);
+    }
+    for (int i = 0; i < n && !ret; i++) {
+        const struct location *film = &in[i], *result = &out[i], *found;
+        if ((found = find_above(film, out, out + n, n)))
+            ret = film->job == found->job && !strcmp(film->path, found->path) ?
+                  clzi_fail(log, -EINVAL, "%s: the output is the film itself.", found->job->out) :
+                  clzi_fail(log, -EINVAL, "%s: the output is the film %s or has it in it, and would overwrite it.",
+                            found->job->out, film->job->in);
+        else if ((found = find_above(result, in, in + n, n)))
+            ret = clzi_fail(log, -EINVAL, "%s: the output is the film %s or lies in it.", result->job->out, found->job->in);
+    }
+    for (int i = 0; i < n && in && out; i++) {
+        free(in[i].path);
+        free(out[i].path);
+    }
     free(in);
     free(out);
     return ret;
+}
+
+static int resolve_output(struct clzb_job *job, const struct clz_log *log)
+{
+    char *out = clzb_canonical(job->out);
+
+    if (!out) return clzi_fail(log, -errno, "%s: %s.", job->out, strerror(errno));
+    return set_text(&job->out, out);
 }
 
 int clzb_jobs_finish(struct clzb_jobs *jobs, const struct clz_log *log)
@@ -535,7 +633,8 @@ int clzb_jobs_finish(struct clzb_jobs *jobs, const struct clz_log *log)
     for (int i = 0; i < jobs->count && !ret; i++) {
         struct clzb_job *job = &jobs->job[i];
         const bool inherited = jobs->defaults.out && job->out && !strcmp(jobs->defaults.out, job->out);
-        if (!(ret = name_output(job, inherited, log))) ret = check_job(job, log);
+        for (size_t end = strlen(job->in); end > 1 && job->in[end - 1] == '/'; end--) job->in[end - 1] = 0;
+        if (!(ret = name_output(job, inherited, log)) && !(ret = check_job(job, log))) ret = resolve_output(job, log);
         sorted[i] = job;
     }
     if (!ret) qsort(sorted, jobs->count, sizeof *sorted, compare_outputs);
@@ -543,6 +642,7 @@ int clzb_jobs_finish(struct clzb_jobs *jobs, const struct clz_log *log)
         if (!strcmp(sorted[i - 1]->out, sorted[i]->out))
             ret = clzi_fail(log, -EINVAL, "%s: two films would become it: %s and %s.", sorted[i]->out, sorted[i - 1]->in,
                             sorted[i]->in);
+    if (!ret) ret = check_places(jobs, log);
     free(sorted);
     return ret;
 }

@@ -25,6 +25,49 @@ char *clzb_absolute(const char *folder, const char *path)
     return text;
 }
 
+// Appends the parts of a path that does not exist, without "." and "..".
+static int append_parts(char real[PATH_MAX], const char *parts)
+{
+    for (parts += strspn(parts, "/"); *parts; parts += strspn(parts, "/")) {
+        const int n = (int)strcspn(parts, "/");
+        const size_t used = strcmp(real, "/") ? strlen(real) : 0;
+        char *slash = strrchr(real, '/');
+        if (n == 2 && !strncmp(parts, "..", 2)) slash[slash == real] = 0;
+        else if (n != 1 || *parts != '.') {
+            if (used + n + 2 > PATH_MAX) {
+                errno = ENAMETOOLONG;
+                return -1;
+            }
+            snprintf(real + used, PATH_MAX - used, "/%.*s", n, parts);
+        }
+        parts += n;
+    }
+    return 0;
+}
+
+char *clzb_canonical(const char *path)
+{
+    char real[PATH_MAX], folder[PATH_MAX], *text = NULL;
+    const char *name = strrchr(path, '/') + 1;
+    int n = (int)(name - path);
+
+    for (;;) {                              // the longest part of the folder that exists
+        if (n >= PATH_MAX) {
+            errno = ENAMETOOLONG;
+            return NULL;
+        }
+        snprintf(folder, sizeof folder, "%.*s", n, path);
+        if (realpath(folder, real)) break;
+        if (errno != ENOENT && errno != ENOTDIR) return NULL;
+        while (n > 1 && path[n - 1] == '/') n--;
+        while (n > 1 && path[n - 1] != '/') n--;
+    }
+    snprintf(folder, sizeof folder, "%.*s", (int)(name - path) - n, path + n);
+    if (append_parts(real, folder)) return NULL;
+    if (asprintf(&text, "%s/%s", strcmp(real, "/") ? real : "", name) < 0) return NULL;
+    return text;
+}
+
 void clzb_folder_of(const char *path, char folder[PATH_MAX])
 {
     const char *slash = strrchr(path, '/');
@@ -65,6 +108,46 @@ int clzb_make_folders(const char *folder)
     }
 }
 
+// NNNNNNNN.EXTENSION, eight digits or more. extension NULL: any.
+static bool is_picture(const char *name, const char *extension)
+{
+    const size_t digits = strspn(name, "0123456789");
+    const char *end = name + digits + 1;
+
+    if (digits < 8 || name[digits] != '.' || !*end || end[strspn(end, "abcdefghijklmnopqrstuvwxyz")]) return false;
+    return !extension || !strcmp(end, extension);
+}
+
+static bool is_dot(const char *name) { return !strcmp(name, ".") || !strcmp(name, ".."); }
+
+bool clzb_only_pictures(const char *folder, const char *extension)
+{
+    DIR *dir = opendir(folder);
+    struct dirent *e;
+    struct stat st;
+    bool good = dir != NULL;
+
+    while (good && (e = readdir(dir)))
+        if (!is_dot(e->d_name))
+            good = is_picture(e->d_name, extension) && !fstatat(dirfd(dir), e->d_name, &st, AT_SYMLINK_NOFOLLOW) &&
+                   S_ISREG(st.st_mode);
+    if (dir) closedir(dir);
+    return good;
+}
+
+void clzb_remove_pictures(const char *folder)
+{
+    const int fd = open(folder, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+    struct dirent *e;
+
+    while (dir && (e = readdir(dir)))
+        if (is_picture(e->d_name, NULL)) unlinkat(fd, e->d_name, 0);
+    if (dir) closedir(dir);
+    else if (fd >= 0) close(fd);
+    rmdir(folder);
+}
+
 void clzb_empty_folder(const char *path, bool (*keep)(const char *name))
 {
     DIR *dir = opendir(path);
@@ -72,30 +155,40 @@ void clzb_empty_folder(const char *path, bool (*keep)(const char *name))
     char inner[PATH_MAX];
 
     while (dir && (e = readdir(dir))) {
-        if (!strcmp(e->d_name, ".") || !strcmp(e->d_name, "..") || (keep && keep(e->d_name))) continue;
+        if (is_dot(e->d_name) || (keep && keep(e->d_name))) continue;
         if (snprintf(inner, sizeof inner, "%s/%s", path, e->d_name) >= PATH_MAX) continue;
-        if (unlink(inner) && (errno == EISDIR || errno == EPERM)) clzb_empty_folder(inner, NULL);
+        if (unlink(inner) && (errno == EISDIR || errno == EPERM)) clzb_remove_pictures(inner);
     }
     if (dir) closedir(dir);
     rmdir(path);
 }
 
-void clzb_sync(const char *path)
+int clzb_sync(const char *path)
 {
     const int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0) return;
-    fsync(fd);
+    struct stat st;
+    int ret = 0;
+
+    if (fd < 0) return -errno;
+    if (fsync(fd) && errno != EINVAL && errno != ENOTSUP) ret = -errno;
+    if (ret && !fstat(fd, &st) && S_ISDIR(st.st_mode)) ret = 0;
     close(fd);
+    return ret;
 }
 
-void clzb_sync_all(const char *folder)
+int clzb_sync_all(const char *folder)
 {
     DIR *dir = opendir(folder);
     struct dirent *e;
     char path[PATH_MAX];
+    int ret = dir ? 0 : -errno;
 
     while (dir && (e = readdir(dir)))
-        if (*e->d_name != '.' && snprintf(path, sizeof path, "%s/%s", folder, e->d_name) < PATH_MAX) clzb_sync(path);
+        if (*e->d_name != '.' && snprintf(path, sizeof path, "%s/%s", folder, e->d_name) < PATH_MAX) {
+            const int one = clzb_sync(path);
+            if (!ret) ret = one;
+        }
     if (dir) closedir(dir);
     clzb_sync(folder);
+    return ret;
 }
