@@ -48,8 +48,10 @@ int clzb_film_path(const struct clzb_film *film, char path[PATH_MAX], const char
     return snprintf(path, PATH_MAX, "%s/%s", film->folder, name) < PATH_MAX ? 0 : -ENAMETOOLONG;
 }
 
-static bool is_log(const char *name) { return !strcmp(name, "log"); }
-static bool is_log_or_piece(const char *name) { return is_log(name) || !strncmp(name, "piece-", 6); }
+// What stays in the folder when work begins again. "old", the pictures that are being replaced, stays until the film is done.
+static bool is_log_or_old(const char *name) { return !strcmp(name, "log") || !strcmp(name, "old"); }
+static bool is_kept(const char *name) { return is_log_or_old(name) || !strncmp(name, "piece-", 6); }
+static bool is_old(const char *name) { return !strcmp(name, "old"); }
 
 // ---- the claim ----
 
@@ -118,9 +120,9 @@ int clzb_film_open(struct clzb_film *film, struct clzb_shelf *shelf, const struc
     pthread_mutex_init(&film->mutex, NULL);
     film->container = job->container ? job->container : clzb_container_find(job->preset->container);
     clzi_sha256_init(&hash);
-    clzi_sha256_update(&hash, job->out, strlen(job->out));
+    clzb_folder_of(job->out, folder);       // the name is enough: the folder may have other paths on other hosts
+    clzi_sha256_update(&hash, strrchr(job->out, '/') + 1, strlen(strrchr(job->out, '/') + 1));
     clzi_sha256_hex(&hash, hex);
-    clzb_folder_of(job->out, folder);
     if (snprintf(film->folder, sizeof film->folder, "%s/.colorize-%.16s", folder, hex) >= PATH_MAX - 32)
         return clzb_film_fail(film, -ENAMETOOLONG, "%s: the path is too long.", job->out);
     if ((ret = clzb_fingerprint(job->in, film->fingerprint)) < 0)
@@ -176,10 +178,12 @@ void clzb_film_refuse(struct clzb_film *film)
 // Takes a finished film that another host or an older journal has made: the side-car has the job's key, and the film its size.
 static int adopt(struct clzb_film *film)
 {
-    struct clzb_row row = {0};
+    struct clzb_row row;
+    char path[PATH_MAX];
     int64_t size;
 
-    if (clzb_provenance_key(film->job->out, &row) < 0 || strcmp(row.key, film->key)) return 0;
+    snprintf(path, sizeof path, "%s.json", film->job->out);
+    if (clzb_provenance_key(path, &row) < 0 || strcmp(row.key, film->key)) return 0;
     if (clzb_size_of(film->job->out, &size) < 0 || size != row.size) return 0;
     row.state = CLZB_DONE;
     row.ended = time(NULL);
@@ -202,20 +206,98 @@ static int check_source(struct clzb_film *film)
     return ret;
 }
 
-// 1: done already; 0: not; negative: must not be done.
-static int look(struct clzb_film *film)
+static bool has_content(const char *path, const struct clzb_row *row)
+{
+    char hex[65];
+    int64_t size;
+
+    return !clzb_size_of(path, &size) && size == row->size && !clzb_hash_path(path, hex, &size) && !strcmp(hex, row->sha256);
+}
+
+// Whether the output is, byte for byte, what a batch has made: by the journal, its side-car, or a side-car that has not got its
+// name yet.
+static bool is_as_made(const struct clzb_film *film, const char *side)
+{
+    struct clzb_row row;
+    char path[PATH_MAX];
+
+    if ((film->row.state == CLZB_DONE || film->row.state == CLZB_VERIFIED) && has_content(film->job->out, &film->row))
+        return true;
+    if (!clzb_provenance_key(side, &row) && has_content(film->job->out, &row)) return true;
+    clzb_film_path(film, path, "side.json");
+    return !clzb_provenance_key(path, &row) && has_content(film->job->out, &row);
+}
+
+// A log of a batch begins with ffmpeg's command line or a message of its own.
+static bool is_own_log(const char *path)
+{
+    static const char *const beginnings[] = { "$ '", "colorize-batch: " };
+    FILE *file = fopen(path, "re");
+    char text[32] = "";
+    bool own = !file && errno == ENOENT;
+
+    if (!file) return own;
+    own = !fread(text, 1, sizeof text - 1, file);
+    fclose(file);
+    for (size_t i = 0; i < sizeof beginnings / sizeof *beginnings; i++)
+        own |= !strncmp(text, beginnings[i], strlen(beginnings[i]));
+    return own;
+}
+
+// Whether the output, its side-car and its log may be replaced. Pictures are replaced as a folder, so it must hold nothing else,
+// even with --overwrite.
+static int check_output(struct clzb_film *film)
+{
+    const char *const out = film->job->out, *const extension = film->container->name;
+    const bool pictures = !*film->container->extension;
+    char side[PATH_MAX], log[PATH_MAX];
+    struct clzb_row row;
+    struct stat st;
+    const bool exists = !lstat(out, &st);
+
+    if (exists && pictures && (!S_ISDIR(st.st_mode) || !clzb_only_pictures(out, extension)))
+        return clzb_film_fail(film, -EEXIST, "%s: is not replaced: it is not a folder that holds only pictures named as "
+                              "00000001.%s.", out, extension);
+    if (exists && !pictures && S_ISDIR(st.st_mode)) return clzb_film_fail(film, -EISDIR, "%s: is a folder.", out);
+    if (film->shelf->overwrite) return 0;
+    snprintf(side, sizeof side, "%s.json", out);
+    snprintf(log, sizeof log, "%s.log", out);
+    if (exists && !is_as_made(film, side))
+        return clzb_film_fail(film, -EEXIST, "%s: exists, and is not of a batch or was changed since; --overwrite replaces it.",
+                              out);
+    if (!access(side, F_OK) && clzb_provenance_key(side, &row) < 0)
+        return clzb_film_fail(film, -EEXIST, "%s: exists, and is no side-car; --overwrite replaces it.", side);
+    if (!is_own_log(log))
+        return clzb_film_fail(film, -EEXIST, "%s: exists, and is no log of a batch; --overwrite replaces it.", log);
+    return 0;
+}
+
+// A film that was verified by a run whose journal is not at hand: its side-car is there, under its first name.
+static void take_verified(struct clzb_film *film)
+{
+    struct clzb_row row;
+    char path[PATH_MAX];
+
+    if (film->row.state == CLZB_VERIFIED || film->row.state == CLZB_QUARANTINED) return;
+    clzb_film_path(film, path, "side.json");
+    if (clzb_provenance_key(path, &row) < 0 || strcmp(row.key, film->key)) return;
+    row.state = CLZB_VERIFIED;
+    row.attempt = film->row.attempt;
+    row.tries = film->row.tries;
+    film->row = row;
+}
+
+// 1: done already; 0: not; negative: must not be done. claimed: looks at the output, too, which may take reading all of it.
+static int look(struct clzb_film *film, bool claimed)
 {
     const struct clzb_job *job = film->job;
-    struct clzb_row any = {0};
-    bool ours;
     int ret;
 
-    if (clzb_journal_get(film->shelf->journal, job->out, &film->row) < 0) return -EIO;
-    ours = film->row.state == CLZB_DONE || film->row.state == CLZB_VERIFIED;
+    if (clzb_journal_get(film->shelf->journal, job->out, &film->row) < 0)
+        return clzb_film_fail(film, -EIO, "the journal cannot be read.");
     if (is_done(film)) return 1;
     if ((ret = adopt(film)) || (ret = check_source(film)) < 0) return ret;
-    if (!ours && !access(job->out, F_OK) && !film->shelf->overwrite && clzb_provenance_key(job->out, &any) < 0)
-        return clzb_film_fail(film, -EEXIST, "%s: exists, and is not of a batch; --overwrite replaces it.", job->out);
+    if (claimed && (ret = check_output(film)) < 0) return ret;
     if (strcmp(film->row.key, film->key) || film->row.state == CLZB_DONE) {        // other film, model, options; or it is gone
         const int attempt = film->row.attempt;
         film->row = (struct clzb_row){ .attempt = attempt };
@@ -224,6 +306,7 @@ static int look(struct clzb_film *film)
     if (film->row.state == CLZB_QUARANTINED && !film->shelf->retry)
         return clzb_film_fail(film, -ECANCELED, "quarantined after %d failures: %.300s", film->row.tries, film->row.reason);
     if (film->row.state == CLZB_QUARANTINED) film->row.tries = 0;
+    if (claimed) take_verified(film);
     return 0;
 }
 
@@ -247,16 +330,21 @@ static int claim(struct clzb_film *film)
 // Whether what the journal calls verified is there: the part file, or, where the run died after the rename, the film itself.
 static bool verified_is_there(struct clzb_film *film)
 {
-    char path[PATH_MAX], side[PATH_MAX], hex[65];
-    int64_t size;
+    char path[PATH_MAX], side[PATH_MAX];
 
     clzb_film_path(film, path, "film");
     clzb_film_path(film, side, "side.json");
-    if (!clzb_size_of(path, &size))
-        return size == film->row.size && !access(side, F_OK) && !clzb_hash_path(path, hex, &size) &&
-               !strcmp(hex, film->row.sha256);
-    return !clzb_size_of(film->job->out, &size) && size == film->row.size && !clzb_hash_path(film->job->out, hex, &size) &&
-           !strcmp(hex, film->row.sha256);
+    if (!access(path, F_OK)) return !access(side, F_OK) && has_content(path, &film->row);
+    return has_content(film->job->out, &film->row);
+}
+
+// Pictures that a run had moved away when it died before the new ones got their name.
+static void put_old_back(struct clzb_film *film)
+{
+    char old[PATH_MAX];
+
+    clzb_film_path(film, old, "old");
+    if (!access(old, F_OK) && access(film->job->out, F_OK)) rename(old, film->job->out);
 }
 
 int clzb_film_begin(struct clzb_film *film)
@@ -269,15 +357,16 @@ int clzb_film_begin(struct clzb_film *film)
     film->colouring = 0;
     atomic_store(&film->done, 0);
     atomic_store(&film->lost, false);
-    if ((ret = look(film))) return ret;
+    if ((ret = look(film, false))) return ret;
     if ((ret = claim(film)) < 0) return ret;
-    if ((ret = look(film))) goto fail;      // it may have been done between the look and the claim
+    put_old_back(film);
+    if ((ret = look(film, true))) goto fail;            // it may have been done between the look and the claim
     if (mkdir(film->folder, 0777) && errno != EEXIST) {
         ret = clzb_film_fail(film, -errno, "%s: %s.", film->folder, strerror(errno));
         goto fail;
     }
     if (film->row.state != CLZB_VERIFIED || !verified_is_there(film)) {
-        clzb_empty_folder(film->folder, film->job->segments ? is_log_or_piece : is_log);
+        clzb_empty_folder(film->folder, film->job->segments ? is_kept : is_log_or_old);
         mkdir(film->folder, 0777);
         film->row.state = CLZB_RUNNING;
         film->row.attempt++;
@@ -463,15 +552,25 @@ static int rename_part(struct clzb_film *film)
 {
     char part[PATH_MAX], side[PATH_MAX], folder[PATH_MAX], final[PATH_MAX], old[PATH_MAX];
     struct stat st;
+    int ret;
 
     clzb_film_path(film, part, "film");
     clzb_film_path(film, side, "side.json");
     clzb_film_path(film, old, "old");
     clzb_folder_of(film->job->out, folder);
     if (!access(part, F_OK)) {
-        if (!*film->container->extension && !stat(film->job->out, &st)) rename(film->job->out, old);      // a folder stands there
-        if (rename(part, film->job->out))
-            return clzb_film_fail(film, -errno, "%s: %s.", film->job->out, strerror(errno));
+        if (!*film->container->extension && !lstat(film->job->out, &st)) {          // a folder of pictures, see check_output
+            if (!clzb_only_pictures(film->job->out, film->container->name))
+                return clzb_film_fail(film, -EEXIST, "%s: something else than pictures was put there.", film->job->out);
+            clzb_remove_pictures(old);      // of a run that died; what stands there now had taken its place
+            if (rename(film->job->out, old))
+                return clzb_film_fail(film, -errno, "%s: %s.", film->job->out, strerror(errno));
+        }
+        if (rename(part, film->job->out)) {
+            ret = -errno;
+            put_old_back(film);
+            return clzb_film_fail(film, ret, "%s: %s.", film->job->out, strerror(-ret));
+        }
     }
     snprintf(final, sizeof final, "%s.json", film->job->out);
     if (!access(side, F_OK) && rename(side, final)) return clzb_film_fail(film, -errno, "%s: %s.", final, strerror(errno));
@@ -486,16 +585,16 @@ static int verify(struct clzb_film *film)
 
     clzb_film_path(film, path, "film");
     if ((ret = clzb_verify_part(film)) < 0) return ret;
-    if (*film->container->extension) clzb_sync(path);
-    else clzb_sync_all(path);
+    if ((ret = *film->container->extension ? clzb_sync(path) : clzb_sync_all(path)) < 0)
+        return clzb_film_fail(film, ret, "%s: %s.", path, strerror(-ret));
     clzb_sync(film->folder);
     if ((ret = clzb_hash_path(path, film->row.sha256, &film->row.size)) < 0)
         return clzb_film_fail(film, ret, "%s: %s.", path, strerror(-ret));
     film->row.frames = film->in.count;
     film->row.seconds = film->colouring;
     snprintf(film->row.device, sizeof film->row.device, "%s", film->device);
-    film->row.state = CLZB_VERIFIED;
     if ((ret = clzb_provenance_write(film)) < 0) return ret;
+    film->row.state = CLZB_VERIFIED;
     return clzb_journal_put(film->shelf->journal, film->job->out, film->job->in, &film->row);
 }
 
@@ -536,7 +635,9 @@ int clzb_film_finish(struct clzb_film *film)
     film->row.tries = 0;
     film->row.ended = time(NULL);
     note(film);
-    return clzb_journal_put(film->shelf->journal, film->job->out, film->job->in, &film->row);
+    ret = clzb_journal_put(film->shelf->journal, film->job->out, film->job->in, &film->row);
+    if (ret < 0) film->row.state = CLZB_VERIFIED;
+    return ret;
 }
 
 // ---- the end ----
@@ -560,17 +661,18 @@ static void keep_log(struct clzb_film *film)
 
 bool clzb_film_end(struct clzb_film *film, int ret)
 {
+    // A verified film that could not get its name is kept, for the next run to name.
+    const bool verified = ret < 0 && film->row.state == CLZB_VERIFIED;
     bool again = false;
 
     if (ret < 0 && ret != -ESTALE) {
         if (ret != -EINTR) {
             if (!*film->reason) clzb_film_fail(film, ret, "%s", strerror(-ret));
             snprintf(film->row.reason, sizeof film->row.reason, "%s", film->reason);
-            film->row.state = CLZB_FAILED;
             if (!of_the_place(ret)) film->row.tries++;
-            if (film->row.tries >= CLZB_MAX_TRIES) film->row.state = CLZB_QUARANTINED;
-            again = !of_the_place(ret) && film->row.state == CLZB_FAILED;
-        } else film->row.state = CLZB_QUEUED;
+            again = !of_the_place(ret) && film->row.tries < CLZB_MAX_TRIES;
+            if (!verified) film->row.state = film->row.tries >= CLZB_MAX_TRIES ? CLZB_QUARANTINED : CLZB_FAILED;
+        } else if (!verified) film->row.state = CLZB_QUEUED;
         film->row.ended = time(NULL);
         clzb_journal_put(film->shelf->journal, film->job->out, film->job->in, &film->row);
     }
@@ -579,8 +681,9 @@ bool clzb_film_end(struct clzb_film *film, int ret)
         fclose(film->log_file);
         film->log_file = NULL;
     }
-    if (!ret || film->row.state == CLZB_QUARANTINED) clzb_empty_folder(film->folder, NULL);
-    else if (ret != -ESTALE && ret != -EINTR) clzb_empty_folder(film->folder, is_log_or_piece);
+    if (!ret) clzb_empty_folder(film->folder, NULL);
+    else if (film->row.state == CLZB_QUARANTINED) clzb_empty_folder(film->folder, is_old);
+    else if (ret != -ESTALE && ret != -EINTR && !verified) clzb_empty_folder(film->folder, is_kept);
     clzb_frames_clear(&film->in);
     clzb_frames_clear(&film->out);
     drop(film);

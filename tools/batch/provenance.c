@@ -144,12 +144,11 @@ int clzb_provenance_write(struct clzb_film *film)
 
 // ---- reading ----
 
-static json_t *load(const char *out)
+static json_t *load(const char *path)
 {
-    char path[PATH_MAX];
-    json_t *root;
+    json_t *root = json_load_file(path, 0, NULL);
 
-    if (snprintf(path, sizeof path, "%s.json", out) >= PATH_MAX || !(root = json_load_file(path, 0, NULL))) return NULL;
+    if (!root) return NULL;
     if (json_is_integer(json_object_get(root, "colorize_batch"))) return root;
     json_decref(root);
     return NULL;
@@ -161,11 +160,14 @@ static void copy(char *to, size_t size, const json_t *object, const char *key)
     snprintf(to, size, "%s", text ? text : "");
 }
 
-int clzb_provenance_key(const char *out, struct clzb_row *row)
+static bool is_sha256(const char *text) { return strlen(text) == 64 && strspn(text, "0123456789abcdef") == 64; }
+
+int clzb_provenance_key(const char *path, struct clzb_row *row)
 {
-    json_t *root = load(out);
+    json_t *root = load(path);
     const json_t *film = json_object_get(root, "film"), *run = json_object_get(root, "run");
 
+    *row = (struct clzb_row){0};
     if (!root) return -ENOENT;
     copy(row->key, sizeof row->key, root, "key");
     copy(row->device, sizeof row->device, root, "device");
@@ -175,12 +177,13 @@ int clzb_provenance_key(const char *out, struct clzb_row *row)
     row->frames = json_integer_value(json_object_get(run, "frames"));
     row->seconds = json_number_value(json_object_get(run, "seconds"));
     json_decref(root);
-    return 0;
+    return is_sha256(row->key) && is_sha256(row->sha256) ? 0 : -EBADMSG;
 }
 
 int clzb_provenance_read(struct clzb_provenance *p, const char *out, const struct clz_log *log)
 {
-    json_t *root = load(out);
+    char path[PATH_MAX];
+    json_t *root = snprintf(path, sizeof path, "%s.json", out) < PATH_MAX ? load(path) : NULL;
     const json_t *film = json_object_get(root, "film"), *frames = json_object_get(root, "frames");
     const json_t *base = json_object_get(root, "time_base");
     int ret = 0;

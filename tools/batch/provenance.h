@@ -6,8 +6,9 @@
 // Writes side.json into the film's folder.
 int clzb_provenance_write(struct clzb_film *film);
 
-// Reads key, sha256, size, frames, seconds and device of the side-car of the film OUT. -ENOENT: there is none that can be read.
-int clzb_provenance_key(const char *out, struct clzb_row *row);
+// Reads key, sha256, size, frames, seconds and device of the side-car PATH. -ENOENT: there is none that can be read. -EBADMSG:
+// its hashes are none.
+int clzb_provenance_key(const char *path, struct clzb_row *row);
 
 struct clzb_provenance {
     char sha256[65], planes[16];            // planes: "y+u+v" or "r+g+b"

@@ -105,7 +105,9 @@ static int film(void *priv, const struct clzb_entry *e)
         text(p->films, *row->luma ? row->luma : "not compared");
         fputs("; device: ", p->films);
         text(p->films, row->device);
-        fprintf(p->films, "</p><p>SHA-256 <code>%s</code></p>", row->sha256);
+        fputs("</p><p>SHA-256 <code>", p->films);
+        text(p->films, row->sha256);
+        fputs("</code></p>", p->films);
     }
     fputs("</section>\n", p->films);
     return ferror(p->films) ? -ENOMEM : 0;

@@ -79,7 +79,7 @@ static int read_frames(struct clzb_film *film)
     clzb_args_clear(&args);
     clzb_film_path(film, path, new);
     if (ret) return ret;
-    clzb_sync(path);
+    if ((ret = clzb_sync(path)) < 0) return clzb_film_fail(film, ret, "%s: %s.", path, strerror(-ret));
     if (rename(path, kept)) return clzb_film_fail(film, -errno, "%s: %s.", kept, strerror(errno));
     return clzb_frames_read(&film->in, kept, &log);
 }
@@ -115,7 +115,7 @@ static int set_done(struct clzb_film *film, int number)
     snprintf(name, sizeof name, "piece-%05d", number);
     clzb_film_path(film, path, name);
     if ((ret = clzb_hash_path(temporary, sha, &size)) < 0) return clzb_film_fail(film, ret, "%s: %s.", temporary, strerror(-ret));
-    clzb_sync(temporary);
+    if ((ret = clzb_sync(temporary)) < 0) return clzb_film_fail(film, ret, "%s: %s.", temporary, strerror(-ret));
     if (rename(temporary, path)) return clzb_film_fail(film, -errno, "%s: %s.", path, strerror(errno));
     ret = snprintf(text, sizeof text, "%s %d %s\n", film->key, film->piece[number].count, sha);
     strcat(path, ".done");

@@ -131,8 +131,9 @@ int clzb_verify_part(struct clzb_film *film)
     clzb_ffmpeg_begin(&args, &film->shelf->ffmpeg);
     part_input(&args, film->part_input, pictures, part->first);
     clzb_args_add(&args, "-filter_complex");
-    clzb_args_add(&args, "[0:v:0]split[a][b];[a]extractplanes=%s[p0][p1][p2];[b]select=not(mod(n\\,%d)),scale=160:-2,"
-                  "format=yuvj420p,tile=%dx1[strip]", film->planes, step, film->in.count < STRIP ? film->in.count : STRIP);
+    clzb_args_add(&args, "[0:v:0]split[a][b];[a]format=%s,extractplanes=%s[p0][p1][p2];[b]select=not(mod(n\\,%d)),"
+                  "scale=160:-2,format=yuvj420p,tile=%dx1[strip]", part->format, film->planes, step,
+                  film->in.count < STRIP ? film->in.count : STRIP);
     hash_planes(&args, "out.md5");
     clzb_args_list(&args, (const char *const[]){ "-map", "[strip]", "-frames:v", "1", "-c:v", "mjpeg", "-f", "image2", "-update",
                                                  "1", "strip.jpg", NULL });
