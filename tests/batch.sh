@@ -136,7 +136,7 @@ check fail/keep_damaged [ "$(batch run fail.yaml --retry; echo $?)" = 1 ]
 check fail/damaged_film_is_coloured [ "$(entries v codec_name fail/cut.mkv)" = ffv1 ]
 check fail/damage_is_noted [ -n "$(sed -n '/"damage": "./p' fail/cut.mkv.json)" ]
 check status/run batch status fail.yaml
-check status/counts says out "2 done, 2 quarantined"
+check status/counts says out "2 done, 1 failed, 1 quarantined"
 
 # ---- two runs at once ----
 

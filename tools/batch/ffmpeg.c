@@ -12,11 +12,12 @@
 
 struct answer { bool model; char version[80]; };
 
-static void look(void *priv, enum clzb_stream stream, const char *line)
+static void look(void *priv, enum clzb_stream stream, const char *line, bool ends)
 {
     struct answer *a = priv;
 
     (void)stream;
+    (void)ends;
     if (strstr(line, " model ")) a->model = true;
     if (!*a->version && !strncmp(line, "ffmpeg version ", 15))
         snprintf(a->version, sizeof a->version, "%.*s", (int)strcspn(line + 15, " "), line + 15);
@@ -71,11 +72,18 @@ void clzb_ffmpeg_begin(struct clzb_args *args, const struct clzb_ffmpeg *ffmpeg)
                                                 "-v", "level+verbose", "-y", NULL });
 }
 
-// What follows "[LEVEL] " in a message, without the address of the object that says it. NULL: it has another level.
+// What follows "[LEVEL] " in a message, without the objects that say it, "[NAME @ 0xADDRESS] ". NULL: it has another level. The
+// level stands nowhere else: a film's name may have the same text.
 static const char *message(const char *line, const char *level)
 {
-    const char *at = strstr(line, level);
-    return at ? at + strlen(level) : NULL;
+    const size_t n = strlen(level);
+
+    while (*line == '[' && strncmp(line, level, n)) {
+        const char *address = strstr(line, " @ 0x"), *end = strchr(line, ']');
+        if (!address || !end || end < address || end[1] != ' ') return NULL;
+        line = end + 2;
+    }
+    return strncmp(line, level, n) ? NULL : line + n;
 }
 
 static void read_message(struct clzb_ffmpeg_run *run, const char *line)
@@ -91,12 +99,12 @@ static void read_message(struct clzb_ffmpeg_run *run, const char *line)
     } else if ((text = message(line, "[info] ")) && strstr(text, " becomes ")) snprintf(run->luma, sizeof run->luma, "%s", text);
 }
 
-static void line(void *priv, enum clzb_stream stream, const char *text)
+static void line(void *priv, enum clzb_stream stream, const char *text, bool ends)
 {
     struct clzb_ffmpeg_run *run = priv;
 
     if (stream == CLZB_ERR) {
-        if (run->log_file) fprintf(run->log_file, "%s\n", text);
+        if (run->log_file) fprintf(run->log_file, "%s%s", text, ends ? "\n" : "");
         read_message(run, text);
     } else if (run->frames && !strncmp(text, "frame=", 6)) atomic_store(run->frames, atoll(text + 6));
 }

@@ -90,7 +90,7 @@ static void add_key(struct clzi_sha256 *hash, const char *name, const char *valu
 
 // What the coloured film depends on. Streams and pixel format follow from the film and the preset, so a film that is done need
 // not be probed again. A change of preset.c or streams.c that changes results raises KEY_VERSION.
-static void make_key(struct clzb_film *film)
+static int make_key(struct clzb_film *film)
 {
     const struct clzb_job *job = film->job;
     const char *const *encoder = job->encoder.count ? (const char *const *)job->encoder.item : job->preset->encoder;
@@ -100,12 +100,24 @@ static void make_key(struct clzb_film *film)
     add_key(&hash, "colorize-batch", KEY_VERSION);
     add_key(&hash, "film", film->fingerprint);
     add_key(&hash, "model", film->model_sha);
-    for (int i = 0; i < job->options.count; i++) add_key(&hash, "option", job->options.item[i]);
+    for (int i = 0; i < job->options.count; i++) {
+        const char *const cuts = job->options.item[i] + strlen("cuts=");
+        char hex[65];
+        int64_t size;
+        int ret;
+        if (strncmp(job->options.item[i], "cuts=", 5) || !*cuts) add_key(&hash, "option", job->options.item[i]);
+        else if (!(ret = clzb_hash_path(cuts, hex, &size))) add_key(&hash, "cuts", hex);        // by its content, as the model
+        else {
+            film->blameless = true;
+            return clzb_film_fail(film, ret, "%s: %s.", cuts, strerror(-ret));
+        }
+    }
     add_key(&hash, "preset", job->encoder.count ? NULL : job->preset->name);
     for (; encoder && *encoder; encoder++) add_key(&hash, "encoder", *encoder);
     add_key(&hash, "container", film->container->name);
     add_key(&hash, "rate", job->rate);
     clzi_sha256_hex(&hash, film->key);
+    return 0;
 }
 
 int clzb_film_open(struct clzb_film *film, struct clzb_shelf *shelf, const struct clzb_job *job)
@@ -130,13 +142,16 @@ int clzb_film_open(struct clzb_film *film, struct clzb_shelf *shelf, const struc
     if (!shelf->model || strcmp(shelf->model, job->model)) {
         free(shelf->model);
         shelf->model = NULL;
+        film->blameless = true;
         if ((ret = clzb_hash_path(job->model, shelf->model_sha, &size)) < 0)
             return clzb_film_fail(film, ret, "%s: %s.", job->model, strerror(-ret));
         shelf->model = strdup(job->model);
+        film->blameless = false;
     }
     memcpy(film->model_sha, shelf->model_sha, sizeof film->model_sha);
-    make_key(film);
-    if (clzb_journal_get(shelf->journal, job->out, &film->row) < 0) return -EIO;
+    if ((ret = make_key(film)) < 0) return ret;
+    if (clzb_journal_get(shelf->journal, job->out, &film->row) < 0)
+        return clzb_film_fail(film, -EIO, "the journal cannot be read.");
     if (is_done(film)) return 1;
     if ((ret = clzb_probe(&film->probe, shelf->ffmpeg.ffprobe, job->in, job->rate ? job->rate : "24", &log)) < 0) return ret;
     clzb_streams_map(&film->mapping, &film->probe, film->container);
@@ -161,12 +176,20 @@ void clzb_film_close(struct clzb_film *film)
     pthread_mutex_destroy(&film->mutex);
 }
 
-void clzb_film_refuse(struct clzb_film *film)
+// Not the film's fault: it is not counted, and trying again at once would not help.
+static bool of_the_place(int ret)
+{
+    return ret == -ENOSPC || ret == -EROFS || ret == -EACCES || ret == -EDQUOT || ret == -ENOMEM;
+}
+
+void clzb_film_refuse(struct clzb_film *film, int ret)
 {
     struct clzb_row row;
 
     if (clzb_journal_get(film->shelf->journal, film->job->out, &row) < 0 || row.state == CLZB_DONE) return;
-    row.state = ++row.tries >= CLZB_MAX_TRIES ? CLZB_QUARANTINED : CLZB_FAILED;
+    // A film that is not there or on a disk that cannot be read today may be there tomorrow.
+    if (!of_the_place(ret) && ret != -ENOENT && ret != -EIO && !film->blameless) row.tries++;
+    row.state = row.tries >= CLZB_MAX_TRIES ? CLZB_QUARANTINED : CLZB_FAILED;
     row.ended = time(NULL);
     snprintf(row.host, sizeof row.host, "%s", film->shelf->host);
     snprintf(row.reason, sizeof row.reason, "%s", film->reason);
@@ -410,7 +433,8 @@ int clzb_film_ffmpeg(struct clzb_film *film, const struct clzb_args *args, _Atom
                                    .frames = frames };
     const int ret = clzb_ffmpeg_run(&run);
 
-    if (ret == -EIO || ret == -ENOSPC) return clzb_film_fail(film, ret, "%.380s", *run.error ? run.error : "the disk is full");
+    if ((ret == -EIO || ret == -ENOSPC) && *run.error) return clzb_film_fail(film, ret, "%.380s", run.error);
+    if (ret == -ENOSPC) return clzb_film_fail(film, ret, "%.300s: the disk is full.", film->folder);
     if (ret < 0) return ret == -EINTR || ret == -ESTALE ? ret : clzb_film_fail(film, ret, "ffmpeg: %s.", strerror(-ret));
     if (run.errors && !film->job->keep_damaged) return clzb_film_fail(film, -EBADMSG, "%s: %.280s", blame, run.error);
     pthread_mutex_lock(&film->mutex);
@@ -641,12 +665,6 @@ int clzb_film_finish(struct clzb_film *film)
 }
 
 // ---- the end ----
-
-// Not the film's fault: it is not counted, and trying again at once would not help.
-static bool of_the_place(int ret)
-{
-    return ret == -ENOSPC || ret == -EROFS || ret == -EACCES || ret == -EDQUOT || ret == -ENOMEM;
-}
 
 static void keep_log(struct clzb_film *film)
 {

@@ -26,6 +26,7 @@ struct clzb_shelf {
     struct clzb_ffmpeg ffmpeg;
     struct clzb_journal *journal;
     char host[64];
+    char token[17];                         // of this run: in names of files that another host might make at the same time
     const struct clz_log *log;
     pthread_mutex_t claims;                 // a claim is taken, renewed and dropped under it
     atomic_int *stop;                       // set by a signal: work ends
@@ -58,6 +59,7 @@ struct clzb_film {
     char device[120], luma[160];
     const char *planes;                     // what the hashes of `out` are of: "y+u+v" or "r+g+b"
     pthread_mutex_t mutex;                  // of the next four and device, luma: pieces run side by side
+    bool blameless;                         // open failed for another reason than the film
     int errors;                             // messages of ffmpeg in damaged films that are coloured all the same
     char first_error[300];
     char reason[400];                       // why it failed
@@ -81,7 +83,7 @@ extern const char clzb_film_damaged[];      // the blame for errors in reading a
 // `reason`. close is needed in any case.
 int clzb_film_open(struct clzb_film *film, struct clzb_shelf *shelf, const struct clzb_job *job);
 void clzb_film_close(struct clzb_film *film);
-void clzb_film_refuse(struct clzb_film *film);              // writes down that the film could not be opened
+void clzb_film_refuse(struct clzb_film *film, int ret);     // writes down that the film could not be opened
 
 // Claims the job. Returns 0: there is work to do. 1: it is done. -EBUSY: another run has it. -ECANCELED: quarantined. Else an
 // error.

@@ -13,7 +13,7 @@
 #include "jobs.h"
 #include "paths.h"
 
-enum { MIN_PIECE = 48, MAX_NAME_BYTES = 250 };          // frames; NAME_MAX less ".json"
+enum { MIN_PIECE = 48, MAX_PIECE = 1 << 24, MAX_NAME_BYTES = 250 };     // frames; frames; NAME_MAX less ".json"
 
 // ---- keys ----
 
@@ -118,6 +118,29 @@ static int set_option(struct clzb_words *options, const char *text, const char *
     return 0;
 }
 
+// As set_option. Names of files are made absolute: ffmpeg runs in another folder.
+static int set_file_option(struct clzb_words *options, const char *text, const char *folder, const char *where,
+                           const struct clz_log *log)
+{
+    static const char *const names[] = { "shots=", "cuts=", "library=" };
+    char *path, *option;
+    int ret;
+
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        const size_t n = strlen(names[i]);
+        if (strncmp(text, names[i], n) || !text[n]) continue;
+        if (i == 2 && !strchr(text + n, '/')) continue;         // a library that the system finds by its name
+        if (!(path = clzb_absolute(folder, text + n))) return -ENOMEM;
+        ret = asprintf(&option, "%s%s", names[i], path);
+        free(path);
+        if (ret < 0) return -ENOMEM;
+        ret = set_option(options, option, where, log);
+        free(option);
+        return ret;
+    }
+    return set_option(options, text, where, log);
+}
+
 static int set_switch(bool *field, const char *value, const char *on, const char *off, const char *key, const char *where,
                       const struct clz_log *log)
 {
@@ -146,9 +169,9 @@ static int set_segments(struct clzb_job *job, const char *value, const char *whe
 
     if (!strcmp(value, "off") || !strcmp(value, "false")) job->segments = CLZB_SEGMENTS_OFF;
     else if (!strcmp(value, "auto")) job->segments = CLZB_SEGMENTS_AUTO;
-    else if (end == value || *end || n < MIN_PIECE || n > INT_MAX)
-        return clzi_fail(log, -EINVAL, "%s: segments: \"%s\" is neither off, auto nor a number of frames from %d.", where, value,
-                         MIN_PIECE);
+    else if (end == value || *end || n < MIN_PIECE || n > MAX_PIECE)
+        return clzi_fail(log, -EINVAL, "%s: segments: \"%s\" is neither off, auto nor a number of frames from %d to %d.", where,
+                         value, MIN_PIECE, MAX_PIECE);
     else job->segments = (int)n;
     return 0;
 }
@@ -164,7 +187,7 @@ int clzb_job_set(struct clzb_job *job, const char *key, const char *value, const
     if (!strcmp(key, "segments")) return set_segments(job, value, where, log);
     if (!strcmp(key, "verify")) return set_switch(&job->verify, value, "on", "off", key, where, log);
     if (!strcmp(key, "damage")) return set_switch(&job->keep_damaged, value, "keep", "fail", key, where, log);
-    if (!strcmp(key, "options")) return set_option(&job->options, value, where, log);
+    if (!strcmp(key, "options")) return set_file_option(&job->options, value, folder, where, log);
     if (!strcmp(key, "encoder")) return words_add(&job->encoder, value);
     if (!strcmp(key, "preset")) {
         if ((job->preset = clzb_preset_find(value))) return 0;
@@ -371,7 +394,7 @@ static int set_job(struct reading *r, const char *key, const char *value, int li
 
 static int scalar(struct reading *r, const char *value, int line)
 {
-    char option[400];
+    char *option;
     int ret;
 
     switch (r->place) {
@@ -394,13 +417,16 @@ static int scalar(struct reading *r, const char *value, int line)
         if (!strcmp(r->key, "encoder")) return fail_at(r, line, "encoder: expected a list, as [-c:v, libx265]");
         return set_job(r, r->key, value, line);
     case OPTIONS:
+        if (strlen(value) >= sizeof r->option) return fail_at(r, line, "options: a name has more than 63 bytes");
         snprintf(r->option, sizeof r->option, "%s", value);
         r->place = OPTION_VALUE;
         return 0;
     case OPTION_VALUE:
         r->place = OPTIONS;
-        snprintf(option, sizeof option, "%s=%s", r->option, value);
-        return set_job(r, "options", option, line);
+        if (asprintf(&option, "%s=%s", r->option, value) < 0) return -ENOMEM;
+        ret = set_job(r, "options", option, line);
+        free(option);
+        return ret;
     case ENCODER: return set_job(r, "encoder", value, line);
     }
     return 0;
@@ -503,6 +529,14 @@ static bool has_option(const struct clzb_job *job, const char *option)
     return false;
 }
 
+// The value of the option "NAME=", or NULL.
+static const char *file_option(const struct clzb_job *job, const char *name)
+{
+    for (int i = 0; i < job->options.count; i++)
+        if (!strncmp(job->options.item[i], name, strlen(name))) return job->options.item[i] + strlen(name);
+    return NULL;
+}
+
 static int check_job(const struct clzb_job *job, const struct clz_log *log)
 {
     const char *name = strrchr(job->out, '/') + 1;
@@ -518,6 +552,27 @@ static int check_job(const struct clzb_job *job, const struct clz_log *log)
     if (job->segments && !has_option(job, "stabilize=0"))
         return clzi_fail(log, -EINVAL, "%s: segments need the option stabilize=0: pieces are cut anywhere, and the stabiliser "
                          "averages over frames on both sides of a cut.", job->in);
+    if (job->segments && file_option(job, "shots="))
+        return clzi_fail(log, -EINVAL, "%s: segments and the option shots exclude each other: each piece would write the list.",
+                         job->in);
+    return 0;
+}
+
+static int compare_lists(const void *a, const void *b)
+{
+    const char *x = file_option(*(const struct clzb_job *const *)a, "shots="),
+               *y = file_option(*(const struct clzb_job *const *)b, "shots=");
+    return strcmp(x ? x : "", y ? y : "");
+}
+
+// No two films write one list of shots. Sorts the jobs.
+static int check_lists(const struct clzb_job **sorted, int count, const struct clz_log *log)
+{
+    qsort(sorted, count, sizeof *sorted, compare_lists);
+    for (int i = 1; i < count; i++)
+        if (file_option(sorted[i], "shots=") && !compare_lists(&sorted[i - 1], &sorted[i]))
+            return clzi_fail(log, -EINVAL, "%s: two films would write this list of shots: %s and %s.",
+                             file_option(sorted[i], "shots="), sorted[i - 1]->in, sorted[i]->in);
     return 0;
 }
 
@@ -642,6 +697,7 @@ int clzb_jobs_finish(struct clzb_jobs *jobs, const struct clz_log *log)
         if (!strcmp(sorted[i - 1]->out, sorted[i]->out))
             ret = clzi_fail(log, -EINVAL, "%s: two films would become it: %s and %s.", sorted[i]->out, sorted[i - 1]->in,
                             sorted[i]->in);
+    if (!ret) ret = check_lists(sorted, jobs->count, log);
     if (!ret) ret = check_places(jobs, log);
     free(sorted);
     return ret;

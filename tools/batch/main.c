@@ -43,7 +43,9 @@ static void print_message(void *priv, enum clz_log_level level, const char *msg)
     static const char *const words[] = { "error: ", "warning: ", "", "", "" };
 
     (void)priv;
-    fprintf(stderr, "%s%s%s\n", isatty(2) == 1 ? "\r\033[K" : "", words[level], msg);
+    fprintf(stderr, "%s%s", isatty(2) == 1 ? "\r\033[K" : "", words[level]);
+    clzb_print_escaped(stderr, msg);
+    fputc('\n', stderr);
 }
 
 static const struct clz_log console = { print_message, NULL, CLZ_LOG_INFO };
@@ -99,6 +101,7 @@ static int read_options(struct options *o, int argc, char **argv)
 {
     struct clzb_job *d = &o->jobs.defaults;
     int c, ret = 0;
+    long number;
     char *end;
 
     clzb_jobs_init(&o->jobs);
@@ -114,8 +117,9 @@ static int read_options(struct options *o, int argc, char **argv)
         case 's': ret = clzb_job_set(d, "options", optarg, ".", "--set", &console); break;
         case 'k': ret = set_key(o, optarg); break;
         case 'j':
-            o->parallel = (int)strtol(optarg, &end, 10);
-            if (*end || o->parallel < 1 || o->parallel > 256)
+            number = strtol(optarg, &end, 10);
+            o->parallel = (int)number;
+            if (*end || number < 1 || number > 256)
                 ret = clzi_fail(&console, -EINVAL, "--parallel: \"%s\" is not a number from 1 to 256.", optarg);
             break;
         case 'J': o->journal = optarg; break;
@@ -128,8 +132,9 @@ static int read_options(struct options *o, int argc, char **argv)
                 ret = clzi_fail(&console, -EINVAL, "--settle: \"%s\" is not a number of seconds.", optarg);
             break;
         case 'i':
-            o->index = (int)strtol(optarg, &end, 10);
-            if (end == optarg || *end || o->index < 0)
+            number = strtol(optarg, &end, 10);
+            o->index = (int)number;
+            if (end == optarg || *end || number < 0 || number > INT_MAX)
                 ret = clzi_fail(&console, -EINVAL, "--index: \"%s\" is not a number from 0.", optarg);
             break;
         case 'w': o->overwrite = true; break;
@@ -192,6 +197,7 @@ static int open_shelf(struct clzb_shelf *shelf, const struct options *o, const c
 
     *shelf = (struct clzb_shelf){ .log = &console, .stop = &stop, .overwrite = o->overwrite, .retry = o->retry };
     pthread_mutex_init(&shelf->claims, NULL);
+    clzb_random_token(shelf->token);
     if (o->host) snprintf(shelf->host, sizeof shelf->host, "%s", o->host);
     else if (gethostname(shelf->host, sizeof shelf->host - 1)) snprintf(shelf->host, sizeof shelf->host, "localhost");
     if ((ret = journal_path(o, list, path)) < 0 || (ret = clzb_ffmpeg_find(&shelf->ffmpeg, o->ffmpeg, &console)) < 0) return ret;
@@ -241,11 +247,15 @@ static int watch(struct options *o)
     const char *const *names;
     int ret, n;
 
+    for (int i = 0; i < o->jobs.defaults.options.count; i++)
+        if (!strncmp(o->jobs.defaults.options.item[i], "shots=", 6))
+            return exit_status(clzi_fail(&console, -EINVAL, "run --watch: shots: every film would write the same file."));
     if (!o->jobs.defaults.out || !o->jobs.defaults.model)
         return exit_status(clzi_fail(&console, -EINVAL, "run --watch: expected --out FOLDER/ and --model FILE."));
     ret = clzb_watch_open(&w, o->watch, o->jobs.defaults.out, o->settle, &console);
     if (!ret && !(ret = open_shelf(&shelf, o, NULL))) {
         catch_signals();
+        signal(SIGIO, SIG_IGN);             // of leases, watch.c
         if (!o->quiet) fprintf(stderr, "watching %s\n", o->watch);
         while ((n = clzb_watch_next(w, &names, &stop)) > 0) {
             int bad = 0;
@@ -276,9 +286,7 @@ static int run_unit(struct options *o, const char *plan)
         !(ret = clzb_jobs_finish(&o->jobs, &console)) && !(ret = open_shelf(&shelf, o, unit.list))) {
         catch_signals();
         if (unit.piece >= 0) ret = clzb_plan_piece(&shelf, &o->jobs, &unit);
-        else if (unit.job >= o->jobs.count)
-            ret = clzi_fail(&console, -EINVAL, "%s: has no job %d any more: plan again.", unit.list, unit.job);
-        else {                              // the one film
+        else if (!(ret = clzb_plan_check(&shelf, &o->jobs, &unit))) {          // the one film
             for (int i = 0; i < o->jobs.count; i++)
                 if (i != unit.job) clzb_job_clear(&o->jobs.job[i]);
             o->jobs.job[0] = o->jobs.job[unit.job];
@@ -476,7 +484,7 @@ static void help(void)
            "      --watch FOLDER     colour what is put into it, until a signal; --settle SECONDS: when a film stands still\n"
            "  -q, --quiet            only warnings and errors\n"
            "\nExit status: 0: all films are done; 1: some failed; 2: wrong usage or list; 65: verify found a difference;\n"
-           "74: the disk; 128 + signal. doc/batch.md tells more.\n");
+           "74: the disk of journal, plan or report; 128 + signal. doc/batch.md tells more.\n");
 }
 
 int main(int argc, char **argv)

@@ -1,5 +1,6 @@
 // plan.c - writes and reads plans; colours one piece.
 #include <errno.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <jansson.h>
@@ -50,6 +51,11 @@ int clzb_plan_write(struct clzb_shelf *shelf, const struct clzb_jobs *jobs, cons
     return ret;
 }
 
+static bool is_number(const json_t *value, int least)
+{
+    return json_is_integer(value) && json_integer_value(value) >= least && json_integer_value(value) <= INT_MAX;
+}
+
 int clzb_plan_read(struct clzb_unit *unit, const char *path, int index, const struct clz_log *log)
 {
     FILE *file = fopen(path, "r");
@@ -58,17 +64,18 @@ int clzb_plan_read(struct clzb_unit *unit, const char *path, int index, const st
     json_t *row = NULL;
     const char *list, *key;
     int n = 0, ret = 0;
+    ssize_t got;
 
     if (!file) return clzi_fail(log, -errno, "%s: %s.", path, strerror(errno));
-    while (getline(&line, &room, file) > 0 && n < index) n++;
-    if (feof(file) && n <= index) {
+    while ((got = getline(&line, &room, file)) > 0 && n < index) n++;           // the last line may have no end
+    if (got <= 0) {
         ret = clzi_fail(log, -EINVAL, "%s: there is no unit %d; the plan has %d, counted from 0.", path, index, n);
         goto end;
     }
     row = json_loads(line, 0, NULL);
     list = json_string_value(json_object_get(row, "list"));
     key = json_string_value(json_object_get(row, "key"));
-    if (!list || !key || !json_is_integer(json_object_get(row, "job")) || !json_is_integer(json_object_get(row, "piece"))) {
+    if (!list || !key || !is_number(json_object_get(row, "job"), 0) || !is_number(json_object_get(row, "piece"), -1)) {
         ret = clzi_fail(log, -EINVAL, "%s:%d: not a line of colorize-batch plan.", path, n + 1);
         goto end;
     }
@@ -83,23 +90,50 @@ end:
     return ret;
 }
 
-int clzb_plan_piece(struct clzb_shelf *shelf, const struct clzb_jobs *jobs, const struct clzb_unit *unit)
+// Opens the film of a unit: clzb_film_open()'s result, or -EINVAL. film->job NULL: nothing to close.
+static int open_film(struct clzb_film *film, struct clzb_shelf *shelf, const struct clzb_jobs *jobs, const struct clzb_unit *unit)
 {
-    struct clzb_film *film;
     int ret;
 
+    film->job = NULL;
     if (unit->job < 0 || unit->job >= jobs->count)
         return clzi_fail(shelf->log, -EINVAL, "%s: has no job %d any more: plan again.", unit->list, unit->job);
-    if (!(film = malloc(sizeof *film))) return -ENOMEM;
     ret = clzb_film_open(film, shelf, &jobs->job[unit->job]);
-    if (!ret && strcmp(film->key, unit->key))
+    if (ret >= 0 && strcmp(film->key, unit->key))
         ret = clzb_film_fail(film, -EINVAL, "the film, its model or its job has changed since the plan: plan again.");
+    return ret;
+}
+
+static void close_film(struct clzb_film *film, const struct clzb_shelf *shelf, int ret)
+{
+    if (film->job) {
+        if (ret < 0) clzi_log(shelf->log, CLZ_LOG_ERROR, "%s: %s", film->job->in, *film->reason ? film->reason : strerror(-ret));
+        clzb_film_close(film);
+    }
+    free(film);
+}
+
+int clzb_plan_check(struct clzb_shelf *shelf, const struct clzb_jobs *jobs, const struct clzb_unit *unit)
+{
+    struct clzb_film *film = malloc(sizeof *film);
+    int ret;
+
+    if (!film) return -ENOMEM;
+    ret = open_film(film, shelf, jobs, unit);
+    close_film(film, shelf, ret);
+    return ret < 0 ? ret : 0;
+}
+
+int clzb_plan_piece(struct clzb_shelf *shelf, const struct clzb_jobs *jobs, const struct clzb_unit *unit)
+{
+    struct clzb_film *film = malloc(sizeof *film);
+    int ret;
+
+    if (!film) return -ENOMEM;
+    ret = open_film(film, shelf, jobs, unit);
     if (!ret && (ret = clzb_make_folders(film->folder)) >= 0 && (ret = clzb_segment_cut(film)) >= 0)
         ret = unit->piece < ret ? clzb_segment_render(film, unit->piece) :
               clzb_film_fail(film, -EINVAL, "has no piece %d: plan again.", unit->piece);
-    if (ret < 0) clzi_log(shelf->log, CLZ_LOG_ERROR, "%s: %s", jobs->job[unit->job].in,
-                          *film->reason ? film->reason : strerror(-ret));
-    clzb_film_close(film);
-    free(film);
+    close_film(film, shelf, ret);
     return ret < 0 ? ret : 0;
 }

@@ -21,6 +21,9 @@ struct clzb_unit {
 // Line INDEX of the plan, from 0; -1: the first line, for its list.
 int clzb_plan_read(struct clzb_unit *unit, const char *path, int index, const struct clz_log *log);
 
+// -EINVAL, with a message, if the list has no such job any more, or the film, the model or the job has changed since the plan.
+int clzb_plan_check(struct clzb_shelf *shelf, const struct clzb_jobs *jobs, const struct clzb_unit *unit);
+
 // Colours a piece. Refuses if the film, the model or the list has changed since the plan.
 int clzb_plan_piece(struct clzb_shelf *shelf, const struct clzb_jobs *jobs, const struct clzb_unit *unit);
 #endif

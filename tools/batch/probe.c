@@ -21,12 +21,12 @@ struct answer {
     char message[300];                      // the first line of ffprobe's messages
 };
 
-static void keep_line(void *priv, enum clzb_stream stream, const char *line)
+static void keep_line(void *priv, enum clzb_stream stream, const char *line, bool ends)
 {
     struct answer *a = priv;
 
     if (stream == CLZB_ERR && !*a->message) snprintf(a->message, sizeof a->message, "%s", line);
-    if (stream == CLZB_OUT && (a->size += strlen(line) + 1) < MAX_ANSWER) fprintf(a->text, "%s\n", line);
+    if (stream == CLZB_OUT && (a->size += strlen(line) + 1) < MAX_ANSWER) fprintf(a->text, "%s%s", line, ends ? "\n" : "");
 }
 
 // ---- a folder of pictures ----

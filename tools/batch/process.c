@@ -13,7 +13,7 @@
 
 #include "process.h"
 
-enum { TICK = 200, MAX_LINE = 8192 };       // milliseconds; bytes, the rest of a longer line is dropped
+enum { TICK = 200, MAX_LINE = 8192 };       // milliseconds; bytes, a longer line is passed on in parts
 
 // ---- arguments ----
 
@@ -74,6 +74,7 @@ static void child(const struct clzb_process *p, pid_t parent, const int out[2], 
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
     signal(SIGPIPE, SIG_DFL);
+    signal(SIGIO, SIG_DFL);
     if (null >= 0 && dup2(null, 0) >= 0 && dup2(out[1], 1) >= 0 && dup2(err[1], 2) >= 0 && (!p->folder || !chdir(p->folder)))
         execvp(p->args->item[0], p->args->item);
     error = errno;
@@ -88,14 +89,14 @@ static void pass_lines(struct reader *r, enum clzb_stream stream, const struct c
     while ((end = memchr(start, '\n', r->text + r->used - start))) {
         *end = 0;
         if (end > start && end[-1] == '\r') end[-1] = 0;
-        if (p->line) p->line(p->priv, stream, start);
+        if (p->line) p->line(p->priv, stream, start, true);
         start = end + 1;
     }
     r->used -= (int)(start - r->text);
     memmove(r->text, start, r->used);
     if (r->used == MAX_LINE - 1 || (last && r->used)) {
         r->text[r->used] = 0;
-        if (p->line) p->line(p->priv, stream, r->text);
+        if (p->line) p->line(p->priv, stream, r->text, r->used < MAX_LINE - 1);
         r->used = 0;
     }
 }

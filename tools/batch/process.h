@@ -22,8 +22,9 @@ enum clzb_stream { CLZB_OUT, CLZB_ERR };
 struct clzb_process {
     const struct clzb_args *args;
     const char *folder;                     // where the program runs; NULL: here
-    // Called for each line of the child's output, without its end. NULL: the output is ignored.
-    void (*line)(void *priv, enum clzb_stream stream, const char *line);
+    // Called for each line of the child's output, without its end; for a line of more than 8 KiB several times, `ends` being true
+    // for the last part. NULL: the output is ignored.
+    void (*line)(void *priv, enum clzb_stream stream, const char *line, bool ends);
     // Called at least five times a second while the child runs. A negative result kills the child. May be NULL.
     int (*tick)(void *priv);
     void *priv;

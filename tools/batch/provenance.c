@@ -34,17 +34,41 @@ static void set_path(json_t *object, const char *key, const char *path)
     free(escaped);
 }
 
+// Any bytes as JSON text: those that are not UTF-8, as of a message that was cut, become U+FFFD.
+static json_t *string(const char *bytes)
+{
+    json_t *text = json_string(bytes);
+    char *good, *to;
+
+    if (text || !(good = to = malloc(3 * strlen(bytes) + 1))) return text;
+    while (*bytes) {
+        int n = 4;
+        json_t *one;
+        while (n > 1 && (strnlen(bytes, n) < (size_t)n || !(one = json_stringn(bytes, n)))) n--;
+        if (n > 1) json_decref(one);
+        if (n > 1 || !(*bytes & 0x80)) {
+            memcpy(to, bytes, n);
+            to += n;
+        } else to = stpcpy(to, "\xef\xbf\xbd");
+        bytes += n;
+    }
+    *to = 0;
+    text = json_string(good);
+    free(good);
+    return text;
+}
+
 static json_t *words(const char *const *items)
 {
     json_t *list = json_array();
-    for (; items && *items; items++) json_array_append_new(list, json_string(*items));
+    for (; items && *items; items++) json_array_append_new(list, string(*items));
     return list;
 }
 
 static json_t *lines(const char (*items)[120], int count)
 {
     json_t *list = json_array();
-    for (int i = 0; i < count; i++) json_array_append_new(list, json_string(items[i]));
+    for (int i = 0; i < count; i++) json_array_append_new(list, string(items[i]));
     return list;
 }
 
@@ -60,42 +84,42 @@ static json_t *facts(const struct clzb_film *film)
 
     if (gmtime_r(&now, &tm)) strftime(date, sizeof date, "%Y-%m-%dT%H:%M:%SZ", &tm);
     json_object_set_new(root, "colorize_batch", json_integer(VERSION));
-    json_object_set_new(root, "key", json_string(film->key));
+    json_object_set_new(root, "key", string(film->key));
 
     set_path(out, "name", name);
     json_object_set_new(out, "size", json_integer(film->row.size));
-    json_object_set_new(out, "sha256", json_string(film->row.sha256));
-    json_object_set_new(out, "container", json_string(film->container->name));
-    if (film->format) json_object_set_new(out, "pixel_format", json_string(film->format));
+    json_object_set_new(out, "sha256", string(film->row.sha256));
+    json_object_set_new(out, "container", string(film->container->name));
+    if (film->format) json_object_set_new(out, "pixel_format", string(film->format));
     if (!*film->container->extension) {
-        json_object_set_new(out, "pattern", json_string(film->part_input + strlen("film/")));
+        json_object_set_new(out, "pattern", string(film->part_input + strlen("film/")));
         json_object_set_new(out, "first", json_integer(film->probe.sequence ? film->probe.first : 1));
     }
     json_object_set_new(root, "film", out);
 
     set_path(in, "path", job->in);
-    json_object_set_new(in, "fingerprint", json_string(film->fingerprint));
+    json_object_set_new(in, "fingerprint", string(film->fingerprint));
     json_object_set_new(in, "width", json_integer(film->probe.width));
     json_object_set_new(in, "height", json_integer(film->probe.height));
-    json_object_set_new(in, "pixel_format", json_string(film->probe.format));
+    json_object_set_new(in, "pixel_format", string(film->probe.format));
     json_object_set_new(root, "source", in);
 
     set_path(model, "path", job->model);
-    json_object_set_new(model, "sha256", json_string(film->model_sha));
+    json_object_set_new(model, "sha256", string(film->model_sha));
     json_object_set_new(root, "model", model);
     json_object_set_new(root, "options", words((const char *const *)job->options.item));
-    if (film->out_range) json_object_set_new(root, "out_range", json_string(film->out_range));
-    json_object_set_new(root, "preset", json_string(job->preset->name));
+    if (film->out_range) json_object_set_new(root, "out_range", string(film->out_range));
+    json_object_set_new(root, "preset", string(job->preset->name));
     json_object_set_new(root, "encoder", words(encoder));
     json_object_set_new(root, "changed", lines(film->mapping.changed, film->mapping.changed_count));
     json_object_set_new(root, "lost", lines(film->mapping.lost, film->mapping.lost_count));
-    json_object_set_new(root, "luma", json_string(film->row.luma));
-    json_object_set_new(root, "damage", json_string(film->errors ? film->first_error : ""));
-    json_object_set_new(root, "device", json_string(film->device));
+    json_object_set_new(root, "luma", string(film->row.luma));
+    json_object_set_new(root, "damage", string(film->errors ? film->first_error : ""));
+    json_object_set_new(root, "device", string(film->device));
     json_object_set_new(root, "versions", json_pack("{s:s, s:s}", "colorize", CLZ_VERSION, "ffmpeg",
                                                     film->shelf->ffmpeg.version));
 
-    json_object_set_new(run, "host", json_string(film->shelf->host));
+    json_object_set_new(run, "host", string(film->shelf->host));
     json_object_set_new(run, "date", json_string(date));
     json_object_set_new(run, "seconds", json_real(film->colouring));
     json_object_set_new(run, "frames", json_integer(film->in.count));

@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "run.h"
 #include "segment.h"
+#include "status.h"
 
 enum { REFRESH_TERMINAL = 500, REFRESH_LINES = 30, LOOK_AGAIN = 2 };         // milliseconds; seconds; seconds
 
@@ -235,8 +236,9 @@ static void display(struct run *run, bool terminal)
         snprintf(film, sizeof film, "%.60s frame %" PRId64 " of %" PRId64 ", %s", strrchr(shown->job->in, '/') + 1, n,
                  shown->probe.frames, time);
     } else snprintf(film, sizeof film, "%.60s", strrchr(shown->job->in, '/') + 1);
-    fprintf(stderr, "%s%d of %d films; %s%s%s%s", terminal ? "\r\033[K" : "", finished_films, run->count, film,
-            *shelf ? "; all films: " : "", shelf, terminal ? "" : "\n");
+    fprintf(stderr, "%s%d of %d films; ", terminal ? "\r\033[K" : "", finished_films, run->count);
+    clzb_print_escaped(stderr, film);
+    fprintf(stderr, "%s%s%s", *shelf ? "; all films: " : "", shelf, terminal ? "" : "\n");
     fflush(stderr);
     run->shown = terminal;
 }
@@ -288,7 +290,7 @@ static void open_films(struct run *run)
         if (ret == 1) run->tally.skipped++;
         else if (ret < 0 && ret != -EINTR) {
             say(run, CLZ_LOG_ERROR, f, f->reason);
-            clzb_film_refuse(f);
+            clzb_film_refuse(f, ret);
             run->tally.failed++;
         }
         for (int k = 0; k < f->mapping.lost_count; k++) {

@@ -65,7 +65,7 @@ static int read_frames(struct clzb_film *film)
     int ret;
 
     snprintf(name, sizeof name, "piece-frames-%.16s", film->key);
-    snprintf(new, sizeof new, "piece-frames.%ld", (long)getpid());
+    snprintf(new, sizeof new, "piece-frames.%s", film->shelf->token);
     clzb_film_path(film, kept, name);
     if (!access(kept, R_OK)) return clzb_frames_read(&film->in, kept, &log);
     clzb_ffmpeg_begin(&args, &film->shelf->ffmpeg);
@@ -106,11 +106,11 @@ static bool is_done(const struct clzb_film *film, int number)
 // The order matters: the piece is on the disk before the file that says that it is.
 static int set_done(struct clzb_film *film, int number)
 {
-    char name[32], path[PATH_MAX], temporary[PATH_MAX], sha[65], text[200];
+    char name[40], path[PATH_MAX], temporary[PATH_MAX], sha[65], text[200];
     int64_t size;
     int ret;
 
-    snprintf(name, sizeof name, "piece-%05d.%ld", number, (long)getpid());
+    snprintf(name, sizeof name, "piece-%05d.%s", number, film->shelf->token);
     clzb_film_path(film, temporary, name);
     snprintf(name, sizeof name, "piece-%05d", number);
     clzb_film_path(film, path, name);
@@ -199,7 +199,7 @@ static int render(struct clzb_film *film, int number, bool seek)
         snprintf(trim, sizeof trim, "trim=start_pts=%lld:end_pts=%lld", (long long)in->frame[piece->first].pts,
                  (long long)in->frame[piece->first + piece->count].pts);
     else snprintf(trim, sizeof trim, "trim=start_pts=%lld", (long long)in->frame[piece->first].pts);
-    snprintf(hashes, sizeof hashes, "piece-%05d.md5.%ld", number, (long)getpid());
+    snprintf(hashes, sizeof hashes, "piece-%05d.md5.%s", number, film->shelf->token);
 
     clzb_ffmpeg_begin(&args, &film->shelf->ffmpeg);
     if (seek && start > 0) {
@@ -215,7 +215,7 @@ static int render(struct clzb_film *film, int number, bool seek)
     passthrough(&args);
     clzb_args_list(&args, (const char *const[]){ "-c:v", "ffv1", "-level", "3", "-g", "1", "-pix_fmt", film->format, "-fflags",
                                                  "+bitexact", "-flags:v", "+bitexact", "-f", "nut", NULL });
-    clzb_args_add(&args, "piece-%05d.%ld", number, (long)getpid());
+    clzb_args_add(&args, "piece-%05d.%s", number, film->shelf->token);
     map_pictures(film, &args);
     clzb_args_add(&args, "-vf");
     clzb_args_add(&args, "%s,%s", trim, clzb_film_luma_filter(film));

@@ -4,6 +4,9 @@
 #include <stdio.h>
 #include "journal.h"
 
+// Names may have line ends, and characters that a terminal obeys: bytes below 0x20 and 0x7f are printed as \xHH.
+void clzb_print_escaped(FILE *file, const char *text);
+
 int clzb_status_print(struct clzb_journal *journal, FILE *file);
 
 int clzb_history_print(struct clzb_journal *journal, FILE *file);

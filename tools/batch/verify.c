@@ -49,7 +49,6 @@ static int check_times(struct clzb_film *film)
 
     if (in->count != out->count)
         return clzb_film_fail(film, -EBADMSG, "%d frames went in, the coloured film has %d.", in->count, out->count);
-    if (!in->count) return clzb_film_fail(film, -EBADMSG, "no frame could be decoded.");
     if (!*film->container->extension) return 0;                 // pictures have no times
     // A container of one rate may round a frame's time to its grid.
     if (!(film->container->holds & CLZB_TIMES) && film->probe.rate_num)
@@ -120,6 +119,7 @@ int clzb_verify_part(struct clzb_film *film)
     clzb_film_path(film, path, "in.md5");
     if ((ret = clzb_frames_read(&film->in, path, &log)) < 0) return ret;
     film->planes = "y+u+v";
+    if (!film->in.count) return clzb_film_fail(film, -EBADMSG, "no frame could be decoded.");
     if (!film->job->verify) return 0;
     if (!(part = malloc(sizeof *part))) return -ENOMEM;
     clzb_film_path(film, path, "film");

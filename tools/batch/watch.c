@@ -124,13 +124,14 @@ static struct entry *find(struct clzb_watch *w, const char *path)
     return entry[w->count].path ? &entry[w->count++] : NULL;
 }
 
-// A lease for reading is given only on a file that nobody has open for writing. Where leases are not supported, true.
-static bool written_by_nobody(const char *path)
+// A lease for reading is given only on a file that nobody has open for writing. Where leases are not supported, true. -errno: the
+// file cannot be opened.
+static int written_by_nobody(const char *path)
 {
     const int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     bool good = true;
 
-    if (fd < 0) return false;
+    if (fd < 0) return -errno;
     if (fcntl(fd, F_SETLEASE, F_RDLCK) < 0) good = errno != EAGAIN;
     else fcntl(fd, F_SETLEASE, F_UNLCK);
     close(fd);
@@ -189,9 +190,16 @@ static int collect(struct clzb_watch *w, bool *waiting)
     w->names = names;
     for (int i = 0; i < w->count; i++) {
         struct entry *e = &w->entry[i];
+        int unused = 0;
         if (e->given || !e->size) continue;
-        if (now - e->since < w->settle || !written_by_nobody(e->path)) {
+        if (now - e->since < w->settle || !(unused = written_by_nobody(e->path))) {
             *waiting = true;
+            continue;
+        }
+        if (unused < 0) {                     // until it changes
+            clzi_log(w->log, CLZ_LOG_WARNING, "%s: %s; it is left alone until its time or size changes.", e->path,
+                     strerror(-unused));
+            e->given = true;
             continue;
         }
         e->given = true;
