@@ -28,6 +28,7 @@ struct clzi_link {                          // of a frame to the earlier one tha
 struct clzi_frame_look {
     float brightness, contrast;             // mean of lightness, and its standard deviation from the local mean
     float match;                            // with the frame before: 0 none, 1 equal
+    bool dark;                              // its contrast shows too little to tell pictures apart
 };
 
 // Pictures of w x h; the links of the last `frames` frames are kept.

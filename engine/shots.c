@@ -232,7 +232,7 @@ void clzi_shots_add(struct clzi_shots *s, const struct clzi_shot_frame *frame)
         between->confidence = 1;
         s->since = n;
     }
-    s->dark = frame->look.contrast < 0.022f;
+    s->dark = frame->look.dark;
     look_for_dissolve(s, n);
 }
 

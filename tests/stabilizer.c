@@ -105,10 +105,10 @@ static float error_of(const struct pair *p, float dx, float dy, float zoom)
 static void motion(void)
 {
     static const struct { float dx, dy, zoom, gain, grain, most; } cases[] = {
-        // most: 1.5 times the measured error
+        // most: up to 1.7 times the measured error, which is printed
         { 0, 0, 1, 1, 0, 0.001f },
         { 2.5f, -1.25f, 1, 1, 0, 0.1f },
-        { 9, 5, 1, 1, 0, 0.7f },
+        { 9, 5, 1, 1, 0, 0.55f },
         { 0, 0, 1.05f, 1, 0, 0.2f },
         { 2.5f, -1.25f, 1, 0.8f, 0, 0.4f },         // the exposure changes too
         { 2.5f, -1.25f, 1, 1, 0.05f, 0.5f },
@@ -465,7 +465,7 @@ static void list(const char *path)
     }
     printf("  %d of %d cuts, %d of %d frames of flashes, %d of %d dissolves, %d others\n", found[0], cuts, found[1], bright,
            found[2], middle, wrong);
-    REQUIRE(found[0] >= 0.95 * cuts && found[1] >= 0.9 * bright && found[2] >= 0.7 * middle && wrong <= 0.05 * cuts);
+    REQUIRE(found[0] >= 0.95 * cuts && found[1] >= 0.9 * bright && found[2] >= 0.8 * middle && wrong <= 0.05 * cuts);
     free(l);
 }
 
