@@ -24,6 +24,15 @@ __attribute__((noinline, unused, no_sanitize("thread"))) static int check_peek(c
     return *byte;
 }
 
+// Writes the template of a temporary file's name, for mkstemp() and mkdtemp(), in $TMPDIR or /tmp. Returns path.
+__attribute__((unused)) static char *check_temporary(char path[512], const char *name)
+{
+    const char *folder = getenv("TMPDIR");
+
+    snprintf(path, 512, "%s/colorize-%s-XXXXXX", folder && *folder ? folder : "/tmp", name);
+    return path;
+}
+
 static inline void check_case_end(void)
 {
     if (!check_state.name[0]) return;

@@ -123,10 +123,10 @@ static void damage(const char *folder, long at)
 static void test_plan_cache(void)
 {
     static const char key[] = "cuDNN 91900, CUDA 13000, Emulated GPU, sm_90: forward bf16", plan[] = "{\"engine\": 7}\n";
-    char folder[] = "/tmp/colorize-plans-XXXXXX", *read = NULL, command[64];
+    char folder[512], *read = NULL, command[600];
 
     CASE("cuda_device/plan_cache_gives_back_what_was_written");
-    REQUIRE(mkdtemp(folder));
+    REQUIRE(mkdtemp(check_temporary(folder, "plans")));
     REQUIRE_INT(clzi_plan_cache_read(folder, key, &read), 0);
     clzi_plan_cache_write(folder, key, plan, sizeof plan, NULL);
     REQUIRE_INT(clzi_plan_cache_read(folder, key, &read), sizeof plan);

@@ -219,8 +219,8 @@ static long many_frames(int frames)
 {
     enum { W = 320, H = 240, RING = 64 };
     static uint8_t in[W * H * 3 / 2], out[RING][W * H * 3 / 2];
-    char path[] = "/tmp/colorize-gpu-XXXXXX";
-    const int fd = mkstemp(path);
+    char path[512];
+    const int fd = mkstemp(check_temporary(path, "gpu"));
     const struct clz_stream_params params = { .device = device, .batch = 8 };
     struct clz_frame f = { .format = clz_pixfmt_find("yuv420p"), .width = W, .height = H, .stride = { W, W / 2, W / 2 } };
     struct clz_frame g, done;

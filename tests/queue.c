@@ -456,8 +456,8 @@ static void colour(const char *device, int batch, struct picture *out)
     static struct picture in[FRAMES];
     static const struct clz_controls skipped = { .strength = 1, .saturation = 1, .skip = 1 };
     const struct clz_stream_params params = { .device = device, .batch = batch, .threads = 1 };
-    char path[] = "/tmp/colorize-queue-XXXXXX";
-    const int fd = mkstemp(path);
+    char path[512];
+    const int fd = mkstemp(check_temporary(path, "queue"));
     clz_model *model = NULL;
     clz_stream *stream = NULL;
     struct clz_frame done;

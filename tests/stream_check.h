@@ -85,8 +85,8 @@ static inline void stream_check_colour(const char *device, enum clz_precision pr
     };
     const int bar = strcmp(film->bars, "auto") ? 0 : 8;
     struct stream_check_picture in[STREAM_CHECK_FRAMES], to[STREAM_CHECK_FRAMES];
-    char path[] = "/tmp/colorize-cuda-XXXXXX";
-    const int fd = mkstemp(path);
+    char path[512];
+    const int fd = mkstemp(check_temporary(path, "cuda"));
     clz_model *model = NULL;
     clz_stream *stream = NULL;
     struct clz_frame done;

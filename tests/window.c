@@ -229,8 +229,8 @@ static void broken_off(const char *device)
 
 int main(int argc, char **argv)
 {
-    char path[] = "/tmp/colorize-window-XXXXXX";
-    const int fd = mkstemp(path);
+    char path[512];
+    const int fd = mkstemp(check_temporary(path, "window"));
 
     REQUIRE(fd >= 0);
     REQUIRE_INT(tiny_model_write(path), 0);
