@@ -3,11 +3,8 @@
 # other files in them, outputs that are films of other jobs, films, side-cars and logs that were put there or changed, renames and
 # syncs that fail, death between two renames, claims that another host has taken.
 set -u
-suite=batch_loss stub=yes
+suite=batch_loss stub=yes preloads=yes
 . "$SRC/tests/batch_setup.sh"
-case $(sed -n 's/^SANITIZER = //p' "$BUILD/../config.mak" 2>/dev/null) in
-/*) echo "skip a sanitizer's library must come first"; exit 77 ;;
-esac
 
 cat >faults.c <<'C'
 #define _GNU_SOURCE

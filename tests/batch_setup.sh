@@ -1,12 +1,16 @@
 # batch_setup.sh - sourced by the tests of colorize-batch: changes to a temporary folder with a model. colorize-batch uses the
 # filter that was built, and the library beside it; with stub=yes, the stand-in engine tests/stub_colorize.c, which colours
-# faster, for tests that do not ask what colours come out. Exit status 77 if there is no filter.
+# faster, for tests that do not ask what colours come out. preloads=yes: the test preloads a library of its own. Exit status 77 if
+# there is no filter, or a sanitizer's library would have to be preloaded first.
 : "${BUILD:?the build folder}" "${SRC:?the source root}"
 BUILD=$(cd "$BUILD" && pwd) SRC=$(cd "$SRC" && pwd)
 export BUILD SRC
 [ -x "$BUILD/filter/ffmpeg" ] || { echo "skip no $BUILD/filter/ffmpeg: filter/build-lavfi.sh has not run"; exit 77; }
 COLORIZE_LIBRARY=$BUILD/libcolorize.so.0
 export COLORIZE_LIBRARY
+case ${preloads:-}$(sed -n 's/^SANITIZER = //p' "$BUILD/../config.mak" 2>/dev/null) in
+yes/*) echo "skip a sanitizer's library must come first"; exit 77 ;;
+esac
 dir=$(mktemp -d) || exit 1
 trap 'rm -rf "$dir"' EXIT
 cd "$dir" || exit 1
