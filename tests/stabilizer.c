@@ -6,6 +6,7 @@
 
 #include "check.h"
 #include "engine/stabilizer.h"
+#include "kernels/carry.h"
 #include "tiny_model.h"
 
 enum { W = 120, H = 90, PIXELS = W * H };
@@ -224,8 +225,45 @@ static void cuts(void)
         clzi_motion_add(m, y, n == 3 ? CLZI_CUT_YES : CLZI_CUT_FIND);
         REQUIRE_INT(clzi_motion_link(m, (uint64_t)n)->back, n != 0 && n != 3);
     }
+
+    CASE("motion/a_picture_that_fades_in_begins_a_shot");
+    int begun = 0;
+    clzi_motion_restart(m);
+    for (int n = 0; n < 60; n++) {          // out to black in frames 10 to 30, another one in from 30 to 50
+        const float gain = n < 10 || n > 50 ? 1 : fabsf(n - 30.f) / 20;
+        shoot(y, n < 30 ? 5 : 80, (struct camera){ 300, 200, 1, gain, 0 }, 1);
+        clzi_motion_add(m, y, CLZI_CUT_FIND);
+        if (n && !clzi_motion_link(m, (uint64_t)n)->back) begun++;
+        if (n && !clzi_motion_link(m, (uint64_t)n)->back) REQUIRE(n > 30 && n <= 50);
+    }
+    REQUIRE_INT(begun, 1);
     clzi_motion_destroy(&m);
     free(y);
+}
+
+static void carried(void)
+{
+    enum { SIDE = 8 };
+    float zero[2 * SIDE * SIDE] = { 0 }, one[SIDE * SIDE];
+    struct clzk_colour own[SIDE * SIDE], other[SIDE * SIDE], out[SIDE * SIDE];
+    struct clzk_flow_size size;
+
+    CASE("carry/mean_where_lightness_matches");
+    clzk_flow_size_of(&size, SIDE, SIDE);
+    for (int i = 0; i < SIDE * SIDE; i++) {
+        one[i] = 1;
+        own[i] = (struct clzk_colour){ 0.5f, 1, 0.25f, -0.25f };
+        other[i] = (struct clzk_colour){ i % SIDE < 4 ? 0.6f : 0.9f, 4, 0.75f, 0.25f };     // brighter by 0.1; right half: 0.4
+    }
+    const struct clzk_carry c = { &size, SIDE, SIDE, zero, one, 0.1f, 0.5f, 0.05f };
+    clzk_carry_rows(&c, out, own, other, 0, SIDE);
+    for (int i = 0; i < SIDE * SIDE; i++) {
+        const bool matches = i % SIDE < 4;  // weights 1 and 4 * 0.5; on the right 4 * 0.5 / 37^2
+        REQUIRE(fabsf(out[i].weight - (matches ? 3 : 1)) < (matches ? 1e-5f : 0.002f));
+        REQUIRE(fabsf(out[i].a - (matches ? 0.25f + 0.5f * 2 / 3 : 0.25f)) < (matches ? 1e-5f : 0.001f));
+        REQUIRE(fabsf(out[i].b - (matches ? -0.25f + 0.5f * 2 / 3 : -0.25f)) < (matches ? 1e-5f : 0.001f));
+        REQUIRE(out[i].l == 0.5f);
+    }
 }
 
 // ---- colour ----
@@ -381,6 +419,17 @@ static void colours(void)
     REQUIRE(clzi_stabilizer_take(s, out, false));
     REQUIRE(!memcmp(out, ab, size));
     REQUIRE(!clzi_stabilizer_take(s, out, true));
+
+    CASE("stabilizer/after_a_restart_as_new");
+    run(&moving, 0, 8, 0, 1, 1, 1, other);
+    clzi_stabilizer_restart(s);
+    REQUIRE_INT(clzi_stabilizer_added(s), 0);
+    for (int n = 0; n < 8; n++) {
+        frame_of(&moving, n, y, ab, NULL);
+        clzi_stabilizer_add(s, y, ab, 1, CLZI_CUT_FIND);
+        REQUIRE(clzi_stabilizer_take(s, out, false));
+        REQUIRE(!memcmp(out, other + (size_t)n * 2 * PIXELS, size));
+    }
     clzi_stabilizer_destroy(&s);
     free(out);
     free(other);
@@ -613,6 +662,7 @@ int main(void)
 
     motion();
     cuts();
+    carried();
     colours();
     snprintf(path, sizeof path, "%s/clz-stabilizer-%d.bin", folder ? folder : "/tmp", (int)getpid());
     if (tiny_model_write(path) < 0 || clz_model_open(&model, path, NULL) < 0) return 1;
