@@ -42,7 +42,7 @@ cuda_host := $(call rel,kernels/cuda/*.c)
 trainer := $(call rel,trainer/*.c trainer/nets/*.c) base/yaml.c
 batch_sources := $(call rel,tools/batch/*.c) base/yaml.c
 tests := $(filter-out tests/fuzz_% tests/fake% tests/stub_% tests/bench_% tests/emulated_% tests/gpu_%,$(call rel,tests/*.c))
-not_tests := run.sh bench.sh make_model.sh filter_setup.sh batch_setup.sh gpu.sh gpu_bundle.sh
+not_tests := run.sh bench.sh make_model.sh filter_setup.sh batch_setup.sh gpu.sh gpu_bundle.sh gpu_ffmpeg.sh
 scripts := $(filter-out $(addprefix tests/,$(not_tests)),$(call rel,tests/*.sh))
 fuzzers := $(call rel,tests/fuzz_*.c)
 
@@ -224,16 +224,21 @@ $(patsubst tests/%,check-%,$(basename $(tests) $(scripts))): check-%: all $(BUIL
 	    $(if $(filter tests/$*.c,$(tests)),$(abspath $(BUILD)/tests/$*),$(SRC)/tests/$*.sh)
 
 # On a machine with a GPU; cuda-bundle packs the same for a machine that has no more than the driver, cuDNN and cuBLAS.
+# DT_RPATH, not DT_RUNPATH: the bundle's libraries find each other by it, too, and nothing has to be set for other programs.
 gpu_programs = $(patsubst %,$(BUILD)/gpu/%,gpu_check gpu_bench ops)
 $(gpu_programs): $(BUILD)/gpu/%: $(BUILD)/tests/%.o $(call objects,$(filter trainer/nets%,$(trainer))) $(lib_static)
 	@mkdir -p $(@D)
 	$(call say,LD,$@)
-	$(Q)$(CC) $(LDFLAGS_CONFIG) $(LDFLAGS) $^ -o $@ $(LIBS_ENGINE) -ldl
+	$(Q)$(CC) $(LDFLAGS_CONFIG) $(LDFLAGS) $^ -o $@ -Wl,--disable-new-dtags,-rpath,'$$ORIGIN/../lib' $(LIBS_ENGINE) -ldl
 	$(Q)ln -sf ../libcolorize-cuda.so.0 $(@D)       # where the programs look first
 check-cuda bench-cuda train-cuda: all $(gpu_programs)
 	$(Q)BIN=$(abspath $(BUILD)/gpu) TRAINER=$(abspath $(train)) SRC=$(SRC) sh $(SRC)/tests/gpu.sh $(@:%-cuda=%)
+# TRAINER_OBJECTS, LIBS: how the script links the trainer once more, with its own FFmpeg libraries.
 cuda-bundle: all $(gpu_programs)
-	$(Q)BUILD=$(abspath $(BUILD)) SRC=$(SRC) CUDA_HOME=$(CUDA_HOME) sh $(SRC)/tests/gpu_bundle.sh
+	$(Q)BUILD=$(abspath $(BUILD)) SRC=$(abspath $(SRC)) CC='$(CC)' \
+	    TRAINER_OBJECTS='$(abspath $(call objects,$(trainer)) $(lib_static))' \
+	    LIBS='$(LDFLAGS_CONFIG) $(LDFLAGS) $(filter -lyaml,$(AV_LIBS)) $(LIBS_ENGINE)' \
+	    sh $(SRC)/tests/gpu_bundle.sh
 
 bench_sources = $(filter-out $(if $(filter yes,$(WITH_GST)),,tests/bench_gst.c),$(call rel,tests/bench_*.c)) \
     tests/ops.c tests/data.c
