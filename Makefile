@@ -226,7 +226,9 @@ $(patsubst tests/%,check-%,$(basename $(tests) $(scripts))): check-%: all $(BUIL
 # On a machine with a GPU; cuda-bundle packs the same for a machine that has no more than the driver, cuDNN and cuBLAS.
 # DT_RPATH, not DT_RUNPATH: the bundle's libraries find each other by it, too, and nothing has to be set for other programs.
 gpu_programs = $(patsubst %,$(BUILD)/gpu/%,gpu_check gpu_bench ops)
-$(gpu_programs): $(BUILD)/gpu/%: $(BUILD)/tests/%.o $(call objects,$(filter trainer/nets%,$(trainer))) $(lib_static)
+gpu_objects = $(filter trainer/nets%,$(trainer)) \
+    $(patsubst %,trainer/%.c,step phase_pixel phase_adversarial net_state checkpoint loss gan)
+$(gpu_programs): $(BUILD)/gpu/%: $(BUILD)/tests/%.o $(call objects,$(gpu_objects)) $(lib_static)
 	@mkdir -p $(@D)
 	$(call say,LD,$@)
 	$(Q)$(CC) $(LDFLAGS_CONFIG) $(LDFLAGS) $^ -o $@ -Wl,--disable-new-dtags,-rpath,'$$ORIGIN/../lib' $(LIBS_ENGINE) -ldl

@@ -1,9 +1,11 @@
 // gpu_bench.c - frames/s of every generator on a device, for make bench-cuda. Prints one line a measurement: "net size batch ms
 // frames/s". With --export DIR it writes the nets as model files instead, so that gpu_bench.py runs the same ones in PyTorch.
+// With --train, training steps of two nets in both phases, as images/s; batches are uploaded from the host, as the trainer's are.
 // With --frames, the ends of the network at 1080p: GB/s of the frames' planes, in percent of what a copy reaches here; with
 // --stream MODEL whole streams of 1080p frames. Frames lie in the memory of the GPU, on other devices in the host's.
 //
-//     gpu_bench [--device cuda] [--precision f32|bf16|f16] [--export DIR | --frames | --stream MODEL] [NET]
+//     gpu_bench [--device cuda] [--precision f32|bf16|f16] [--export DIR | --frames | --stream MODEL]
+//               [--train [--size 256] [--batch 16]] [NET]
 #include "check.h"
 #include "base/clock.h"
 #include "engine/backend.h"
@@ -13,11 +15,19 @@
 #include "gpu_memory.h"
 #include "kernels/colour_table.h"
 #include "trainer/nets.h"
+#include "trainer/step.h"
 
 enum { WARM = 3, SETS = 5 };
+#define SET_SECONDS 0.06                    // as in gpu_bench.py
 static const int sizes[] = { 128, 256, 512 }, batches[] = { 1, 8, 16, 32 };
 
 struct net { struct clzi_graph *g; float **values; };
+
+static int by_size(const void *a, const void *b)
+{
+    const double *x = a, *y = b;
+    return (*x > *y) - (*x < *y);
+}
 
 static struct net net_create(const struct clzt_net *n)
 {
@@ -52,19 +62,14 @@ static double measure(struct clzi_device *dev, struct clzi_exec *e, struct clzi_
     clzi_exec_forward(e, 0);
     be->read(dev, &x, w->slab[CLZI_W], 1);
     once = clzi_now() - once;
-    runs = once > 0.1 ? 1 : (int)(0.1 / once);
+    runs = once > SET_SECONDS ? 1 : (int)(SET_SECONDS / once);
     for (int s = 0; s < SETS; s++) {
         const double start = clzi_now();
         for (int i = 0; i < runs; i++) clzi_exec_forward(e, 0);
         be->read(dev, &x, w->slab[CLZI_W], 1);
         times[s] = (clzi_now() - start) / runs;
     }
-    for (int i = 1; i < SETS; i++)
-        for (int k = i; k > 0 && times[k] < times[k - 1]; k--) {
-            const double t = times[k];
-            times[k] = times[k - 1];
-            times[k - 1] = t;
-        }
+    qsort(times, SETS, sizeof *times, by_size);
     return times[SETS / 2];
 }
 
@@ -242,6 +247,71 @@ static int bench_stream(const char *device, const char *path, const char *format
     return received != wanted;
 }
 
+// ---- training ----
+
+// Seconds of one step, the median of SETS sets; a negative errno if a step fails.
+static double measure_steps(struct clzt_step *s, const float *l, const float *ab)
+{
+    double times[SETS], values[CLZT_VALUES], once = 0;
+    int64_t number = 0;
+    int runs, ret = 0;
+
+    for (int i = 0; i <= WARM && ret >= 0; i++) {
+        once = clzi_now();
+        ret = clzt_step_run(s, ++number, 1e-4f, 0, l, ab, values);      // ends by reading the losses back
+        once = clzi_now() - once;
+    }
+    runs = once > SET_SECONDS ? 1 : (int)(SET_SECONDS / once);
+    for (int k = 0; k < SETS && ret >= 0; k++) {
+        const double start = clzi_now();
+        for (int i = 0; i < runs && ret >= 0; i++) ret = clzt_step_run(s, ++number, 1e-4f, 0, l, ab, values);
+        times[k] = (clzi_now() - start) / runs;
+    }
+    if (ret < 0) return ret;
+    qsort(times, SETS, sizeof *times, by_size);
+    return times[SETS / 2];
+}
+
+static int bench_train(struct clzi_device *dev, const struct clzt_net *n, int phase, int size, int batch)
+{
+    static const char *const names[CLZT_PLAYERS] = { "generator", "discriminator" };
+    const bool gan = clzt_phases[phase].discriminator;
+    const int64_t pixels = (int64_t)batch * size * size;
+    const struct clzt_step_params params = {
+        .batch = batch, .shapes = { { size, size } }, .shape_count = 1, .weight_decay = 0.01f, .encoder_lr = 1,
+        .encoder_statistics = true, .loss = { 1 }, .seed = 3,
+        .adam = { .beta1 = gan ? 0.5f : 0.9f, .beta2 = gan ? 0.999f : 0.99f, .eps = 1e-8f },
+        .gan = { .loss = &clzt_gan_losses[0], .weight = 1, .lambda = 100, .real = 1, .lr = 1 },
+    };
+    struct net nets[CLZT_PLAYERS] = { net_create(n), net_create(clzt_discriminators[0]) };
+    struct clzt_net_state *players[CLZT_PLAYERS] = { NULL };
+    struct clzt_step *step = NULL;
+    float *l = malloc(pixels * sizeof *l), *ab = malloc(2 * pixels * sizeof *ab);
+    double seconds;
+    int ret = 0;
+
+    for (int64_t i = 0; i < pixels; i++) l[i] = (float)(i * 7919 % 2001) / 1000 - 1;
+    for (int64_t i = 0; i < 2 * pixels; i++) ab[i] = (float)(i * 104729 % 2001) / 4000 - 0.25f;
+    for (int i = 0; i < (gan ? 2 : 1) && ret >= 0; i++)
+        ret = clzt_net_state_create(&players[i], dev, nets[i].g, nets[i].values,
+                                    &(struct clzt_net_state_params){ .name = names[i], .prefix = i ? "d." : "" });
+    if (ret >= 0) ret = clzt_step_create(&step, &clzt_phases[phase], players, &params);
+    seconds = ret < 0 ? ret : measure_steps(step, l, ab);
+    if (seconds > 0)
+        printf("train %-16s %-12s %4d %3d %10.3f ms %10.1f images/s\n", n->name, clzt_phases[phase].name, size, batch,
+               seconds * 1e3, batch / seconds);
+    else printf("train %s: %s: %s\n", n->name, clzt_phases[phase].name, strerror(-(int)seconds));
+    fflush(stdout);
+    clzt_step_destroy(&step);
+    for (int i = 0; i < CLZT_PLAYERS; i++) {
+        clzt_net_state_destroy(&players[i]);
+        net_destroy(&nets[i]);
+    }
+    free(l);
+    free(ab);
+    return seconds > 0 ? 0 : 1;
+}
+
 static int export(const char *folder, const struct clzt_net *n)
 {
     const struct clzi_model_facts facts = {
@@ -262,14 +332,18 @@ int main(int argc, char **argv)
     static const char *const names[] = { "auto", "f32", "bf16", "f16" };
     const char *device = "cuda", *folder = NULL, *only = NULL, *stream = NULL;
     struct stream_check_memory memory = { NULL, NULL, host_alloc, free, host_copy };
-    bool frames = false, gpu;
-    int ret = 0;
+    static const struct clzt_net *const trained[] = { &clzt_net_lite0, &clzt_net_resnet18_unet };
+    bool frames = false, train = false, gpu;
+    int ret = 0, size = 256, batch = 16;
     struct clzi_device_params params = { .precision = CLZ_PRECISION_AUTO };
     struct clzi_device *dev;
 
     for (int i = 1; i < argc; i++) {
         if (!strcmp(argv[i], "--device") && i + 1 < argc) device = argv[++i];
         else if (!strcmp(argv[i], "--frames")) frames = true;
+        else if (!strcmp(argv[i], "--train")) train = true;
+        else if (!strcmp(argv[i], "--size") && i + 1 < argc) size = atoi(argv[++i]);
+        else if (!strcmp(argv[i], "--batch") && i + 1 < argc) batch = atoi(argv[++i]);
         else if (!strcmp(argv[i], "--stream") && i + 1 < argc) stream = argv[++i];
         else if (!strcmp(argv[i], "--export") && i + 1 < argc) folder = argv[++i];
         else if (!strcmp(argv[i], "--precision") && i + 1 < argc) {
@@ -297,10 +371,12 @@ int main(int argc, char **argv)
         bench_frames(dev, "p010", &memory, gpu, copy);
         return 0;
     }
-    for (int i = 0; clzt_nets[i]; i++) {
+    for (int i = 0; i < 4 && train; i++)
+        if (!only || !strcmp(only, trained[i / 2]->name)) ret |= bench_train(dev, trained[i / 2], i % 2, size, batch);
+    for (int i = 0; clzt_nets[i] && !train; i++) {
         if (only && strcmp(only, clzt_nets[i]->name)) continue;
         if (!folder) bench(dev, clzt_nets[i]);
         else if (export(folder, clzt_nets[i]) < 0) return 1;
     }
-    return 0;
+    return ret;
 }

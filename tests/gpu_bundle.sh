@@ -11,7 +11,7 @@ set -eu
 : "${BUILD:?the build folder}" "${SRC:?the source root}"
 out=$BUILD/cuda-bundle
 rm -rf "$out" "$out.tar.xz"
-mkdir -p "$out/bin" "$out/lib" "$out/tests" "$out/samples"
+mkdir -p "$out/bin" "$out/lib" "$out/tests/ref" "$out/samples"
 cp "$BUILD/gpu/gpu_check" "$BUILD/gpu/gpu_bench" "$BUILD/gpu/ops" "$out/bin"
 cp -L "$BUILD/libcolorize.so.0" "$out/lib"
 if [ -e "$BUILD/libcolorize-cuda.so.0" ]; then          # looked for beside the program or library that opens it
@@ -19,6 +19,7 @@ if [ -e "$BUILD/libcolorize-cuda.so.0" ]; then          # looked for beside the 
     ln -s ../lib/libcolorize-cuda.so.0 "$out/bin"
 fi
 cp "$SRC/tests/gpu.sh" "$SRC/tests/gpu_bench.py" "$out/tests"
+cp "$SRC/tests/ref/nets_torch.py" "$out/tests/ref"
 cp "$SRC/samples/model.bin" "$out/samples"
 source=$(ls -d "$BUILD"/filter/ffmpeg-*/ 2>/dev/null | head -n 1)
 if [ -n "$source" ]; then
