@@ -36,11 +36,11 @@ ifneq ($(ARCH_X86),yes)
 kernels := $(filter-out %_avx2.c %_avx512.c,$(kernels))
 endif
 base := $(call rel,base/*.c)
-engine := $(call rel,engine/*.c engine/ref/*.c engine/cpu/*.c) $(filter-out base/yaml.c,$(base)) $(kernels)
+engine := $(call rel,engine/*.c engine/ref/*.c engine/cpu/*.c) $(base) $(kernels)
 cuda_kernels := $(call rel,kernels/cuda/*.cu)
 cuda_host := $(call rel,kernels/cuda/*.c)
-trainer := $(call rel,trainer/*.c trainer/nets/*.c) base/yaml.c
-batch_sources := $(call rel,tools/batch/*.c) base/yaml.c
+trainer := $(call rel,trainer/*.c trainer/nets/*.c)
+batch_sources := $(call rel,tools/batch/*.c)
 tests := $(filter-out tests/fuzz_% tests/fake% tests/stub_% tests/bench_% tests/emulated_% tests/gpu_%,$(call rel,tests/*.c))
 not_tests := run.sh bench.sh make_model.sh filter_setup.sh batch_setup.sh gpu.sh gpu_bundle.sh gpu_ffmpeg.sh
 scripts := $(filter-out $(addprefix tests/,$(not_tests)),$(call rel,tests/*.sh))
@@ -86,7 +86,6 @@ $(BUILD)/%_avx2.o: CFLAGS_ALL += -mavx2 -mfma
 $(BUILD)/%_avx512.o: CFLAGS_ALL += -mavx512f -mavx512bw -mavx512vl -mavx512dq
 $(BUILD)/kernels/%.o: CFLAGS_ALL += -O3
 $(BUILD)/trainer/%.o: CFLAGS_ALL += $(AV_CFLAGS) -O3
-$(BUILD)/base/yaml.o: CFLAGS_ALL += $(AV_CFLAGS)
 $(BUILD)/tools/%.o: CFLAGS_ALL += $(BATCH_CFLAGS)
 $(BUILD)/gst/%.o: CFLAGS_ALL += $(GST_CFLAGS)
 $(BUILD)/tests/%.o: CFLAGS_ALL += -I$(SRC)/tests $(AV_CFLAGS)

@@ -135,9 +135,11 @@ struct clz_controls {
                                             // the frames before it
     float stabilize;                        // 0..1, how strongly colours are averaged over the shot; needs
                                             // clz_stream_params.stabilizer
-    double time;                            // of the frame in seconds, for the list of shots; negative: unknown
+    double time;                            // of the frame in seconds, for the list of shots and the sheet; negative: unknown
+    int hold;                               // 1: the colours of the frame before, carried along the motion, in place of its own;
+                                            // needs clz_stream_params.stabilizer, and stabilize above 0 or a sheet that holds
 };
-#define CLZ_CONTROLS_DEFAULT { 1, 1, 0, 0, 1, -1 }
+#define CLZ_CONTROLS_DEFAULT { 1, 1, 0, 0, 1, -1, 0 }
 
 // ---- models ----
 
@@ -180,6 +182,8 @@ struct clz_stream_params {
     int window;                             // frames after a frame that it looks at, 0..32; -1: 2, with batch 1 none
     const char *shots;                      // with the stabilizer: a CSV file to write the list of the film's shots to; see below
     const char *cuts;                       // with the stabilizer: such a file, in place of cuts that are found
+    const char *sheet;                      // a YAML file that says how parts of the film are coloured; see below
+    int first_frame;                        // number of the first frame that is sent, for lists of shots and the sheet
     struct clz_log log;
     void *cuda_context, *cuda_stream;       // device cuda: the application's CUcontext and CUstream, on which the planes of its
                                             // CLZ_MEMORY_CUDA frames are used (a NULL stream is the default one); context NULL:
@@ -201,7 +205,12 @@ struct clz_stream_params {
 // The list of shots has the columns frame, time, kind (start, cut, fade, flash, dissolve), confidence and look, a hash of the
 // picture. The file is complete when the stream is closed; until then it has its old content, which must be such a list too. A
 // list that is given, edited or not, says where shots begin (start, cut, fade); nothing else is a cut then. Its frames are
-// counted from the stream's first; after clz_stream_flush() cuts are found again.
+// counted from the stream's first, which is number first_frame; after clz_stream_flush() cuts are found again.
+
+// The sheet (doc/filter.md) is read when the stream is opened: -EINVAL if it is wrong, or names shots of a list that is not
+// given or does not have them. Its values take the place of those in clz_controls for the frames that they concern, by
+// clz_controls.time or by shot; a frame that the caller skips stays skipped. The list of shots that it names is `cuts`, unless
+// that is given. Lines that concern no frame are warned of when the stream is closed after clz_stream_drain().
 
 struct clz_stream;
 typedef struct clz_stream clz_stream;

@@ -31,7 +31,7 @@ struct clzi_shots {
     int error;                              // of the first write that failed
     char *path;
     const struct clz_log *log;
-    uint64_t count, written;
+    uint64_t first, count, written;         // numbers of the first frame, the next one, and the next one to be written
     struct row rows[WAIT + 1];              // of the frames not written yet
     struct clzi_shot_frame frames[LONGEST + 1];
     uint64_t since;                         // first frame of the shot
@@ -82,7 +82,7 @@ static bool is_replaceable(const char *path)
     return start[0] == '#' || (n >= 10 && !strncmp(start, HEADER, 10));
 }
 
-int clzi_shots_create(struct clzi_shots **out, const char *path, const struct clz_log *log)
+int clzi_shots_create(struct clzi_shots **out, const char *path, uint64_t first, const struct clz_log *log)
 {
     struct clzi_shots *s = *out = calloc(1, sizeof *s);
     int ret = -ENOMEM;
@@ -90,6 +90,7 @@ int clzi_shots_create(struct clzi_shots **out, const char *path, const struct cl
     if (!s) return ret;
     s->log = log;
     s->dissolve.rest = 1;
+    s->first = s->count = s->written = s->since = first;
     if (!(s->path = strdup(path))) goto fail;
     if (!is_replaceable(path)) {
         ret = clzi_fail(log, -EEXIST, "%s: is no list of shots, and is not replaced by one", path);
@@ -214,11 +215,11 @@ void clzi_shots_add(struct clzi_shots *s, const struct clzi_shot_frame *frame)
     const uint64_t n = s->count++;
     struct row *r;
 
-    if (s->count > WAIT) write_rows(s, s->count - WAIT);
+    if (s->count > s->first + WAIT) write_rows(s, s->count - WAIT);
     r = row_of(s, n);
     *r = (struct row){ NONE, frame->time, 0, look_of(frame->thumbnail) };
     s->frames[n % (LONGEST + 1)] = *frame;
-    if (!n) {
+    if (n == s->first) {
         r->kind = START;
         r->confidence = 1;
     } else if (frame->resized ? !alike(picture_of(s, n - 1), frame->thumbnail) : !frame->back) {
@@ -226,7 +227,7 @@ void clzi_shots_add(struct clzi_shots *s, const struct clzi_shot_frame *frame)
         r->confidence = frame->look.match < 1 ? 1 - frame->look.match : 1;
         s->since = n;
     }
-    for (int k = 1; k < frame->back && (uint64_t)k <= n; k++) {         // the frames between interrupt the shot
+    for (int k = 1; k < frame->back && (uint64_t)k <= n - s->first; k++) {         // the frames between interrupt the shot
         struct row *between = row_of(s, n - k);
         if (between->kind == CUT || between->kind == FADE || between->kind == NONE) between->kind = FLASH;
         between->confidence = 1;
@@ -240,7 +241,7 @@ void clzi_shots_skip(struct clzi_shots *s)
 {
     const uint64_t n = s->count++;
 
-    if (s->count > WAIT) write_rows(s, s->count - WAIT);
+    if (s->count > s->first + WAIT) write_rows(s, s->count - WAIT);
     *row_of(s, n) = (struct row){ NONE, -1, 0, 0 };
     s->since = n + 1;
     s->dissolve.rest = 1;
@@ -295,7 +296,7 @@ static int add_row(struct clzi_cuts *c, int *room, char *line, int number, const
     return 0;
 }
 
-int clzi_cuts_read(struct clzi_cuts **out, const char *path, const struct clz_log *log)
+int clzi_cuts_read(struct clzi_cuts **out, const char *path, uint64_t first, const struct clz_log *log)
 {
     struct clzi_cuts *c = *out = calloc(1, sizeof *c);
     FILE *file = fopen(path, "r");
@@ -317,6 +318,7 @@ int clzi_cuts_read(struct clzi_cuts **out, const char *path, const struct clz_lo
         ret = clzi_fail(log, -EBADMSG, "%s: the list of cuts is empty: it should say where shots begin", path);
     free(line);
     if (file) fclose(file);
+    if (c) c->next = first;
     if (ret < 0) clzi_cuts_destroy(out);
     return ret;
 }
@@ -334,6 +336,23 @@ bool clzi_cuts_next(struct clzi_cuts *c)
 
     while (c->at < c->count && c->rows[c->at].frame < frame) c->at++;
     return c->at < c->count && c->rows[c->at].frame == frame && c->rows[c->at].begins;
+}
+
+uint64_t clzi_cuts_begin(const struct clzi_cuts *c, int shot)
+{
+    int n = 1;
+
+    for (int i = 0; i < c->count; i++)
+        if (c->rows[i].begins && c->rows[i].frame && ++n == shot) return c->rows[i].frame;
+    return 0;
+}
+
+int clzi_cuts_shots(const struct clzi_cuts *c)
+{
+    int n = 1;
+
+    for (int i = 0; i < c->count; i++) n += c->rows[i].begins && c->rows[i].frame;
+    return n;
 }
 
 int clzi_cuts_compare(const struct clzi_cuts *c, uint64_t frame, const float *thumbnail)

@@ -18,9 +18,9 @@
 
 struct clzi_shots;
 
-// Opens the file, whose old content stays until destroy(). Returns 0, -ENOMEM, -EEXIST (the old content is no list of shots), or
-// the error of creating it, with a message.
-int clzi_shots_create(struct clzi_shots **shots, const char *path, const struct clz_log *log);
+// Opens the file, whose old content stays until destroy(). first: number of the first frame. Returns 0, -ENOMEM, -EEXIST (the old
+// content is no list of shots), or the error of creating it, with a message.
+int clzi_shots_create(struct clzi_shots **shots, const char *path, uint64_t first, const struct clz_log *log);
 void clzi_shots_destroy(struct clzi_shots **shots);        // completes the file; a failed write is one warning
 
 struct clzi_shot_frame {
@@ -38,12 +38,17 @@ void clzi_shots_skip(struct clzi_shots *shots);                                 
 
 struct clzi_cuts;
 
-// Returns 0, -ENOMEM, -EBADMSG (a line is wrong, or there is none) or the error of reading, with a message.
-int clzi_cuts_read(struct clzi_cuts **cuts, const char *path, const struct clz_log *log);
+// first: number of the first frame of clzi_cuts_next(). Returns 0, -ENOMEM, -EBADMSG (a line is wrong, or there is none) or the
+// error of reading, with a message.
+int clzi_cuts_read(struct clzi_cuts **cuts, const char *path, uint64_t first, const struct clz_log *log);
 void clzi_cuts_destroy(struct clzi_cuts **cuts);
 
 // Returns whether a shot begins with the next frame.
 bool clzi_cuts_next(struct clzi_cuts *cuts);
+
+// The number of shots of the list, and the first frame of one of them, from 1. The first shot begins with frame 0.
+int clzi_cuts_shots(const struct clzi_cuts *cuts);
+uint64_t clzi_cuts_begin(const struct clzi_cuts *cuts, int shot);
 
 // Compares the frame with the list's look of it, if it is there. Returns how many of the 64 bits differ.
 int clzi_cuts_compare(const struct clzi_cuts *cuts, uint64_t frame, const float *thumbnail);

@@ -8,7 +8,9 @@
 
 static const float
     longest = 0.96f,                        // keep at strength 1: the mean covers 1 / (1 - 0.96) = 25 frames
-    tolerance = 0.05f;                      // of luma, see carry.h
+    tolerance = 0.05f,                      // of luma, see carry.h
+    own_share = 1e-6f,                      // weight of a held frame's own colours, for places where nothing matches
+    held_weight = 25;                       // of the colours that it holds, however long
 
 struct clzi_stabilizer {
     struct clzi_stabilizer_params params;
@@ -18,6 +20,7 @@ struct clzi_stabilizer {
     struct clzk_colour *memory;
     struct clzk_colour **own, **mean;       // of each slot: the frame's own colours; the mean over it and earlier ones
     float *strength;                        // of each slot
+    bool *hold;
     struct clzk_colour *ahead[2];           // the mean over later frames
     uint64_t added, taken;
 };
@@ -35,7 +38,8 @@ int clzi_stabilizer_create(struct clzi_stabilizer **out, const struct clzi_stabi
     s->memory = malloc((2 * s->slots + 2) * s->pixels * sizeof *s->memory);
     s->own = calloc(2 * s->slots, sizeof *s->own);
     s->strength = calloc(s->slots, sizeof *s->strength);
-    if (!s->memory || !s->own || !s->strength) goto fail;
+    s->hold = calloc(s->slots, sizeof *s->hold);
+    if (!s->memory || !s->own || !s->strength || !s->hold) goto fail;
     s->mean = s->own + s->slots;
     for (int i = 0; i < 2 * s->slots; i++) s->own[i] = s->memory + i * s->pixels;
     for (int i = 0; i < 2; i++) s->ahead[i] = s->memory + (2 * s->slots + i) * s->pixels;
@@ -55,6 +59,7 @@ void clzi_stabilizer_destroy(struct clzi_stabilizer **stabilizer)
     clzi_motion_destroy(&s->motion);
     free(s->own);
     free(s->strength);
+    free(s->hold);
     free(s->memory);
     free(s);
 }
@@ -63,10 +68,10 @@ static struct clzk_colour *own_of(const struct clzi_stabilizer *s, uint64_t numb
 static struct clzk_colour *mean_of(const struct clzi_stabilizer *s, uint64_t number) { return s->mean[number % s->slots]; }
 
 static void carry(const struct clzi_stabilizer *s, struct clzk_colour *out, const struct clzk_colour *own,
-                  const struct clzk_colour *other, const float *v, const float *agreement, float brightness, float strength)
+                  const struct clzk_colour *other, const float *v, const float *agreement, float brightness, float keep)
 {
-    const struct clzk_carry c = { clzi_motion_size(s->motion), s->params.w, s->params.h, v, agreement, brightness,
-                                  longest * strength, tolerance };
+    const struct clzk_carry c = { clzi_motion_size(s->motion), s->params.w, s->params.h, v, agreement, brightness, keep,
+                                  tolerance };
     const int pieces = s->params.threads;
 
 #pragma omp parallel for schedule(static) num_threads(pieces) if (pieces > 1)
@@ -76,22 +81,29 @@ static void carry(const struct clzi_stabilizer *s, struct clzk_colour *out, cons
 
 int clzi_stabilizer_added(const struct clzi_stabilizer *s) { return (int)(s->added - s->taken); }
 
-void clzi_stabilizer_add(struct clzi_stabilizer *s, const float *l, const float *ab, float strength,
+void clzi_stabilizer_add(struct clzi_stabilizer *s, const float *l, const float *ab, float strength, bool hold,
                          enum clzi_cut cut)
 {
     const uint64_t number = s->added++;
-    struct clzk_colour *own = own_of(s, number);
+    struct clzk_colour *own = own_of(s, number), *mean = mean_of(s, number);
     const struct clzi_link *link;
+    float weight;
 
-    for (size_t i = 0; i < s->pixels; i++) own[i] = (struct clzk_colour){ l[i], 1, ab[i], ab[s->pixels + i] };
-    s->strength[number % s->slots] = strength;
     clzi_motion_add(s->motion, l, cut);
     link = clzi_motion_link(s->motion, number);
+    hold = hold && link->back;
+    weight = hold ? own_share : 1;
+    for (size_t i = 0; i < s->pixels; i++) own[i] = (struct clzk_colour){ l[i], weight, ab[i], ab[s->pixels + i] };
+    s->strength[number % s->slots] = strength;
+    s->hold[number % s->slots] = hold;
     if (link->back)
-        carry(s, mean_of(s, number), own, mean_of(s, number - link->back), link->to, link->to_agreement, link->brightness,
-              strength);
+        carry(s, mean, own, mean_of(s, number - link->back), link->to, link->to_agreement, link->brightness,
+              hold ? 1 : longest * strength);
     else
-        memcpy(mean_of(s, number), own, s->pixels * sizeof *own);
+        memcpy(mean, own, s->pixels * sizeof *own);
+    // Carried for however long, colours keep their weight. Those of a place where nothing matched get none: what comes after the
+    // hold has its own.
+    for (size_t i = 0; i < s->pixels && hold; i++) mean[i].weight = mean[i].weight < 4 * own_share ? own_share : held_weight;
 }
 
 // The mean over the frames after `number` that continue it, up to `last`; NULL if there are none. link: of the first of them.
@@ -113,7 +125,8 @@ static const struct clzk_colour *mean_ahead(struct clzi_stabilizer *s, uint64_t 
         }
         if (link->back && frame - link->back > number) {
             frame -= link->back;
-            carry(s, s->ahead[next], own_of(s, frame), mean, link->from, link->from_agreement, -link->brightness, strength);
+            carry(s, s->ahead[next], own_of(s, frame), mean, link->from, link->from_agreement, -link->brightness,
+                  longest * strength);
             mean = s->ahead[next];
             next = !next;
         } else {
@@ -131,11 +144,12 @@ bool clzi_stabilizer_take(struct clzi_stabilizer *s, float *ab, bool last)
     const struct clzi_link *link;
 
     if (number == s->added || (end >= s->added && !last)) return false;
-    later = mean_ahead(s, number, end < s->added ? end : s->added - 1, &link);
+    later = s->hold[number % s->slots] ? NULL : mean_ahead(s, number, end < s->added ? end : s->added - 1, &link);
     mean = mean_of(s, number);
     if (later) {
         struct clzk_colour *both = later == s->ahead[0] ? s->ahead[1] : s->ahead[0];
-        carry(s, both, mean, later, link->from, link->from_agreement, -link->brightness, s->strength[number % s->slots]);
+        carry(s, both, mean, later, link->from, link->from_agreement, -link->brightness,
+              longest * s->strength[number % s->slots]);
         mean = both;
     }
     for (size_t i = 0; i < s->pixels; i++) {
@@ -202,10 +216,11 @@ static void list_frame(struct stage *t, const struct clz_controls *controls, boo
 
     clzi_motion_thumbnail(m, frame, f.thumbnail);
     if (c->shots) clzi_shots_add(c->shots, &f);
-    if (c->cuts && !c->warned && clzi_cuts_compare(c->cuts, c->frame, f.thumbnail) > DIFFERENT) {
+    if (c->cuts && !c->warned && clzi_cuts_compare(c->cuts, c->first + c->frame, f.thumbnail) > DIFFERENT) {
         c->warned = true;
         clzi_log(&clzi_device_base(t->params.dev)->log, CLZ_LOG_WARNING,
-                 "frame %llu does not look as the list of cuts says: is the list of this film?", (unsigned long long)c->frame);
+                 "frame %llu does not look as the list of cuts says: is the list of this film?",
+                 (unsigned long long)(c->first + c->frame));
     }
 }
 
@@ -219,7 +234,7 @@ static int add_frame(struct stage *t, const struct clzi_view_frame *frame)
     if (ret >= 0) ret = be->download(p->dev, frame->ab, (struct clzi_shape){ 1, 2, p->h, p->w }, t->ab);
     for (size_t i = 0; i < pixels && ret >= 0; i++) t->l[i] = (t->l[i] + p->l_offset) * p->l_scale / 100;
     if (ret >= 0)
-        clzi_stabilizer_add(t->stabilizer, t->l, t->ab, frame->controls.stabilize,
+        clzi_stabilizer_add(t->stabilizer, t->l, t->ab, frame->controls.stabilize, frame->controls.hold,
                             context_of(t)->cuts ? CLZI_CUT_NO : CLZI_CUT_FIND);
     return ret;
 }
@@ -230,7 +245,8 @@ static int stage_settle(void *state, const struct clzi_view *view, void *ab)
     const struct clzi_window_params *p = &t->params;
     const struct clzi_backend *be = clzi_device_base(p->dev)->backend;
     const struct clzi_shape shape = { 1, 2, p->h, p->w };
-    const bool lists = context_of(t)->shots || context_of(t)->cuts, off = view->frame->controls.stabilize <= 0 && !lists;
+    const bool lists = context_of(t)->shots || context_of(t)->cuts;
+    const bool off = view->frame->controls.stabilize <= 0 && !lists && !context_of(t)->holds;
     int ret = 0;
 
     if (view->begins || off) clzi_stabilizer_restart(t->stabilizer);

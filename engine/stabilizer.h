@@ -25,8 +25,9 @@ int clzi_stabilizer_create(struct clzi_stabilizer **stabilizer, const struct clz
 void clzi_stabilizer_destroy(struct clzi_stabilizer **stabilizer);
 
 // Adds the next frame: l [h,w] lightness in 0 to 1, ab [2,h,w] in the network's units; both are copied. strength: 0 the frame
-// keeps its own colour, 1 strongest.
-void clzi_stabilizer_add(struct clzi_stabilizer *stabilizer, const float *l, const float *ab, float strength,
+// keeps its own colour, 1 strongest. hold: it has the colours of the frame that it continues, and none of its own but where
+// nothing matches; later frames do not see its own either. The first frame of a shot cannot be held.
+void clzi_stabilizer_add(struct clzi_stabilizer *stabilizer, const float *l, const float *ab, float strength, bool hold,
                          enum clzi_cut cut);
 int clzi_stabilizer_added(const struct clzi_stabilizer *stabilizer);       // frames added and not yet taken
 
@@ -44,7 +45,8 @@ extern const struct clzi_stage_ops clzi_stabilizer_stage;
 struct clzi_stabilizer_context {            // clzi_stage.context of that stage; belongs to the stream, used on its worker thread
     struct clzi_shots *shots;               // the list that is written; NULL: none
     struct clzi_cuts *cuts;                 // the list that is given; NULL: cuts are found
-    uint64_t frame;                         // number of the next frame of the film
+    bool holds;                             // frames may be held, so that motion is followed at strength 0 too
+    uint64_t first, frame;                  // number of the film's first frame; of the next one, from 0
     bool warned;                            // that a frame does not look as in the list
 };
 

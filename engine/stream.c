@@ -18,6 +18,7 @@
 #include "base/log.h"
 #include "pipeline.h"
 #include "pixfmt.h"
+#include "sheet.h"
 #include "stabilizer.h"
 
 enum { WINDOW = 2 };                        // default of clz_stream_params.window
@@ -35,6 +36,7 @@ struct clz_stream {
     struct clzi_device *dev;
     struct clzi_pipeline *pipeline;
     struct clzi_stabilizer_context stabilizer;
+    struct clzi_sheet *sheet;               // NULL: none
     struct slot *ring;
     int capacity, batch;
     uint64_t head, done, taken, submitted, tail;
@@ -235,6 +237,7 @@ static int check_params(const struct clz_stream_params *p)
         return clzi_fail(&p->log, -EINVAL, "size is %d, should be 32 to 2048, or 0 for the model's default", p->size);
     if (p->window < -1 || p->window > CLZI_MAX_WINDOW)
         return clzi_fail(&p->log, -EINVAL, "window is %d, should be 0 to %d, or -1 for the default", p->window, CLZI_MAX_WINDOW);
+    if (p->first_frame < 0) return clzi_fail(&p->log, -EINVAL, "first_frame is %d, should be 0 or more", p->first_frame);
     if (p->threads < 0 || p->threads > 1024)
         return clzi_fail(&p->log, -EINVAL, "threads is %d, should be 1 to 1024, or 0 for one per core", p->threads);
     if ((unsigned)p->precision > CLZ_PRECISION_F16 || (unsigned)p->luma > CLZ_LUMA_LSTAR ||
@@ -249,6 +252,25 @@ static struct clzi_stage stabilizer(const struct clz_stream_params *p, struct cl
     const int window = p->window >= 0 ? p->window : p->batch == 1 ? 0 : WINDOW;
 
     return p->stabilizer ? (struct clzi_stage){ &clzi_stabilizer_stage, 0, window, context } : (struct clzi_stage){ 0 };
+}
+
+// Reads the lists of shots and the sheet.
+static int open_lists(clz_stream *s, const struct clz_stream_params *p)
+{
+    const struct clz_log *log = &s->params.log;
+    const char *cuts = p->cuts;
+    int ret;
+
+    if (p->sheet && (ret = clzi_sheet_read(&s->sheet, p->sheet, log)) < 0) return ret;
+    if (!cuts && s->sheet) cuts = clzi_sheet_cuts(s->sheet);
+    if (p->shots && cuts && !strcmp(p->shots, cuts))
+        return clzi_fail(log, -EINVAL, "shots and cuts are the same file, %s", cuts);
+    if (cuts && (ret = clzi_cuts_read(&s->stabilizer.cuts, cuts, p->first_frame, log)) < 0) return ret;
+    if (s->sheet && (ret = clzi_sheet_number(s->sheet, s->stabilizer.cuts)) < 0) return ret;
+    s->stabilizer.holds = s->sheet && clzi_sheet_holds(s->sheet);
+    if (s->stabilizer.holds && !p->stabilizer)
+        return clzi_fail(log, -EINVAL, "%s: hold needs the stabiliser", p->sheet);
+    return p->shots ? clzi_shots_create(&s->stabilizer.shots, p->shots, p->first_frame, log) : 0;
 }
 
 int clz_stream_open(clz_stream **out, clz_model *model, const struct clz_stream_params *params)
@@ -280,11 +302,9 @@ int clz_stream_open(clz_stream **out, clz_model *model, const struct clz_stream_
                                                               .stage = stabilizer(params, &s->stabilizer) });
     clzi_device_leave(s->dev);
     s->params.bars = NULL;                  // likewise
-    if (ret >= 0 && s->params.shots && s->params.cuts && !strcmp(s->params.shots, s->params.cuts))
-        ret = clzi_fail(&s->params.log, -EINVAL, "shots and cuts are the same file, %s", s->params.cuts);
-    if (ret >= 0 && s->params.cuts) ret = clzi_cuts_read(&s->stabilizer.cuts, s->params.cuts, &s->params.log);
-    if (ret >= 0 && s->params.shots) ret = clzi_shots_create(&s->stabilizer.shots, s->params.shots, &s->params.log);
-    s->params.shots = s->params.cuts = NULL;
+    s->stabilizer.first = s->params.first_frame;
+    if (ret >= 0) ret = open_lists(s, params);
+    s->params.shots = s->params.cuts = s->params.sheet = NULL;
     if (ret < 0) goto fail;
     s->capacity = BATCHES * s->batch + clzi_pipeline_lookahead(s->pipeline);
     s->ring = calloc(s->capacity, sizeof *s->ring);
@@ -335,6 +355,8 @@ void clz_stream_close(clz_stream **stream)
     }
     clzi_shots_destroy(&s->stabilizer.shots);
     clzi_cuts_destroy(&s->stabilizer.cuts);
+    if (s->sheet && s->draining) clzi_sheet_end(s->sheet);
+    clzi_sheet_destroy(&s->sheet);
     clzi_device_close(&s->dev);
     clz_model_close(&s->model);
     free(s->ring);
@@ -397,6 +419,7 @@ static int check_controls(const struct clz_stream *s, const struct clz_controls 
                          c->saturation);
     if (!(c->stabilize >= 0 && c->stabilize <= 1))
         return clzi_fail(&s->params.log, -EINVAL, "stabilize is %g, should be 0 to 1", c->stabilize);
+    if (c->hold && !s->params.stabilizer) return clzi_fail(&s->params.log, -EINVAL, "hold needs the stabiliser");
     return 0;
 }
 
@@ -455,6 +478,7 @@ int clz_stream_send(clz_stream *s, const struct clz_frame *in, const struct clz_
         ret = -EAGAIN;
     } else {
         if (s->stabilizer.cuts && clzi_cuts_next(s->stabilizer.cuts)) slot.controls.cut = 1;
+        if (s->sheet) clzi_sheet_apply(s->sheet, s->params.first_frame + s->tail, &slot.controls);
         if (s->new_shot || slot_of(s, s->tail - 1)->controls.skip) slot.controls.cut = 1;
         s->new_shot = false;
         *slot_of(s, s->tail) = slot;
@@ -543,6 +567,7 @@ void clz_stream_flush(clz_stream *s, void (*on_frame)(void *priv, const struct c
     s->error = 0;                           // frames after a seek are coloured again
     count_frames(s, s->tail);
     if (s->tail) clzi_cuts_destroy(&s->stabilizer.cuts);        // its numbers are of the film from the beginning
+    if (s->tail && s->sheet) clzi_sheet_lose_numbers(s->sheet);
     pthread_mutex_unlock(&s->mutex);
     for (; on_frame && first < end; first++) on_frame(priv, &slot_of(s, first)->out);
 }

@@ -66,6 +66,26 @@ check shots/path_is_absolute says shots/a.mkv.log "shots=$dir/lists/"
 status_of cuts/again 0 '1 were done already' run lists/jobs.yaml
 echo '3' >>lists/cuts.csv
 status_of cuts/edited 0 '1 done, 0 were done already' run lists/jobs.yaml
+# ---- shot sheets ----
+
+cat >lists/sheets.yaml <<Y
+defaults: {model: ../model.bin, out: ../sheets}
+jobs: [{in: ../films/a.mkv, sheet: a.yaml}]
+Y
+status_of sheet/missing 1 'lists/a.yaml: No such file' run lists/sheets.yaml
+printf '%s\n' 'cuts: sheet.csv' 'lines:' '- {from: 0.2, strength: 0}' >lists/a.yaml
+status_of sheet/list_missing 1 'lists/sheet.csv: No such file' run lists/sheets.yaml
+echo '0,0,start' >lists/sheet.csv
+status_of sheet/run 0 '' run lists/sheets.yaml
+check sheet/path_is_absolute says sheets/a.mkv.log "sheet=$dir/lists/"
+status_of sheet/again 0 '1 were done already' run lists/sheets.yaml
+echo '- {shot: 1, strength: 0.5}' >>lists/a.yaml
+status_of sheet/edited 0 '1 done, 0 were done already' run lists/sheets.yaml
+echo '3,0.1,cut' >>lists/sheet.csv
+status_of sheet/list_edited 0 '1 done, 0 were done already' run lists/sheets.yaml
+status_of sheet/empty_name 2 'sheet: the name is empty' run films/a.mkv --out c/ "$@" --key sheet=
+status_of sheet/no_yaml 1 'not YAML' run films/a.mkv --out c/ "$@" --key sheet=films/a.mkv
+
 status_of shots/two_films 2 'two films would write this list of shots' run films/a.mkv films/b.mkv --out c/ "$@" --set shots=s.csv
 status_of shots/segments 2 'exclude each other' run films/a.mkv --out c/ "$@" --set shots=s.csv --set stabilize=0 \
     --key segments=48

@@ -411,6 +411,16 @@ if [ -e "$real" ] && [ -e "$model" ]; then
             -y out.raw
         check "real/$format/luma_bit_for_bit" cmp -s -n $((162 * 122 * bytes)) in.raw out.raw
     done
+    film=testsrc2=r=6:d=1:s=162x122,format=yuv420p
+    sums ffmpeg $film null >grey
+    sums ffmpeg $film colorize=real.bin:stabilize=0 >coloured
+    printf '%s\n' 'rate: 6' 'lines:' '- {from: 0.5, skip: true}' '- {from: 0:0:0:5, to: 0:0:1:0, skip: false}' >sheet.yaml
+    sums ffmpeg $film colorize=real.bin:stabilize=0:sheet=sheet.yaml >got
+    { head -n 3 coloured; sed -n 4,5p grey; tail -n 1 coloured; } >expected
+    same real/sheet expected got
+    echo '- {strength: 3}' >>sheet.yaml
+    refuse real/bad_sheet 'sheet.yaml:5: strength: "3" is not a number from 0 to 1' \
+        ffmpeg -f lavfi -i $film -vf colorize=real.bin:sheet=sheet.yaml -f null -
     refuse real/bad_model . ffmpeg -f lavfi -i $source -vf colorize=bad.bin -f null -
 else
     echo "skip filter/real: no $real or no $model"

@@ -89,6 +89,16 @@ done
 
 check error/missing_model refused '/no/such.bin: No such file' videotestsrc num-buffers=3 ! colorize model=/no/such.bin ! fakesink
 check error/no_model refused 'property "model"' videotestsrc num-buffers=3 ! colorize ! fakesink
+printf '%s\n' 'lines:' '- {from: 0.04, to: 0.12, strength: 3}' >sheet.yaml
+check error/bad_sheet refused 'sheet.yaml:2: strength: .*"3.* is not a number' videotestsrc num-buffers=3 ! \
+    colorize model=model.bin sheet=sheet.yaml ! fakesink
+sed -i 's/strength: 3/skip: true/' sheet.yaml
+for sheet in '' sheet=sheet.yaml; do
+    launch videotestsrc num-buffers=5 pattern=smpte ! video/x-raw,format=I420,width=64,height=48,framerate=25/1 ! \
+        colorize model=model.bin stabilize=0 $sheet ! filesink location="film$sheet.raw"
+done
+changed=$(cmp -l film.raw filmsheet=sheet.yaml.raw | awk '{ print int(($1 - 1) / 4608) }' | sort -u | tr '\n' ' ')
+check film/sheet [ "$changed" = "1 2 " ]
 head -c 1000 model.bin >short.bin
 check error/short_model refused 'short.bin' videotestsrc num-buffers=3 ! colorize model=short.bin ! fakesink
 check error/packed_yuv refused 'not-negotiated\|could not link\|Internal data stream' videotestsrc num-buffers=3 ! \

@@ -16,6 +16,7 @@
 #include "check.h"
 #include "base/atomic_file.h"
 #include "base/clock.h"
+#include "engine/sheet.h"
 #include "kernels/fnv.h"
 #include "pth_files.h"
 #include "tiny_model.h"
@@ -297,6 +298,21 @@ static int film(const char *device, uint8_t (*want)[LARGEST])
     clz_stream_describe(s);
     clz_stream_close(&s);
     return !first && got != 3 ? WRONG : first;
+}
+
+static int read_a_sheet(void)
+{
+    struct clzi_sheet *s = NULL;
+    struct clzi_cuts *cuts = NULL;
+    char path[PATH];
+    int ret = clzi_sheet_read(&s, in_folder(path, "sheet.yaml"), &listener);
+
+    if (ret >= 0 && (!clzi_sheet_cuts(s) || !clzi_sheet_holds(s))) ret = WRONG;
+    if (ret >= 0) ret = clzi_cuts_read(&cuts, in_folder(path, "cuts.csv"), 0, &listener);
+    if (ret >= 0) ret = clzi_sheet_number(s, cuts);
+    clzi_cuts_destroy(&cuts);
+    clzi_sheet_destroy(&s);
+    return ret;
 }
 
 static int film_on_cpu(void)
@@ -610,6 +626,10 @@ static int prepare(void)
     }
     make_checkpoints();
     if (clzi_file_replace(in_folder(path, "weights.pth"), light_form.p, light_form.size, NULL) < 0) return -1;
+    static const char sheet[] = "cuts: cuts.csv\nlines:\n- {shot: [1, 2], strength: 0}\n- {from: 3, hold: true}\n";
+    static const char cuts[] = "0,0,start\n5,1,cut\n";
+    if (clzi_file_replace(in_folder(path, "sheet.yaml"), sheet, sizeof sheet - 1, NULL) < 0) return -1;
+    if (clzi_file_replace(in_folder(path, "cuts.csv"), cuts, sizeof cuts - 1, NULL) < 0) return -1;
     if (tiny_model_write(in_folder(path, "open.bin")) < 0 || tiny_model_write(in_folder(path, "stream.bin")) < 0) return -1;
     return clz_model_open(&model, path, NULL);
 }
@@ -618,7 +638,8 @@ int main(void)
 {
     static const struct { const char *name; int (*run)(void); } rows[] = {
         { "oom/open_model", open_model }, { "oom/film_on_ref", film_on_ref }, { "oom/film_on_cpu", film_on_cpu },
-        { "oom/recipe", read_recipe }, { "oom/facts", write_facts }, { "oom/pictures_cached", read_pictures_cached },
+        { "oom/sheet", read_a_sheet }, { "oom/recipe", read_recipe }, { "oom/facts", write_facts },
+        { "oom/pictures_cached", read_pictures_cached },
         { "oom/pictures_uncached", read_pictures_uncached },
         { "oom/training_step", train_on_cpu }, { "oom/checkpoint", keep_checkpoint }, { "oom/write_model", write_model },
         { "oom/zip_form", read_zip_form }, { "oom/legacy_form", read_legacy_form },

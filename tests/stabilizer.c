@@ -316,7 +316,7 @@ static int run(const struct film *f, int first, int count, int ahead, int frames
     for (int n = 0; n < count;) {
         for (int k = 0; k < frames && n < count; k++, n++) {
             frame_of(f, first + n, y, ab, NULL);
-            clzi_stabilizer_add(s, y, ab, strength, CLZI_CUT_FIND);
+            clzi_stabilizer_add(s, y, ab, strength, false, CLZI_CUT_FIND);
         }
         while (clzi_stabilizer_take(s, out + (size_t)taken * 2 * PIXELS, n == count)) taken++;
     }
@@ -380,7 +380,7 @@ static void colours(void)
         int taken = 0;
         for (int n = 0; n < 20; n++) {
             frame_of(n < 10 ? &still : second, n, y, ab, NULL);
-            clzi_stabilizer_add(s, y, ab, 1, said && n == 10 ? CLZI_CUT_YES : CLZI_CUT_FIND);
+            clzi_stabilizer_add(s, y, ab, 1, false, said && n == 10 ? CLZI_CUT_YES : CLZI_CUT_FIND);
             while (clzi_stabilizer_take(s, out + (size_t)taken * 2 * PIXELS, n == 19)) taken++;
         }
         REQUIRE_INT(taken, 20);
@@ -400,7 +400,7 @@ static void colours(void)
                 y[i] = 0.95f;
                 ab[i] = ab[PIXELS + i] = 0.9f;
             }
-        clzi_stabilizer_add(s, y, ab, 1, CLZI_CUT_FIND);
+        clzi_stabilizer_add(s, y, ab, 1, false, CLZI_CUT_FIND);
         REQUIRE(clzi_stabilizer_take(s, out, false));
     }
     float inside = 0, beside = 0;
@@ -415,7 +415,7 @@ static void colours(void)
     REQUIRE(beside < 0.005f);     // 0.001
     clzi_stabilizer_restart(s);
     frame_of(&moving, 0, y, ab, NULL);
-    clzi_stabilizer_add(s, y, ab, 1, CLZI_CUT_FIND);
+    clzi_stabilizer_add(s, y, ab, 1, false, CLZI_CUT_FIND);
     REQUIRE(clzi_stabilizer_take(s, out, false));
     REQUIRE(!memcmp(out, ab, size));
     REQUIRE(!clzi_stabilizer_take(s, out, true));
@@ -426,9 +426,82 @@ static void colours(void)
     REQUIRE_INT(clzi_stabilizer_added(s), 0);
     for (int n = 0; n < 8; n++) {
         frame_of(&moving, n, y, ab, NULL);
-        clzi_stabilizer_add(s, y, ab, 1, CLZI_CUT_FIND);
+        clzi_stabilizer_add(s, y, ab, 1, false, CLZI_CUT_FIND);
         REQUIRE(clzi_stabilizer_take(s, out, false));
         REQUIRE(!memcmp(out, other + (size_t)n * 2 * PIXELS, size));
+    }
+    clzi_stabilizer_destroy(&s);
+    free(out);
+    free(other);
+    free(y);
+    free(ab);
+    free(truth);
+}
+
+// Frames [first, end) are held. Their own answers are `wrong`, which must not be seen.
+static void run_held(const struct film *f, int count, int first, int end, float strength, float wrong, float *out)
+{
+    struct clzi_stabilizer *s = create(2, 1, 1);
+    float *y = malloc(PIXELS * sizeof *y), *ab = malloc(2 * PIXELS * sizeof *ab);
+    int taken = 0;
+
+    for (int n = 0; n < count; n++) {
+        frame_of(f, n, y, ab, NULL);
+        for (int i = 0; n >= first && n < end && i < 2 * PIXELS; i++) ab[i] = wrong;
+        clzi_stabilizer_add(s, y, ab, strength, n >= first && n < end, CLZI_CUT_FIND);
+        while (clzi_stabilizer_take(s, out + (size_t)taken * 2 * PIXELS, n == count - 1)) taken++;
+    }
+    REQUIRE_INT(taken, count);
+    clzi_stabilizer_destroy(&s);
+    free(y);
+    free(ab);
+}
+
+static void held(void)
+{
+    enum { COUNT = 120, FIRST = 10 };
+    float *out = malloc((size_t)COUNT * 2 * PIXELS * sizeof *out), *other = malloc((size_t)COUNT * 2 * PIXELS * sizeof *other);
+    float *y = malloc(PIXELS * sizeof *y), *ab = malloc(2 * PIXELS * sizeof *ab), *truth = malloc(2 * PIXELS * sizeof *truth);
+    const struct film still = { 5, 0, 0.02f, 0.1f }, moving = { 8, 1.5f, 0.02f, 0.1f };
+    const size_t size = 2 * PIXELS * sizeof *out;
+
+    CASE("hold/colours_of_a_moving_shot_are_carried_along");
+    for (int k = 0; k < 2; k++) {
+        double inside = 0, after = 0, before = 0, wrong = 0;
+        run_held(&moving, 40, FIRST, 25, (float)k, 0.9f, out);
+        run_held(&moving, 40, FIRST, 25, (float)k, -0.9f, other);
+        for (int n = 0; n < 40; n++) {
+            const float *now = out + (size_t)n * 2 * PIXELS, *then = other + (size_t)n * 2 * PIXELS;
+            frame_of(&moving, n, y, ab, truth);
+            if (n < FIRST) before = fmax(before, mean_square(now, then));
+            if (n >= 25) after = fmax(after, mean_square(now, then));
+            // what has come into view since, at the edge towards which the camera moves, has no colours to keep
+            for (int i = 0; n >= FIRST && n < 25 && i < PIXELS; i++) {
+                if (i % W > W - 30 || i / W > H - 12) continue;
+                inside += (fabs(now[i] - then[i]) > 0.2) / ((W - 29) * (H - 11) * 15.);
+                wrong += (now[i] - truth[i]) * (now[i] - truth[i]) / ((W - 29) * (H - 11) * 15.);
+            }
+        }
+        printf("  strength %d: colours of frames before and after differ by %.1e, %.1e (mean square); of held ones %.4f see "
+               "their own; error %.5f\n", k, before, after, inside, wrong);
+        REQUIRE(before < 1e-6 && after < 1e-6 && inside < 0.002 && wrong < 0.01);
+    }
+
+    CASE("hold/for_long");
+    run_held(&still, COUNT, FIRST, COUNT, 0, 0.9f, out);
+    printf("  mean square of the change after %d frames %.6f\n", COUNT - FIRST,
+           mean_square(out + (FIRST - 1) * 2 * PIXELS, out + (size_t)(COUNT - 1) * 2 * PIXELS));
+    // of colours whose mean square is 0.053; 0.0008 is the blur of repeated interpolation
+    REQUIRE(mean_square(out + (FIRST - 1) * 2 * PIXELS, out + (size_t)(COUNT - 1) * 2 * PIXELS) < 0.002);
+
+    CASE("hold/nothing_is_held_over_a_cut");
+    struct clzi_stabilizer *s = create(0, 1, 1);
+    for (int n = 0; n < 12; n++) {
+        frame_of(n < 6 ? &still : &moving, n, y, ab, NULL);
+        clzi_stabilizer_add(s, y, ab, 0, n >= 6, CLZI_CUT_FIND);
+        REQUIRE(clzi_stabilizer_take(s, out, false));
+        if (n == 6) REQUIRE(!memcmp(out, ab, size));
+        if (n == 11) REQUIRE(mean_square(out, ab) > 1e-5);
     }
     clzi_stabilizer_destroy(&s);
     free(out);
@@ -479,7 +552,7 @@ static void list(const char *path)
     int found[3] = { 0 }, wrong = 0, cuts = 0, middle = 0, bright = 0;
 
     CASE("shots/cuts_flashes_and_dissolves_are_listed");
-    REQUIRE_INT(clzi_shots_create(&shots, path, &quiet), 0);
+    REQUIRE_INT(clzi_shots_create(&shots, path, 0, &quiet), 0);
     REQUIRE_INT(clzi_motion_create(&m, W, H, 8, 1), 0);
     for (int n = 0; n < LISTED * SHOT; n++) {
         struct clzi_shot_frame f = { .time = n / 25. };
@@ -664,6 +737,7 @@ int main(void)
     cuts();
     carried();
     colours();
+    held();
     snprintf(path, sizeof path, "%s/clz-stabilizer-%d.bin", folder ? folder : "/tmp", (int)getpid());
     if (tiny_model_write(path) < 0 || clz_model_open(&model, path, NULL) < 0) return 1;
     unlink(path);

@@ -15,6 +15,7 @@
 #include "hash.h"
 #include "paths.h"
 #include "provenance.h"
+#include "sheet.h"
 #include "verify.h"
 
 enum { LEAST_FREE = 32 << 20 };             // bytes; with less a running job stops
@@ -88,6 +89,31 @@ static void add_key(struct clzi_sha256 *hash, const char *name, const char *valu
     clzi_sha256_update(hash, value ? value : "", value ? strlen(value) + 1 : 1);
 }
 
+// A file that results depend on is known by its content, as the model is. A fault in reading it is none of the film.
+static int add_file(struct clzb_film *film, struct clzi_sha256 *hash, const char *name, const char *path)
+{
+    char hex[65];
+    int64_t size;
+    const int ret = clzb_hash_path(path, hex, &size);
+
+    if (!ret) return add_key(hash, name, hex), 0;
+    film->blameless = true;
+    return clzb_film_fail(film, ret, "%s: %s.", path, strerror(-ret));
+}
+
+// The sheet, and the list of shots that it names.
+static int add_sheet(struct clzb_film *film, struct clzi_sha256 *hash, const char *path)
+{
+    struct clz_log log = { keep_reason, film, CLZ_LOG_ERROR };
+    char *list = NULL;
+    int ret = add_file(film, hash, "sheet", path);
+
+    if (!ret && (ret = clzb_sheet_list(path, &list, &log)) < 0) film->blameless = true;
+    if (!ret && list) ret = add_file(film, hash, "cuts", list);
+    free(list);
+    return ret;
+}
+
 // What the coloured film depends on. Streams and pixel format follow from the film and the preset, so a film that is done need
 // not be probed again. A change of preset.c or streams.c that changes results raises KEY_VERSION.
 static int make_key(struct clzb_film *film)
@@ -95,23 +121,19 @@ static int make_key(struct clzb_film *film)
     const struct clzb_job *job = film->job;
     const char *const *encoder = job->encoder.count ? (const char *const *)job->encoder.item : job->preset->encoder;
     struct clzi_sha256 hash;
+    int ret = 0;
 
     clzi_sha256_init(&hash);
     add_key(&hash, "colorize-batch", KEY_VERSION);
     add_key(&hash, "film", film->fingerprint);
     add_key(&hash, "model", film->model_sha);
-    for (int i = 0; i < job->options.count; i++) {
-        const char *const cuts = job->options.item[i] + strlen("cuts=");
-        char hex[65];
-        int64_t size;
-        int ret;
-        if (strncmp(job->options.item[i], "cuts=", 5) || !*cuts) add_key(&hash, "option", job->options.item[i]);
-        else if (!(ret = clzb_hash_path(cuts, hex, &size))) add_key(&hash, "cuts", hex);        // by its content, as the model
-        else {
-            film->blameless = true;
-            return clzb_film_fail(film, ret, "%s: %s.", cuts, strerror(-ret));
-        }
+    for (int i = 0; i < job->options.count && !ret; i++) {
+        const char *const option = job->options.item[i];
+        if (!strncmp(option, "cuts=", 5) && option[5]) ret = add_file(film, &hash, "cuts", option + 5);
+        else if (!strncmp(option, "sheet=", 6) && option[6]) ret = add_sheet(film, &hash, option + 6);
+        else add_key(&hash, "option", option);
     }
+    if (ret) return ret;
     add_key(&hash, "preset", job->encoder.count ? NULL : job->preset->name);
     for (; encoder && *encoder; encoder++) add_key(&hash, "encoder", *encoder);
     add_key(&hash, "container", film->container->name);

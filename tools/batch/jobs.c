@@ -24,6 +24,7 @@ static const struct { const char *name, *help; } keys[] = {
     { "model", "the model file" },
     { "preset", "what the film becomes; colorize-batch presets lists them [ffv1]" },
     { "options", "a map of options of the filter (ffmpeg -h filter=colorize), as strength: 0.8" },
+    { "sheet", "the shot sheet: how parts of the film are coloured (doc/filter.md)" },
     { "encoder", "a list of ffmpeg's arguments in place of the preset's: [-c:v, libx265, -crf, 16]" },
     { "container", "in place of the preset's: mkv, mov, mp4, mxf" },
     { "rate", "frames per second of a folder of pictures, as 24 or 24000/1001 [24]" },
@@ -122,7 +123,7 @@ static int set_option(struct clzb_words *options, const char *text, const char *
 static int set_file_option(struct clzb_words *options, const char *text, const char *folder, const char *where,
                            const struct clz_log *log)
 {
-    static const char *const names[] = { "shots=", "cuts=", "library=" };
+    static const char *const names[] = { "shots=", "cuts=", "library=", "sheet=" };
     char *path, *option;
     int ret;
 
@@ -139,6 +140,18 @@ static int set_file_option(struct clzb_words *options, const char *text, const c
         return ret;
     }
     return set_option(options, text, where, log);
+}
+
+static int set_sheet(struct clzb_job *job, const char *value, const char *folder, const char *where, const struct clz_log *log)
+{
+    char *option;
+    int ret;
+
+    if (!*value) return clzi_fail(log, -EINVAL, "%s: sheet: the name is empty.", where);
+    if (asprintf(&option, "sheet=%s", value) < 0) return -ENOMEM;
+    ret = set_file_option(&job->options, option, folder, where, log);
+    free(option);
+    return ret;
 }
 
 static int set_switch(bool *field, const char *value, const char *on, const char *off, const char *key, const char *where,
@@ -188,6 +201,7 @@ int clzb_job_set(struct clzb_job *job, const char *key, const char *value, const
     if (!strcmp(key, "verify")) return set_switch(&job->verify, value, "on", "off", key, where, log);
     if (!strcmp(key, "damage")) return set_switch(&job->keep_damaged, value, "keep", "fail", key, where, log);
     if (!strcmp(key, "options")) return set_file_option(&job->options, value, folder, where, log);
+    if (!strcmp(key, "sheet")) return set_sheet(job, value, folder, where, log);
     if (!strcmp(key, "encoder")) return words_add(&job->encoder, value);
     if (!strcmp(key, "preset")) {
         if ((job->preset = clzb_preset_find(value))) return 0;
