@@ -188,6 +188,48 @@ static void update_pair(struct clzi_bars_finder *b, int i, const struct border *
 
 // ---- interface ----
 
+// The numbers of "auto/...": width, height, then for each side found, min_depth, candidate and votes.
+enum { NUMBERS = 2 + 4 * CLZI_SIDES };
+
+static int *number_of(struct clzi_bars_finder *b, int i)
+{
+    const int side = (i - 2) / 4;
+    int *const numbers[] = { &b->found.depth[side], &b->side[side].min_depth, &b->side[side].candidate, &b->side[side].votes };
+
+    return i < 2 ? i ? &b->height : &b->width : numbers[(i - 2) % 4];
+}
+
+// The rest of "auto/...", from the first slash on.
+static int parse_state(struct clzi_bars_finder *b, const char *text)
+{
+    const int *d = b->found.depth;
+
+    for (int i = 0, n; i < NUMBERS; i++, text += n) {
+        if (text[1] < '0' || text[1] > '9' || sscanf(text, "/%5d%n", number_of(b, i), &n) != 1) return -EINVAL;
+        if (*number_of(b, i) > CLZ_MAX_SIZE) return -EINVAL;
+    }
+    if (*text || (b->width && !b->height)) return -EINVAL;
+    for (int i = 0; i < CLZI_SIDES; i += 2) {
+        const int size = i ? b->width : b->height;
+        if (d[i] + d[i + 1] && d[i] + d[i + 1] + MIN_PICTURE > size) return -EINVAL;
+    }
+    return 0;
+}
+
+void clzi_bars_text(const struct clzi_bars_finder *finder, char text[CLZI_BARS_TEXT])
+{
+    struct clzi_bars_finder b = *finder;
+    const int *d = b.found.depth;
+    int at = 0;
+
+    if (b.mode == CLZI_BARS_OFF) snprintf(text, CLZI_BARS_TEXT, "off");
+    else if (b.mode == CLZI_BARS_FIXED) snprintf(text, CLZI_BARS_TEXT, "%d/%d/%d/%d", d[0], d[1], d[2], d[3]);
+    else {
+        at = snprintf(text, CLZI_BARS_TEXT, "auto");
+        for (int i = 0; i < NUMBERS; i++) at += snprintf(text + at, CLZI_BARS_TEXT - at, "/%d", *number_of(&b, i));
+    }
+}
+
 int clzi_bars_parse(struct clzi_bars_finder *b, const char *text)
 {
     int *d = b->found.depth, end = 0;
@@ -195,6 +237,7 @@ int clzi_bars_parse(struct clzi_bars_finder *b, const char *text)
 
     memset(b, 0, sizeof *b);
     if (!text || !strcmp(text, "auto")) return 0;
+    if (!strncmp(text, "auto/", 5)) return parse_state(b, text + 4);
     b->mode = CLZI_BARS_OFF;
     if (!strcmp(text, "off")) return 0;
     b->mode = CLZI_BARS_FIXED;

@@ -32,8 +32,12 @@ struct clzi_bars_finder {
 };
 
 // Initialises finder from the option `bars`: NULL or "auto", "off", or the depths "top/bottom/left/right" in pixels (":" may
-// replace "/"). Returns 0 or -EINVAL.
+// replace "/"), or what clzi_bars_text() wrote. Returns 0 or -EINVAL.
 int clzi_bars_parse(struct clzi_bars_finder *finder, const char *text);
+
+// Writes the option `bars` with which a stream goes on as this finder would: for CLZI_BARS_AUTO "auto/" and its numbers.
+enum { CLZI_BARS_TEXT = 256 };
+void clzi_bars_text(const struct clzi_bars_finder *finder, char text[CLZI_BARS_TEXT]);
 
 // Returns whether given bars leave a picture in a frame of this size; true if the bars are detected or off.
 int clzi_bars_fit(const struct clzi_bars_finder *finder, int width, int height);

@@ -184,6 +184,8 @@ struct clz_stream_params {
     const char *cuts;                       // with the stabilizer: such a file, in place of cuts that are found
     const char *sheet;                      // a YAML file that says how parts of the film are coloured; see below
     int first_frame;                        // number of the first frame that is sent, for lists of shots and the sheet
+    int shots_only;                         // 1: only the list of shots is made, without the network, in a fraction of the time;
+                                            // the frames become grey
     struct clz_log log;
     void *cuda_context, *cuda_stream;       // device cuda: the application's CUcontext and CUstream, on which the planes of its
                                             // CLZ_MEMORY_CUDA frames are used (a NULL stream is the default one); context NULL:
@@ -202,10 +204,11 @@ struct clz_stream_params {
 // that clz_controls.cut names; a shot goes on after a flash or a splice of up to 3 frames. The result does not depend on batch
 // and threads. It computes on the CPU on every device.
 //
-// The list of shots has the columns frame, time, kind (start, cut, fade, flash, dissolve), confidence and look, a hash of the
-// picture. The file is complete when the stream is closed; until then it has its old content, which must be such a list too. A
-// list that is given, edited or not, says where shots begin (start, cut, fade); nothing else is a cut then. Its frames are
-// counted from the stream's first, which is number first_frame; after clz_stream_flush() cuts are found again.
+// The list of shots has the columns frame, time, kind (start, cut, fade, flash, dissolve), confidence, look, a hash of the
+// picture, and bars: a stream of the film from this frame on that has this text as its `bars` gives the colours of the whole one.
+// The file is complete when the stream is closed; until then it has its old content, which must be such a list too. A list that
+// is given, edited or not, says where shots begin (start, cut, fade); nothing else is a cut then. Its frames are counted from the
+// stream's first, which is number first_frame; after clz_stream_flush() cuts are found again.
 
 // The sheet (doc/filter.md) is read when the stream is opened: -EINVAL if it is wrong, or names shots of a list that is not
 // given or does not have them. Its values take the place of those in clz_controls for the frames that they concern, by

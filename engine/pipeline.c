@@ -153,6 +153,19 @@ static bool same_geometry(const struct clz_frame *a, const struct clz_frame *b)
            a->matrix == b->matrix && a->siting == b->siting && a->memory == b->memory;
 }
 
+// Colours for a stage where the network is not run: finite ones, which are not used. They need not stay neutral, since the
+// network's input may lie in the same memory.
+static int clear_answers(struct clzi_pipeline *p)
+{
+    const struct clzi_shape shape = { p->frames_per_run, 2, p->h, p->w };
+    float *zeros = calloc((size_t)shape.n * shape.c * shape.h * shape.w, sizeof *zeros);
+    const int ret = zeros ? clzi_device_base(p->dev)->backend->upload(p->dev, clzi_exec_output(p->exec, colour_port(p->graph)),
+                                                                      shape, zeros) : -ENOMEM;
+
+    free(zeros);
+    return ret;
+}
+
 // Creates everything that depends on the geometry and on p->frames_per_run.
 static int plan_run(struct clzi_pipeline *p, const struct clzi_frame_job *q)
 {
@@ -172,6 +185,7 @@ static int plan_run(struct clzi_pipeline *p, const struct clzi_frame_job *q)
     p->slots = frames.slots;
     if (!(p->jobs = calloc(p->slots, sizeof *p->jobs))) return -ENOMEM;
     if ((ret = clzi_exec_create(&p->exec, p->graph, p->weights, &params)) < 0) return ret;
+    if (p->params.no_network && (ret = clear_answers(p)) < 0) return ret;
     if (p->params.stage.ops && (ret = clzi_window_create(&p->window, &p->params.stage, &window)) < 0) return ret;
     ret = clzi_model_colours(p->model, clzi_picture(&q->out).weights, p->params.luma == CLZ_LUMA_LSTAR, &frames.colours);
     return ret < 0 ? ret : p->ops->create(&p->frames, p->dev, &frames);
@@ -301,7 +315,7 @@ static int queue_run(struct clzi_pipeline *p, const struct clzi_job *jobs, int c
     const uint64_t first = p->written;
     int ret = read_frames(p, count);
 
-    if (ret >= 0) ret = clzi_exec_forward(p->exec, 0);
+    if (ret >= 0 && !p->params.no_network) ret = clzi_exec_forward(p->exec, 0);
     p->taken += count;
     if (ret >= 0 && !p->window) ret = write_frames(p, run, count, clzi_exec_output(p->exec, colour_port(p->graph)));
     if (ret >= 0 && p->window) ret = push_answers(p, jobs, count, first_is_new);
@@ -436,8 +450,10 @@ int clzi_pipeline_prepare(struct clzi_pipeline *p, struct clzi_job *jobs, int co
         for (int i = 1; i < count; i++) frames[i] = *jobs[i].in;
         if ((ret = p->ops->bright(p->dev, frames, count, &bright)) < 0) return ret;
     }
-    for (int i = 0; i < count; i++)
+    for (int i = 0; i < count; i++) {
+        jobs[i].before = p->finder;
         jobs[i].bars = next_bars(p, jobs[i].in, bright ? bright + i * (in->width + in->height) : NULL);
+    }
     return 0;
 }
 
@@ -460,7 +476,7 @@ int clzi_pipeline_submit(struct clzi_pipeline *p, const struct clzi_job *jobs, i
         const struct clz_controls *c = jobs[n].controls;
         p->jobs[slot_of(p, p->taken + n)] = (struct clzi_frame_job){
             crop(jobs[n].in, seen), crop(jobs[n].in, coloured), crop(jobs[n].out, coloured),
-            p->model->facts.ab_scale * c->saturation * c->strength,
+            p->params.no_network ? 0 : p->model->facts.ab_scale * c->saturation * c->strength,
         };
     }
     for (int i = 0; i < n && ret >= 0; i++) ret = copy_bars(p, jobs[i].in, jobs[i].out, &aligned);

@@ -16,6 +16,7 @@ struct clzi_pipeline_params {
     int size;                               // shorter side of the network's input, in pixels; 0: the model's default
     enum clz_luma luma;
     const char *bars;                       // as in clz_stream_params
+    bool no_network;                        // it is not run: the stage sees lightness without colours, the frames become grey
     struct clzi_stage stage;                // between the network and the frames' chroma
 };
 
@@ -27,6 +28,7 @@ struct clzi_job {                           // one frame to colour
     const struct clz_frame *in, *out;
     const struct clz_controls *controls;
     struct clzi_bars bars;                  // set by clzi_pipeline_prepare()
+    struct clzi_bars_finder before;         // likewise: what the frames before it have shown
 };
 
 // Finds the black bars of frames of one geometry; once for each frame, in the film's order. Waits for the device where the frames

@@ -23,7 +23,7 @@ static const float
 enum kind { NONE, START, CUT, FADE, FLASH, DISSOLVE };
 static const char *const names[] = { "", "start", "cut", "fade", "flash", "dissolve" };
 
-struct row { enum kind kind; double time; float confidence; uint64_t look; };
+struct row { enum kind kind; double time; float confidence; uint64_t look; bool begins; struct clzi_bars_finder bars; };
 
 struct clzi_shots {
     struct clzi_atomic_file file;
@@ -58,7 +58,7 @@ static uint64_t look_of(const float *thumbnail)
     return bits;
 }
 
-#define HEADER "frame,time,kind,confidence,look\n"
+#define HEADER "frame,time,kind,confidence,look,bars\n"
 
 static void write_line(struct clzi_shots *s, const char *line)
 {
@@ -113,15 +113,17 @@ static void write_rows(struct clzi_shots *s, uint64_t end)
 {
     for (; s->written < end; s->written++) {
         const struct row *r = row_of(s, s->written);
-        char time[32] = "", line[128];
+        char time[32] = "", bars[CLZI_BARS_TEXT] = "", line[128 + CLZI_BARS_TEXT];
         if (r->kind == NONE) continue;
         // integers: a locale may have another decimal point
         if (r->time >= 0 && r->time < 1e9) {
             const long long us = llround(r->time * 1e6);
             snprintf(time, sizeof time, "%lld.%06lld", us / 1000000, us % 1000000);
         }
-        snprintf(line, sizeof line, "%llu,%s,%s,%d.%02d,%016llx\n", (unsigned long long)s->written, time, names[r->kind],
-                 (int)lrintf(r->confidence * 100) / 100, (int)lrintf(r->confidence * 100) % 100, (unsigned long long)r->look);
+        if (r->begins && r->kind <= FADE) clzi_bars_text(&r->bars, bars);
+        snprintf(line, sizeof line, "%llu,%s,%s,%d.%02d,%016llx,%s\n", (unsigned long long)s->written, time, names[r->kind],
+                 (int)lrintf(r->confidence * 100) / 100, (int)lrintf(r->confidence * 100) % 100, (unsigned long long)r->look,
+                 bars);
         write_line(s, line);
     }
 }
@@ -217,7 +219,11 @@ void clzi_shots_add(struct clzi_shots *s, const struct clzi_shot_frame *frame)
 
     if (s->count > s->first + WAIT) write_rows(s, s->count - WAIT);
     r = row_of(s, n);
-    *r = (struct row){ NONE, frame->time, 0, look_of(frame->thumbnail) };
+    *r = (struct row){ NONE, frame->time, 0, look_of(frame->thumbnail), false, { 0 } };
+    if (frame->bars && !frame->look.dark) {
+        r->begins = true;
+        r->bars = *frame->bars;
+    }
     s->frames[n % (LONGEST + 1)] = *frame;
     if (n == s->first) {
         r->kind = START;
@@ -242,7 +248,7 @@ void clzi_shots_skip(struct clzi_shots *s)
     const uint64_t n = s->count++;
 
     if (s->count > s->first + WAIT) write_rows(s, s->count - WAIT);
-    *row_of(s, n) = (struct row){ NONE, -1, 0, 0 };
+    *row_of(s, n) = (struct row){ NONE, -1, 0, 0, false, { 0 } };
     s->since = n + 1;
     s->dissolve.rest = 1;
 }

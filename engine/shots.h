@@ -1,7 +1,9 @@
 // shots.h - the list of a film's shots: written while the film is coloured, and read back, edited or not.
 //
 // The file is CSV. Columns: frame (from 0), time (seconds, empty if the caller does not say it), kind, confidence (0 to 1), look
-// (hexadecimal; 64 bits that say where the frame is brighter than to the right). Kinds:
+// (hexadecimal; 64 bits that say where the frame is brighter than to the right), bars. A stream that begins with this frame and
+// has `bars` as that option gives the frames from there on the colours that they have in the whole film. Without it, or it is not
+// known, or what comes before a dark frame counts after it. Kinds:
 //     start       the first frame
 //     cut         the first frame of a shot
 //     fade        the first frame after a black or white picture
@@ -12,6 +14,7 @@
 #ifndef CLZI_SHOTS_H
 #define CLZI_SHOTS_H
 #include "base/log.h"
+#include "bars.h"
 #include "motion.h"
 
 // ---- writing; one thread ----
@@ -29,6 +32,7 @@ struct clzi_shot_frame {
     bool resized;                           // the network's picture changed with this frame, by its size or black bars, so that
                                             // back is not known: a cut, if the thumbnails differ
     struct clzi_frame_look look;
+    const struct clzi_bars_finder *bars;    // that the frames before showed; NULL: unknown
     float thumbnail[CLZK_FLOW_THUMBNAIL];
 };
 void clzi_shots_add(struct clzi_shots *shots, const struct clzi_shot_frame *frame);    // the next frame

@@ -212,7 +212,7 @@ static void list_frame(struct stage *t, const struct clz_controls *controls, boo
     struct clzi_stabilizer_context *c = context_of(t);
     const uint64_t frame = t->stabilizer->taken;
     struct clzi_shot_frame f = { controls->time, clzi_motion_link(m, frame)->back, begins && !controls->cut,
-                                 *clzi_motion_look(m, frame), { 0 } };
+                                 *clzi_motion_look(m, frame), c->bars ? &c->bars[c->frame % c->room] : NULL, { 0 } };
 
     clzi_motion_thumbnail(m, frame, f.thumbnail);
     if (c->shots) clzi_shots_add(c->shots, &f);

@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "bars.h"
 #include "motion.h"
 #include "shots.h"
 #include "window.h"
@@ -48,6 +49,8 @@ struct clzi_stabilizer_context {            // clzi_stage.context of that stage;
     bool holds;                             // frames may be held, so that motion is followed at strength 0 too
     uint64_t first, frame;                  // number of the film's first frame; of the next one, from 0
     bool warned;                            // that a frame does not look as in the list
+    struct clzi_bars_finder *bars;          // with shots, what the frames before frame n showed, at n modulo room
+    int room;
 };
 
 // motion of the frames added

@@ -145,12 +145,13 @@ static void colour_frames(clz_stream *s, uint64_t first, uint64_t end)
 
     for (int i = 0; i < count; i++) {
         const struct slot *slot = slot_of(s, first + i);
-        jobs[i] = (struct clzi_job){ &slot->in, &slot->out, &slot->controls, { { 0 } } };
+        jobs[i] = (struct clzi_job){ .in = &slot->in, .out = &slot->out, .controls = &slot->controls };
     }
     if ((ret = clzi_pipeline_prepare(s->pipeline, jobs, count)) < 0) {
         fail_frames(s, end, ret);
         return;
     }
+    for (int i = 0; i < count && s->stabilizer.bars; i++) s->stabilizer.bars[(first + i) % s->stabilizer.room] = jobs[i].before;
     for (int i = 0; i < count;) {
         ret = s->cancelled ? -ECANCELED : s->error ? s->error : clzi_pipeline_submit(s->pipeline, jobs + i, count - i);
         if (ret == -EAGAIN) {
@@ -270,6 +271,8 @@ static int open_lists(clz_stream *s, const struct clz_stream_params *p)
     s->stabilizer.holds = s->sheet && clzi_sheet_holds(s->sheet);
     if (s->stabilizer.holds && !p->stabilizer)
         return clzi_fail(log, -EINVAL, "%s: hold needs the stabiliser", p->sheet);
+    if (p->shots_only && (!p->shots || !p->stabilizer))
+        return clzi_fail(log, -EINVAL, "shots_only needs a file to write the list of shots to, and the stabiliser");
     return p->shots ? clzi_shots_create(&s->stabilizer.shots, p->shots, p->first_frame, log) : 0;
 }
 
@@ -299,6 +302,7 @@ int clz_stream_open(clz_stream **out, clz_model *model, const struct clz_stream_
     ret = clzi_pipeline_create(&s->pipeline, model, s->dev,
                                &(struct clzi_pipeline_params){ .batch = s->batch, .size = s->params.size,
                                                               .luma = s->params.luma, .bars = s->params.bars,
+                                                              .no_network = s->params.shots_only,
                                                               .stage = stabilizer(params, &s->stabilizer) });
     clzi_device_leave(s->dev);
     s->params.bars = NULL;                  // likewise
@@ -308,7 +312,9 @@ int clz_stream_open(clz_stream **out, clz_model *model, const struct clz_stream_
     if (ret < 0) goto fail;
     s->capacity = BATCHES * s->batch + clzi_pipeline_lookahead(s->pipeline);
     s->ring = calloc(s->capacity, sizeof *s->ring);
-    if (!s->ring) {
+    s->stabilizer.room = s->capacity;
+    if (s->stabilizer.shots) s->stabilizer.bars = calloc(s->capacity, sizeof *s->stabilizer.bars);
+    if (!s->ring || (s->stabilizer.shots && !s->stabilizer.bars)) {
         ret = -ENOMEM;
         goto fail;
     }
@@ -357,6 +363,7 @@ void clz_stream_close(clz_stream **stream)
     clzi_cuts_destroy(&s->stabilizer.cuts);
     if (s->sheet && s->draining) clzi_sheet_end(s->sheet);
     clzi_sheet_destroy(&s->sheet);
+    free(s->stabilizer.bars);
     clzi_device_close(&s->dev);
     clz_model_close(&s->model);
     free(s->ring);

@@ -91,6 +91,36 @@ static void parse(void)
     require_bars(&b, paint(BRIGHT, &none, 0), 31, 16, 9, 5);
     aligned = clzi_bars_align(b.found, paint(BRIGHT, &none, 0));
     REQUIRE(!memcmp(&aligned, &(struct clzi_bars){ { 30, 16, 8, 4 } }, sizeof aligned));
+
+    CASE("bars/text_of_what_was_found_so_far");
+    static const char *const bad_states[] = { "auto/", "auto/1/2/3", "auto//2/0/0/0/0/0/0/0/0/0/0/0/0/0/0/0/0",
+        "auto/40/30/0/0/0/0/0/0/0/0/0/0/0/0/0/0/0/0/0", "auto/40/30/0/0/0/0/0/0/0/0/0/0/0/0/0/0/0/-1",
+        "auto/40/30/20/0/0/0/0/0/0/0/0/0/0/0/0/0/0/0", "auto/40/30/0/0/0/0/0/0/0/0/20/0/0/0/20/0/0/0",
+        "auto/99999/30/0/0/0/0/0/0/0/0/0/0/0/0/0/0/0/0", "auto/40/30/0/0/0/0/0/0/0/0/0/0/0/0/0/0/0/0 " };
+    char text[CLZI_BARS_TEXT];
+    for (size_t i = 0; i < sizeof bad_states / sizeof *bad_states; i++) REQUIRE(clzi_bars_parse(&b, bad_states[i]) < 0);
+    for (int at = 0; at < 330; at += 11) {              // handed over after any number of frames, it goes on as it would have
+        struct clzi_bars_finder whole, part;
+        clzi_bars_parse(&whole, NULL);
+        for (int n = 0; n < 340; n++) {
+            const struct clzi_bars bars = { { 30, n < 20 ? 30 : n < 60 ? 12 : 30, 0, n < 100 ? 0 : 26 } };
+            const struct clz_frame *f = paint(n % 9 ? BRIGHT : BLACK, &bars, n);
+            if (n == at) {
+                clzi_bars_text(&whole, text);
+                REQUIRE_INT(clzi_bars_parse(&part, text), 0);
+            }
+            const struct clzi_bars want = clzi_bars_next(&whole, f, NULL);
+            if (n < at) continue;
+            const struct clzi_bars got = clzi_bars_next(&part, f, NULL);
+            REQUIRE(!memcmp(&want, &got, sizeof got));
+        }
+    }
+    clzi_bars_parse(&b, "off");
+    clzi_bars_text(&b, text);
+    REQUIRE_STR(text, "off");
+    clzi_bars_parse(&b, "31:16/9:5");
+    clzi_bars_text(&b, text);
+    REQUIRE_STR(text, "31/16/9/5");
     REQUIRE(clzi_bars_fit(&b, W, H) && !clzi_bars_fit(&b, W, 60) && !clzi_bars_fit(&b, 20, H) && clzi_bars_fit(&b, 30, 63));
 }
 

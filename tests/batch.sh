@@ -68,7 +68,8 @@ refused itself 'the output is the film itself' "defaults: {model: model.bin}" "j
     "- {in: films/plain.mkv, out: films/plain.mkv}"
 refused model 'no `model` is given' "jobs:" "- {in: films/plain.mkv, out: c.mkv}"
 refused glob 'no file is named as' "defaults: {model: model.bin, out: c}" "jobs:" "- glob: nothing/*.mkv"
-refused pieces 'segments need the option stabilize=0' "defaults: {model: model.bin, out: c, segments: auto}" "jobs: [a.mkv]"
+refused pieces 'segments and the options shots, shots_only and first_frame exclude' \
+    "defaults: {model: model.bin, out: c, segments: auto, options: {first_frame: 3}}" "jobs: [a.mkv]"
 refused empty 'there are no jobs in it' "jobs: []"
 mkdir foreign
 echo mine >foreign/plain.mkv
@@ -210,14 +211,38 @@ film 4.8 "format=gray10,select='not(eq(mod(n,7),3))',settb=1/1000,setpts='PTS+mo
     films/uneven.mkv
 films="films/gop.mp4 films/program.mpg films/uneven.mkv"
 for preset in ffv1 h264; do
-    check segments/$preset/whole batch run $films --out whole-$preset/ $common -p $preset --set stabilize=0
-    check segments/$preset/pieces batch run $films --out pieces-$preset/ $common -p $preset --set stabilize=0 \
+    check segments/$preset/whole batch run $films --out whole-$preset/ $common -p $preset --set stabilize=0 --set bars=off
+    check segments/$preset/pieces batch run $films --out pieces-$preset/ $common -p $preset --set stabilize=0 --set bars=off \
         --key segments=48 --parallel 2
     sums whole-$preset >want; sums pieces-$preset >got
     check segments/$preset/the_same cmp -s want got
     films=films/gop.mp4
 done
 check segments/were_used says pieces-ffv1/gop.mkv.log piece-00001
+
+# With the stabiliser, black bars that are detected, and a sheet: pieces begin at cuts. In the second shot something bright stands
+# in a bar; the fourth is shorter than a piece.
+scene() { echo "$1=s=64x34:r=24:d=$2${3:-},format=yuv420p,setsar=1,pad=64:48:0:7"; }
+ffmpeg -nostdin -v error -y -f lavfi -i "$(scene testsrc2 2.5)" -f lavfi -i "$(scene testsrc2 2.2 ,negate,hflip),\
+drawbox=x=20:y=43:w=24:h=3:c=white:t=fill:enable='between(n,9,30)'" -f lavfi -i "$(scene mandelbrot 3 | sed 's/:d=3/,trim=end=3/')" \
+    -f lavfi -i "$(scene testsrc 1)" -f lavfi -i "$(scene testsrc2 2.1 ,vflip,lutyuv=y=val*0.6+20)" \
+    -filter_complex '[0][1][2][3][4]concat=n=5' -c:v libx264 -bf 2 -g 50 -qp 4 films/cuts.mp4
+printf '%s\n' 'cuts: cuts.csv' 'lines:' '- {from: 1, to: 1.2, hold: true}' '- {from: 6, strength: 0.5}' \
+    '- {shot: 3, saturation: 2}' >cuts.yaml
+"$BUILD/filter/ffmpeg" -nostdin -v error -i films/cuts.mp4 -vf colorize=model.bin:shots=cuts.csv:shots_only=1 -f null -
+check segments/list_of_the_film [ "$(grep -cE '^(0|60|185|209),.*,(start|cut|fade),' cuts.csv)" = 4 ]
+check segments/stabilized/whole batch run films/cuts.mp4 --out whole-cuts/ $common
+check segments/stabilized/pieces batch run films/cuts.mp4 --out pieces-cuts/ $common --key segments=48 --parallel 2
+check segments/stabilized/were_used [ "$(grep -o 'first_frame=[0-9]*' pieces-cuts/cuts.mkv.log | sort -u | tr '\n' ' ')" = \
+    "first_frame=0 first_frame=185 first_frame=60 " ]
+sums whole-cuts >want; sums pieces-cuts >got
+check segments/stabilized/the_same cmp -s want got
+check segments/stabilized/sheet_whole batch run films/cuts.mp4 --out whole-sheet/ $common --key sheet=cuts.yaml
+check segments/stabilized/sheet_pieces batch run films/cuts.mp4 --out pieces-sheet/ $common --key sheet=cuts.yaml --key segments=48
+check segments/stabilized/sheet_were_used says pieces-sheet/cuts.mkv.log piece-00002
+sums whole-sheet >want; sums pieces-sheet >got
+check segments/stabilized/sheet_the_same cmp -s want got
+check segments/stabilized/sheet_changes_it [ "$(sums whole-cuts)" != "$(sums whole-sheet)" ]
 
 # ---- verify, report ----
 

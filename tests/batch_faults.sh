@@ -60,7 +60,7 @@ ${CC:-cc} -O1 -fPIC -shared -o faults.so faults.c -ldl || { echo "skip the libra
 mkdir films
 film 0.3 format=yuv420p -c:v ffv1 films/a.mkv
 film 4.1 format=gray -c:v ffv1 films/b.mkv
-set -- films/a.mkv films/b.mkv --model model.bin --set stabilize=0 --key segments=48
+set -- films/a.mkv films/b.mkv --model model.bin --set stabilize=0 --set bars=off --key segments=48
 batch run "$@" --out whole/ || { cat err; exit 1; }
 sums whole >want
 

@@ -49,7 +49,7 @@ check dead/same_films cmp -s want got
 
 # ---- units of a plan ----
 
-sed 's/whole/plan/; s/threads: 1}/threads: 1, stabilize: 0}, segments: 48/' jobs.yaml >plan.yaml
+sed 's/whole/plan/; s/threads: 1}/threads: 1, stabilize: 0, bars: off}, segments: 48/' jobs.yaml >plan.yaml
 "$BUILD/colorize-batch" plan plan.yaml >plan.jsonl 2>err
 check plan/units [ "$(wc -l <plan.jsonl)" = 5 ]
 check plan/pieces [ "$(grep -c '"film":"long.mp4".*"piece":[01],\|"piece":[01]' plan.jsonl)" = 2 ]

@@ -18,7 +18,7 @@ while [ $i -lt "$clips" ]; do
     i=$((i + 1))
 done
 cat >jobs.yaml <<Y
-defaults: {model: model.bin, out: colour, options: {threads: 1, stabilize: 0}, segments: 48}
+defaults: {model: model.bin, out: colour, options: {threads: 1, stabilize: 0, bars: off}, segments: 48}
 parallel: 2
 jobs:
 - glob: films/*

@@ -39,7 +39,7 @@ jobs:
 - {in: films/09.mp4, preset: dnxhr-hqx}
 - {in: films/10.avi, preset: h264, out: access/10.mp4}
 - {in: films/11.avi, damage: keep}
-- {in: films/12.mp4, segments: 48, options: {stabilize: 0}}
+- {in: films/12.mp4, segments: 48, options: {stabilize: 0, bars: off}}
 Y
 for seconds in 3 6 4; do
     "$BUILD/colorize-batch" run jobs.yaml >out 2>err & pid=$!

@@ -68,7 +68,7 @@ check pkg_config/version [ "$(config --modversion)" = "$("$dest$prefix/bin/color
 exports=$(nm -D --defined-only "$dest$libdir/libcolorize.so.0" | awk '$2 == "T" && $3 !~ /^clz_/')
 check api/exports_are_public [ -z "$exports" ]
 check build/shared build shared . --cflags --libs
-check build/shared_needs_only_the_library [ "$(grep -c 'NEEDED *lib\(colorize\|jansson\|dnnl\)' "$dir/shared.needs")" = 1 ]
+check build/shared_needs_only_the_library [ "$(grep -c 'NEEDED *lib\(colorize\|jansson\|yaml\|dnnl\)' "$dir/shared.needs")" = 1 ]
 mkdir "$dir/a" && cp "$dest$libdir/libcolorize.a" "$dir/a/"
 check build/static build static "$dir/a" --cflags --libs --static
 check build/static_does_not_need_it [ "$(grep -c 'NEEDED *libcolorize' "$dir/static.needs")" = 0 ]

@@ -566,7 +566,7 @@ static void list(const char *path)
     clzi_shots_destroy(&shots);
     clzi_motion_destroy(&m);
     const int count = lines_of(path, lines, 400);
-    REQUIRE(!strncmp(lines[0], "frame,time,kind,confidence,look\n", 32));
+    REQUIRE(!strncmp(lines[0], "frame,time,kind,confidence,look,bars\n", 37));
     REQUIRE(!strncmp(lines[1], "0,0.000000,start,1.00,", 22));
     for (int i = 2; i < count; i++) {
         char kind[16] = "";
@@ -727,6 +727,113 @@ static void streams(clz_model *model, const char *list_path)
     free(other);
 }
 
+// ---- a film in parts ----
+
+enum { PART = 16, PARTS = 6, LONG = PARTS * PART, BAR = 16 };
+
+// Frame n of a letterboxed film: the second shot has a subtitle in a bar, which the bars of all later shots follow; the third a
+// flash, the fourth an unsteady exposure; the fifth fades in from black.
+static void part_frame(int n, uint8_t *bytes)
+{
+    static float l[PIXELS];
+    const int k = n / PART, at = n % PART;
+    const float gain = k == 3 ? 1 + 0.1f * (float)(at % 3) : k != 4 ? 1 : at < 3 ? 0 : at < 8 ? (float)(at - 2) / 6 : 1;
+
+    shoot(l, 60 + 3 * (uint32_t)k, (struct camera){ 1000.f * k + 1.2f * at, 500, 1, gain, gain ? 0.04f : 0 }, (uint32_t)n);
+    for (int i = 0; i < PIXELS; i++) {
+        const int y = i / W, x = i % W;
+        const bool title = k == 1 && at > 4 && y > H - BAR + 3 && y < H - 5 && x > 30 && x < 90 && x % 4 < 2;
+        float v = k == 2 && (at == 6 || at == 7) ? 0.95f : l[i];
+        if (y < BAR || y >= H - BAR) v = title ? 0.9f : 0;
+        bytes[i] = (uint8_t)(v * 255);
+    }
+    memset(bytes + PIXELS, 77, 2 * PIXELS);
+}
+
+static void colour_part(clz_model *model, const struct clz_stream_params *params, int first, int end, uint8_t *pictures)
+{
+    struct clz_frame done;
+    clz_stream *s = NULL;
+    int got = 0, ret;
+
+    REQUIRE_INT(clz_stream_open(&s, model, params), 0);
+    for (int n = first; s && n < end; n++) {
+        uint8_t *bytes = pictures + (size_t)n * PIXELS * 3;
+        struct clz_controls c = CLZ_CONTROLS_DEFAULT;
+        struct clz_frame f = { .format = clz_pixfmt_find("yuv444p"), .width = W, .height = H, .range = CLZ_RANGE_FULL,
+                               .data = { bytes, bytes + PIXELS, bytes + 2 * PIXELS }, .stride = { W, W, W } };
+        c.time = n / 24.;
+        part_frame(n, bytes);
+        while ((ret = clz_stream_send(s, &f, &f, &c)) == -EAGAIN && clz_stream_receive(s, &done, 1) == 0) got++;
+        REQUIRE_INT(ret, 0);
+    }
+    clz_stream_drain(s);
+    while (clz_stream_receive(s, &done, 1) == 0) got++;
+    REQUIRE_INT(got, end - first);
+    clz_stream_close(&s);
+}
+
+static void parts(clz_model *model, const char *list_path)
+{
+    const size_t frame = (size_t)PIXELS * 3, size = LONG * frame;
+    uint8_t *whole = malloc(size), *part = malloc(size);
+    static char coloured[40][80 + CLZI_BARS_TEXT], alone[40][80 + CLZI_BARS_TEXT];
+    struct clz_stream_params p = { .device = "cpu", .threads = 1, .batch = 3, .stabilizer = 1, .window = 3, .shots = list_path };
+    int begins[40], count = 0, rows[2], with_bars = 0;
+
+    CASE("parts/a_list_alone_is_that_of_the_coloured_film");
+    for (int k = 0; k < 2; k++) {
+        FILE *f;
+        p.shots_only = k;
+        colour_part(model, &p, 0, LONG, k ? part : whole);
+        f = fopen(list_path, "r");
+        for (rows[k] = 0; f && rows[k] < 40 && fgets(k ? alone[rows[k]] : coloured[rows[k]], sizeof *alone, f);) rows[k]++;
+        if (f) fclose(f);
+    }
+    REQUIRE(rows[0] >= PARTS && rows[0] == rows[1]);       // a row is the header
+    for (int i = 0; i < rows[0]; i++) REQUIRE_STR(alone[i], coloured[i]);
+    for (int n = 0; n < LONG; n++) {        // the frames became grey, with their luma
+        const uint8_t *was = whole + n * frame, *is = part + n * frame;
+        int neutral = 1;
+        REQUIRE(!memcmp(was, is, PIXELS));
+        for (int i = PIXELS; i < 3 * PIXELS; i++) neutral &= is[i] == 128;
+        REQUIRE(neutral);
+    }
+
+    CASE("parts/from_the_shots_of_the_list_they_are_the_whole_film");
+    for (int i = 1; i < rows[0]; i++) {
+        const char *kind = strchr(strchr(coloured[i], ',') + 1, ',') + 1;
+        if (strncmp(kind, "start", 5) && strncmp(kind, "cut", 3) && strncmp(kind, "fade", 4)) continue;
+        if (strrchr(coloured[i], ',')[1] == '\n') continue;     // a dark frame
+        begins[count++] = i;
+    }
+    REQUIRE(count >= 4);                    // two cuts are not found for the black that stays where the subtitle was
+    p.shots = NULL;
+    p.shots_only = 0;
+    for (int i = 0; i < count; i++) {
+        const int first = atoi(coloured[begins[i]]), end = i + 1 < count ? atoi(coloured[begins[i + 1]]) : LONG;
+        char bars[CLZI_BARS_TEXT];
+        snprintf(bars, sizeof bars, "%s", strrchr(coloured[begins[i]], ',') + 1);
+        bars[strcspn(bars, "\n")] = 0;
+        p.batch = 1 + i % 4;
+        p.first_frame = first;
+        p.bars = bars;
+        colour_part(model, &p, first, end, part);
+        REQUIRE(!memcmp(whole + first * frame, part + first * frame, (end - first) * frame));
+        p.bars = NULL;                      // without what the frames before have shown, the bars are others
+        colour_part(model, &p, first, end, part);
+        with_bars += memcmp(whole + first * frame, part + first * frame, (end - first) * frame) != 0;
+    }
+    printf("  %d parts, %d of them need the bars\n", count, with_bars);
+    REQUIRE(with_bars > 0);
+    p.shots_only = 1;
+    clz_stream *s;
+    REQUIRE_INT(clz_stream_open(&s, model, &p), -EINVAL);
+    unlink(list_path);
+    free(whole);
+    free(part);
+}
+
 int main(void)
 {
     const char *folder = getenv("TMPDIR");
@@ -743,6 +850,7 @@ int main(void)
     unlink(path);
     list(path);
     streams(model, path);
+    parts(model, path);
     clz_model_close(&model);
     return check_end();
 }

@@ -489,7 +489,7 @@ void clzb_film_input(const struct clzb_film *film, struct clzb_args *args)
     }
 }
 
-int clzb_film_chain(const struct clzb_film *film, char **chain)
+int clzb_film_chain(const struct clzb_film *film, const char *more, char **chain)
 {
     char *escaped = clzb_ffmpeg_escape(film->job->model);
     size_t size = 0;
@@ -505,6 +505,7 @@ int clzb_film_chain(const struct clzb_film *film, char **chain)
         free(value);
     }
     if (!ret && film->out_range) fprintf(text, ":out_range=%s", film->out_range);
+    if (!ret) fputs(more, text);
     free(escaped);
     if (text && fclose(text)) ret = -ENOMEM;
     return ret;
@@ -571,7 +572,7 @@ int clzb_film_render(struct clzb_film *film)
     if ((ret = clzb_film_space(film, 0)) < 0) return ret;
     if (!*film->container->extension && !(ret = clzb_film_path(film, part, "film")) && mkdir(part, 0777) && errno != EEXIST)
         return clzb_film_fail(film, -errno, "%s: %s.", part, strerror(errno));
-    if ((ret = clzb_film_chain(film, &chain)) < 0) goto end;
+    if ((ret = clzb_film_chain(film, "", &chain)) < 0) goto end;
     clzb_ffmpeg_begin(&args, &film->shelf->ffmpeg);
     clzb_film_input(film, &args);
     clzb_args_add(&args, "-map");

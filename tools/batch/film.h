@@ -37,6 +37,7 @@ struct clzb_shelf {
 
 struct clzb_piece {
     int first, count;                       // frames
+    char bars[160];                         // the option `bars` for it; "": the job's own
     bool taken, done;
 };
 
@@ -106,7 +107,7 @@ int clzb_film_path(const struct clzb_film *film, char path[PATH_MAX], const char
 
 // The arguments' parts: the input with the film's name; the filter's chain; the encoder, container and name of the part file.
 void clzb_film_input(const struct clzb_film *film, struct clzb_args *args);
-int clzb_film_chain(const struct clzb_film *film, char **chain);
+int clzb_film_chain(const struct clzb_film *film, const char *more, char **chain);      // more: options, as ":batch=1"
 void clzb_film_encode(const struct clzb_film *film, struct clzb_args *args, const char *time_base);     // "-1": the input's
 void clzb_film_output(const struct clzb_film *film, struct clzb_args *args);
 const char *clzb_film_luma_filter(const struct clzb_film *film);       // of the hashes of what goes in

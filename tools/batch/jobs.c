@@ -28,7 +28,7 @@ static const struct { const char *name, *help; } keys[] = {
     { "encoder", "a list of ffmpeg's arguments in place of the preset's: [-c:v, libx265, -crf, 16]" },
     { "container", "in place of the preset's: mkv, mov, mp4, mxf" },
     { "rate", "frames per second of a folder of pictures, as 24 or 24000/1001 [24]" },
-    { "segments", "off, auto, or frames in a piece: side by side, kept through a crash; needs stabilize: 0 [off]" },
+    { "segments", "off, auto, or frames in a piece: begin at cuts, side by side, kept through a crash [off]" },
     { "verify", "on: the finished film is decoded and compared with what went in [on]" },
     { "damage", "fail: a film with decoding errors fails; keep: it is coloured with a warning [fail]" },
 };
@@ -536,18 +536,12 @@ static int compare_outputs(const void *a, const void *b)
     return strcmp((*(const struct clzb_job *const *)a)->out, (*(const struct clzb_job *const *)b)->out);
 }
 
-static bool has_option(const struct clzb_job *job, const char *option)
+const char *clzb_job_option(const struct clzb_job *job, const char *name)
 {
-    for (int i = 0; i < job->options.count; i++)
-        if (!strcmp(job->options.item[i], option)) return true;
-    return false;
-}
+    const size_t n = strlen(name);
 
-// The value of the option "NAME=", or NULL.
-static const char *file_option(const struct clzb_job *job, const char *name)
-{
     for (int i = 0; i < job->options.count; i++)
-        if (!strncmp(job->options.item[i], name, strlen(name))) return job->options.item[i] + strlen(name);
+        if (!strncmp(job->options.item[i], name, n) && job->options.item[i][n] == '=') return job->options.item[i] + n + 1;
     return NULL;
 }
 
@@ -563,19 +557,17 @@ static int check_job(const struct clzb_job *job, const struct clz_log *log)
         return clzi_fail(log, -EINVAL, "%s: the preset \"own\" needs `encoder`.", job->in);
     if (job->segments && (!job->preset->formats || job->encoder.count))
         return clzi_fail(log, -EINVAL, "%s: segments need a preset, which says the pixel format; `encoder` does not.", job->in);
-    if (job->segments && !has_option(job, "stabilize=0"))
-        return clzi_fail(log, -EINVAL, "%s: segments need the option stabilize=0: pieces are cut anywhere, and the stabiliser "
-                         "averages over frames on both sides of a cut.", job->in);
-    if (job->segments && file_option(job, "shots="))
-        return clzi_fail(log, -EINVAL, "%s: segments and the option shots exclude each other: each piece would write the list.",
-                         job->in);
+    if (job->segments && (clzb_job_option(job, "shots") || clzb_job_option(job, "shots_only") ||
+                          clzb_job_option(job, "first_frame")))
+        return clzi_fail(log, -EINVAL, "%s: segments and the options shots, shots_only and first_frame exclude each other: each "
+                         "piece would have them.", job->in);
     return 0;
 }
 
 static int compare_lists(const void *a, const void *b)
 {
-    const char *x = file_option(*(const struct clzb_job *const *)a, "shots="),
-               *y = file_option(*(const struct clzb_job *const *)b, "shots=");
+    const char *x = clzb_job_option(*(const struct clzb_job *const *)a, "shots"),
+               *y = clzb_job_option(*(const struct clzb_job *const *)b, "shots");
     return strcmp(x ? x : "", y ? y : "");
 }
 
@@ -584,9 +576,9 @@ static int check_lists(const struct clzb_job **sorted, int count, const struct c
 {
     qsort(sorted, count, sizeof *sorted, compare_lists);
     for (int i = 1; i < count; i++)
-        if (file_option(sorted[i], "shots=") && !compare_lists(&sorted[i - 1], &sorted[i]))
+        if (clzb_job_option(sorted[i], "shots") && !compare_lists(&sorted[i - 1], &sorted[i]))
             return clzi_fail(log, -EINVAL, "%s: two films would write this list of shots: %s and %s.",
-                             file_option(sorted[i], "shots="), sorted[i - 1]->in, sorted[i]->in);
+                             clzb_job_option(sorted[i], "shots"), sorted[i - 1]->in, sorted[i]->in);
     return 0;
 }
 

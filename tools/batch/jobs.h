@@ -51,5 +51,8 @@ int clzb_jobs_finish(struct clzb_jobs *jobs, const struct clz_log *log);
 void clzb_jobs_clear(struct clzb_jobs *jobs);
 void clzb_job_clear(struct clzb_job *job);
 
+// The value of an option of the filter, or NULL.
+const char *clzb_job_option(const struct clzb_job *job, const char *name);
+
 void clzb_job_keys_print(FILE *file);
 #endif

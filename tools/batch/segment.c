@@ -56,32 +56,73 @@ static void passthrough(struct clzb_args *args)
 
 // ---- cutting ----
 
-// The frames are kept under the key, so that units of a plan and a second run need not decode the film again.
-static int read_frames(struct clzb_film *film)
+// Whether each frame is coloured for itself, so that a piece may begin anywhere.
+static bool frames_are_independent(const struct clzb_job *job)
+{
+    const char *stabilize = clzb_job_option(job, "stabilize"), *bars = clzb_job_option(job, "bars");
+
+    return stabilize && strtod(stabilize, NULL) == 0 && bars && strncmp(bars, "auto", 4) && !clzb_job_option(job, "sheet");
+}
+
+// The path of what the first pass has found, which is kept under the key.
+static void kept_path(const struct clzb_film *film, char path[PATH_MAX], const char *what)
+{
+    char name[64];
+
+    snprintf(name, sizeof name, "piece-%s-%.16s", what, film->key);
+    clzb_film_path(film, path, name);
+}
+
+static int keep(struct clzb_film *film, const char *new, const char *what)
+{
+    char path[PATH_MAX], kept[PATH_MAX];
+    int ret;
+
+    clzb_film_path(film, path, new);
+    kept_path(film, kept, what);
+    if ((ret = clzb_sync(path)) < 0) return clzb_film_fail(film, ret, "%s: %s.", path, strerror(-ret));
+    return rename(path, kept) ? clzb_film_fail(film, -errno, "%s: %s.", kept, strerror(errno)) : 0;
+}
+
+// Reads the film once: its frames, and with `shots` where its shots begin. Both are kept, so that units of a plan and a second
+// run need not decode the film again.
+static int read_frames(struct clzb_film *film, bool shots)
 {
     struct clz_log log = { keep_reason, film, CLZ_LOG_ERROR };
     struct clzb_args args = {0};
-    char path[PATH_MAX], kept[PATH_MAX], name[64], new[64];
+    char frames_path[PATH_MAX], shots_path[PATH_MAX], frames[64], list[64], more[120];
+    char *chain = NULL;
     int ret;
 
-    snprintf(name, sizeof name, "piece-frames-%.16s", film->key);
-    snprintf(new, sizeof new, "piece-frames.%s", film->shelf->token);
-    clzb_film_path(film, kept, name);
-    if (!access(kept, R_OK)) return clzb_frames_read(&film->in, kept, &log);
+    kept_path(film, frames_path, "frames");
+    kept_path(film, shots_path, "shots");
+    if (!access(frames_path, R_OK) && (!shots || !access(shots_path, R_OK)))
+        return clzb_frames_read(&film->in, frames_path, &log);
+    snprintf(frames, sizeof frames, "piece-frames.%s", film->shelf->token);
+    snprintf(list, sizeof list, "piece-shots.%s", film->shelf->token);
+    snprintf(more, sizeof more, ":shots=%s:shots_only=1", list);
+    if (shots && (ret = clzb_film_chain(film, more, &chain)) < 0) goto end;
     clzb_ffmpeg_begin(&args, &film->shelf->ffmpeg);
     input(film, &args);
     map_pictures(film, &args);
     clzb_args_list(&args, (const char *const[]){ "-vf", clzb_film_luma_filter(film), NULL });
     passthrough(&args);
-    clzb_args_list(&args, (const char *const[]){ "-f", "framemd5", new, NULL });
+    clzb_args_list(&args, (const char *const[]){ "-f", "framemd5", frames, NULL });
+    if (shots) {
+        map_pictures(film, &args);
+        clzb_args_list(&args, (const char *const[]){ "-vf", chain, NULL });
+        passthrough(&args);
+        clzb_args_list(&args, (const char *const[]){ "-f", "null", "-", NULL });
+    }
     keep_start(film, &args);
     ret = clzb_film_ffmpeg(film, &args, NULL, clzb_film_damaged);
+    if (!ret) ret = keep(film, frames, "frames");
+    if (!ret && shots) ret = keep(film, list, "shots");
+    if (!ret) ret = clzb_frames_read(&film->in, frames_path, &log);
+end:
+    free(chain);
     clzb_args_clear(&args);
-    clzb_film_path(film, path, new);
-    if (ret) return ret;
-    if ((ret = clzb_sync(path)) < 0) return clzb_film_fail(film, ret, "%s: %s.", path, strerror(-ret));
-    if (rename(path, kept)) return clzb_film_fail(film, -errno, "%s: %s.", kept, strerror(errno));
-    return clzb_frames_read(&film->in, kept, &log);
+    return ret;
 }
 
 // A piece is done if the file beside it says so for this key, and it is the one that was written then. It is a file, not a row of
@@ -90,17 +131,17 @@ static bool is_done(const struct clzb_film *film, int number)
 {
     char name[32], path[PATH_MAX], key[65] = "", sha[65] = "", hex[65];
     int64_t size;
-    int frames = -1;
+    int first = -1, frames = -1;
     FILE *file;
 
     snprintf(name, sizeof name, "piece-%05d.done", number);
     clzb_film_path(film, path, name);
     if (!(file = fopen(path, "re"))) return false;
-    if (fscanf(file, "%64s %d %64s", key, &frames, sha) != 3) frames = -1;
+    if (fscanf(file, "%64s %d %d %64s", key, &first, &frames, sha) != 4) frames = -1;
     fclose(file);
     path[strlen(path) - strlen(".done")] = 0;
-    return frames == film->piece[number].count && !strcmp(key, film->key) && !clzb_hash_path(path, hex, &size) &&
-           !strcmp(hex, sha);
+    return first == film->piece[number].first && frames == film->piece[number].count && !strcmp(key, film->key) &&
+           !clzb_hash_path(path, hex, &size) && !strcmp(hex, sha);
 }
 
 // The order matters: the piece is on the disk before the file that says that it is.
@@ -117,31 +158,69 @@ static int set_done(struct clzb_film *film, int number)
     if ((ret = clzb_hash_path(temporary, sha, &size)) < 0) return clzb_film_fail(film, ret, "%s: %s.", temporary, strerror(-ret));
     if ((ret = clzb_sync(temporary)) < 0) return clzb_film_fail(film, ret, "%s: %s.", temporary, strerror(-ret));
     if (rename(temporary, path)) return clzb_film_fail(film, -errno, "%s: %s.", path, strerror(errno));
-    ret = snprintf(text, sizeof text, "%s %d %s\n", film->key, film->piece[number].count, sha);
+    ret = snprintf(text, sizeof text, "%s %d %d %s\n", film->key, film->piece[number].first, film->piece[number].count, sha);
     strcat(path, ".done");
     if ((ret = clzi_file_replace(path, text, ret, NULL)) < 0) return clzb_film_fail(film, ret, "%s: %s.", path, strerror(-ret));
     return clzb_journal_piece_put(film->shelf->journal, film->job->out, film->key, number, film->piece[number].count, sha);
 }
 
+// Pieces of about equal length that begin anywhere.
+static void cut_evenly(struct clzb_film *film, int wanted)
+{
+    const int count = film->in.count;
+
+    film->pieces = count / wanted;
+    for (int i = 0; i < film->pieces; i++) {
+        film->piece[i].first = (int)((int64_t)count * i / film->pieces);
+        film->piece[i].count = (int)((int64_t)count * (i + 1) / film->pieces) - film->piece[i].first;
+    }
+}
+
+// Pieces of at least `wanted` frames that begin with a shot. The list's columns: frame,time,kind,confidence,look,bars; a shot
+// whose column bars is empty depends on what was before.
+static int cut_at_shots(struct clzb_film *film, int wanted)
+{
+    char path[PATH_MAX], line[512];
+    FILE *file;
+
+    kept_path(film, path, "shots");
+    if (!(file = fopen(path, "re"))) return clzb_film_fail(film, -errno, "%s: %s.", path, strerror(errno));
+    film->pieces = 1;                       // the first one begins with the film
+    while (fgets(line, sizeof line, file)) {
+        struct clzb_piece *p = &film->piece[film->pieces];
+        char kind[16];
+        int frame;
+        if (sscanf(line, "%d,%*[^,],%15[a-z],%*[^,],%*[^,],%159[0-9a-z/]", &frame, kind, p->bars) != 3) continue;
+        if (strcmp(kind, "cut") && strcmp(kind, "fade")) continue;
+        if (frame - p[-1].first < wanted || film->in.count - frame < wanted) continue;
+        p->first = frame;
+        film->pieces++;
+    }
+    fclose(file);
+    *film->piece[film->pieces].bars = 0;    // of a row that begins none
+    for (int i = 0; i < film->pieces; i++)
+        film->piece[i].count = (i + 1 < film->pieces ? film->piece[i + 1].first : film->in.count) - film->piece[i].first;
+    return 0;
+}
+
 int clzb_segment_cut(struct clzb_film *film)
 {
     const int wanted = film->job->segments > 0 ? film->job->segments : AUTO_FRAMES;
+    const bool anywhere = frames_are_independent(film->job);
     int ret;
 
     film->pieces = film->pieces_taken = film->pieces_done = film->error = 0;
     if (!film->probe.frames || film->probe.frames < 2 * wanted) return 0;
-    if ((ret = clzb_film_space(film, piece_share)) < 0 || (ret = read_frames(film)) < 0) return ret;
+    if ((ret = clzb_film_space(film, piece_share)) < 0 || (ret = read_frames(film, !anywhere)) < 0) return ret;
     // Pieces are found by time, so times must grow.
     for (int i = 1; i < film->in.count; i++)
         if (film->in.frame[i].pts <= film->in.frame[i - 1].pts) return 0;
-    film->pieces = film->in.count / wanted;
-    if (film->pieces < 2) return film->pieces = 0;
     free(film->piece);
-    if (!(film->piece = calloc(film->pieces, sizeof *film->piece))) return -ENOMEM;
+    if (!(film->piece = calloc(film->in.count / wanted + 2, sizeof *film->piece))) return -ENOMEM;
+    if (anywhere) cut_evenly(film, wanted);
+    else if ((ret = cut_at_shots(film, wanted)) < 0) return film->pieces = 0, ret;
+    if (film->pieces < 2) return film->pieces = 0;
     for (int i = 0; i < film->pieces; i++) {
-        const int first = (int)((int64_t)film->in.count * i / film->pieces);
-        film->piece[i].first = first;
-        film->piece[i].count = (int)((int64_t)film->in.count * (i + 1) / film->pieces) - first;
         if (!is_done(film, i)) continue;
         film->piece[i].taken = film->piece[i].done = true;
         atomic_fetch_add(&film->done, film->piece[i].count);
@@ -190,11 +269,12 @@ static int render(struct clzb_film *film, int number, bool seek)
     const double from = clzb_frame_time(in, piece->first), to = clzb_frame_time(in, piece->first + piece->count - 1);
     const double start = from > seek_margin ? from - seek_margin : 0;
     struct clzb_args args = {0};
-    char *chain = NULL, trim[100], hashes[48];
+    char *chain = NULL, trim[100], hashes[48], more[220];
     _Atomic int64_t frames = 0;
     int ret;
 
-    if ((ret = clzb_film_chain(film, &chain)) < 0) return ret;
+    snprintf(more, sizeof more, ":first_frame=%d%s%s", piece->first, *piece->bars ? ":bars=" : "", piece->bars);
+    if ((ret = clzb_film_chain(film, more, &chain)) < 0) return ret;
     if (piece->first + piece->count < in->count)
         snprintf(trim, sizeof trim, "trim=start_pts=%lld:end_pts=%lld", (long long)in->frame[piece->first].pts,
                  (long long)in->frame[piece->first + piece->count].pts);
@@ -274,7 +354,7 @@ static int read_tags(struct clzb_film *film, struct clzb_probe *tags)
     char *chain = NULL, path[PATH_MAX];
     int ret;
 
-    if ((ret = clzb_film_chain(film, &chain)) < 0) return ret;
+    if ((ret = clzb_film_chain(film, "", &chain)) < 0) return ret;
     clzb_ffmpeg_begin(&args, &film->shelf->ffmpeg);
     clzb_film_input(film, &args);
     map_pictures(film, &args);
@@ -322,7 +402,7 @@ int clzb_segment_join(struct clzb_film *film)
 {
     struct clzb_probe *tags = malloc(sizeof *tags);
     struct clzb_args args = {0};
-    char time_base[32], from[PATH_MAX], to[PATH_MAX], name[64];
+    char time_base[32], from[PATH_MAX], to[PATH_MAX];
     int ret;
 
     if (!tags) return -ENOMEM;
@@ -341,8 +421,7 @@ int clzb_segment_join(struct clzb_film *film)
     map_pictures(film, &args);
     clzb_args_list(&args, (const char *const[]){ "-c", "copy", "-f", "null", "-", NULL });          // as in keep_start
     ret = clzb_film_ffmpeg(film, &args, NULL, "the pieces cannot be joined");
-    snprintf(name, sizeof name, "piece-frames-%.16s", film->key);           // what went in, for verify
-    clzb_film_path(film, from, name);
+    kept_path(film, from, "frames");        // what went in, for verify
     clzb_film_path(film, to, "in.md5");
     unlink(to);
     if (!ret && link(from, to) && rename(from, to)) ret = clzb_film_fail(film, -errno, "%s: %s.", to, strerror(errno));

@@ -1,5 +1,7 @@
 // segment.h - a film in pieces, which are coloured side by side and survive a crash. The joined film is, frame by frame, the one
-// that is coloured as a whole, because without the stabiliser (jobs.c asks for that) every frame is coloured for itself.
+// that is coloured as a whole: pieces begin at the first frames of shots, over which the stabiliser carries nothing, and are told
+// what the frames before have shown of black bars. Where every frame is coloured for itself (stabilize=0, given bars or none, no
+// sheet), they begin anywhere.
 #ifndef CLZB_SEGMENT_H
 #define CLZB_SEGMENT_H
 #include "film.h"
