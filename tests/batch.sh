@@ -223,9 +223,10 @@ check segments/were_used says pieces-ffv1/gop.mkv.log piece-00001
 # With the stabiliser, black bars that are detected, and a sheet: pieces begin at cuts. In the second shot something bright stands
 # in a bar; the fourth is shorter than a piece.
 scene() { echo "$1=s=64x34:r=24:d=$2${3:-},format=yuv420p,setsar=1,pad=64:48:0:7"; }
-ffmpeg -nostdin -v error -y -f lavfi -i "$(scene testsrc2 2.5)" -f lavfi -i "$(scene testsrc2 2.2 ,negate,hflip),\
-drawbox=x=20:y=43:w=24:h=3:c=white:t=fill:enable='between(n,9,30)'" -f lavfi -i "$(scene mandelbrot 3 | sed 's/:d=3/,trim=end=3/')" \
-    -f lavfi -i "$(scene testsrc 1)" -f lavfi -i "$(scene testsrc2 2.1 ,vflip,lutyuv=y=val*0.6+20)" \
+box="drawbox=x=20:y=43:w=24:h=3:c=white:t=fill:enable='between(n,9,30)'"
+ffmpeg -nostdin -v error -y -f lavfi -i "$(scene testsrc2 2.5)" -f lavfi -i "$(scene testsrc2 2.2 ,negate,hflip),$box" \
+    -f lavfi -i "$(scene mandelbrot 3 | sed 's/:d=3/,trim=end=3/')" -f lavfi -i "$(scene testsrc 1)" \
+    -f lavfi -i "$(scene testsrc2 2.1 ,vflip,lutyuv=y=val*0.6+20)" \
     -filter_complex '[0][1][2][3][4]concat=n=5' -c:v libx264 -bf 2 -g 50 -qp 4 films/cuts.mp4
 printf '%s\n' 'cuts: cuts.csv' 'lines:' '- {from: 1, to: 1.2, hold: true}' '- {from: 6, strength: 0.5}' \
     '- {shot: 3, saturation: 2}' >cuts.yaml
@@ -238,7 +239,8 @@ check segments/stabilized/were_used [ "$(grep -o 'first_frame=[0-9]*' pieces-cut
 sums whole-cuts >want; sums pieces-cuts >got
 check segments/stabilized/the_same cmp -s want got
 check segments/stabilized/sheet_whole batch run films/cuts.mp4 --out whole-sheet/ $common --key sheet=cuts.yaml
-check segments/stabilized/sheet_pieces batch run films/cuts.mp4 --out pieces-sheet/ $common --key sheet=cuts.yaml --key segments=48
+check segments/stabilized/sheet_pieces batch run films/cuts.mp4 --out pieces-sheet/ $common --key sheet=cuts.yaml \
+    --key segments=48
 check segments/stabilized/sheet_were_used says pieces-sheet/cuts.mkv.log piece-00002
 sums whole-sheet >want; sums pieces-sheet >got
 check segments/stabilized/sheet_the_same cmp -s want got
