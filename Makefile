@@ -61,6 +61,7 @@ train = $(BUILD)/colorize-train
 batch = $(BUILD)/colorize-batch
 sample = $(BUILD)/samples/colorize_ppm
 plugin = $(BUILD)/gst/libgstcolorize.so
+plugin_sources = gst/gstcolorize.c gst/$(if $(filter yes,$(WITH_GST_CUDA)),,no_)cuda_memory.c
 
 .PHONY: all lib filter gst check bench demo fuzz install uninstall clean distclean help check-cuda bench-cuda train-cuda \
     cuda-bundle
@@ -88,6 +89,7 @@ $(BUILD)/kernels/%.o: CFLAGS_ALL += -O3
 $(BUILD)/trainer/%.o: CFLAGS_ALL += $(AV_CFLAGS) -O3
 $(BUILD)/tools/%.o: CFLAGS_ALL += $(BATCH_CFLAGS)
 $(BUILD)/gst/%.o: CFLAGS_ALL += $(GST_CFLAGS)
+$(BUILD)/gst/cuda_memory.o $(BUILD)/tests/fake_gst_cuda.o: CFLAGS_ALL += $(GST_CFLAGS) $(GST_CUDA_CFLAGS)
 $(BUILD)/tests/%.o: CFLAGS_ALL += -I$(SRC)/tests $(AV_CFLAGS)
 $(BUILD)/tests/gst.o $(BUILD)/tests/bench_gst.o: CFLAGS_ALL += $(GST_CFLAGS) -DGST_SYSTEM_PLUGINS='"$(GST_SYSTEM_PLUGINS)"'
 $(BUILD)/tests/gst $(BUILD)/tests/bench_gst: LIBS_ALL += $(GST_TEST_LIBS)
@@ -163,10 +165,10 @@ $(lib_shared): $(call objects,$(engine))
 	$(Q)ln -sf libcolorize.so.$(VERSION) $@ && ln -sf $(SONAME) $(BUILD)/libcolorize.so
 
 # $(call link_plugin,OUTPUT,RPATH): linked once for the build folder and once more, with another rpath, for the installed library.
-link_plugin = $(CC) -shared $(LDFLAGS_CONFIG) $(LDFLAGS) $(call objects,gst/gstcolorize.c) -o $(1) -Wl,-rpath,'$(2)' \
-    $(lib_shared) $(GST_LIBS)
+link_plugin = $(CC) -shared $(LDFLAGS_CONFIG) $(LDFLAGS) $(call objects,$(plugin_sources)) -o $(1) -Wl,-rpath,'$(2)' \
+    $(lib_shared) $(GST_LIBS) $(GST_CUDA_LIBS)
 
-$(plugin): $(call objects,gst/gstcolorize.c) $(lib_shared)
+$(plugin): $(call objects,$(plugin_sources)) $(lib_shared)
 	$(call say,LD,$@)
 	$(Q)$(call link_plugin,$@,$$ORIGIN/..)
 
@@ -214,10 +216,18 @@ $(BUILD)/tests/%: $(BUILD)/tests/%.o $(test_objects) $(lib_static)
 	$(call say,LD,$@)
 	$(Q)$(CC) $(LDFLAGS_CONFIG) $(LDFLAGS) $^ -o $@ $(call wrap,$@) $(LIBS_ALL)
 
-check: all $(test_programs) $(BUILD)/tests/bench_net
+# For tests/gst_cuda.sh.
+ifeq ($(WITH_GST_CUDA),yes)
+gst_cuda = $(BUILD)/tests/fake_gst_cuda
+$(gst_cuda): $(BUILD)/tests/fake_gst_cuda.o
+	$(call say,LD,$@)
+	$(Q)$(CC) $(LDFLAGS_CONFIG) $(LDFLAGS) $^ -o $@ $(GST_TEST_LIBS) $(GST_CUDA_LIBS)
+endif
+
+check: all $(test_programs) $(BUILD)/tests/bench_net $(gst_cuda)
 	$(Q)BUILD=$(abspath $(BUILD)) SRC=$(SRC) sh $(SRC)/tests/run.sh $(abspath $(test_programs)) $(addprefix $(SRC)/,$(scripts))
 
-$(patsubst tests/%,check-%,$(basename $(tests) $(scripts))): check-%: all $(BUILD)/tests/bench_net
+$(patsubst tests/%,check-%,$(basename $(tests) $(scripts))): check-%: all $(BUILD)/tests/bench_net $(gst_cuda)
 	$(Q)$(if $(filter tests/$*.c,$(tests)),$(MAKE) --no-print-directory $(BUILD)/tests/$*)
 	$(Q)BUILD=$(abspath $(BUILD)) SRC=$(SRC) VERBOSE=1 sh $(SRC)/tests/run.sh \
 	    $(if $(filter tests/$*.c,$(tests)),$(abspath $(BUILD)/tests/$*),$(SRC)/tests/$*.sh)

@@ -13,12 +13,17 @@
 // therefore runs a second thread, the deadline thread. It wakes up when the deadline of an incomplete batch or of the submitted
 // frames has passed, takes the sink pad's stream lock, as the streaming thread does, and pushes those frames.
 //
+// CUDA memory. Buffers with the caps feature memory:CUDAMemory are coloured by the engine's device "cuda" on the pipeline's CUDA
+// context and a CUDA stream of the element's own. The engine's stream is opened anew for that when such caps are negotiated. A
+// coloured frame is received when the GPU is done with it, so that buffers are complete when they are pushed.
+//
 // Locks. The sink pad's stream lock guards the stream and the jobs, the object lock guards the properties, and `deadline.mutex`
 // guards the time at which the deadline thread wakes up. Locks are taken in this order. Only the stream lock is held while the
 // element pushes a buffer.
 //
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <gst/gst.h>
@@ -26,6 +31,7 @@
 #include <gst/video/video.h>
 
 #include "colorize.h"
+#include "cuda_memory.h"
 
 GST_DEBUG_CATEGORY_STATIC(gst_colorize_debug);
 #define GST_CAT_DEFAULT gst_colorize_debug
@@ -78,6 +84,14 @@ struct _GstColorize {
     const struct clz_pixfmt *in_format, *out_format;
     enum clz_range in_range;                // of the input frames
     struct clz_frame tags;                  // range of the output frames; matrix and siting of input and output
+
+    // The pipeline's CUDA context, or NULL. Guarded by cuda_lock, which is recursive: looking for a context sets it.
+    GRecMutex cuda_lock;
+    struct _GstCudaContext *cuda_context;
+    gboolean cuda_opens;                    // the engine has CUDA here; guarded by the object lock
+    // Of `stream`, and guarded as it is; NULL: it colours frames in system memory.
+    struct _GstCudaContext *stream_context;
+    void *cuda_stream;
 
     gboolean live;                          // whether upstream is live; accessed with g_atomic_int_*
     guint64 duration;                       // frame duration in nanoseconds; guarded by the object lock
@@ -190,9 +204,40 @@ static void append_name(GValue *list, const char *name)
     gst_value_list_append_and_take_value(list, &v);
 }
 
+static gboolean is_cuda(const GstCaps *caps, guint i)
+{
+    const GstCapsFeatures *f = gst_caps_get_features(caps, i);
+
+    return !gst_caps_features_is_any(f) && gst_caps_features_contains(f, CUDA_MEMORY);
+}
+
+// Whether the format can lie in CUDA memory.
+static gboolean is_cuda_format(const struct clz_pixfmt *f)
+{
+    return gst_colorize_cuda.formats && g_strv_contains(gst_colorize_cuda.formats, f->gst);
+}
+
+// The number of the GPU in the property `device`; -1: any. FALSE: the device is none.
+static gboolean cuda_device(const char *device, int *number)
+{
+    *number = -1;
+    if (!device || !*device || !strcmp(device, "auto")) return TRUE;
+    if (strncmp(device, "cuda", 4)) return FALSE;
+    if (device[4]) *number = atoi(device + 5);
+    return TRUE;
+}
+
+// Lets *at, which owns its context, own this one instead.
+static void set_context(struct _GstCudaContext **at, struct _GstCudaContext *context)
+{
+    if (context) gst_object_ref(context);
+    if (*at) gst_object_unref(*at);
+    *at = context;
+}
+
 // Returns caps with the formats of the engine's table: all of them for the sink pad (gray is TRUE), all but the gray ones for the
-// source pad.
-static GstCaps *format_caps(gboolean gray)
+// source pad. cuda: those in CUDA memory.
+static GstCaps *format_caps(gboolean gray, gboolean cuda)
 {
     GstCaps *caps = gst_caps_from_string("video/x-raw, width = (int) [ 1, 16384 ], height = (int) [ 1, 16384 ], "
                                          "framerate = (fraction) [ 0/1, 2147483647/1 ]");
@@ -200,8 +245,9 @@ static GstCaps *format_caps(gboolean gray)
 
     g_value_init(&list, GST_TYPE_LIST);
     for (const struct clz_pixfmt *f = clz_pixfmt_list(); f->name; f++)
-        if (f->gst && (gray || !is_gray(f))) append_name(&list, f->gst);
+        if (f->gst && (gray || !is_gray(f)) && (!cuda || is_cuda_format(f))) append_name(&list, f->gst);
     gst_caps_set_value(caps, "format", &list);
+    if (cuda) gst_caps_set_features_simple(caps, gst_caps_features_new(CUDA_MEMORY, NULL));
     g_value_unset(&list);
     return caps;
 }
@@ -458,9 +504,11 @@ static GstCaps *gst_colorize_transform_caps(GstBaseTransform *bt, GstPadDirectio
     const struct clz_pixfmt *found[MAX_FORMATS];
     GstCaps *result = gst_caps_new_empty();
     struct settings set;
+    gboolean cuda;
 
     GST_OBJECT_LOCK(self);
     set = self->settings;
+    cuda = !self->running || self->cuda_opens;
     GST_OBJECT_UNLOCK(self);
     for (guint i = 0; i < gst_caps_get_size(caps); i++) {
         const GstStructure *s = gst_caps_get_structure(caps, i);
@@ -468,6 +516,7 @@ static GstCaps *gst_colorize_transform_caps(GstBaseTransform *bt, GstPadDirectio
         int count = formats_of(s, FALSE, found, MAX_FORMATS);
         GValue list = G_VALUE_INIT;
 
+        if (is_cuda(caps, i) && !cuda) continue;
         g_value_init(&list, GST_TYPE_LIST);
         for (int k = 0; k < count; k++) append_name(&list, found[k]->gst);
         if (count) {
@@ -525,6 +574,7 @@ static GstCaps *gst_colorize_fixate_caps(GstBaseTransform *bt, GstPadDirection d
 }
 
 static GstFlowReturn drain(GstColorize *self);
+static gboolean use_memory(GstColorize *self, gboolean cuda);
 static void update_deadline(GstColorize *self);
 
 static gboolean upstream_is_live(GstColorize *self)
@@ -588,7 +638,8 @@ static gboolean gst_colorize_set_info(GstVideoFilter *vf, GstCaps *in_caps, GstV
     self->in_format = find_format(gst_structure_get_string(in, "format"));
     self->out_format = find_format(gst_structure_get_string(out, "format"));
     if (!self->in_format || !self->out_format) return FALSE;
-    if (!accepts_interlace_mode(self, GST_VIDEO_INFO_INTERLACE_MODE(in_info))) return FALSE;
+    if (!accepts_interlace_mode(self, GST_VIDEO_INFO_INTERLACE_MODE(in_info)) || !use_memory(self, is_cuda(in_caps, 0)))
+        return FALSE;
     self->in_range = gst_structure_has_field(in, "colorimetry") ? range_of(&in_info->colorimetry) : CLZ_RANGE_UNSPECIFIED;
     self->tags.range = range_of(&out_info->colorimetry);
     self->tags.matrix = matrix_of(&out_info->colorimetry);
@@ -663,6 +714,13 @@ static gboolean gst_colorize_query(GstBaseTransform *bt, GstPadDirection directi
         gst_query_set_latency(query, live, min, max);
         return TRUE;
     }
+    if (GST_QUERY_TYPE(query) == GST_QUERY_CONTEXT && gst_colorize_cuda.answer) {
+        gboolean answered;
+        g_rec_mutex_lock(&self->cuda_lock);
+        answered = gst_colorize_cuda.answer(GST_ELEMENT(self), query, self->cuda_context);
+        g_rec_mutex_unlock(&self->cuda_lock);
+        if (answered) return TRUE;
+    }
     if (direction == GST_PAD_SINK && GST_QUERY_TYPE(query) == GST_QUERY_DRAIN) drain(self);     // returns upstream's buffers
     if (!PARENT_CLASS->query(bt, direction, query)) return FALSE;
     if (direction == GST_PAD_SINK && GST_QUERY_TYPE(query) == GST_QUERY_CAPS) put_format_first(query);
@@ -674,20 +732,54 @@ static gboolean gst_colorize_query(GstBaseTransform *bt, GstPadDirection directi
 static gboolean gst_colorize_propose_allocation(GstBaseTransform *bt, GstQuery *decide, GstQuery *query)
 {
     GstColorize *self = GST_COLORIZE(bt);
+    GstBufferPool *pool = NULL;
+    GstVideoInfo info;
+    GstCaps *caps;
+    gboolean need_pool;
+    guint size;
+
+    gst_query_parse_allocation(query, &caps, &need_pool);
+    if (!caps || !gst_video_info_from_caps(&info, caps)) return FALSE;
+    (void)decide;
+    size = GST_VIDEO_INFO_SIZE(&info);
+    if (is_cuda(caps, 0) && need_pool && self->stream_context)
+        pool = gst_colorize_cuda.pool_new(self->stream_context, caps, &size, self->capacity + 2, 0);
+    gst_query_add_allocation_pool(query, pool, size, self->capacity + 2, 0);
+    gst_clear_object(&pool);
+    gst_query_add_allocation_meta(query, GST_VIDEO_META_API_TYPE, NULL);
+    return TRUE;
+}
+
+// Output buffers in CUDA memory come from a pool in the context of the engine's stream: downstream's, or one of our own.
+static gboolean decide_cuda_allocation(GstColorize *self, GstQuery *query)
+{
+    GstBufferPool *pool = NULL;
+    guint size = 0, min = 0, max = 0;
+    const gboolean offered = gst_query_get_n_allocation_pools(query) > 0;
     GstVideoInfo info;
     GstCaps *caps;
 
     gst_query_parse_allocation(query, &caps, NULL);
     if (!caps || !gst_video_info_from_caps(&info, caps)) return FALSE;
-    (void)decide;
-    gst_query_add_allocation_pool(query, NULL, GST_VIDEO_INFO_SIZE(&info), self->capacity + 2, 0);
-    gst_query_add_allocation_meta(query, GST_VIDEO_META_API_TYPE, NULL);
-    return TRUE;
+    if (offered) gst_query_parse_nth_allocation_pool(query, 0, &pool, &size, &min, &max);
+    min += self->capacity;
+    if (pool && (!gst_colorize_cuda.pool_fits(pool, self->stream_context) || (max && max < min))) gst_clear_object(&pool);
+    if (!pool) {
+        size = GST_VIDEO_INFO_SIZE(&info);
+        max = 0;
+        if (!(pool = gst_colorize_cuda.pool_new(self->stream_context, caps, &size, min, max))) return FALSE;
+    }
+    if (offered) gst_query_set_nth_allocation_pool(query, 0, pool, size, min, max);
+    else gst_query_add_allocation_pool(query, pool, size, min, max);
+    gst_object_unref(pool);
+    return PARENT_CLASS->decide_allocation(GST_BASE_TRANSFORM(self), query);
 }
 
 static gboolean gst_colorize_decide_allocation(GstBaseTransform *bt, GstQuery *query)
 {
     GstColorize *self = GST_COLORIZE(bt);
+
+    if (self->stream_context) return decide_cuda_allocation(self, query);
 
     self->downstream_has_meta = gst_query_find_allocation_meta(query, GST_VIDEO_META_API_TYPE, NULL);
     for (guint i = 0; i < gst_query_get_n_allocation_pools(query); i++) {
@@ -714,8 +806,7 @@ static gboolean gst_colorize_transform_meta(GstBaseTransform *bt, GstBuffer *out
 
 // ---- frames in ----
 
-// Describes a mapped frame in the engine's terms. To support memory:CUDAMemory, this function must set another frame.memory and
-// the memory's CUDA context and stream, and map_job() must use another map flag.
+// Describes a mapped frame in the engine's terms.
 static struct clz_frame describe_frame(const GstColorize *self, const GstVideoFrame *f, const struct clz_pixfmt *format)
 {
     struct clz_frame frame = self->tags;
@@ -723,7 +814,7 @@ static struct clz_frame describe_frame(const GstColorize *self, const GstVideoFr
     frame.format = format;
     frame.width = GST_VIDEO_FRAME_WIDTH(f);
     frame.height = GST_VIDEO_FRAME_HEIGHT(f);
-    frame.memory = CLZ_MEMORY_HOST;
+    frame.memory = self->stream_context ? CLZ_MEMORY_CUDA : CLZ_MEMORY_HOST;
     for (int p = 0; p < format->planes; p++) {
         frame.data[p] = GST_VIDEO_FRAME_PLANE_DATA(f, p);
         frame.stride[p] = GST_VIDEO_FRAME_PLANE_STRIDE(f, p);
@@ -744,6 +835,7 @@ static GstBuffer *release_job(struct job *j)
 }
 
 // Whether downstream can locate the planes of a buffer: it reads GstVideoMeta, or the strides and offsets are those of the caps.
+// CUDA memory knows them itself.
 static gboolean downstream_finds_planes(const GstColorize *self, const GstVideoFrame *f)
 {
     const GstVideoInfo *want = &GST_VIDEO_FILTER(self)->out_info;
@@ -751,7 +843,7 @@ static gboolean downstream_finds_planes(const GstColorize *self, const GstVideoF
 
     for (guint p = 0; p < GST_VIDEO_FRAME_N_PLANES(f); p++)
         same = same && f->info.stride[p] == want->stride[p] && f->info.offset[p] == want->offset[p];
-    return same || self->downstream_has_meta;
+    return same || self->downstream_has_meta || self->stream_context;
 }
 
 enum { DROPPED = GST_FLOW_CUSTOM_SUCCESS };
@@ -780,11 +872,13 @@ static GstFlowReturn reject_buffer(GstColorize *self, const char *what, GstBuffe
 // Fills the job with `in` and an output buffer, both mapped. Takes ownership of `in`.
 static GstFlowReturn map_job(GstColorize *self, GstBuffer *in, struct job *j)
 {
-    const GstMapFlags no_ref = (GstMapFlags)GST_VIDEO_FRAME_MAP_FLAG_NO_REF;    // the job owns them
+    const GstMapFlags no_ref = (GstMapFlags)GST_VIDEO_FRAME_MAP_FLAG_NO_REF |   // the job owns them
+                               (self->stream_context ? gst_colorize_cuda.map : (GstMapFlags)0);
     GstVideoFilter *vf = GST_VIDEO_FILTER(self);
     GstFlowReturn ret;
 
     *j = (struct job){ .arrival = g_get_monotonic_time() };
+    if (self->stream_context && gst_colorize_cuda.context_of(in) != self->stream_context) goto unmapped;
     if (self->in_format == self->out_format && gst_buffer_is_writable(in) && gst_buffer_is_all_memory_writable(in)) {
         if (!gst_video_frame_map(&j->to, &vf->out_info, in, GST_MAP_READWRITE | no_ref)) goto unmapped;
         if (downstream_finds_planes(self, &j->to)) {
@@ -807,7 +901,9 @@ static GstFlowReturn map_job(GstColorize *self, GstBuffer *in, struct job *j)
     j->in = in;
     return GST_FLOW_OK;
 unmapped:
-    ret = reject_buffer(self, "A buffer cannot be mapped: it is smaller than its caps require, or not in system memory.", in);
+    ret = reject_buffer(self, self->stream_context ?
+                        "A buffer cannot be mapped: it is smaller than its caps require, or not in CUDA memory." :
+                        "A buffer cannot be mapped: it is smaller than its caps require, or not in system memory.", in);
     gst_clear_buffer(&j->out);
     gst_buffer_unref(in);
     return ret;
@@ -852,13 +948,30 @@ static GstFlowReturn send_frame(GstColorize *self, GstBuffer *in)
     return GST_FLOW_OK;
 }
 
+// Upstream may have memory of another context than its answer to our query was: the element then takes over that one, before the
+// parent class negotiates pools.
+static void follow_context(GstColorize *self, GstBuffer *in)
+{
+    struct _GstCudaContext *context = self->stream_context ? gst_colorize_cuda.context_of(in) : NULL;
+
+    if (!context || context == self->stream_context) return;
+    drain(self);
+    g_rec_mutex_lock(&self->cuda_lock);
+    set_context(&self->cuda_context, context);
+    g_rec_mutex_unlock(&self->cuda_lock);
+    if (use_memory(self, TRUE)) gst_base_transform_reconfigure_src(GST_BASE_TRANSFORM(self));
+}
+
 static GstFlowReturn gst_colorize_submit_input_buffer(GstBaseTransform *bt, gboolean is_discont, GstBuffer *input)
 {
     GstColorize *self = GST_COLORIZE(bt);
-    GstFlowReturn ret = PARENT_CLASS->submit_input_buffer(bt, is_discont, input);     // negotiates; drops late frames if qos=true
-    GstBuffer *in = bt->queued_buf;
+    GstFlowReturn ret;
+    GstBuffer *in;
     GstClockTime time;
 
+    follow_context(self, input);
+    ret = PARENT_CLASS->submit_input_buffer(bt, is_discont, input);     // negotiates; drops late frames if qos=true
+    in = bt->queued_buf;
     if (ret != GST_FLOW_OK || !in) return ret;
     bt->queued_buf = NULL;
     // Frames before a discontinuity are pushed first. is_discont does not tell whether this buffer is one: it stays set until
@@ -1082,10 +1195,120 @@ static gpointer deadline_thread(gpointer arg)
 
 // ---- start and stop ----
 
+static void close_stream(GstColorize *self)
+{
+    clz_stream *stream;
+
+    GST_OBJECT_LOCK(self);                  // another thread may call cancel_frames()
+    stream = self->stream;
+    self->stream = NULL;
+    GST_OBJECT_UNLOCK(self);
+    clz_stream_close(&stream);
+    drop_frames(self);
+    if (self->cuda_stream) gst_colorize_cuda.stream_free(self->stream_context, self->cuda_stream);
+    self->cuda_stream = NULL;
+    set_context(&self->stream_context, NULL);
+    g_clear_pointer(&self->jobs, g_free);
+}
+
+// Opens a stream of the engine on the device, which is the property's or the "cuda" of self->stream_context.
+static int open_stream(GstColorize *self, const char *device, const struct clz_log *log, clz_stream **stream)
+{
+    struct clz_stream_params params;
+    struct settings set;
+    gboolean is_off;
+
+    GST_OBJECT_LOCK(self);
+    set = self->settings;                   // its strings do not change while the element runs
+    is_off = self->stabilize == 0;
+    GST_OBJECT_UNLOCK(self);
+    params = (struct clz_stream_params){
+#define STRING(name, initial, help) .name = set.name,
+#define INT(name, initial, min, max, help) .name = set.name,
+#define ENUM(name, last, help, values) .name = set.name,
+#include "options.def"
+        .stabilizer = 1,
+        .log = *log,
+    };
+    params.device = device;
+    if (is_off) params.window = 0;         // the property may be set later; the stabiliser then looks at no later frame
+    if (self->stream_context) {
+        params.cuda_context = gst_colorize_cuda.handle(self->stream_context);
+        params.cuda_stream = self->cuda_stream;
+    }
+    return clz_stream_open(stream, self->model, &params);
+}
+
+static void take_stream(GstColorize *self, clz_stream *stream)
+{
+    GST_OBJECT_LOCK(self);
+    self->stream = stream;
+    self->batch = clz_stream_batch(stream);
+    self->lookahead = clz_stream_lookahead(stream);
+    self->wait_each = self->settings.batch == 1;
+    self->auto_window = self->settings.window < 0;
+    GST_OBJECT_UNLOCK(self);
+    self->capacity = clz_stream_max_in_flight(stream);
+    self->jobs = g_new0(struct job, self->capacity);
+    self->first = self->count = self->unsubmitted = 0;
+}
+
+// Opens the stream anew if it is for another kind of memory, or another CUDA context, than the caps. No frame is in flight.
+static gboolean use_memory(GstColorize *self, gboolean cuda)
+{
+    const struct clz_log log = { log_engine_message, self, CLZ_LOG_VERBOSE };
+    struct _GstCudaContext *context = NULL;
+    const char *device = self->settings.device;
+    clz_stream *stream;
+    int number, ret;
+
+    if (cuda) {
+        g_rec_mutex_lock(&self->cuda_lock);
+        if (cuda_device(device, &number) && gst_colorize_cuda.find_context(GST_ELEMENT(self), number, &self->cuda_context))
+            set_context(&context, self->cuda_context);
+        g_rec_mutex_unlock(&self->cuda_lock);
+        if (!context) {
+            GST_ELEMENT_ERROR(self, RESOURCE, NOT_FOUND, ("There is no CUDA context for the property device=%s.",
+                                                          device && *device ? device : "auto"), (NULL));
+            return FALSE;
+        }
+    }
+    if (self->stream && context == self->stream_context) {
+        set_context(&context, NULL);
+        return TRUE;
+    }
+    close_stream(self);
+    self->stream_context = context;
+    if (context && !(self->cuda_stream = gst_colorize_cuda.stream_new(context))) ret = -EIO;
+    else ret = open_stream(self, context ? "cuda" : device, &log, &stream);     // the context says which GPU
+    if (ret < 0) {
+        post_engine_error(self, ret, context ? "Frames in CUDA memory cannot be coloured" : "The model cannot be run");
+        close_stream(self);
+        return FALSE;
+    }
+    take_stream(self, stream);
+    return TRUE;
+}
+
+// Whether the engine has a CUDA device: only then does the element offer caps of CUDA memory. With device=auto this opens a
+// stream that is closed at once.
+static gboolean cuda_opens(GstColorize *self)
+{
+    const struct clz_log silent = { 0 };
+    const char *device = self->settings.device;
+    clz_stream *stream = NULL;
+    int number, ret;
+
+    if (!gst_colorize_cuda.formats || !cuda_device(device, &number)) return FALSE;
+    if (device && !strncmp(device, "cuda", 4)) return TRUE;     // else start fails
+    ret = open_stream(self, "cuda", &silent, &stream);
+    clz_stream_close(&stream);
+    return ret >= 0;
+}
+
 static gboolean gst_colorize_stop(GstBaseTransform *bt)
 {
     GstColorize *self = GST_COLORIZE(bt);
-    clz_stream *stream;
 
     if (self->deadline.thread) {
         g_mutex_lock(&self->deadline.mutex);
@@ -1097,14 +1320,11 @@ static gboolean gst_colorize_stop(GstBaseTransform *bt)
     self->deadline.thread = NULL;
     self->deadline.quit = FALSE;
     self->deadline.time = 0;
-    GST_OBJECT_LOCK(self);                  // another thread may call cancel_frames()
-    stream = self->stream;
-    self->stream = NULL;
-    GST_OBJECT_UNLOCK(self);
-    clz_stream_close(&stream);
-    drop_frames(self);
+    close_stream(self);
     clz_model_close(&self->model);
-    g_clear_pointer(&self->jobs, g_free);
+    g_rec_mutex_lock(&self->cuda_lock);
+    set_context(&self->cuda_context, NULL);
+    g_rec_mutex_unlock(&self->cuda_lock);
     self->pending_flow = GST_FLOW_OK;
     GST_OBJECT_LOCK(self);
     self->running = FALSE;
@@ -1116,46 +1336,34 @@ static gboolean gst_colorize_start(GstBaseTransform *bt)
 {
     GstColorize *self = GST_COLORIZE(bt);
     const struct clz_log log = { log_engine_message, self, CLZ_LOG_VERBOSE };
-    struct settings set;
-    struct clz_stream_params params;
+    const char *path, *device;
     clz_stream *stream = NULL;
-    gboolean is_off;
+    gboolean cuda;
     int ret;
 
     GST_OBJECT_LOCK(self);
     self->running = TRUE;                   // from here on, set_property refuses to change settings
     self->dropped = 0;
-    set = self->settings;
-    is_off = self->stabilize == 0;
+    path = self->settings.model;
+    device = self->settings.device;
     GST_OBJECT_UNLOCK(self);
-    if (!set.model || !*set.model) {
+    if (!path || !*path) {
         GST_ELEMENT_ERROR(self, RESOURCE, SETTINGS, ("No model: set the property \"model\" to a model file."), (NULL));
         goto fail;
     }
-    params = (struct clz_stream_params){
-#define STRING(name, initial, help) .name = set.name,
-#define INT(name, initial, min, max, help) .name = set.name,
-#define ENUM(name, last, help, values) .name = set.name,
-#include "options.def"
-        .stabilizer = 1,
-        .log = log,
-    };
-    if (is_off) params.window = 0;         // the property may be set later; the stabiliser then looks at no later frame
-    if ((ret = clz_model_open(&self->model, set.model, &log)) < 0 ||
-        (ret = clz_stream_open(&stream, self->model, &params)) < 0) {
-        post_engine_error(self, ret, self->model ? "The model cannot be run" : "The model cannot be opened");
+    if ((ret = clz_model_open(&self->model, path, &log)) < 0) {
+        post_engine_error(self, ret, "The model cannot be opened");
         goto fail;
     }
+    cuda = cuda_opens(self);
     GST_OBJECT_LOCK(self);
-    self->stream = stream;
-    self->batch = clz_stream_batch(stream);
-    self->lookahead = clz_stream_lookahead(stream);
-    self->wait_each = set.batch == 1;
-    self->auto_window = set.window < 0;
+    self->cuda_opens = cuda;
     GST_OBJECT_UNLOCK(self);
-    self->capacity = clz_stream_max_in_flight(self->stream);
-    self->jobs = g_new0(struct job, self->capacity);
-    self->first = self->count = self->unsubmitted = 0;
+    if ((ret = open_stream(self, device, &log, &stream)) < 0) {
+        post_engine_error(self, ret, "The model cannot be run");
+        goto fail;
+    }
+    take_stream(self, stream);
     self->discont = FALSE;
     self->deadline.thread = g_thread_try_new("colorize-deadline", deadline_thread, self, NULL);
     if (self->deadline.thread) return TRUE;
@@ -1163,6 +1371,18 @@ static gboolean gst_colorize_start(GstBaseTransform *bt)
 fail:
     gst_colorize_stop(bt);
     return FALSE;
+}
+
+static void gst_colorize_set_context(GstElement *element, GstContext *context)
+{
+    GstColorize *self = GST_COLORIZE(element);
+    int number;
+
+    g_rec_mutex_lock(&self->cuda_lock);
+    if (gst_colorize_cuda.set_context && cuda_device(self->settings.device, &number))
+        gst_colorize_cuda.set_context(element, context, number, &self->cuda_context);
+    g_rec_mutex_unlock(&self->cuda_lock);
+    GST_ELEMENT_CLASS(gst_colorize_parent_class)->set_context(element, context);
 }
 
 static GstStateChangeReturn gst_colorize_change_state(GstElement *element, GstStateChange transition)
@@ -1224,6 +1444,8 @@ static void gst_colorize_finalize(GObject *object)
 
     for (guint i = 0; i < G_N_ELEMENTS(properties); i++)
         if (properties[i].kind == KIND_STRING) g_free(*(char **)((char *)self + properties[i].offset));
+    set_context(&self->cuda_context, NULL);
+    g_rec_mutex_clear(&self->cuda_lock);
     g_mutex_clear(&self->deadline.mutex);
     g_cond_clear(&self->deadline.wake);
     g_mutex_clear(&self->message_lock);
@@ -1270,8 +1492,9 @@ static GParamSpec *make_pspec(const struct property *p)
 
 static void add_template(GstElementClass *klass, const char *name, GstPadDirection direction)
 {
-    GstCaps *caps = format_caps(direction == GST_PAD_SINK);
+    GstCaps *caps = format_caps(direction == GST_PAD_SINK, FALSE);
 
+    if (gst_colorize_cuda.formats) gst_caps_append(caps, format_caps(FALSE, TRUE));
     gst_element_class_add_pad_template(klass, gst_pad_template_new(name, direction, GST_PAD_ALWAYS, caps));
     gst_caps_unref(caps);
 }
@@ -1296,6 +1519,7 @@ static void gst_colorize_class_init(GstColorizeClass *klass)
                                           "the authors of colorize");
 
     element_class->change_state = gst_colorize_change_state;
+    element_class->set_context = gst_colorize_set_context;
     bt_class->start = gst_colorize_start;
     bt_class->stop = gst_colorize_stop;
     bt_class->sink_event = gst_colorize_sink_event;
@@ -1325,6 +1549,7 @@ static void gst_colorize_init(GstColorize *self)
         }
     }
     self->batch = self->lookahead = 1;
+    g_rec_mutex_init(&self->cuda_lock);
     g_mutex_init(&self->deadline.mutex);
     g_cond_init(&self->deadline.wake);
     g_mutex_init(&self->message_lock);

@@ -1,6 +1,6 @@
 // fakecuda.c - a stand-in for libcuda.so.1: CUDA frames on a machine without a GPU, as far as no kernel is needed. It has the
-// functions that libavutil's CUDA device loads. tests/filter_cuda.sh builds it, and tests/stub_colorize.c colours frames in its
-// memory.
+// functions that libavutil's CUDA device and GStreamer's CUDA library load. tests/filter_cuda.sh and tests/gst_cuda.sh build it,
+// and tests/stub_colorize.c colours frames in its memory.
 // Linked with -z nodelete, so that it stays loaded until the report at exit.
 //
 // Memory: a block is a memfd that is mapped twice. The device address is mapped without access, so a CPU access to it ends the
@@ -325,6 +325,8 @@ API int cuStreamDestroy_v2(void *handle)
     return leave(SUCCESS);
 }
 
+API int cuStreamDestroy(void *handle) { return cuStreamDestroy_v2(handle); }
+
 // ---- memory ----
 
 API int cuMemAlloc_v2(devptr *p, size_t n)
@@ -423,10 +425,19 @@ API int cuMemcpy2DAsync_v2(const struct copy2d *c, void *handle)
     return leave(SUCCESS);
 }
 
-// ---- functions that must exist, because libavutil refuses a driver without them ----
+API int cuMemcpy2D_v2(const struct copy2d *c)
+{
+    const int error = cuMemcpy2DAsync_v2(c, NULL);
+    return error ? error : cuStreamSynchronize(NULL);
+}
+
+API int cuMemAllocHost_v2(void **p, size_t n) { return (*p = malloc(n)) ? SUCCESS : OUT_OF_MEMORY; }
+API int cuMemFreeHost(void *p) { free(p); return SUCCESS; }
+
+// ---- functions that must exist, because libavutil or GStreamer refuses a driver without them ----
 
 #define NO(name) API int name(void); API int name(void) { return NOT_SUPPORTED; }
-NO(cuMemAllocManaged) NO(cuMemsetD8Async) NO(cuMemcpy) NO(cuMemcpyAsync) NO(cuMemcpy2D_v2) NO(cuMemcpyHtoD_v2)
+NO(cuMemAllocManaged) NO(cuMemsetD8Async) NO(cuMemcpy) NO(cuMemcpyAsync) NO(cuMemcpyHtoD_v2)
 NO(cuMemcpyHtoDAsync_v2) NO(cuMemcpyDtoH_v2) NO(cuMemcpyDtoHAsync_v2) NO(cuMemcpyDtoD_v2) NO(cuMemcpyDtoDAsync_v2)
 NO(cuDevicePrimaryCtxReset) NO(cuStreamQuery) NO(cuStreamAddCallback)
 NO(cuEventCreate) NO(cuEventDestroy_v2) NO(cuEventSynchronize) NO(cuEventQuery)
@@ -435,4 +446,5 @@ NO(cuLinkCreate) NO(cuLinkAddData) NO(cuLinkComplete) NO(cuLinkDestroy)
 NO(cuModuleLoadData) NO(cuModuleUnload) NO(cuModuleGetFunction) NO(cuModuleGetGlobal) NO(cuTexObjectCreate)
 NO(cuTexObjectDestroy) NO(cuArray3DCreate_v2) NO(cuArrayDestroy) NO(cuGLGetDevices_v2) NO(cuGraphicsGLRegisterImage)
 NO(cuGraphicsUnregisterResource) NO(cuGraphicsMapResources) NO(cuGraphicsUnmapResources)
-NO(cuGraphicsSubResourceGetMappedArray) NO(cuGraphicsResourceGetMappedPointer_v2)
+NO(cuCtxEnablePeerAccess) NO(cuCtxDisablePeerAccess) NO(cuDeviceCanAccessPeer) NO(cuGraphicsGLRegisterBuffer)
+NO(cuGraphicsResourceSetMapFlags_v2) NO(cuGraphicsSubResourceGetMappedArray) NO(cuGraphicsResourceGetMappedPointer_v2)

@@ -120,7 +120,7 @@ if has x264enc && has mp4mux && has avdec_h264; then
     check film/all_frames [ "$(frames out.mp4)" = 50 ]
     check film/sound [ "$(ffprobe -v error -select_streams a -show_entries stream=codec_name -of csv=p=0 out.mp4)" = aac ]
     # The examples of doc/gst.md, run on this film.
-    sed -n 's/^    \(gst-launch-1.0 .*\)/\1/p' "$SRC/doc/gst.md" | grep -v 'v4l2src\|autovideosink' >examples
+    sed -n 's/^    \(gst-launch-1.0 .*\)/\1/p' "$SRC/doc/gst.md" | grep -v 'v4l2src\|autovideosink\|nvh264' >examples
     check doc/has_examples [ "$(wc -l <examples)" -ge 4 ]
     number=0
     while read -r line; do

@@ -1,10 +1,10 @@
-// stub_colorize.c - a stand-in for libcolorize.so.0 with the whole public API as the filter uses it, and "colour" that is
-// plain arithmetic on luma. So tests of order, end of file, timeline and options have exact results on every machine, and
-// need no model, only a file. tests/filter.sh, tests/filter_cuda.sh and tests/fuzz_filter.c build it.
+// stub_colorize.c - a stand-in for libcolorize.so.0 with the public API as the filter and the element use it, and "colour" that
+// is plain arithmetic on luma. So tests of order, end of file, timeline and options have exact results on every machine, and
+// need no model, only a file. tests/filter.sh, filter_cuda.sh, gst_cuda.sh and fuzz_filter.c build it.
 //
 // CUDA frames: if the stream is opened with device cuda and a context, and the driver is tests/fakecuda.c, the frames are
 // coloured in its memory, after what is queued on the given stream, with the given context current. Device auto takes a context
-// where it can.
+// where it can. Without a context, device cuda opens where the driver is loaded, for frames in host memory.
 // Batches: with N = batch (0: 4), frames are done when N are inside; a done batch is handed out without waiting only after
 // the next one is full, as if it ran meanwhile; wait, drain and submit hurry it. At most 3 N frames are inside.
 // Colour: U = Y xor 0x5a, V = Y xor 0xa5 of the luma sample at the chroma sample's corner (scaled to the depth), pulled
@@ -87,6 +87,14 @@ void clz_model_close(clz_model **model)
 
 const char *clz_model_info(const clz_model *model, const char *key) { (void)model; (void)key; return NULL; }
 
+static int driver_is_loaded(void)
+{
+    void *library = dlopen("libcuda.so.1", RTLD_NOW | RTLD_NOLOAD);
+
+    if (library) dlclose(library);
+    return library != NULL;
+}
+
 // 0, or -ENOTSUP if the process has not loaded fakecuda.c or it refuses the context or the stream.
 static int driver_open(struct driver *d, void *context, void *stream)
 {
@@ -116,8 +124,8 @@ int clz_stream_open(clz_stream **stream, clz_model *model, const struct clz_stre
     *stream = NULL;
     if (automatic && params->cuda_context && !getenv("COLORIZE_STUB_NO_CUDA"))
         cuda = driver_open(&driver, params->cuda_context, params->cuda_stream) == 0;
-    else if (cuda && (!params->cuda_context || !params->cuda_stream || getenv("COLORIZE_STUB_NO_CUDA") ||
-                 driver_open(&driver, params->cuda_context, params->cuda_stream) < 0)) {
+    else if (cuda && (getenv("COLORIZE_STUB_NO_CUDA") || !driver_is_loaded() || (params->cuda_context &&
+                 (!params->cuda_stream || driver_open(&driver, params->cuda_context, params->cuda_stream) < 0)))) {
         say(&params->log, CLZ_LOG_ERROR, "stub: no such device");
         return -ENOTSUP;
     }
@@ -323,6 +331,8 @@ void clz_stream_flush(clz_stream *s, void (*on_frame)(void *priv, const struct c
         if (on_frame) on_frame(priv, &s->ring[s->first].out);
     s->done = s->draining = 0;
 }
+
+void clz_stream_cancel(clz_stream *s) { (void)s; }          // no call waits
 
 int clz_stream_batch(const clz_stream *s) { return s->batch; }
 int clz_stream_lookahead(const clz_stream *s) { return s->batch + s->after; }
