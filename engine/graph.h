@@ -49,7 +49,7 @@ struct clzi_attr {
     float eps, momentum;                    // batchnorm (PyTorch's meaning: running = (1-m) running + m batch)
     float p;                                // dropout: share that is zeroed (in training only)
     float target;                           // bce, lsgan, hinge: what the logits should say
-    float scale;                            // softmax: y = softmax(scale * x) over channels; clamp: y in [-scale, scale]
+    float scale;                            // softmax, annealed_mean: factor of the exponent; clamp: y in [-scale, scale]
 };
 
 struct clzi_node {
@@ -113,6 +113,9 @@ int clzi_graph_copy(struct clzi_graph **copy, const struct clzi_graph *g);
 #define clzi_graph_resize(g, name, x, ...)    CLZI_GRAPH_1(g, name, RESIZE, x, __VA_ARGS__)   // factor; half-pixel centres
 #define clzi_graph_dropout(g, name, x, ...)   CLZI_GRAPH_1(g, name, DROPOUT, x, __VA_ARGS__)  // p
 #define clzi_graph_softmax(g, name, x, ...)   CLZI_GRAPH_1(g, name, SOFTMAX, x, __VA_ARGS__)  // scale; over channels
+// Logits of the 313 classes of colour (kernels/ab_bins.h) to ab; scale: 1/T, where the temperature T goes from 1, the mean, to 0, the
+// likeliest class. Zhang et al. 2016 use T = 0.38.
+#define clzi_graph_annealed_mean(g, name, x, ...) CLZI_GRAPH_1(g, name, ANNEALED_MEAN, x, __VA_ARGS__)
 #define clzi_graph_clamp(g, name, x, ...)     CLZI_GRAPH_1(g, name, CLAMP, x, __VA_ARGS__)    // scale: the limit
 #define clzi_graph_linear(g, name, x, ...)    CLZI_GRAPH_1(g, name, LINEAR, x, __VA_ARGS__)   // channels bias act slope
 #define clzi_graph_avgpool(g, name, x, ...)   CLZI_GRAPH_1(g, name, AVGPOOL, x, __VA_ARGS__)  // k stride pad; zeros count

@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "kernels/ab_bins.h"
 #include "op.h"
 
 static const char *const act_names[CLZI_ACT_COUNT] = {
@@ -222,6 +223,23 @@ static int pair_loss_shape(const struct clzi_node *node, const struct clzi_shape
     return node->op == CLZI_OP_CHROMA && in[0].c != 2 ? -EINVAL : 0;
 }
 
+static int annealed_mean_shape(const struct clzi_node *node, const struct clzi_shape *in, struct clzi_shape *out)
+{
+    (void)node;
+    *out = in[0];
+    out->c = 2;
+    return in[0].c == CLZK_AB_BINS ? 0 : -EINVAL;
+}
+
+static int cross_entropy_shape(const struct clzi_node *node, const struct clzi_shape *in, struct clzi_shape *out)
+{
+    const struct clzi_shape ab = { in[0].n, 2, in[0].h, in[0].w }, weight = { in[0].n, 1, in[0].h, in[0].w };
+
+    *out = (struct clzi_shape){ 1, 1, 1, 1 };
+    if (in[0].c != CLZK_AB_BINS || !equal_shapes(in[1], ab)) return -EINVAL;
+    return node->in_count == 3 && !equal_shapes(in[2], weight) ? -EINVAL : 0;
+}
+
 static int logit_loss_shape(const struct clzi_node *node, const struct clzi_shape *in, struct clzi_shape *out)
 {
     (void)node, (void)in;
@@ -299,9 +317,11 @@ const struct clzi_op_info clzi_ops[CLZI_OP_COUNT] = {
     [CLZI_OP_AFFINE]    = { "affine",    3, 3, no_attrs,      affine_shape,  no_params, false },
     [CLZI_OP_GAIN]      = { "gain",      1, 1, no_attrs,      same_shape,    gain_params, false },
     [CLZI_OP_ATTENTION] = { "attention", 3, 3, no_attrs,      attention_shape, no_params, false },
+    [CLZI_OP_ANNEALED_MEAN] = { "annealed_mean", 1, 1, scale_attrs, annealed_mean_shape, no_params, false },
     [CLZI_OP_L1]        = { "l1",        2, 3, no_attrs,      pair_loss_shape,  no_params, true },
     [CLZI_OP_L2]        = { "l2",        2, 3, no_attrs,      pair_loss_shape,  no_params, true },
     [CLZI_OP_CHROMA]    = { "chroma",    2, 2, no_attrs,      pair_loss_shape,  no_params, true },
+    [CLZI_OP_CROSS_ENTROPY] = { "cross_entropy", 2, 3, no_attrs, cross_entropy_shape, no_params, true },
     [CLZI_OP_BCE]       = { "bce",       1, 1, target_attrs,  logit_loss_shape, no_params, true },
     [CLZI_OP_LSGAN]     = { "lsgan",     1, 1, target_attrs,  logit_loss_shape, no_params, true },
     [CLZI_OP_HINGE]     = { "hinge",     1, 1, target_attrs,  logit_loss_shape, no_params, true },

@@ -186,6 +186,19 @@ int clzk_cu_chroma(clzk_stream stream, enum clzk_type type, float *out, float *d
 int clzk_cu_chroma_back(clzk_stream stream, enum clzk_type type, void *dx, const float *dy, const float *difference,
                         const void *x, int n, int64_t area, float eps);
 
+// ---- logits of the classes of colour (ab_bins.cu): rows of CLZK_AB_BINS, contiguous ----
+
+// y [rows][2]: the mean of the classes' ab / 110, weighted by softmax(scale x).
+int clzk_cu_annealed_mean(clzk_stream stream, enum clzk_type type, void *y, const void *x, int64_t rows, float scale);
+int clzk_cu_annealed_mean_back(clzk_stream stream, enum clzk_type type, void *dx, const void *x, const void *dy, int64_t rows,
+                               float scale);
+// *out = mean of weight[row] times the cross entropy of softmax(x) and the true colour t [rows][2]; weight NULL: 1.
+// work: CLZK_CU_SCALAR_WORK and a float for each row.
+int clzk_cu_cross_entropy(clzk_stream stream, enum clzk_type type, float *out, const void *x, const void *t, const void *weight,
+                          int64_t rows, void *work);
+int clzk_cu_cross_entropy_back(clzk_stream stream, enum clzk_type type, void *dx, const float *dy, const void *x, const void *t,
+                               const void *weight, int64_t rows);
+
 // ---- training, on whole slabs of f32 (train.cu); what each does: struct clzi_train_ops in engine/backend.h ----
 
 // state: struct clzi_train_state in device memory, { scale, good, bad, reserved }.

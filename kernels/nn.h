@@ -7,6 +7,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "ab_bins.h"
+
 enum clzk_act { CLZK_ACT_NONE, CLZK_ACT_RELU, CLZK_ACT_LEAKY, CLZK_ACT_TANH, CLZK_ACT_SIGMOID, CLZK_ACT_RELU6 };
 
 // Derivatives of activations are computed from the result y: relu and leaky from its sign, tanh' = 1 - y^2, sigmoid' = y (1 - y),
@@ -93,6 +95,15 @@ struct clzk_nn {
     // Rows of two channels: sum of sqrt(a^2 + b^2 + eps); dx = scale x / sqrt(a^2 + b^2 + eps)
     double (*chroma)(const void *x, int64_t rows, float eps);
     void (*chroma_back)(void *dx, const void *x, int64_t rows, float eps, float scale);
+
+    // Rows of CLZK_AB_BINS logits (ab_bins.h). annealed_mean: y [rows][2], the colours' mean weighted by softmax(scale x).
+    // cross_entropy: sum of weight times the entropy of softmax(x) and t [rows][2]; weight [rows], NULL: 1. Backward: dx = scale
+    // times the gradient of that sum.
+    void (*annealed_mean)(void *y, const void *x, int64_t rows, const struct clzk_ab_colours *colours, float scale);
+    void (*annealed_mean_back)(void *dx, const void *x, const void *dy, int64_t rows, const struct clzk_ab_colours *colours,
+                               float scale);
+    double (*cross_entropy)(const void *x, const void *t, const void *weight, int64_t rows);
+    void (*cross_entropy_back)(void *dx, const void *x, const void *t, const void *weight, int64_t rows, float scale);
 
     void (*dropout)(void *y, const void *x, const uint8_t *keep, float scale, int64_t count);
     void (*softmax)(void *y, const void *x, int64_t rows, int channels, float scale);

@@ -14,6 +14,14 @@
 #else
 #define SIMD
 #endif
+#ifdef _OPENMP
+#define SIMD_SUM(...) PRAGMA(omp simd reduction(+: __VA_ARGS__))
+#define SIMD_MAX(x) PRAGMA(omp simd reduction(max: x))
+#define PRAGMA(x) _Pragma(#x)
+#else
+#define SIMD_SUM(...)
+#define SIMD_MAX(x)
+#endif
 #define INLINE static inline __attribute__((always_inline))
 
 enum { BLOCK = 64 };

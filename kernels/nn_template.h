@@ -673,6 +673,79 @@ static void F(softmax_back)(void *dxv, const void *yv, const void *dyv, int64_t 
     }
 }
 
+// ---- logits of the classes of colour ----
+
+// e = e^(scale (x - max)); returns the sum. *max: of scale x.
+INLINE float F(exponentials)(float e[CLZK_AB_BINS], const T *x, float scale, float *max)
+{
+    float most = GET(x[0]), sum = 0;
+    for (int k = 0; k < CLZK_AB_BINS; k++) e[k] = GET(x[k]);
+    SIMD_MAX(most) for (int k = 0; k < CLZK_AB_BINS; k++) most = e[k] > most ? e[k] : most;
+    SIMD_SUM(sum) for (int k = 0; k < CLZK_AB_BINS; k++) sum += e[k] = exponential(scale * (e[k] - most));
+    *max = scale * most;
+    return sum;
+}
+
+static void F(annealed_mean)(void *yv, const void *xv, int64_t rows, const struct clzk_ab_colours *colours, float scale)
+{
+    const T *x = xv;
+    T *y = yv;
+    for (int64_t r = 0; r < rows; r++, x += CLZK_AB_BINS, y += 2) {
+        float e[CLZK_AB_BINS], max, a = 0, b = 0;
+        const float sum = F(exponentials)(e, x, scale, &max);
+        SIMD_SUM(a, b) for (int k = 0; k < CLZK_AB_BINS; k++) {
+            a += e[k] * colours->a[k];
+            b += e[k] * colours->b[k];
+        }
+        y[0] = PUT(a / sum);
+        y[1] = PUT(b / sum);
+    }
+}
+
+static void F(annealed_mean_back)(void *dxv, const void *xv, const void *dyv, int64_t rows, const struct clzk_ab_colours *colours,
+                                  float scale)
+{
+    const T *x = xv, *dy = dyv;
+    T *dx = dxv;
+    for (int64_t r = 0; r < rows; r++, x += CLZK_AB_BINS, dx += CLZK_AB_BINS, dy += 2) {
+        const float da = GET(dy[0]), db = GET(dy[1]);
+        float e[CLZK_AB_BINS], max, mean = 0;
+        const float sum = F(exponentials)(e, x, scale, &max);
+        SIMD_SUM(mean) for (int k = 0; k < CLZK_AB_BINS; k++) mean += e[k] * (da * colours->a[k] + db * colours->b[k]);
+        mean /= sum;
+        SIMD for (int k = 0; k < CLZK_AB_BINS; k++)
+            dx[k] = PUT(scale * e[k] / sum * (da * colours->a[k] + db * colours->b[k] - mean));
+    }
+}
+
+static double F(cross_entropy)(const void *xv, const void *tv, const void *weightv, int64_t rows)
+{
+    const T *x = xv, *t = tv, *weight = weightv;
+    double total = 0;
+    for (int64_t r = 0; r < rows; r++, x += CLZK_AB_BINS, t += 2) {
+        const struct clzk_ab_share share = clzk_ab_share(GET(t[0]), GET(t[1]));
+        float e[CLZK_AB_BINS], max, value = logf(F(exponentials)(e, x, 1, &max));
+        for (int j = 0; j < CLZK_AB_NEAREST; j++) value -= share.weight[j] * (GET(x[share.bin[j]]) - max);
+        total += weight ? GET(weight[r]) * value : value;
+    }
+    return total;
+}
+
+static void F(cross_entropy_back)(void *dxv, const void *xv, const void *tv, const void *weightv, int64_t rows, float scale)
+{
+    const T *x = xv, *t = tv, *weight = weightv;
+    T *dx = dxv;
+    for (int64_t r = 0; r < rows; r++, x += CLZK_AB_BINS, dx += CLZK_AB_BINS, t += 2) {
+        const struct clzk_ab_share share = clzk_ab_share(GET(t[0]), GET(t[1]));
+        const float s = weight ? scale * GET(weight[r]) : scale;
+        float e[CLZK_AB_BINS], max;
+        const float inverse = 1 / F(exponentials)(e, x, 1, &max);
+        SIMD for (int k = 0; k < CLZK_AB_BINS; k++) e[k] *= inverse;
+        for (int j = 0; j < CLZK_AB_NEAREST; j++) e[share.bin[j]] -= share.weight[j];
+        SIMD for (int k = 0; k < CLZK_AB_BINS; k++) dx[k] = PUT(s * e[k]);
+    }
+}
+
 static const struct clzk_nn F(nn) = {
     .element = sizeof(T),
     .from_f32 = F(from_f32), .to_f32 = F(to_f32), .interleave = F(interleave), .deinterleave = F(deinterleave),
@@ -683,6 +756,8 @@ static const struct clzk_nn F(nn) = {
     .enlarge_row = F(enlarge_row), .accumulate = F(accumulate), .reduce_row = F(reduce_row), .dropout = F(dropout),
     .softmax = F(softmax), .softmax_back = F(softmax_back), .clamp = F(clamp), .clamp_back = F(clamp_back),
     .loss = F(loss), .loss_back = F(loss_back), .chroma = F(chroma), .chroma_back = F(chroma_back),
+    .annealed_mean = F(annealed_mean), .annealed_mean_back = F(annealed_mean_back), .cross_entropy = F(cross_entropy),
+    .cross_entropy_back = F(cross_entropy_back),
 };
 
 #undef SUM_TERM

@@ -533,6 +533,40 @@ static void chroma(void)
     }
 }
 
+// Rows of 313 logits.
+static void colour_classes(void)
+{
+    static const int rows[] = { 1, 7, 8, 203 };
+    const struct clzi_shape number = { 1, 1, 1, 1 };
+
+    for (size_t k = 0; k < sizeof rows / sizeof *rows; k++)
+        for (enum clzk_type type = CLZK_F32; type < CLZK_TYPE_COUNT; free_all(), type++)
+            for (int weighted = 0; weighted < 2; weighted++) {
+                const struct clzi_shape s = { rows[k], 313, 1, 1 }, two = { rows[k], 2, 1, 1 }, one = { rows[k], 1, 1, 1 };
+                struct tensor x = tensor_random(type, s, -9, 9), y = tensor_new(type, two), dy = tensor_random(type, two, -1, 1);
+                struct tensor t = tensor_random(type, two, -1.2f, 1.2f), weight = tensor_random(type, one, 0, 2);
+                struct tensor dx = tensor_new(type, s);
+                float *want = floats(2 * rows[k]), *want_dx = floats(313 * rows[k]);
+                float *out = floats(1), *seed = random_floats(1, (float)rows[k], 3.f * rows[k]);
+                const float scale = 1 / 0.38f;
+                ref_run(&(struct ref_op){ .op = CLZI_OP_ANNEALED_MEAN, .attr.scale = scale, .in_count = 1, .xs = { s }, .ys = two,
+                                          .x = { x.nchw }, .y = want, .dy = dy.nchw, .dx = { want_dx } });
+                QUEUE(clzk_cu_annealed_mean(NULL, type, y.nhwc, x.nhwc, rows[k], scale));
+                check_tensor(&y, want, 4e-6, "annealed_mean");         // of the exponents, which go to 24
+                QUEUE(clzk_cu_annealed_mean_back(NULL, type, dx.nhwc, x.nhwc, dy.nhwc, rows[k], scale));
+                check_tensor(&dx, want_dx, 6e-6, "annealed_mean_back"); // 2.7e-6
+                ref_run(&(struct ref_op){ .op = CLZI_OP_CROSS_ENTROPY, .in_count = 2 + weighted, .xs = { s, two, one },
+                                          .ys = number, .x = { x.nchw, t.nchw, weight.nchw }, .y = want, .dy = seed,
+                                          .dx = { want_dx } });
+                QUEUE(clzk_cu_cross_entropy(NULL, type, out, x.nhwc, t.nhwc, weighted ? weight.nhwc : NULL, rows[k],
+                                            block(CLZK_CU_SCALAR_WORK + rows[k] * sizeof(float))));
+                check_value(CLZK_F32, *out, again ? 0 : *want, 1, 1e-6, "cross_entropy", 0);
+                QUEUE(clzk_cu_cross_entropy_back(NULL, type, dx.nhwc, seed, x.nhwc, t.nhwc, weighted ? weight.nhwc : NULL,
+                                                 rows[k]));
+                check_tensor(&dx, want_dx, 2e-6, "cross_entropy_back");
+            }
+}
+
 // ---- training ----
 
 // Several steps, as the matrix changes, and the gradient, against ref's (kernels/spectral.c).
@@ -658,6 +692,7 @@ int main(int argc, char **argv)
     run_case("cuda_ops/softmax", softmax);
     run_case("cuda_ops/losses", losses);
     run_case("cuda_ops/chroma", chroma);
+    run_case("cuda_ops/colour_classes", colour_classes);
     run_case("cuda_ops/training", training);
     run_case("cuda_ops/spectral_norm", spectral);
     clzi_device_close(&ref);

@@ -54,6 +54,7 @@ struct op_case {
 #define PLAIN(which, n, c, h, w) { .op = CLZI_OP_##which, .x = { n, c, h, w }, .attr = { 0 } }
 #define ATTENTION(n, c, h, w, c2, ...) { .op = CLZI_OP_ATTENTION, .x = { n, c, h, w }, .attr = { 0 }, .second = c2, __VA_ARGS__ }
 #define PAIR(which, n, c, h, w, inputs) { .op = CLZI_OP_##which, .x = { n, c, h, w }, .attr = { 0 }, .second = inputs }
+#define COLOUR_LOSS(n, h, w, weight) { .op = CLZI_OP_CROSS_ENTROPY, .x = { n, 313, h, w }, .attr = { 0 }, .second = -1 - weight }
 #define LOGITS(which, n, c, h, w, ...) { .op = CLZI_OP_##which, .x = { n, c, h, w }, .attr = { __VA_ARGS__ } }
 #define RELU .act = CLZI_ACT_RELU
 #define LEAKY .act = CLZI_ACT_LEAKY, .slope = 0.2f
@@ -217,6 +218,11 @@ static const struct op_case cases[] = {
     PAIR(L2, 2, 17, 33, 65, -2),
     PAIR(CHROMA, 1, 2, 2, 3, -1),
     PAIR(CHROMA, 3, 2, 65, 41, -1),
+    SCALE(ANNEALED_MEAN, 1, 313, 2, 1, 1 / 0.38f),
+    SCALE(ANNEALED_MEAN, 3, 313, 19, 17, 1),
+    COLOUR_LOSS(1, 1, 2, 0),
+    COLOUR_LOSS(1, 2, 1, 1),
+    COLOUR_LOSS(3, 19, 17, 1),
     LOGITS(BCE, 1, 1, 3, 4, .target = 1),
     LOGITS(BCE, 2, 1, 30, 30, .target = 0.9f),
     LOGITS(LSGAN, 1, 1, 3, 4, 0),
@@ -256,6 +262,7 @@ static const struct op_case bench_cases[] = {
     FACTOR(RESIZE, 1, 2, 128, 128, 2),
     DROPOUT(4, 512, 8, 8, 0.5f, true),
     SCALE(SOFTMAX, 1, 313, 64, 64, 2.632f),
+    SCALE(ANNEALED_MEAN, 1, 313, 128, 128, 2.632f),
     SCALE(CLAMP, 1, 2, 256, 256, 1),
     LINEAR(16, 512, 512, .bias = 1),
     AVGPOOL(1, 64, 128, 128, 2, 2, 0),
@@ -294,6 +301,8 @@ static const struct { struct limit f32, bf16; } tolerance[CLZI_OP_COUNT] = {
     [CLZI_OP_L1]        = { { 2e-6, 2e-6 }, { 4e-3, 8e-3 } },      // 4.3e-8 1.2e-7   bf16: not measured, no AVX-512
     [CLZI_OP_L2]        = { { 2e-6, 2e-6 }, { 4e-3, 8e-3 } },      // 6.0e-8 1.3e-7   bf16: not measured, no AVX-512
     [CLZI_OP_CHROMA]    = { { 2e-6, 4e-6 }, { 4e-3, 8e-3 } },      // 5.3e-8 1.3e-7   bf16: not measured, no AVX-512
+    [CLZI_OP_ANNEALED_MEAN] = { { 2e-6, 4e-6 }, { 5e-3, 1e-2 } },  // 1.4e-7 2.5e-7   bf16: not measured, no AVX-512
+    [CLZI_OP_CROSS_ENTROPY] = { { 2e-6, 4e-6 }, { 5e-3, 1e-2 } },  // 6.1e-8 5.0e-7   bf16: not measured, no AVX-512
     [CLZI_OP_BCE]       = { { 2e-6, 2e-6 }, { 4e-3, 8e-3 } },      // 6.9e-8 8.7e-8   bf16: not measured, no AVX-512
     [CLZI_OP_LSGAN]     = { { 2e-6, 2e-6 }, { 4e-3, 8e-3 } },      // 4.9e-8 6.6e-8   bf16: not measured, no AVX-512
     [CLZI_OP_HINGE]     = { { 2e-6, 2e-6 }, { 4e-3, 8e-3 } },      // 0      0   bf16: not measured, no AVX-512
@@ -348,6 +357,10 @@ static int more_inputs(const struct op_case *oc, struct clzi_shape xs[CLZI_MAX_I
         if (oc->h2) xs[1].h = xs[2].h = oc->h2, xs[1].w = xs[2].w = oc->w2;
         xs[2].c = oc->second;
         return 3;
+    case CLZI_OP_CROSS_ENTROPY:
+        xs[1].c = 2;
+        xs[2].c = 1;
+        return 1 - oc->second;
     default:
         xs[2].c = 1;
         if (oc->second > 0) xs[1].c = oc->second;

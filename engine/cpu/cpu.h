@@ -125,5 +125,6 @@ bool clzi_cpu_is_depthwise(const struct clzi_call *c);
 extern const struct clzi_op clzi_cpu_conv, clzi_cpu_convt, clzi_cpu_batchnorm, clzi_cpu_act_op, clzi_cpu_add_op,
                             clzi_cpu_concat, clzi_cpu_shuffle, clzi_cpu_maxpool, clzi_cpu_resize, clzi_cpu_dropout,
                             clzi_cpu_softmax, clzi_cpu_clamp, clzi_cpu_linear, clzi_cpu_avgpool, clzi_cpu_globalpool,
-                            clzi_cpu_affine_op, clzi_cpu_gain, clzi_cpu_attention, clzi_cpu_loss, clzi_cpu_chroma;
+                            clzi_cpu_affine_op, clzi_cpu_gain, clzi_cpu_attention, clzi_cpu_loss, clzi_cpu_chroma,
+                            clzi_cpu_annealed_mean, clzi_cpu_cross_entropy;
 #endif

@@ -349,3 +349,44 @@ static int chroma_backward(struct clzi_call *c)
 }
 
 const struct clzi_op clzi_cuda_chroma = { .plan = chroma_plan, .forward = chroma_forward, .backward = chroma_backward };
+
+// ---- logits of the classes of colour ----
+
+static int mean_plan(struct clzi_call *c)
+{
+    c->backward_reads_x = true;
+    return 0;
+}
+
+static int mean_forward(struct clzi_call *c)
+{
+    return done(c, clzk_cu_annealed_mean(STREAM, c->y, c->x[0], pixels(c), c->node->attr.scale));
+}
+
+static int mean_backward(struct clzi_call *c)
+{
+    if (!c->dx[0]) return 0;
+    return done(c, clzk_cu_annealed_mean_back(STREAM, c->dx[0], c->x[0], c->dy, pixels(c), c->node->attr.scale));
+}
+
+const struct clzi_op clzi_cuda_annealed_mean = { .plan = mean_plan, .forward = mean_forward, .backward = mean_backward };
+
+static int entropy_plan(struct clzi_call *c)
+{
+    c->backward_reads_x = true;
+    c->scratch_size = CLZK_CU_SCALAR_WORK + (size_t)pixels(c) * sizeof(float);
+    return 0;
+}
+
+static int entropy_forward(struct clzi_call *c)
+{
+    return done(c, clzk_cu_cross_entropy(STREAM, c->y, c->x[0], c->x[1], input(c, 2), pixels(c), c->scratch));
+}
+
+static int entropy_backward(struct clzi_call *c)
+{
+    if (!c->dx[0]) return 0;
+    return done(c, clzk_cu_cross_entropy_back(STREAM, c->dx[0], c->dy, c->x[0], c->x[1], input(c, 2), pixels(c)));
+}
+
+const struct clzi_op clzi_cuda_cross_entropy = { .plan = entropy_plan, .forward = entropy_forward, .backward = entropy_backward };

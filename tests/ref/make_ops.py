@@ -72,6 +72,32 @@ def chroma(x):
     return torch.sqrt((x * x).sum(1) + 1e-4).mean((1, 2))
 
 
+# The 313 classes of colour: rows of the grid by a*, from -90, each from the first to the last b* (pts_in_hull.npy of
+# github.com/richzhang/colorization).
+ROWS = [(50, 90), (20, 90), (0, 90), (-20, 90), (-30, 100), (-40, 100), (-50, 100), (-50, 100), (-60, 100), (-70, 100), (-80, 90),
+        (-80, 90), (-90, 90), (-100, 90), (-100, 80), (-110, 80), (-110, 80), (-110, 70), (-110, 70), (-90, 0)]
+BINS = torch.tensor([(10. * i - 90, float(b)) for i, (first, last) in enumerate(ROWS) for b in range(first, last + 1, 10)])
+
+
+def annealed_mean(z, scale):
+    """[N,313,H,W] to [N,2,H,W], ab / 110."""
+    return torch.einsum("nkhw,kc->nchw", torch.softmax(scale * z, 1), BINS / 110)
+
+
+def soft_classes(ab):
+    """[N,2,H,W], ab / 110, to [N,313,H,W]: Gaussian weights, sigma 5, of the 5 nearest classes; by searching all of them."""
+    colours = 110 * ab.detach().permute(0, 2, 3, 1).reshape(-1, 1, 2)
+    d, k = ((colours - BINS) ** 2).sum(2).topk(5, largest=False)
+    w = torch.softmax(-d / 50, 1)
+    n, _, h, width = ab.shape
+    return torch.zeros(len(colours), 313).scatter(1, k, w).reshape(n, h, width, 313).permute(0, 3, 1, 2)
+
+
+def cross_entropy(x):
+    value = -(soft_classes(x[1]) * F.log_softmax(x[0], 1)).sum(1, keepdim=True)
+    return (weight(x) * value).mean()
+
+
 OPS = {
     "CONV": conv,
     "CONVT": convt,
@@ -86,6 +112,8 @@ OPS = {
     "L1": lambda a, x, w, t: (weight(x) * (x[0] - x[1]).abs()).mean(),
     "L2": lambda a, x, w, t: (weight(x) * (x[0] - x[1]) ** 2).mean(),
     "CHROMA": lambda a, x, w, t: (chroma(x[0]) - chroma(x[1])).abs().mean(),
+    "ANNEALED_MEAN": lambda a, x, w, t: annealed_mean(x[0], a["scale"]),
+    "CROSS_ENTROPY": lambda a, x, w, t: cross_entropy(x),
     "BCE": lambda a, x, w, t: F.binary_cross_entropy_with_logits(x[0], torch.full_like(x[0], a["target"])),
     "LSGAN": lambda a, x, w, t: F.mse_loss(x[0], torch.full_like(x[0], a["target"])),
     "HINGE": lambda a, x, w, t: F.relu(1 + (1 - 2 * a["target"]) * x[0]).mean(),
@@ -152,6 +180,9 @@ CASES = [
     ("L2", (2, 2, 3, 4), {}, -1, False),
     ("L2", (2, 3, 2, 4), {}, -2, False),
     ("CHROMA", (3, 2, 3, 4), {}, -1, False),
+    ("ANNEALED_MEAN", (1, 313, 1, 2), dict(scale=2.5), 0, False),
+    ("CROSS_ENTROPY", (1, 313, 1, 2), {}, -1, False),
+    ("CROSS_ENTROPY", (1, 313, 2, 1), {}, -2, False),
     ("BCE", (2, 1, 3, 4), dict(target=1), 0, False),
     ("BCE", (2, 1, 3, 4), dict(target=0.9), 0, False),
     ("LSGAN", (2, 1, 3, 4), dict(target=0), 0, False),
@@ -182,6 +213,8 @@ def more_shapes(op, shape, a, second, w, keys):
         return [shape[:2] + (1, 1)] * 2
     if op == "ATTENTION":
         return [shape[:2] + (keys or shape[2:]), (shape[0], second) + (keys or shape[2:])]
+    if op == "CROSS_ENTROPY":
+        return [(shape[0], c) + shape[2:] for c in (2, 1)[:-second]]
     if second > 0:
         return [(shape[0], second) + shape[2:]]
     if second == -2:
@@ -237,7 +270,7 @@ struct golden {
         y = OPS[op](a, x, w, training)
         y.backward(golden_input(20, tuple(y.shape) or (1,)).reshape(y.shape))
         names = [array("y_%d" % i, y.detach())]
-        dx = [array("dx%d_%d" % (k, i), t.grad) for k, t in enumerate(x)]
+        dx = [array("dx%d_%d" % (k, i), torch.zeros_like(t) if t.grad is None else t.grad) for k, t in enumerate(x)]
         dw = [array("dw%d_%d" % (k, i), t.grad if k < 2 else t.detach()) for k, t in enumerate(w)]
         rest = [".second = %d" % second] * (second != 0) + [".training = true"] * training
         rest += [".h2 = %d, .w2 = %d" % tuple(keys)] if keys else []
