@@ -17,7 +17,7 @@ int main(int argc, char **argv)
         fprintf(stderr, "usage: bench_model NET OUT.bin\n");
         return 2;
     }
-    if (clzi_graph_create(&g) < 0 || net->build(g) < 0) return 1;
+    if (clzi_graph_create(&g) < 0 || net->build(g, NULL) < 0) return 1;
     values = calloc(g->param_count, sizeof *values);
     for (int i = 0; i < g->param_count; i++) values[i] = calloc(clzi_param_count(&g->params[i]), sizeof(float));
     clzt_net_init(g, net->init, 1, values);

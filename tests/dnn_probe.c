@@ -50,13 +50,13 @@ static cudnnBackendDescriptor_t device_of(const char *json)
     return d;
 }
 
-static void collect_net(int (*build)(struct clzi_graph *), int size, enum clzk_type type)
+static void collect_net(int (*build)(struct clzi_graph *, const struct clzt_net_options *), int size, enum clzk_type type)
 {
     struct clzi_graph *g = NULL, *fused = NULL;
     float **values, **folded = NULL;
 
     REQUIRE_INT(clzi_graph_create(&g), 0);
-    REQUIRE_INT(build(g), 0);
+    REQUIRE_INT(build(g, NULL), 0);
     values = calloc(g->param_count, sizeof *values);
     for (int i = 0; i < g->param_count; i++) values[i] = calloc(clzi_param_count(&g->params[i]), sizeof **values);
     add_graph(g, type, 16, size, true);

@@ -73,7 +73,7 @@ static void fusion(const struct clzt_net *net)
     snprintf(name, sizeof name, "fuse/%s_answers_the_same", net->name);
     CASE(name);
     REQUIRE_INT(clzi_graph_create(&g), 0);
-    REQUIRE_INT(net->build(g), 0);
+    REQUIRE_INT(net->build(g, NULL), 0);
     values = values_new(g, 7);
     for (int64_t i = 0; i < clzi_shape_count(in); i++) x[i] = noise(&seed);
     REQUIRE_INT(clzi_graph_fuse(g, values, &fused, &fused_values), 0);
@@ -167,7 +167,7 @@ static void gradients(const struct gradient_net *net)
 
     CASE(net->name);
     REQUIRE_INT(clzi_graph_create(&g), 0);
-    REQUIRE(net->build(g) > 0);
+    REQUIRE(net->build(g, NULL) > 0);
     values = values_new(g, 5);
     REQUIRE_INT(clzi_params_create(&weights, dev, g, values, &(struct clzi_params_wanted){ .train = true }), 0);
     REQUIRE_INT(clzi_exec_create(&exec, g, weights, &(struct clzi_exec_params){

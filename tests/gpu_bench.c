@@ -34,7 +34,7 @@ static struct net net_create(const struct clzt_net *n)
     struct net net = { 0 };
 
     clzi_graph_create(&net.g);
-    n->build(net.g);
+    n->build(net.g, NULL);
     net.values = calloc(net.g->param_count, sizeof *net.values);
     for (int i = 0; i < net.g->param_count; i++) net.values[i] = calloc(clzi_param_count(&net.g->params[i]), sizeof **net.values);
     clzt_net_init(net.g, n->init, 3, net.values);

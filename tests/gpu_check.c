@@ -112,7 +112,8 @@ static const struct { const char *name; enum clz_precision precision; double for
     { "bf16", CLZ_PRECISION_BF16, 0.03, 0.25 }, { "f16", CLZ_PRECISION_F16, 0.005, 0.1 },
 };
 
-static void check_net(const char *name, int (*build)(struct clzi_graph *), enum clzt_init init, int size)
+static void check_net(const char *name, int (*build)(struct clzi_graph *, const struct clzt_net_options *), enum clzt_init init,
+                      int size)
 {
     struct clzi_graph *g = NULL;
     float *values[MOST_PARAMS], *inputs[CLZI_MAX_PORTS], *dy, *y, *y2, *dw, *dw2;
@@ -121,7 +122,7 @@ static void check_net(const char *name, int (*build)(struct clzi_graph *), enum 
     struct run cpu, gpu;
 
     REQUIRE_INT(clzi_graph_create(&g), 0);
-    REQUIRE_INT(build(g), 0);
+    REQUIRE_INT(build(g, NULL), 0);
     for (int i = 0; i < g->param_count; i++) {
         values[i] = calloc(clzi_param_count(&g->params[i]), sizeof **values);
         count += clzi_param_count(&g->params[i]);
@@ -274,7 +275,7 @@ static int train(const char *name, enum clz_precision precision, int steps, doub
     int ret, target;
 
     clzi_graph_create(&g);
-    REQUIRE_INT(clzt_net_light.build(g), 0);
+    REQUIRE_INT(clzt_net_light.build(g, NULL), 0);
     target = clzi_graph_input(g, "target", .channels = 2);
     REQUIRE(clzi_graph_output(g, "loss", CLZI_GRAPH_2(g, "loss", L2, g->node_count - 2, target)) >= 0);
     for (int i = 0; i < g->param_count; i++) values[i] = calloc(clzi_param_count(&g->params[i]), sizeof **values);

@@ -35,7 +35,7 @@ static void generators(void)
         snprintf(name, sizeof name, "nets/%s_answers_ab_of_the_same_size", (*net)->name);
         CASE(name);
         REQUIRE_INT(clzi_graph_create(&g), 0);
-        REQUIRE_INT((*net)->build(g), 0);
+        REQUIRE_INT((*net)->build(g, NULL), 0);
         y = output_shape(g, (struct clzi_shape){ 2, 1, 256, 512 });
         REQUIRE(y.n == 2 && y.c == 2 && y.h == 256 && y.w == 512);
         REQUIRE(clzi_graph_stride(g) <= 256);
@@ -57,14 +57,14 @@ static void counts(void)
     for (int i = 0; i < 2; i++) {
         CASE(i ? "nets/resnet18_unet_has_fastai's_parameters" : "nets/unet_has_pix2pix's_parameters");
         REQUIRE_INT(clzi_graph_create(&g), 0);
-        REQUIRE_INT(clzt_net_find(known[i].net)->build(g), 0);
+        REQUIRE_INT(clzt_net_find(known[i].net)->build(g, NULL), 0);
         REQUIRE_INT(clzi_graph_trainable_count(g), known[i].parameters);
         REQUIRE_NEAR(gmac(g, 256), known[i].gmac, 0.006);
         clzi_graph_destroy(&g);
     }
     CASE("nets/patchgan_has_pix2pix's_parameters");
     REQUIRE_INT(clzi_graph_create(&g), 0);
-    REQUIRE_INT(clzt_net_patchgan.build(g), 0);
+    REQUIRE_INT(clzt_net_patchgan.build(g, NULL), 0);
     REQUIRE_INT(clzi_graph_trainable_count(g), 2765633);
     y = output_shape(g, (struct clzi_shape){ 1, 3, 256, 256 });
     REQUIRE(y.c == 1 && y.h == 30 && y.w == 30);
@@ -83,7 +83,7 @@ static void names(void)
 
     CASE("nets/parameters_have_fastai's_names");
     REQUIRE_INT(clzi_graph_create(&g), 0);
-    REQUIRE_INT(clzt_net_resnet18_unet.build(g), 0);
+    REQUIRE_INT(clzt_net_resnet18_unet.build(g, NULL), 0);
     for (size_t k = 0; k < sizeof known / sizeof *known; k++) {
         int found = 0;
         for (int i = 0; i < g->param_count; i++) found += !strcmp(g->params[i].name, known[k]);
@@ -100,7 +100,7 @@ static void init(void)
 
     CASE("nets/normal_init_has_mean_0_and_deviation_0.02");
     REQUIRE_INT(clzi_graph_create(&g), 0);
-    REQUIRE_INT(clzt_net_patchgan.build(g), 0);
+    REQUIRE_INT(clzt_net_patchgan.build(g, NULL), 0);
     for (int i = 0; i < g->param_count; i++) values[i] = malloc(clzi_param_count(&g->params[i]) * sizeof(float));
     clzt_net_init(g, CLZT_INIT_NORMAL, 1, values);
     for (int i = 0; i < g->param_count; i++)

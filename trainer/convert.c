@@ -180,7 +180,7 @@ static int plan_make(struct plan *p, const struct family *family, const struct c
     int ret;
 
     *p = (struct plan){ .family = family, .net = net };
-    if ((ret = clzi_graph_create(&p->graph)) < 0 || (ret = net->build(p->graph)) < 0) goto fail;
+    if ((ret = clzi_graph_create(&p->graph)) < 0 || (ret = net->build(p->graph, NULL)) < 0) goto fail;
     ret = 0;
     if (!find_prefixes(p, t)) goto fail;
     ret = -ENOMEM;

@@ -84,6 +84,12 @@ struct clzt_film {
     double contrast;                        // Y' - 0.5 is multiplied by 1 + u, u from -contrast to contrast
 };
 
+// Hints: colours of some places as a user would give them (hints.h).
+struct clzt_hint_params {
+    double points;                          // mean number of places; 0: batches have no hints
+    double none;                            // share of pictures without any, beside those whose number is 0 by chance
+};
+
 struct clzt_loader_params {
     int size, batch;                        // width and height of samples; samples per batch
     struct clzt_size shapes[CLZT_MAX_SHAPES];   // augment only: each batch has a random one of these shapes instead of the square
@@ -98,6 +104,7 @@ struct clzt_loader_params {
     enum clzt_luma_input luma;              // RANDOM without augment means 601
     struct clzt_film film;                  // augment only
     bool want_true_l;                       // fill batch.true_l
+    struct clzt_hint_params hints;          // augment: the number of places is random; otherwise it is `points`
     uint64_t seed;
     int64_t first_step;                     // number of the first batch, from 0 (augment only)
     int64_t pictures;                       // without augment: number of pictures, spread evenly over the dataset; 0: all
@@ -114,6 +121,7 @@ struct clzt_batch {
     int64_t step;
     float *l;                               // [count,1,h,w] L* / 50 - 1 of the grey picture: the network's input
     float *ab;                              // [count,2,h,w] a* / 110, b* / 110 of the colour picture
+    float *hints;                           // [count,3,h,w] a* / 110, b* / 110 and mask; NULL: params.hints.points is 0
     float *true_l;                          // [count,1,h,w] L* / 50 - 1 of the colour picture; NULL: not asked for
     int64_t *index;                         // [count] number of each sample's picture
 };

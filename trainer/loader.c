@@ -8,6 +8,7 @@
 
 #include "crop.h"
 #include "data.h"
+#include "hints.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "kernels/philox.h"
@@ -85,6 +86,10 @@ static int make(const struct clzt_loader *l, int64_t step, int item, struct clzt
     ret = clzt_crop_run(&crop, &l->tables, scratch, &picture, batch->l + item * plane, batch->ab + 2 * item * plane,
                         batch->true_l ? batch->true_l + item * plane : NULL);
     batch->index[item] = index;
+    if (ret >= 0 && batch->hints)
+        clzt_hints_draw(batch->hints + 3 * item * plane, batch->ab + 2 * item * plane, size,
+                        p->augment ? clzt_hints_count(&p->hints, p->seed, epoch, index) : (int)p->hints.points, p->seed, epoch,
+                        index);
     return ret;
 }
 
@@ -231,8 +236,9 @@ int clzt_loader_create(struct clzt_loader **loader, struct clzt_dataset *dataset
         b->l = malloc(plane * p->batch);
         b->ab = malloc(plane * 2 * p->batch);
         b->true_l = p->want_true_l ? malloc(plane * p->batch) : NULL;
+        b->hints = p->hints.points > 0 ? malloc(plane * 3 * p->batch) : NULL;
         b->index = malloc(p->batch * sizeof *b->index);
-        if (!b->l || !b->ab || !b->index || (p->want_true_l && !b->true_l)) goto fail;
+        if (!b->l || !b->ab || !b->index || (p->hints.points > 0 && !b->hints) || (p->want_true_l && !b->true_l)) goto fail;
     }
     if ((ret = start_workers(l, p->augment ? p->first_step : 0)) < 0) goto fail;
     return 0;
@@ -250,6 +256,7 @@ void clzt_loader_destroy(struct clzt_loader **loader)
     for (int i = 0; l->slots && i < l->params.ahead; i++) {
         free(l->slots[i].batch.l);
         free(l->slots[i].batch.ab);
+        free(l->slots[i].batch.hints);
         free(l->slots[i].batch.true_l);
         free(l->slots[i].batch.index);
     }

@@ -301,9 +301,24 @@ static int check_generator(const struct clz_model *m, const char *path, const st
 {
     const struct clzi_graph *g = m->graph;
 
-    if (g->in_count == 1 && clzi_graph_channels(g, g->in[0].node) == 1 && clzi_graph_channels(g, g->out[0].node) == 2) return 0;
-    return clzi_fail(log, -EINVAL, "%s is no generator, but %s: expected a network of one input of 1 channel that answers ab.",
+    const int l = g->in_count == 1 ? 0 : clzi_port_find(g->in, g->in_count, "L");
+
+    if (l >= 0 && clzi_graph_channels(g, g->in[l].node) == 1 && clzi_graph_channels(g, g->out[0].node) == 2) return 0;
+    return clzi_fail(log, -EINVAL, "%s is no generator, but %s: expected a network with an input L of 1 channel that answers ab.",
                      path, m->facts.arch);
+}
+
+// "key=N" with N from `least` to `most`; `at`: where N begins.
+static int number_of(const char *argument, int at, int least, int most, int *n, const struct clz_log *log)
+{
+    char *end;
+    const long value = strtol(argument + at, &end, 10);
+
+    if (end == argument + at || *end || value < least || value > most)
+        return clzi_fail(log, -EINVAL, "%.*s: \"%.100s\"; expected a whole number from %d to %d.", at - 1, argument, argument + at,
+                         least, most);
+    *n = (int)value;
+    return 0;
 }
 
 static int val(int argc, char **argv, const struct clz_log *log)
@@ -315,7 +330,7 @@ static int val(int argc, char **argv, const struct clz_log *log)
     struct clzt_colours colours;
     struct clzt_validation v;
     const char *sheet = NULL;
-    int ret = clzt_recipe_create(&r);
+    int ret = clzt_recipe_create(&r), hints = 0;
 
     if (ret >= 0) ret = clzi_model_read(&m, argv[0], log);
     if (ret >= 0) ret = check_generator(m, argv[0], log);
@@ -325,6 +340,7 @@ static int val(int argc, char **argv, const struct clz_log *log)
     }
     for (int i = 1; i < argc && ret >= 0; i++) {
         if (!strncmp(argv[i], "sheet=", 6)) sheet = argv[i] + 6;
+        else if (!strncmp(argv[i], "hints=", 6)) ret = number_of(argv[i], 6, 0, 1000, &hints, log);
         else ret = clzt_recipe_set(r, argv[i], log);
     }
     if (ret >= 0 && !r->val.count) ret = clzi_fail(log, -EINVAL, "val: no folder, video or picture is given.");
@@ -348,7 +364,7 @@ static int val(int argc, char **argv, const struct clz_log *log)
         ret = clzt_validate(dev, m->graph, m->values, data,
                             &(struct clzt_validate_params){
                                 .size = r->size, .batch = r->batch, .zoom_out = r->zoom_out, .pictures = r->val_pictures,
-                                .luma = r->luma, .l_scale = m->facts.l_scale, .l_offset = m->facts.l_offset,
+                                .hints = hints, .luma = r->luma, .l_scale = m->facts.l_scale, .l_offset = m->facts.l_offset,
                                 .mean = { colours.mean[0], colours.mean[1] },
                                 .saturation = (float)r->saturation * m->facts.ab_scale / 110,
                                 .sheet = sheet, .sheet_pictures = r->sheet_pictures, .workers = r->workers }, &v);

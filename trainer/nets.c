@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "kernels/ab_bins.h"
 #include "kernels/fnv.h"
 #include "kernels/philox.h"
 #include "nets.h"
@@ -61,7 +62,8 @@ void clzt_net_init(const struct clzi_graph *g, enum clzt_init init, uint64_t see
             // by name, so that the initial weights of a net do not depend on the order of its nodes
             const uint64_t name = clzk_fnv1a(CLZK_FNV1A_TRAINER, p->name, strlen(p->name));
             const bool norm = node->op == CLZI_OP_BATCHNORM, weight = k == 0 && node->op != CLZI_OP_GAIN;
-            const bool head = node->attr.channels == 2 && init == CLZT_INIT_HE;    // starts near grey
+            // starts near grey, and with equal probabilities of all classes of colour
+            const bool head = (node->attr.channels == 2 || node->attr.channels == CLZK_AB_BINS) && init == CLZT_INIT_HE;
             const float fan_in = (float)(node->op == CLZI_OP_CONVT ? p->dims[0] : p->rank >= 2 ? p->dims[1] : 1) *
                                  (p->rank == 4 ? p->dims[2] * p->dims[3] : 1);
             const float sd = init == CLZT_INIT_NORMAL ? 0.02f : head ? 0.01f : sqrtf(2 / fan_in);
@@ -82,6 +84,44 @@ int clzt_conv_bn_relu(struct clzi_graph *g, const char *prefix, int x, int chann
     x = clzi_graph_conv(g, NAME(prefix, "conv"), x, .channels = channels, .k = k, .stride = stride, .pad = k / 2);
     x = clzi_graph_batchnorm(g, NAME(prefix, "bn"), x);
     return clzi_graph_act(g, NAME(prefix, "relu"), x, .act = CLZI_ACT_RELU);
+}
+
+int clzt_input(struct clzi_graph *g, const struct clzt_net_options *options)
+{
+    const int l = clzi_graph_input(g, "L", .channels = 1);
+
+    if (!options || !options->hints) return l;
+    return clzi_graph_concat(g, "L+hints", l, clzi_graph_input(g, "hints", .channels = 3));
+}
+
+int clzt_net_logits(const struct clzi_graph *g)
+{
+    for (int i = 0; i < g->node_count; i++)
+        if (g->nodes[i].op == CLZI_OP_ANNEALED_MEAN) return g->nodes[i].in[0];
+    return -1;
+}
+
+int clzt_attention(struct clzi_graph *g, const struct clzt_net_options *options, const char *prefix, int x)
+{
+    const int channels = x < 0 ? 0 : clzi_graph_channels(g, x);
+    int q, k, v;
+
+    if (x < 0 || !options || !options->attention) return x;
+    q = clzi_graph_conv(g, NAME(prefix, "query"), x, .channels = channels / 8, .k = 1);
+    k = clzi_graph_conv(g, NAME(prefix, "key"), x, .channels = channels / 8, .k = 1);
+    v = clzi_graph_conv(g, NAME(prefix, "value"), x, .channels = channels, .k = 1);
+    v = clzi_graph_attention(g, NAME(prefix, "attend"), q, k, v);
+    return clzi_graph_add(g, NAME(prefix, "add"), clzi_graph_gain(g, NAME(prefix, "gain"), v), x);
+}
+
+int clzt_head(struct clzi_graph *g, const struct clzt_net_options *options, int x)
+{
+    if (options && options->temperature > 0) {
+        x = clzi_graph_conv(g, "head.logits", x, .channels = CLZK_AB_BINS, .k = 1, .bias = 1);
+        return clzi_graph_annealed_mean(g, "head.mean", x, .scale = 1 / options->temperature);
+    }
+    x = clzi_graph_conv(g, "head", x, .channels = 2, .k = 3, .pad = 1, .bias = 1);
+    return clzi_graph_act(g, "head.tanh", x, .act = CLZI_ACT_TANH);
 }
 
 // stride 2 or other channels: the identity goes through a 1x1 convolution, as in torchvision's BasicBlock.

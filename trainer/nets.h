@@ -9,13 +9,23 @@ enum clzt_init {
     CLZT_INIT_HE,           // convolutions N(0, sqrt(2 / fan in)), batch norm 1
 };
 
+// What a recipe may add to a net. All 0: nothing, as NULL.
+struct clzt_net_options {
+    bool hints;             // an input "hints" [N,3,H,W] beside L: a, b, mask. The colours of some places, as a user gives them:
+                            // there ab / 110 and mask 1, elsewhere 0. Without hints all is 0
+    bool attention;         // self-attention at 1/16 of the size (SAGAN), which begins as the identity
+    float temperature;      // > 0: the head answers logits of the classes of colour, and ab is their annealed mean. Else: ab
+};
+
 struct clzt_net {
     const char *name;       // in recipes
     const char *help;       // one line
-    int (*build)(struct clzi_graph *g);     // 0 or -errno; input L* [N,1,H,W] scaled to -1..1, output ab [N,2,H,W] / 110
+    // 0 or -errno; input L* [N,1,H,W] scaled to -1..1, output ab [N,2,H,W] / 110. options may be NULL.
+    int (*build)(struct clzi_graph *g, const struct clzt_net_options *options);
     enum clzt_init init;
     int size;               // working size (short side) that suits it
     const char *encoder;    // what the names of its encoder's parameters begin with, NULL: it has none to speak of
+    bool classes;           // its head can answer classes of colour
 };
 
 extern const struct clzt_net *const clzt_nets[];            // generators; ends with NULL
@@ -38,6 +48,19 @@ int clzt_conv_bn_relu(struct clzi_graph *g, const char *prefix, int x, int chann
 
 // Two 3x3 convolutions with batch norm and the identity added: conv1, bn1, relu1, conv2, bn2, add, relu. Channels are kept.
 int clzt_residual(struct clzi_graph *g, const char *prefix, int x);
+
+// The input "L", joined with "hints" if there are any. clzt_lightness(): L alone.
+int clzt_input(struct clzi_graph *g, const struct clzt_net_options *options);
+static inline int clzt_lightness(const struct clzi_graph *g) { return g->in[0].node; }
+
+// The node of the logits of the classes of colour; -1: the net answers ab itself.
+int clzt_net_logits(const struct clzi_graph *g);
+
+// x, or x + gamma attention(x): query, key: 1x1 convolutions to 1/8 of the channels, value: to all; gamma.
+int clzt_attention(struct clzi_graph *g, const struct clzt_net_options *options, const char *prefix, int x);
+
+// Features to ab: "head", a 3x3 convolution, and tanh; or "head.logits", a 1x1 convolution, and their annealed mean.
+int clzt_head(struct clzi_graph *g, const struct clzt_net_options *options, int x);
 
 // torchvision's ResNet18 without its classifier; prefix "layers.0" names the parameters layers.0.0, layers.0.1,
 // layers.0.4.0.conv1 ... taps: outputs after the first relu (64 channels, 1/2), layer1 (64, 1/4), layer2 (128, 1/8), layer3

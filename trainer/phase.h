@@ -19,7 +19,7 @@ struct clzt_step {
     struct clzi_device *dev;
     const struct clzi_backend *be;
     struct clzt_bound bound[CLZT_MAX_BOUND];   // [0]: the generator's, with the losses of the recipe
-    int l, target, rarity;                  // input ports of the generator's; rarity -1: none
+    int l, hints, target, rarity;           // input ports of the generator's; -1: none
     int port[CLZT_MAX_LOSSES];              // its output port of each row of clzt_losses, -1: weight 0
     float *map;                             // host: rarity of a batch
     const struct clzt_net_state *culprit;
@@ -32,7 +32,7 @@ int clzt_bound_bind(struct clzt_step *step, struct clzt_bound *b, int i, struct 
 
 // Adds the losses whose weights are not 0 to the generator's, bound[0].
 int clzt_step_add_losses(struct clzt_step *step);
-int clzt_step_upload(struct clzt_step *step, int shape, const float *l, const float *ab);
+int clzt_step_upload(struct clzt_step *step, int shape, const struct clzt_sample *sample);
 int clzt_step_forward(struct clzt_step *step, struct clzt_bound *b, int shape, int64_t number);
 
 // In the step of `learner`: the loss at output port `port` must be finite; its gradient is `weight`.
@@ -48,9 +48,9 @@ int clzt_step_read_losses(struct clzt_step *step, int shape, double *values);
 int clzt_step_end(struct clzt_step *step, struct clzt_net_state *player);      // -EDOM: the step did not count
 
 int clzt_phase_pixel_create(struct clzt_step *step);
-int clzt_phase_pixel_run(struct clzt_step *step, int64_t number, float lr, int shape, const float *l, const float *ab,
+int clzt_phase_pixel_run(struct clzt_step *step, int64_t number, float lr, int shape, const struct clzt_sample *sample,
                          double *values);
 int clzt_phase_adversarial_create(struct clzt_step *step);
-int clzt_phase_adversarial_run(struct clzt_step *step, int64_t number, float lr, int shape, const float *l, const float *ab,
+int clzt_phase_adversarial_run(struct clzt_step *step, int64_t number, float lr, int shape, const struct clzt_sample *sample,
                                double *values);
 #endif

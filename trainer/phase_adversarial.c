@@ -136,7 +136,7 @@ static int read_discriminator(struct clzt_step *s, int shape, double *values)
     return ret;
 }
 
-int clzt_phase_adversarial_run(struct clzt_step *s, int64_t number, float lr, int shape, const float *l, const float *ab,
+int clzt_phase_adversarial_run(struct clzt_step *s, int64_t number, float lr, int shape, const struct clzt_sample *sample,
                                double *values)
 {
     struct clzt_net_state *g = s->players[CLZT_GENERATOR], *d = s->players[CLZT_DISCRIMINATOR];
@@ -144,7 +144,7 @@ int clzt_phase_adversarial_run(struct clzt_step *s, int64_t number, float lr, in
     bool learns = number > gan->critic;
     int ret, ret_d, ret_g;
 
-    if ((ret = clzt_step_upload(s, shape, l, ab)) < 0 || (ret = clzi_params_begin(g->weights)) < 0 ||
+    if ((ret = clzt_step_upload(s, shape, sample)) < 0 || (ret = clzi_params_begin(g->weights)) < 0 ||
         (ret = clzt_step_forward(s, &s->bound[GENERATOR], shape, number)) < 0 ||
         (ret = teach_discriminator(s, shape, number, lr)) < 0)
         return ret;

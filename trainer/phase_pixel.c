@@ -11,14 +11,14 @@ int clzt_phase_pixel_create(struct clzt_step *s)
     return ret;
 }
 
-int clzt_phase_pixel_run(struct clzt_step *s, int64_t number, float lr, int shape, const float *l, const float *ab,
+int clzt_phase_pixel_run(struct clzt_step *s, int64_t number, float lr, int shape, const struct clzt_sample *sample,
                          double *values)
 {
     struct clzt_net_state *g = s->players[CLZT_GENERATOR];
     struct clzt_bound *b = &s->bound[0];
     int ret;
 
-    if ((ret = clzt_step_upload(s, shape, l, ab)) < 0 || (ret = clzi_params_begin(g->weights)) < 0 ||
+    if ((ret = clzt_step_upload(s, shape, sample)) < 0 || (ret = clzi_params_begin(g->weights)) < 0 ||
         (ret = clzt_step_forward(s, b, shape, number)) < 0 || (ret = clzt_step_seed_losses(s, shape, 1)) < 0 ||
         (ret = clzi_exec_backward(b->execs[shape])) < 0 || (ret = clzi_params_check(g->weights, g->train)) < 0 ||
         (ret = clzt_step_update(s, g, number, lr)) < 0 || (ret = clzt_step_read_losses(s, shape, values)) < 0)

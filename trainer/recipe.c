@@ -49,6 +49,7 @@ static const char *const precisions[] = { "auto", "f32", "bf16", "f16", NULL };
 static const char *const gan_losses[] = { "bce", "lsgan", "hinge", NULL };      // the rows of clzt_gan_losses
 static const char *const working_shapes[] = { "frame", "square", NULL };
 static const char *const statistics[] = { "batch", "kept", NULL };
+static const char *const heads[] = { "ab", "classes", NULL };
 static const char *const resumes[] = { "auto", "never", "force", NULL };
 
 #define AT(field) offsetof(struct clzt_recipe, field)
@@ -60,6 +61,18 @@ static const struct key table[] = {
       "training pictures: folders (searched recursively), videos, pictures" },
     { "val", TYPE_LIST, PATH, AT(val), "[]", 0, 0, NULL, "pictures for validation, likewise; not used for training" },
     { "run", TYPE_TEXT, PATH, AT(run), "run", 0, 0, NULL, "folder for all output of the training" },
+    { "head", TYPE_CHOICE, NUMBERS, AT(head), "ab", 0, 0, heads,
+      "what the generator answers: ab, or a probability for each of 313 classes of colour (Zhang 2016), of which a mean is taken; "
+      "classes wants loss.classes" },
+    { "temperature", TYPE_REAL, NUMBERS, AT(temperature), "0.38", 0.01, 10, NULL,
+      "of that mean, written into the model: 1 is the mean of the colours, towards 0 the likeliest counts alone" },
+    { "attention", TYPE_BOOL, NUMBERS, AT(attention), "false", 0, 0, NULL,
+      "add self-attention to the generator, at 1/16 of the picture's size (SAGAN)" },
+    { "hints.points", TYPE_REAL, NUMBERS, AT(hints.points), "0", 0, 1000, NULL,
+      "mean number of places of a picture whose true colour the generator is shown, so that a user can give colours (Zhang 2017: "
+      "7); 0: the generator has no input for hints" },
+    { "hints.none", TYPE_REAL, NUMBERS, AT(hints.none), "0.3", 0, 1, NULL,
+      "share of the pictures that are shown without hints, beside those whose number of places is 0 by chance" },
     { "resume", TYPE_CHOICE, 0, AT(resume), "auto", 0, 0, resumes,
       "auto: continue from the newest checkpoint in run, refuse if recipe or data have changed; force: continue in that case "
       "too; never: refuse a folder with a checkpoint" },
@@ -692,6 +705,10 @@ int clzt_recipe_check(struct clzt_recipe *recipe, const struct clz_log *log)
     if (recipe->scale && recipe->scale < recipe->size)
         return clzi_fail(log, -EINVAL, "scale is %d, expected at least size, %d.", recipe->scale, recipe->size);
     if (!(weight > 0)) return clzi_fail(log, -EINVAL, "loss: the weights of all losses are 0.");
+    for (int i = 0; clzt_losses[i].name; i++)
+        if (clzt_losses[i].of_logits && recipe->loss[i] > 0 && !recipe->head)
+            return clzi_fail(log, -EINVAL, "loss.%s is %g; expected 0, because head is %s.", clzt_losses[i].name, recipe->loss[i],
+                             heads[recipe->head]);
     // otherwise the model file could not be written after the last step
     if (recipe->working_size && recipe->working_size < MIN_WORKING)
         return clzi_fail(log, -EINVAL, "working_size is %d; expected %d to 2048, or 0 for the net's default.",

@@ -26,6 +26,10 @@ struct clzt_recipe {
     char *net, *init;                       // name in clzt_nets; model file with the initial weights, "": none
     struct clzt_list train, val;            // folders, videos, pictures
     char *run;                              // folder
+    int head;                               // 0: ab, 1: classes of colour
+    double temperature;                     // of classes of colour
+    bool attention;                         // in the generator
+    struct clzt_hint_params hints;
     int64_t seed;
     int resume;                             // enum clzt_resume
 

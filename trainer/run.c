@@ -182,7 +182,7 @@ static int create_loader(struct clzt_run *r)
     const struct clzt_recipe *c = r->recipe;
     struct clzt_loader_params p = {
         .size = c->size, .batch = c->batch, .augment = true, .zoom_in = c->zoom_in, .zoom_out = c->zoom_out, .aspect = c->aspect,
-        .flip = c->flip, .luma = c->luma, .film = c->film, .seed = c->seed, .first_step = r->number, .workers = c->workers,
+        .flip = c->flip, .luma = c->luma, .film = c->film, .hints = c->hints, .seed = c->seed, .first_step = r->number, .workers = c->workers,
     };
     const int ret = clzt_recipe_shapes(c, p.shapes, &p.shape_count, r->log);
 
@@ -294,7 +294,8 @@ static int one_step(struct clzt_run *r, double *values, double *lr)
 
     if (ret < 0) return ret;
     *lr = clzt_recipe_lr(r->recipe, r->number + 1);
-    ret = clzt_step_run(r->step, r->number + 1, *lr, batch->shape, batch->l, batch->ab, values);
+    ret = clzt_step_run(r->step, r->number + 1, *lr, batch->shape,
+                        &(struct clzt_sample){ batch->l, batch->ab, batch->hints }, values);
     clzt_loader_release(r->loader, &batch);
     r->number++;
     if (ret == -EDOM) return bad_step(r);

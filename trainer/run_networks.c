@@ -26,6 +26,31 @@ static float **values_new(const struct clzi_graph *g)
     return values;
 }
 
+// Copies weights of a first convolution that had L alone as its input into one that has more: the others begin at 0, so that the net
+// answers the same.
+static bool widen(const struct clzi_param *a, float *to, const struct clzi_param *b, const float *from)
+{
+    const int64_t area = (int64_t)b->dims[2] * b->dims[3];
+
+    if (a->rank != 4 || b->rank != 4 || a->dims[0] != b->dims[0] || b->dims[1] != 1 || a->dims[1] < 2 || a->dims[2] != b->dims[2] ||
+        a->dims[3] != b->dims[3])
+        return false;
+    memset(to, 0, clzi_param_count(a) * sizeof *to);
+    for (int o = 0; o < a->dims[0]; o++) memcpy(to + o * a->dims[1] * area, from + o * area, area * sizeof *to);
+    return true;
+}
+
+// Whether the parameter is the weight of a convolution of the net's input.
+static bool reads_input(const struct clzi_graph *g, int param)
+{
+    for (int n = 0; n < g->node_count; n++)
+        if (g->nodes[n].op == CLZI_OP_CONV && g->nodes[n].w[0] == param) {
+            const struct clzi_node *x = &g->nodes[g->nodes[n].in[0]];
+            return x->op == CLZI_OP_INPUT || (x->op == CLZI_OP_CONCAT && g->nodes[x->in[0]].op == CLZI_OP_INPUT);
+        }
+    return false;
+}
+
 // Copies the parameters of a model file that agree in name and shape. key, net: for messages.
 static int take_from(struct clzt_run *r, const char *path, const struct clzi_graph *g, float *const *values, const char *key,
                      const char *net)
@@ -36,8 +61,11 @@ static int take_from(struct clzt_run *r, const char *path, const struct clzi_gra
     for (int i = 0; ret >= 0 && i < g->param_count; i++)
         for (int k = 0; k < m->graph->param_count; k++) {
             const struct clzi_param *a = &g->params[i], *b = &m->graph->params[k];
-            if (strcmp(a->name, b->name) || a->rank != b->rank || memcmp(a->dims, b->dims, sizeof a->dims)) continue;
-            memcpy(values[i], m->values[k], clzi_param_count(a) * sizeof(float));
+            if (strcmp(a->name, b->name)) continue;
+            if (a->rank == b->rank && !memcmp(a->dims, b->dims, sizeof a->dims))
+                memcpy(values[i], m->values[k], clzi_param_count(a) * sizeof(float));
+            else if (!reads_input(g, i) || !widen(a, values[i], b, m->values[k]))
+                continue;
             taken++;
         }
     clz_model_close(&m);
@@ -85,11 +113,15 @@ int clzt_run_first_values(struct clzt_run *r)
 
 int clzt_run_build_net(struct clzt_run *r)
 {
+    const struct clzt_net_options options = { .hints = r->recipe->hints.points > 0, .attention = r->recipe->attention,
+                                              .temperature = r->recipe->head ? (float)r->recipe->temperature : 0 };
     struct clzt_size shapes[CLZT_MAX_SHAPES];
     int count, ret;
 
     if (!(r->net = clzt_net_find(r->recipe->net))) return no_net(r);
-    if ((ret = clzi_graph_create(&r->graph)) < 0 || (ret = r->net->build(r->graph)) < 0) return ret;
+    if (options.temperature > 0 && !r->net->classes)
+        return clzi_fail(r->log, -EINVAL, "head: classes: %s cannot have such a head.", r->net->name);
+    if ((ret = clzi_graph_create(&r->graph)) < 0 || (ret = r->net->build(r->graph, &options)) < 0) return ret;
     if (!r->net->encoder && (r->recipe->encoder_lr != 1 || r->recipe->encoder_freeze || r->recipe->encoder_statistics))
         return clzi_fail(r->log, -EINVAL, "encoder.lr, encoder.freeze, encoder.statistics: %s has no encoder.", r->net->name);
     if (r->recipe->size % clzi_graph_stride(r->graph))
@@ -171,7 +203,7 @@ int clzt_run_build_discriminator(struct clzt_run *r)
     int count, ret;
 
     if (!r->recipe->gan.steps) return 0;
-    if ((ret = clzi_graph_create(&r->discriminator_graph)) < 0 || (ret = clzt_net_patchgan.build(r->discriminator_graph)) < 0 ||
+    if ((ret = clzi_graph_create(&r->discriminator_graph)) < 0 || (ret = clzt_net_patchgan.build(r->discriminator_graph, NULL)) < 0 ||
         (ret = clzt_recipe_shapes(r->recipe, sizes, &count, r->log)) < 0)
         return ret;
     for (int i = 0; i < count; i++)

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "nets.h"
 #include "phase.h"
 
 const struct clzt_phase clzt_phases[] = {
@@ -57,27 +58,46 @@ int clzt_bound_bind(struct clzt_step *s, struct clzt_bound *b, int i, struct clz
     return ret;
 }
 
+// The mean of x over as many pixels as one of the logits stands for.
+static int reduced(struct clzi_graph *g, const char *name, int x, int logits)
+{
+    enum { SIDE = 256 };                    // divisible by the strides of all nets
+    struct clzi_shape *shapes = calloc((size_t)g->node_count, sizeof *shapes);
+    int ret = shapes ? clzi_graph_shapes(g, 1, SIDE, SIDE, shapes, NULL) : -ENOMEM, factor;
+
+    factor = ret < 0 ? 1 : SIDE / shapes[logits].h;
+    free(shapes);
+    if (ret < 0 || factor == 1) return ret < 0 ? ret : x;
+    return clzi_graph_avgpool(g, name, x, .k = factor, .stride = factor);
+}
+
 int clzt_step_add_losses(struct clzt_step *s)
 {
     struct clzi_graph *g = s->bound[0].graph;
-    const int pred = g->out[0].node;
-    int in[3] = { pred }, ret;
+    const int logits = clzt_net_logits(g);
+    int in[2][3] = { { g->out[0].node }, { logits } }, ret = 0;     // of losses of ab, of logits
 
-    s->l = 0;
+    s->l = clzi_port_find(g->in, g->in_count, "L");
+    s->hints = clzi_port_find(g->in, g->in_count, "hints");
     s->rarity = -1;
+    if (s->l < 0) return s->l;
     s->target = g->in_count;
-    if ((in[1] = ret = clzi_graph_input(g, "target", .channels = 2)) < 0) return ret;
+    if ((in[0][1] = ret = clzi_graph_input(g, "target", .channels = 2)) < 0) return ret;
     if (s->params.rarity) {
         s->rarity = g->in_count;
-        if ((in[2] = ret = clzi_graph_input(g, "rarity", .channels = 1)) < 0) return ret;
+        if ((in[0][2] = ret = clzi_graph_input(g, "rarity", .channels = 1)) < 0) return ret;
     }
+    for (int k = 1; k < 2 + !!s->params.rarity && logits >= 0 && ret >= 0; k++)
+        ret = in[1][k] = reduced(g, k == 1 ? "target.logits" : "rarity.logits", in[0][k], logits);
+    if (ret < 0) return ret;
     for (int i = 0; clzt_losses[i].name; i++) {
         const struct clzt_loss *loss = &clzt_losses[i];
         char name[CLZI_PORT_NAME_SIZE];
         s->port[i] = -1;
         if (!s->params.loss[i]) continue;
+        if (loss->of_logits && logits < 0) return -EINVAL;
         snprintf(name, sizeof name, "loss.%s", loss->name);
-        ret = clzi_graph_append(g, name, loss->op, in, 2 + (loss->weighted && s->params.rarity), &(const struct clzi_attr){ 0 });
+        ret = clzi_graph_append(g, name, loss->op, in[loss->of_logits], 2 + (loss->weighted && s->params.rarity), &(const struct clzi_attr){ 0 });
         if (ret >= 0) ret = clzi_graph_output(g, name, ret);
         if (ret < 0) return ret;
         s->port[i] = g->out_count - 1;
@@ -125,15 +145,16 @@ void clzt_step_destroy(struct clzt_step **step)
 
 // ---- a step ----
 
-int clzt_step_upload(struct clzt_step *s, int shape, const float *l, const float *ab)
+int clzt_step_upload(struct clzt_step *s, int shape, const struct clzt_sample *sample)
 {
     struct clzi_exec *exec = s->bound[0].execs[shape];
     const struct clzi_shape t = clzi_exec_input_shape(exec, s->target);
-    int ret = clzi_exec_upload(exec, s->l, l);
+    int ret = clzi_exec_upload(exec, s->l, sample->l);
 
-    if (ret >= 0) ret = clzi_exec_upload(exec, s->target, ab);
+    if (ret >= 0 && s->hints >= 0 && sample->hints) ret = clzi_exec_upload(exec, s->hints, sample->hints);
+    if (ret >= 0) ret = clzi_exec_upload(exec, s->target, sample->ab);
     if (ret < 0 || s->rarity < 0) return ret;
-    clzt_ab_weights_map(s->params.rarity, ab, t.n, (int64_t)t.h * t.w, s->map);
+    clzt_ab_weights_map(s->params.rarity, sample->ab, t.n, (int64_t)t.h * t.w, s->map);
     return clzi_exec_upload(exec, s->rarity, s->map);
 }
 
@@ -199,11 +220,11 @@ int clzt_step_end(struct clzt_step *s, struct clzt_net_state *player)
     return -EDOM;
 }
 
-int clzt_step_run(struct clzt_step *s, int64_t number, float lr, int shape, const float *l, const float *ab, double *values)
+int clzt_step_run(struct clzt_step *s, int64_t number, float lr, int shape, const struct clzt_sample *sample, double *values)
 {
     s->culprit = NULL;
     for (int i = CLZT_MAX_LOSSES; i < CLZT_VALUES; i++) values[i] = NAN;
-    return s->phase->run(s, number, lr, shape, l, ab, values);
+    return s->phase->run(s, number, lr, shape, sample, values);
 }
 
 const char *clzt_step_culprit(const struct clzt_step *s) { return s->culprit ? s->culprit->params.name : ""; }

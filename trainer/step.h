@@ -43,12 +43,18 @@ struct clzt_step_params {
 
 struct clzt_step;
 
+struct clzt_sample {                        // of a batch, on the host
+    const float *l;                         // [batch,1,h,w]
+    const float *ab;                        // [batch,2,h,w], true
+    const float *hints;                     // [batch,3,h,w]; NULL: none
+};
+
 // A kind of training step. The table ends with a row whose name is NULL; the first is the pixel phase.
 struct clzt_phase {
     const char *name;                       // in checkpoints and messages
     bool discriminator;                     // has this player beside the generator
     int (*create)(struct clzt_step *step);  // see phase.h
-    int (*run)(struct clzt_step *step, int64_t number, float lr, int shape, const float *l, const float *ab, double *values);
+    int (*run)(struct clzt_step *step, int64_t number, float lr, int shape, const struct clzt_sample *sample, double *values);
 };
 extern const struct clzt_phase clzt_phases[];
 enum { CLZT_PHASE_PIXEL, CLZT_PHASE_ADVERSARIAL };
@@ -58,10 +64,10 @@ int clzt_step_create(struct clzt_step **step, const struct clzt_phase *phase, st
                      const struct clzt_step_params *params);
 void clzt_step_destroy(struct clzt_step **step);
 
-// One step, number 1, 2, ... of the training; shape: which of the shapes; l [batch,1,h,w], ab [batch,2,h,w]. values: CLZT_VALUES;
+// One step, number 1, 2, ... of the training; shape: which of the shapes. values: CLZT_VALUES;
 // a loss of weight 0 is 0; what the phase does not have, or did not compute in this step, is NAN.
 // Returns 0; -EDOM: a loss, a running statistic or a gradient of a player is not finite; that player was not changed.
-int clzt_step_run(struct clzt_step *step, int64_t number, float lr, int shape, const float *l, const float *ab, double *values);
+int clzt_step_run(struct clzt_step *step, int64_t number, float lr, int shape, const struct clzt_sample *sample, double *values);
 
 // After -EDOM: the name of the player.
 const char *clzt_step_culprit(const struct clzt_step *step);

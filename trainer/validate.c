@@ -14,6 +14,7 @@ struct validation {
     float **values;
     struct clzi_params *weights;
     struct clzi_exec *exec;
+    int l_port, hints_port;                 // of the graph; -1: none
     struct clzt_loader *loader;
     struct clzt_metrics *model, *grey, *mean;
     struct clzt_sheet *sheet;
@@ -50,6 +51,11 @@ static int create(struct validation *v, struct clzi_device *dev, const struct cl
 
     v->total = p->pictures && p->pictures < count ? p->pictures : count;
     if ((ret = clzi_graph_fuse(graph, values, &v->graph, &v->values)) < 0) return ret;
+    v->l_port = v->graph->in_count == 1 ? 0 : clzi_port_find(v->graph->in, v->graph->in_count, "L");
+    v->hints_port = clzi_port_find(v->graph->in, v->graph->in_count, "hints");
+    if (v->l_port < 0) return clzi_fail(&clzi_device_base(dev)->log, v->l_port, "the network has no input \"L\".");
+    if (p->hints && v->hints_port < 0)
+        return clzi_fail(&clzi_device_base(dev)->log, -EINVAL, "hints=%d: the model has no input for hints.", p->hints);
     if ((ret = clzi_params_create(&v->weights, dev, v->graph, v->values, NULL)) < 0) return ret;
     ret = clzi_exec_create(&v->exec, v->graph, v->weights,
                            &(struct clzi_exec_params){ .n = p->batch, .h = p->size, .w = p->size });
@@ -60,7 +66,7 @@ static int create(struct validation *v, struct clzi_device *dev, const struct cl
     ret = clzt_loader_create(&v->loader, dataset,
                              &(struct clzt_loader_params){ .size = p->size, .batch = p->batch, .zoom_out = p->zoom_out,
                                                            .luma = p->luma, .workers = p->workers, .want_true_l = true,
-                                                           .pictures = v->total });
+                                                           .pictures = v->total, .hints = { .points = p->hints } });
     if (ret < 0) return ret;
     if ((ret = clzt_metrics_create(&v->model, p->size, p->size)) < 0 ||
         (ret = clzt_metrics_create(&v->grey, p->size, p->size)) < 0 ||
@@ -95,7 +101,8 @@ static int judge(struct validation *v, const struct clzt_batch *batch)
 
     // after a shorter last batch, pictures of the batch before remain in v->l; their scores are not added
     for (int64_t i = 0; i < batch->count * pixels; i++) v->l[i] = factor * batch->l[i] + offset;
-    if ((ret = clzi_exec_upload(v->exec, 0, v->l)) < 0 ||
+    if ((ret = clzi_exec_upload(v->exec, v->l_port, v->l)) < 0 ||
+        (batch->hints && (ret = clzi_exec_upload(v->exec, v->hints_port, batch->hints)) < 0) ||
         (ret = clzi_exec_forward(v->exec, 0)) < 0 ||
         (ret = clzi_exec_download(v->exec, 0, v->ab)) < 0)
         return ret;

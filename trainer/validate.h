@@ -14,6 +14,7 @@ struct clzt_validate_params {
     int size, batch;                        // width and height of samples; samples per batch
     double zoom_out;                        // centre crops of up to size * zoom_out pixels are scaled to size
     int64_t pictures;                       // 0: all
+    int hints;                              // squares of true colour that the model is shown in each picture; 0: none
     enum clzt_luma_input luma;
     float l_scale, l_offset;                // the network's input is L* / l_scale - l_offset
     double mean[2];                         // mean colour of the training set, ab / 110

@@ -6,11 +6,11 @@
 
 #include "trainer/nets.h"
 
-static int build(struct clzi_graph *g)
+static int build(struct clzi_graph *g, const struct clzt_net_options *options)
 {
     static const struct { int channels, residuals; } levels[5] = { { 32, 0 }, { 64, 1 }, { 128, 1 }, { 256, 2 }, { 256, 2 } };
     char prefix[CLZI_NAME_SIZE];
-    int tap[5], x = clzi_graph_input(g, "L", .channels = 1);
+    int tap[5], x = clzt_input(g, options);
 
     for (int i = 0; i < 5; i++) {           // 1/2, 1/4, 1/8, 1/16, 1/32
         snprintf(prefix, sizeof prefix, "encoder.%d", i);
@@ -27,13 +27,12 @@ static int build(struct clzi_graph *g)
         x = clzi_graph_resize(g, NAME(prefix, "up"), x, .factor = 2);
         x = clzi_graph_add(g, NAME(prefix, "add"), x, tap[i]);
         x = clzt_conv_bn_relu(g, prefix, x, levels[i].channels, 3, 1);
+        if (i == 3) x = clzt_attention(g, options, "attention", x);     // at 1/16
     }
-    x = clzi_graph_conv(g, "head", x, .channels = 2, .k = 3, .pad = 1, .bias = 1);
-    x = clzi_graph_act(g, "head.tanh", x, .act = CLZI_ACT_TANH);
-    x = clzi_graph_resize(g, "ab", x, .factor = 2);
+    x = clzi_graph_resize(g, "ab", clzt_head(g, options, x), .factor = 2);
     return x < 0 ? x : 0;
 }
 
 const struct clzt_net clzt_net_light = {
-    "light", "small and fast, for CPUs: 2 GMAC at 256x256", build, CLZT_INIT_HE, 256, "encoder."
+    "light", "small and fast, for CPUs: 2 GMAC at 256x256", build, CLZT_INIT_HE, 256, "encoder.", true
 };

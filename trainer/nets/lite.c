@@ -90,7 +90,7 @@ static int conv_bn_relu(struct clzi_graph *g, const char *prefix, int x, int cha
     return clzi_graph_batchnorm(g, NAME(prefix, "bn"), x, .act = CLZI_ACT_RELU);
 }
 
-static int decoder(struct clzi_graph *g, const int taps[LEVELS])
+static int decoder(struct clzi_graph *g, const struct clzt_net_options *options, const int taps[LEVELS])
 {
     static const struct { int channels, convs; } levels[LEVELS] = { { 24, 1 }, { 64, 1 }, { 96, 1 }, { 128, 2 }, { 192, 1 } };
     char prefix[CLZI_NAME_SIZE];
@@ -106,40 +106,39 @@ static int decoder(struct clzi_graph *g, const int taps[LEVELS])
             snprintf(prefix, sizeof prefix, "decoder.%d.%d", i, k);
             x = conv_bn_relu(g, prefix, x, levels[i].channels);
         }
+        if (i == 3) x = clzt_attention(g, options, "attention", x);     // at 1/16
     }
-    x = clzi_graph_conv(g, "head", x, .channels = 2, .k = 3, .pad = 1, .bias = 1);
-    x = clzi_graph_act(g, "head.tanh", x, .act = CLZI_ACT_TANH);
-    return clzi_graph_resize(g, "ab", x, .factor = 2);
+    return clzi_graph_resize(g, "ab", clzt_head(g, options, x), .factor = 2);
 }
 
 // ---- nets ----
 
-static int lite(struct clzi_graph *g, struct scaling scale)
+static int lite(struct clzi_graph *g, const struct clzt_net_options *options, struct scaling scale)
 {
-    int taps[LEVELS], x = efficientnet(g, clzi_graph_input(g, "L", .channels = 1), scale, taps);
+    int taps[LEVELS], x = efficientnet(g, clzt_input(g, options), scale, taps);
 
-    if (x >= 0) x = decoder(g, taps);
+    if (x >= 0) x = decoder(g, options, taps);
     return x < 0 ? x : 0;
 }
 
-static int lite0(struct clzi_graph *g) { return lite(g, (struct scaling){ 1, 1 }); }
-static int lite1(struct clzi_graph *g) { return lite(g, (struct scaling){ 1, 1.1 }); }
-static int lite2(struct clzi_graph *g) { return lite(g, (struct scaling){ 1.1, 1.2 }); }
+static int lite0(struct clzi_graph *g, const struct clzt_net_options *o) { return lite(g, o, (struct scaling){ 1, 1 }); }
+static int lite1(struct clzi_graph *g, const struct clzt_net_options *o) { return lite(g, o, (struct scaling){ 1, 1.1 }); }
+static int lite2(struct clzi_graph *g, const struct clzt_net_options *o) { return lite(g, o, (struct scaling){ 1.1, 1.2 }); }
 
-static int resnet18_lite(struct clzi_graph *g)
+static int resnet18_lite(struct clzi_graph *g, const struct clzt_net_options *options)
 {
-    int taps[LEVELS], x = clzt_resnet18(g, "encoder", clzi_graph_input(g, "L", .channels = 1), taps);
+    int taps[LEVELS], x = clzt_resnet18(g, "encoder", clzt_input(g, options), taps);
 
-    if (x >= 0) x = decoder(g, taps);
+    if (x >= 0) x = decoder(g, options, taps);
     return x < 0 ? x : 0;
 }
 
 const struct clzt_net clzt_net_lite0 = {
     "lite0", "EfficientNet-Lite0 encoder, light decoder: 1 GMAC at 256x256; needs pretrained weights", lite0, CLZT_INIT_HE, 256,
-    "encoder."
+    "encoder.", true
 };
-const struct clzt_net clzt_net_lite1 = { "lite1", "the same on EfficientNet-Lite1", lite1, CLZT_INIT_HE, 256, "encoder." };
-const struct clzt_net clzt_net_lite2 = { "lite2", "the same on EfficientNet-Lite2", lite2, CLZT_INIT_HE, 256, "encoder." };
+const struct clzt_net clzt_net_lite1 = { "lite1", "the same on EfficientNet-Lite1", lite1, CLZT_INIT_HE, 256, "encoder.", true };
+const struct clzt_net clzt_net_lite2 = { "lite2", "the same on EfficientNet-Lite2", lite2, CLZT_INIT_HE, 256, "encoder.", true };
 const struct clzt_net clzt_net_resnet18_lite = {
-    "resnet18-lite", "the same decoder on ResNet18", resnet18_lite, CLZT_INIT_HE, 256, "encoder."
+    "resnet18-lite", "the same decoder on ResNet18", resnet18_lite, CLZT_INIT_HE, 256, "encoder.", true
 };

@@ -4,7 +4,7 @@
 
 #include "trainer/nets.h"
 
-static int build(struct clzi_graph *g)
+static int build(struct clzi_graph *g, const struct clzt_net_options *options)
 {
     static const struct { int channels, stride; bool norm; } layers[4] = {
         { 64, 2, false }, { 128, 2, true }, { 256, 2, true }, { 512, 1, true }
@@ -13,6 +13,7 @@ static int build(struct clzi_graph *g)
     int x = clzi_graph_concat(g, "Lab", l, ab);
     char prefix[CLZI_NAME_SIZE];
 
+    (void)options;
     for (int i = 0; i < 4; i++) {           // named as the tutorial's nn.Sequential of nn.Sequential
         snprintf(prefix, sizeof prefix, "model.%d", i);
         x = clzi_graph_conv(g, NAME(prefix, "0"), x, .channels = layers[i].channels, .k = 4, .stride = layers[i].stride, .pad = 1,
@@ -25,5 +26,5 @@ static int build(struct clzi_graph *g)
 }
 
 const struct clzt_net clzt_net_patchgan = {
-    "patchgan", "discriminator of pix2pix, 2.8 M parameters", build, CLZT_INIT_NORMAL, 256, NULL
+    "patchgan", "discriminator of pix2pix, 2.8 M parameters", build, CLZT_INIT_NORMAL, 256, NULL, false
 };

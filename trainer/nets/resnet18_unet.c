@@ -38,22 +38,22 @@ static int unet_block(struct clzi_graph *g, const char *prefix, int x, int skip,
     return conv_relu(g, NAME(prefix, "conv2"), x, channels);
 }
 
-static int build(struct clzi_graph *g)
+static int build(struct clzi_graph *g, const struct clzt_net_options *options)
 {
-    const int input = clzi_graph_input(g, "L", .channels = 1);
-    int taps[5], x = clzt_resnet18(g, "layers.0", input, taps), identity;
+    int taps[5], x = clzt_resnet18(g, "layers.0", clzt_input(g, options), taps), identity;
 
     x = clzi_graph_batchnorm(g, "layers.1", x);
     x = clzi_graph_act(g, "layers.2", x, .act = CLZI_ACT_RELU);
     x = conv_relu(g, "layers.3.0", x, 1024);
     x = conv_relu(g, "layers.3.1", x, 512);
     x = unet_block(g, "layers.4", x, taps[3], false);
+    x = clzt_attention(g, options, "attention", x);     // at 1/16
     x = unet_block(g, "layers.5", x, taps[2], false);
     x = unet_block(g, "layers.6", x, taps[1], false);
     x = unet_block(g, "layers.7", x, taps[0], true);
     if (x < 0) return x;
     x = enlarge(g, "layers.8", x, clzi_graph_channels(g, x));
-    identity = x = clzi_graph_concat(g, "layers.10", x, input);
+    identity = x = clzi_graph_concat(g, "layers.10", x, clzt_lightness(g));
     x = conv_relu(g, "layers.11.convpath.0", x, 97);
     x = clzi_graph_conv(g, "layers.11.convpath.1.0", x, .channels = 97, .k = 3, .pad = 1, .bias = 1);
     x = clzi_graph_add(g, "layers.11.add", x, identity);
@@ -64,5 +64,5 @@ static int build(struct clzi_graph *g)
 }
 
 const struct clzt_net clzt_net_resnet18_unet = {
-    "resnet18-unet", "DynamicUnet on ResNet18, 31 M parameters", build, CLZT_INIT_HE, 256, "layers.0."
+    "resnet18-unet", "DynamicUnet on ResNet18, 31 M parameters", build, CLZT_INIT_HE, 256, "layers.0.", false
 };

@@ -8,7 +8,7 @@
 enum { LEVELS = 8 };
 
 // The block at `level` (0: outermost) on x; returns its output, the up path's tensor of this level.
-static int block(struct clzi_graph *g, const char *prefix, int level, int x)
+static int block(struct clzi_graph *g, const struct clzt_net_options *options, const char *prefix, int level, int x)
 {
     static const int channels[LEVELS] = { 64, 128, 256, 512, 512, 512, 512, 512 };
     const bool outer = level == 0, inner = level == LEVELS - 1;
@@ -22,7 +22,8 @@ static int block(struct clzi_graph *g, const char *prefix, int level, int x)
     if (!outer && !inner) x = clzi_graph_batchnorm(g, NEXT, x);
     if (!inner) {
         snprintf(below, sizeof below, "%s.model.%d", prefix, at++);
-        x = block(g, below, level + 1, x);
+        if (level == 3) x = clzt_attention(g, options, "attention", x);     // at 1/16
+        x = block(g, options, below, level + 1, x);
     }
     x = clzi_graph_act(g, NEXT, x, .act = CLZI_ACT_RELU);
     x = clzi_graph_convt(g, NEXT, x, .channels = out, .k = 4, .stride = 2, .pad = 1, .bias = outer);
@@ -33,10 +34,10 @@ static int block(struct clzi_graph *g, const char *prefix, int level, int x)
     return clzi_graph_concat(g, NAME(prefix, "cat"), skip, x);
 }
 
-static int build(struct clzi_graph *g)
+static int build(struct clzi_graph *g, const struct clzt_net_options *options)
 {
-    const int x = block(g, "model", 0, clzi_graph_input(g, "L", .channels = 1));
+    const int x = block(g, options, "model", 0, clzt_input(g, options));
     return x < 0 ? x : 0;
 }
 
-const struct clzt_net clzt_net_unet = { "unet", "U-Net of pix2pix, 54 M parameters", build, CLZT_INIT_NORMAL, 256, NULL };
+const struct clzt_net clzt_net_unet = { "unet", "U-Net of pix2pix, 54 M parameters", build, CLZT_INIT_NORMAL, 256, NULL, false };
