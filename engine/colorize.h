@@ -186,6 +186,7 @@ struct clz_stream_params {
     int first_frame;                        // number of the first frame that is sent, for lists of shots and the sheet
     int shots_only;                         // 1: only the list of shots is made, without the network, in a fraction of the time;
                                             // the frames become grey
+    const char *hints;                      // colours for places of the frames: a text or PNG file, see below; NULL: none
     struct clz_log log;
     void *cuda_context, *cuda_stream;       // device cuda: the application's CUcontext and CUstream, on which the planes of its
                                             // CLZ_MEMORY_CUDA frames are used (a NULL stream is the default one); context NULL:
@@ -214,6 +215,11 @@ struct clz_stream_params {
 // given or does not have them. Its values take the place of those in clz_controls for the frames that they concern, by
 // clz_controls.time or by shot; a frame that the caller skips stays skipped. The list of shots that it names is `cuts`, unless
 // that is given. Lines that concern no frame are warned of when the stream is closed after clz_stream_drain().
+
+// Hints are colours that the user gives for places of the frames, from which the network spreads them over what they belong to.
+// It must have been trained with hints (else -EINVAL). A text file has a line "x y radius #rrggbb" for each point, in pixels of
+// the frame, or with % in shares of its width, height and shorter side; '#' begins a comment line. A PNG is laid over the frame:
+// its opaque pixels are hints. They hold for all frames of the stream. Only hue and saturation of a hint count.
 
 struct clz_stream;
 typedef struct clz_stream clz_stream;

@@ -113,7 +113,7 @@ int clzi_graph_copy(struct clzi_graph **copy, const struct clzi_graph *g);
 #define clzi_graph_resize(g, name, x, ...)    CLZI_GRAPH_1(g, name, RESIZE, x, __VA_ARGS__)   // factor; half-pixel centres
 #define clzi_graph_dropout(g, name, x, ...)   CLZI_GRAPH_1(g, name, DROPOUT, x, __VA_ARGS__)  // p
 #define clzi_graph_softmax(g, name, x, ...)   CLZI_GRAPH_1(g, name, SOFTMAX, x, __VA_ARGS__)  // scale; over channels
-// Logits of the 313 classes of colour (kernels/ab_bins.h) to ab; scale: 1/T, where the temperature T goes from 1, the mean, to 0, the
+// Logits of the 313 classes of colour (kernels/ab_bins.h) to ab. scale: 1/T; the temperature T goes from 1, the mean, to 0, the
 // likeliest class. Zhang et al. 2016 use T = 0.38.
 #define clzi_graph_annealed_mean(g, name, x, ...) CLZI_GRAPH_1(g, name, ANNEALED_MEAN, x, __VA_ARGS__)
 #define clzi_graph_clamp(g, name, x, ...)     CLZI_GRAPH_1(g, name, CLAMP, x, __VA_ARGS__)    // scale: the limit

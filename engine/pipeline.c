@@ -13,6 +13,7 @@
 
 #include "bars.h"
 #include "exec.h"
+#include "hints.h"
 #include "base/log.h"
 #include "pixfmt.h"
 #include "pipeline.h"
@@ -30,6 +31,9 @@ struct clzi_pipeline {
     struct clzi_bars_finder finder;
     struct clzi_bars bars;                  // of the previous frame that they were looked for in
     struct clzi_bars run_bars;              // of the last run's frames
+    struct clzi_hints *hints;               // NULL: none
+    struct clzi_bars hint_bars;             // those for which they were painted
+    bool hints_painted;                     // for this geometry
     // valid for one geometry:
     struct clz_frame seen, in, out;         // size, format and tags of the last job; the planes are not used
     struct clzi_frames *frames;
@@ -91,6 +95,17 @@ static int check_graph(const struct clzi_pipeline *p, int w, int h)
                      output.h, output.w, w, h, h, w);
 }
 
+static int hints_port(const struct clzi_graph *g) { return clzi_port_find(g->in, g->in_count, "hints"); }
+
+static int open_hints(struct clzi_pipeline *p, const char *path)
+{
+    const int port = hints_port(p->model->graph);
+
+    if (port < 0 || clzi_graph_channels(p->model->graph, p->model->graph->in[port].node) != 3)
+        return clzi_fail(p->log, -EINVAL, "%s has no input for hints: %s cannot be used with it", p->model->path, path);
+    return clzi_hints_read(&p->hints, path, p->log);
+}
+
 int clzi_pipeline_create(struct clzi_pipeline **out, struct clz_model *model, struct clzi_device *dev,
                          const struct clzi_pipeline_params *params)
 {
@@ -111,7 +126,8 @@ int clzi_pipeline_create(struct clzi_pipeline **out, struct clz_model *model, st
                   params->bars);
         goto fail;
     }
-    p->params.bars = NULL;                  // the caller owns the string and may free it
+    if (params->hints && (ret = open_hints(p, params->hints)) < 0) goto fail;
+    p->params.bars = p->params.hints = NULL;                    // the caller owns the strings and may free them
     clzi_working_size(1, 1, p->params.size, model->facts.stride, true, &w, &h);
     if ((ret = check_graph(p, w, h)) >= 0) ret = clzi_graph_fuse(model->graph, model->values, &p->graph, &values);
     if (ret >= 0) ret = clzi_params_create(&p->weights, dev, p->graph, values, NULL);
@@ -132,6 +148,7 @@ static void free_geometry(struct clzi_pipeline *p)
     p->jobs = NULL;
     p->taken = p->written = p->finished = 0;
     p->in.format = NULL;
+    p->hints_painted = false;
     p->describe[0] = 0;
 }
 
@@ -144,6 +161,7 @@ void clzi_pipeline_destroy(struct clzi_pipeline **pipeline)
     free_geometry(p);
     clzi_params_destroy(&p->weights);
     clzi_graph_destroy(&p->graph);
+    clzi_hints_destroy(&p->hints);
     free(p);
 }
 
@@ -457,6 +475,28 @@ int clzi_pipeline_prepare(struct clzi_pipeline *p, struct clzi_job *jobs, int co
     return 0;
 }
 
+// Paints the hints for frames like `in` into every picture of the network's input; it keeps them until they are painted again.
+static int paint_hints(struct clzi_pipeline *p, const struct clz_frame *in, const struct area *seen, const struct clzi_bars *bars)
+{
+    const struct clzi_hints_area area = { seen->x, seen->y, seen->width, seen->height };
+    const int port = hints_port(p->graph);
+    const int64_t count = clzi_shape_count(clzi_exec_input_shape(p->exec, port)), one = count / p->frames_per_run;
+    float *planes = malloc((size_t)count * sizeof *planes);
+    int outside, ret;
+
+    if (!planes) return -ENOMEM;
+    outside = clzi_hints_paint(p->hints, in->width, in->height, &area, p->w, p->h, p->model->facts.ab_scale, planes);
+    for (int i = 1; i < p->frames_per_run; i++) memcpy(planes + i * one, planes, (size_t)one * sizeof *planes);
+    if (outside && !p->hints_painted)
+        clzi_log(p->log, CLZ_LOG_WARNING, "%d point%s of the hints lie%s outside the frame, which has %dx%d pixels", outside,
+                 outside > 1 ? "s" : "", outside > 1 ? "" : "s", in->width, in->height);
+    ret = clzi_exec_upload(p->exec, port, planes);
+    free(planes);
+    p->hint_bars = *bars;
+    p->hints_painted = ret >= 0;
+    return ret;
+}
+
 int clzi_pipeline_submit(struct clzi_pipeline *p, const struct clzi_job *jobs, int count)
 {
     const struct clzi_bars *bars = &jobs->bars, aligned = clzi_bars_align(*bars, jobs->out);
@@ -479,6 +519,7 @@ int clzi_pipeline_submit(struct clzi_pipeline *p, const struct clzi_job *jobs, i
             p->params.no_network ? 0 : p->model->facts.ab_scale * c->saturation * c->strength,
         };
     }
+    if (p->hints && !p->params.no_network && (!p->hints_painted || memcmp(bars, &p->hint_bars, sizeof *bars))) ret = paint_hints(p, jobs->in, &seen, bars);
     for (int i = 0; i < n && ret >= 0; i++) ret = copy_bars(p, jobs[i].in, jobs[i].out, &aligned);
     p->run_bars = *bars;
     return ret < 0 ? ret : queue_run(p, jobs, n, other_bars);

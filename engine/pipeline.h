@@ -17,6 +17,7 @@ struct clzi_pipeline_params {
     enum clz_luma luma;
     const char *bars;                       // as in clz_stream_params
     bool no_network;                        // it is not run: the stage sees lightness without colours, the frames become grey
+    const char *hints;                      // as in clz_stream_params
     struct clzi_stage stage;                // between the network and the frames' chroma
 };
 

@@ -303,9 +303,10 @@ int clz_stream_open(clz_stream **out, clz_model *model, const struct clz_stream_
                                &(struct clzi_pipeline_params){ .batch = s->batch, .size = s->params.size,
                                                               .luma = s->params.luma, .bars = s->params.bars,
                                                               .no_network = s->params.shots_only,
+                                                              .hints = s->params.hints,
                                                               .stage = stabilizer(params, &s->stabilizer) });
     clzi_device_leave(s->dev);
-    s->params.bars = NULL;                  // likewise
+    s->params.bars = s->params.hints = NULL;                    // likewise
     s->stabilizer.first = s->params.first_frame;
     if (ret >= 0) ret = open_lists(s, params);
     s->params.shots = s->params.cuts = s->params.sheet = NULL;

@@ -1,5 +1,6 @@
-// ab_bins.h - the 313 classes of colour of Zhang, Isola and Efros, "Colorful Image Colorization", 2016: the points of a grid of 10
-// Lab units in the ab plane that lie in or next to the gamut of sRGB, in the order of their file pts_in_hull.npy (by a*, then b*).
+// ab_bins.h - the 313 classes of colour of Zhang, Isola and Efros, "Colorful Image Colorization", 2016: the points of a grid of
+// 10 Lab units in the ab plane that lie in or next to the gamut of sRGB, in the order of their file pts_in_hull.npy (by a*, then
+// b*).
 // A network that answers a logit for each class says which colours are likely, where one that answers a* and b* says their mean.
 // Compiled by C and CUDA compilers alike.
 #ifndef CLZK_AB_BINS_H

@@ -167,7 +167,7 @@ static void gradients(const struct gradient_net *net)
 
     CASE(net->name);
     REQUIRE_INT(clzi_graph_create(&g), 0);
-    REQUIRE(net->build(g, NULL) > 0);
+    REQUIRE(net->build(g) > 0);
     values = values_new(g, 5);
     REQUIRE_INT(clzi_params_create(&weights, dev, g, values, &(struct clzi_params_wanted){ .train = true }), 0);
     REQUIRE_INT(clzi_exec_create(&exec, g, weights, &(struct clzi_exec_params){

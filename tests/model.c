@@ -19,7 +19,7 @@
 #include "base/sha256.h"
 #include "tiny_model.h"
 
-enum { PATH = 300, COUNT_OPS = 26 };
+enum { PATH = 300, COUNT_OPS = 29 };
 #define COUNT(a) (sizeof(a) / sizeof *(a))
 
 static char folder[128];
@@ -686,6 +686,8 @@ static float **every_op(struct clzi_graph **graph)
     z = clzi_graph_attention(g, "attend", x, clzi_graph_conv(g, "key", y, .channels = 2, .k = 1), y);
     z = clzi_graph_conv(g, "to2", clzi_graph_gain(g, "attended", z), .channels = 2, .k = 1);
     x = clzi_graph_add(g, "sum", x, z);
+    y = clzi_graph_conv(g, "logits", x, .channels = 313, .k = 1);
+    x = clzi_graph_add(g, "sum2", x, clzi_graph_annealed_mean(g, "colours", y, .scale = 2.6f));
     x = clzi_graph_clamp(g, "clamp", x, .scale = 0.5f);
     x = clzi_graph_resize(g, "ab", x, .factor = 2);
     REQUIRE_INT(x, COUNT_OPS - 1);

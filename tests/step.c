@@ -164,7 +164,7 @@ static void encoder(void)
     all(net, g, after);
     REQUIRE(!changed(g, before[0], after[0], "n.weight") && !changed(g, before[0], after[0], "n.running_mean"));
     REQUIRE(changed(g, before[0], after[0], "m.weight") && changed(g, before[0], after[0], "m.running_mean"));
-    REQUIRE_INT(clzt_step_run(s, 2, 1e-2f, 1, &(struct clzt_sample){ l, ab, NULL }, loss), 0);     // the other shape, of as many pixels
+    REQUIRE_INT(clzt_step_run(s, 2, 1e-2f, 1, &(struct clzt_sample){ l, ab, NULL }, loss), 0);     // another shape
     all(net, g, after);
     REQUIRE(changed(g, before[0], after[0], "n.weight") && !changed(g, before[0], after[0], "n.running_var"));
     destroy(&net, &s);

@@ -168,6 +168,23 @@ ends info/no_model 1 "nothere.bin" "$train" info nothere.bin
 head -c 100000 f16.bin >short.bin
 ends info/short_model 65 "short.bin" "$train" info short.bin
 ends nets 0 "^light " "$train" nets
+# A head of classes, attention and hints, from a model without them
+extras="run=extras init=straight/model.bin head=classes attention=true hints.points=4 loss.l2=0 loss.classes=1 steps=60"
+ends extras/train 0 "model.bin written, step 60" "$train" train r.yaml $extras log_every=5 sheet_every=0 val_every=0
+check extras/loss_falls awk -F, 'NR == 1 { for (i = 1; i <= NF; i++) if ($i == "classes") c = i }
+    NR == 2 { first = $c } $c != "" && NR > 1 { last = $c } END { exit !(c && last < first - 0.5) }' extras/metrics.csv
+ends extras/info 0 "^inputs *L, hints$" "$train" info extras/model.bin
+ends extras/val 0 "^psnr" "$train" val extras/model.bin val=photos size=32 scale=32
+cp out automatic
+ends extras/val_with_hints 0 "^psnr" "$train" val extras/model.bin val=photos size=32 scale=32 hints=5
+check extras/hints_change_the_answer [ "$(cat out)" != "$(cat automatic)" ]
+ends extras/resume 0 "step 61" "$train" resume extras steps=61 resume=force sheet_every=0 val_every=0
+ends extras/no_hints 2 "hints=5: the model has no input for hints" "$train" val straight/model.bin val=photos size=32 hints=5
+ends extras/number_of_hints 2 'hints: "x"; expected a whole number from 0 to 1000' \
+    "$train" val extras/model.bin val=photos hints=x
+ends extras/loss_without_head 2 "loss.classes is 1; expected 0, because head is ab" "$train" train r.yaml run=x loss.classes=1
+ends extras/head_of_unet 2 "head: classes: unet cannot have such a head" "$train" train r.yaml run=x net=unet head=classes
+
 ends help 0 "colorize-train resume" "$train" --help
 ends version 0 "^colorize-train [0-9]" "$train" --version
 ends no_command 2 "colorize-train train" "$train"

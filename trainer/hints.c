@@ -63,7 +63,7 @@ void clzt_hints_draw(float *hints, const float *ab, struct clzt_size size, int c
         const int side = 1 + (int)((uint64_t)r[2] * CLZT_HINT_SIDE >> 32);
         w = side < size.w ? side : size.w;
         h = side < size.h ? side : size.h;
-        put_square(hints, ab, size, place((float)(radius * cos(angle)), size.w, w), place((float)(radius * sin(angle)), size.h, h),
-                   w, h);
+        put_square(hints, ab, size, place((float)(radius * cos(angle)), size.w, w),
+                   place((float)(radius * sin(angle)), size.h, h), w, h);
     }
 }

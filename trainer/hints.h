@@ -1,7 +1,8 @@
-// hints.h - colours of some places of a picture, as a user gives them to the generator: three planes, a* / 110, b* / 110 and a mask
-// that is 1 where there is a hint; all 0 elsewhere. In training they are drawn from the true colours, as R. Zhang et al.,
-// "Real-Time User-Guided Image Colorization with Learned Deep Priors", 2017, draw them (github.com/richzhang/colorization-pytorch,
-// util.py): squares of 1 to 9 pixels about normally distributed places, each with the mean of the true colours in it.
+// hints.h - colours of some places of a picture, as a user gives them to the generator: three planes, a* / 110, b* / 110 and a
+// mask that is 1 where there is a hint; all 0 elsewhere. In training they are drawn from the true colours, as R. Zhang et al.,
+// "Real-Time User-Guided Image Colorization with Learned Deep Priors", 2017, draw them (util.py of
+// github.com/richzhang/colorization-pytorch): squares of 1 to 9 pixels at normally distributed places, each with the mean of the
+// true colours in it.
 #ifndef CLZT_HINTS_H
 #define CLZT_HINTS_H
 #include "data.h"

@@ -315,8 +315,8 @@ static int number_of(const char *argument, int at, int least, int most, int *n, 
     const long value = strtol(argument + at, &end, 10);
 
     if (end == argument + at || *end || value < least || value > most)
-        return clzi_fail(log, -EINVAL, "%.*s: \"%.100s\"; expected a whole number from %d to %d.", at - 1, argument, argument + at,
-                         least, most);
+        return clzi_fail(log, -EINVAL, "%.*s: \"%.100s\"; expected a whole number from %d to %d.", at - 1, argument,
+                         argument + at, least, most);
     *n = (int)value;
     return 0;
 }
@@ -425,6 +425,9 @@ static int info(int argc, char **argv, const struct clz_log *log)
     printf("input       L* of %s, L / %g - %g; answer ab / %g\n",
            strcmp(m->facts.input, "lstar") ? "the grey pixel with the frame's luma" : "the colour pixel", m->facts.l_scale,
            m->facts.l_offset, m->facts.ab_scale);
+    for (int i = 0; i < m->graph->in_count && m->graph->in_count > 1; i++)
+        printf("%s%s", i ? ", " : "inputs      ", m->graph->in[i].name);
+    if (m->graph->in_count > 1) putchar('\n');
     printf("size        %s %d, multiples of %d\n", strcmp(m->facts.shape, "square") ? "short side" : "square of", m->facts.size,
            m->facts.stride);
     print_text("training", m->facts.train);

@@ -91,7 +91,7 @@ int clzt_input(struct clzi_graph *g, const struct clzt_net_options *options)
     const int l = clzi_graph_input(g, "L", .channels = 1);
 
     if (!options || !options->hints) return l;
-    return clzi_graph_concat(g, "L+hints", l, clzi_graph_input(g, "hints", .channels = 3));
+    return clzi_graph_concat(g, "input", l, clzi_graph_input(g, "hints", .channels = 3));
 }
 
 int clzt_net_logits(const struct clzi_graph *g)

@@ -62,8 +62,8 @@ static const struct key table[] = {
     { "val", TYPE_LIST, PATH, AT(val), "[]", 0, 0, NULL, "pictures for validation, likewise; not used for training" },
     { "run", TYPE_TEXT, PATH, AT(run), "run", 0, 0, NULL, "folder for all output of the training" },
     { "head", TYPE_CHOICE, NUMBERS, AT(head), "ab", 0, 0, heads,
-      "what the generator answers: ab, or a probability for each of 313 classes of colour (Zhang 2016), of which a mean is taken; "
-      "classes wants loss.classes" },
+      "what the generator answers: ab, or a probability for each of 313 classes of colour (Zhang 2016), of which a mean is "
+      "taken; classes wants loss.classes" },
     { "temperature", TYPE_REAL, NUMBERS, AT(temperature), "0.38", 0.01, 10, NULL,
       "of that mean, written into the model: 1 is the mean of the colours, towards 0 the likeliest counts alone" },
     { "attention", TYPE_BOOL, NUMBERS, AT(attention), "false", 0, 0, NULL,

@@ -182,7 +182,8 @@ static int create_loader(struct clzt_run *r)
     const struct clzt_recipe *c = r->recipe;
     struct clzt_loader_params p = {
         .size = c->size, .batch = c->batch, .augment = true, .zoom_in = c->zoom_in, .zoom_out = c->zoom_out, .aspect = c->aspect,
-        .flip = c->flip, .luma = c->luma, .film = c->film, .hints = c->hints, .seed = c->seed, .first_step = r->number, .workers = c->workers,
+        .flip = c->flip, .luma = c->luma, .film = c->film, .hints = c->hints, .seed = c->seed, .first_step = r->number,
+        .workers = c->workers,
     };
     const int ret = clzt_recipe_shapes(c, p.shapes, &p.shape_count, r->log);
 

@@ -26,14 +26,14 @@ static float **values_new(const struct clzi_graph *g)
     return values;
 }
 
-// Copies weights of a first convolution that had L alone as its input into one that has more: the others begin at 0, so that the net
-// answers the same.
+// Copies weights of a first convolution that had L alone as its input into one that has more: the others begin at 0, so that the
+// net answers the same.
 static bool widen(const struct clzi_param *a, float *to, const struct clzi_param *b, const float *from)
 {
     const int64_t area = (int64_t)b->dims[2] * b->dims[3];
 
-    if (a->rank != 4 || b->rank != 4 || a->dims[0] != b->dims[0] || b->dims[1] != 1 || a->dims[1] < 2 || a->dims[2] != b->dims[2] ||
-        a->dims[3] != b->dims[3])
+    if (a->rank != 4 || b->rank != 4 || a->dims[0] != b->dims[0] || b->dims[1] != 1 || a->dims[1] < 2 ||
+        a->dims[2] != b->dims[2] || a->dims[3] != b->dims[3])
         return false;
     memset(to, 0, clzi_param_count(a) * sizeof *to);
     for (int o = 0; o < a->dims[0]; o++) memcpy(to + o * a->dims[1] * area, from + o * area, area * sizeof *to);
@@ -203,7 +203,8 @@ int clzt_run_build_discriminator(struct clzt_run *r)
     int count, ret;
 
     if (!r->recipe->gan.steps) return 0;
-    if ((ret = clzi_graph_create(&r->discriminator_graph)) < 0 || (ret = clzt_net_patchgan.build(r->discriminator_graph, NULL)) < 0 ||
+    if ((ret = clzi_graph_create(&r->discriminator_graph)) < 0 ||
+        (ret = clzt_net_patchgan.build(r->discriminator_graph, NULL)) < 0 ||
         (ret = clzt_recipe_shapes(r->recipe, sizes, &count, r->log)) < 0)
         return ret;
     for (int i = 0; i < count; i++)

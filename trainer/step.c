@@ -97,7 +97,8 @@ int clzt_step_add_losses(struct clzt_step *s)
         if (!s->params.loss[i]) continue;
         if (loss->of_logits && logits < 0) return -EINVAL;
         snprintf(name, sizeof name, "loss.%s", loss->name);
-        ret = clzi_graph_append(g, name, loss->op, in[loss->of_logits], 2 + (loss->weighted && s->params.rarity), &(const struct clzi_attr){ 0 });
+        ret = clzi_graph_append(g, name, loss->op, in[loss->of_logits], 2 + (loss->weighted && s->params.rarity),
+                                &(const struct clzi_attr){ 0 });
         if (ret >= 0) ret = clzi_graph_output(g, name, ret);
         if (ret < 0) return ret;
         s->port[i] = g->out_count - 1;

@@ -1,5 +1,5 @@
-// ab_bins.cu - ops on the logits of the classes of colour; engine/ref/ab_bins.c has the formulas. A warp has a row of logits, a lane
-// each 32nd of them.
+// ab_bins.cu - ops on the logits of the classes of colour; engine/ref/ab_bins.c has the formulas. A warp has a row of logits, a
+// lane each 32nd of them.
 #include "device.cuh"
 
 #include "kernels/ab_bins.h"
@@ -11,8 +11,8 @@ static __device__ __forceinline__ int lane() { return (int)(threadIdx.x % WARP);
 static __device__ __forceinline__ int64_t warp_row() { return (int64_t)blockIdx.x * ROWS + threadIdx.x / WARP; }
 static dim3 row_blocks(int64_t rows) { return dim3((unsigned)divide_up(rows, ROWS)); }
 
-// This lane's logits as e = e^(scale (x - max)), 0 behind the last; every lane gets the sum of the row. A row past the end (x NULL)
-// takes part in the sums of its warp.
+// This lane's logits as e = e^(scale (x - max)), 0 behind the last; every lane gets the sum of the row. A row past the end (x
+// NULL) takes part in the sums of its warp.
 template <typename T>
 static __device__ __forceinline__ float exponentials(float (&e)[LANE_BINS], const T *x, float scale, float *max)
 {

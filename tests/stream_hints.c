@@ -1,0 +1,296 @@
+// stream_hints.c - colours that the user gives: the file, the painting, and what comes out of a stream.
+#include <errno.h>
+#include <fcntl.h>
+#include <math.h>
+#include <png.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "check.h"
+#include "engine/colorize.h"
+#include "engine/graph.h"
+#include "engine/hints.h"
+#include "engine/model.h"
+
+static char folder[] = "/tmp/clz-hints-XXXXXX", message[600];
+
+static void keep(void *priv, enum clz_log_level level, const char *text)
+{
+    (void)priv;
+    if (level <= CLZ_LOG_WARNING) snprintf(message, sizeof message, "%s", text);
+}
+
+static const struct clz_log log_ = { .cb = keep };
+
+static const char *in_folder(const char *name)
+{
+    static char path[16][200];
+    static int next;
+    char *p = path[next++ % 16];
+
+    snprintf(p, sizeof path[0], "%s/%s", folder, name);
+    return p;
+}
+
+static const char *write_text(const char *name, const char *text)
+{
+    const char *path = in_folder(name);
+    FILE *f = fopen(path, "w");
+
+    fputs(text, f);
+    fclose(f);
+    return path;
+}
+
+static const char *write_png(const char *name, int width, int height, const uint8_t *pixels, bool alpha)
+{
+    png_image image = { .version = PNG_IMAGE_VERSION, .width = (png_uint_32)width, .height = (png_uint_32)height,
+                        .format = alpha ? PNG_FORMAT_RGBA : PNG_FORMAT_RGB };
+    const char *path = in_folder(name);
+
+    REQUIRE(png_image_write_to_file(&image, path, 0, pixels, 0, NULL));
+    return path;
+}
+
+// ---- files ----
+
+static void refused(const char *path, int code, const char *want)
+{
+    struct clzi_hints *h = NULL;
+
+    message[0] = 0;
+    REQUIRE_INT(clzi_hints_read(&h, path, &log_), code);
+    REQUIRE(h == NULL);
+    if (!strstr(message, want)) printf("  \"%s\" does not contain \"%s\"\n", message, want);
+    REQUIRE(strstr(message, want) != NULL);
+    REQUIRE(strstr(message, path) != NULL);
+}
+
+static void files(void)
+{
+    static const char *const wrong[] = {
+        "1 2 3", "1 2 #ff0000", "1 2 3 ff0000", "1 2 3 #ff00", "1 2 3 #ff00001", "1 2 3 #gg0000", "-1 2 3 #ff0000",
+        "nan 2 3 #ff0000",
+        "1 2 1e9 #ff0000", "x 2 3 #ff0000", "1,2,3,#ff0000", "1 2 3 #ff0000 more", "1 2 inf #ff0000",
+    };
+    uint8_t pixels[4 * 6] = { 0 };
+    char text[200], *many = malloc(150000);
+    size_t at = 0;
+
+    CASE("hints/bad_files_are_named");
+    refused(in_folder("none.txt"), -ENOENT, "No such file");
+    refused(folder, -EINVAL, "is none");
+    mkfifo(in_folder("fifo"), 0600);
+    refused(in_folder("fifo"), -EINVAL, "is none");
+    refused(write_text("empty.txt", ""), -EBADMSG, "no hint");
+    refused(write_text("comment.txt", "# nothing\n\n"), -EBADMSG, "no hint");
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        snprintf(text, sizeof text, "# a comment\n10 10 2 #00ff00\n\n%s\n", wrong[i]);
+        refused(write_text("wrong.txt", text), -EBADMSG, "line 4: should be x y radius #rrggbb");
+    }
+    memset(many, '1', 300);
+    many[300] = 0;
+    refused(write_text("long.txt", many), -EBADMSG, "line 1");
+    {
+        FILE *f = fopen(in_folder("nul.txt"), "w");
+        fwrite("1 2 3 #ff0000\0 junk\n", 1, 20, f);
+        fclose(f);
+    }
+    refused(in_folder("nul.txt"), -EBADMSG, "line 1");
+    refused(write_png("clear.png", 3, 2, pixels, true), -EBADMSG, "transparent everywhere");
+    refused(write_png("opaque.png", 3, 2, pixels, false), -EBADMSG, "no transparency");
+    truncate(in_folder("opaque.png"), 30);
+    refused(in_folder("opaque.png"), -EBADMSG, "opaque.png");
+    for (int i = 0; i < 10001; i++) at += snprintf(many + at, 150000 - at, "1 1 1 #000000\n");
+    refused(write_text("many.txt", many), -EBADMSG, "more than 10000 points");
+    free(many);
+}
+
+static void good_files(void)
+{
+    struct clzi_hints *h = NULL;
+
+    CASE("hints/text_may_have_spaces_percents_and_no_last_newline");
+    REQUIRE_INT(clzi_hints_read(&h, write_text("good.txt", "  1 2.5\t3 #FFaa00  \r\n\t\n #c\n50% 25% 10% #000000"), &log_), 0);
+    clzi_hints_destroy(&h);
+}
+
+// ---- painting ----
+
+enum { W = 40, H = 20, PLANE = W * H };
+
+static float *painted(const char *path, int width, int height, struct clzi_hints_area seen, int *outside)
+{
+    static float planes[3 * PLANE];
+    struct clzi_hints *h = NULL;
+
+    memset(planes, 0xff, sizeof planes);
+    REQUIRE_INT(clzi_hints_read(&h, path, &log_), 0);
+    *outside = clzi_hints_paint(h, width, height, &seen, W, H, 110, planes);
+    clzi_hints_destroy(&h);
+    return planes;
+}
+
+static int masked(const float *planes)
+{
+    int n = 0;
+
+    for (int i = 0; i < PLANE; i++) {
+        n += planes[2 * PLANE + i] == 1;
+        REQUIRE(planes[2 * PLANE + i] == 1 || (planes[i] == 0 && planes[PLANE + i] == 0 && planes[2 * PLANE + i] == 0));
+    }
+    return n;
+}
+
+static void painting(void)
+{
+    const struct clzi_hints_area all = { 0, 0, 400, 200 }, part = { 0, 50, 400, 100 };
+    const uint8_t picture[4 * 4] = { 255, 0, 0, 255, 0, 0, 0, 0, 0, 0, 0, 127, 0, 0, 255, 128 };
+    int outside;
+    float *p;
+
+    CASE("hints/a_point_paints_its_disc_in_its_colour");
+    p = painted(write_text("a.txt", "205 105 0 #ff0000\n"), 400, 200, all, &outside);
+    REQUIRE_INT(masked(p), 1);
+    REQUIRE_INT(outside, 0);
+    REQUIRE_NEAR(p[10 * W + 20] * 110, 80.09, 0.02);        // sRGB red: L* 53.24, a* 80.09, b* 67.20 (scikit-image)
+    REQUIRE_NEAR(p[PLANE + 10 * W + 20] * 110, 67.20, 0.02);
+    p = painted(write_text("a.txt", "205 105 21 #ff0000\n"), 400, 200, all, &outside);
+    REQUIRE_INT(masked(p), 13);                             // centres within 21 pixels, which are 10 apart
+    p = painted(write_text("a.txt", "51.25% 52.5% 0% #ff0000\n"), 400, 200, all, &outside);
+    REQUIRE(masked(p) == 1 && p[2 * PLANE + 10 * W + 20] == 1);
+    p = painted(write_text("a.txt", "0 0 0 #ff0000\n399 199 0 #00ff00\n100% 0% 0 #0000ff"), 400, 200, all, &outside);
+    REQUIRE(masked(p) == 3 && p[2 * PLANE] == 1 && p[3 * PLANE - 1] == 1 && p[2 * PLANE + W - 1] == 1 && !outside);
+
+    CASE("hints/a_later_point_counts");
+    p = painted(write_text("a.txt", "205 105 21 #ff0000\n205 105 0 #0000ff\n"), 400, 200, all, &outside);
+    REQUIRE_NEAR(p[PLANE + 10 * W + 20] * 110, -107.85, 0.02);          // blue: b* -107.86
+    REQUIRE_NEAR(p[PLANE + 10 * W + 21] * 110, 67.20, 0.02);
+
+    CASE("hints/points_outside_are_counted_and_those_in_bars_ignored");
+    p = painted(write_text("a.txt", "400 0 1 #ff0000\n0 200 1 #ff0000\n1000 10 1 #ff0000"), 400, 200, all, &outside);
+    REQUIRE(masked(p) == 0 && outside == 3);
+    p = painted(write_text("a.txt", "200 20 1 #ff0000\n200 52 0 #ff0000"), 400, 200, part, &outside);
+    REQUIRE(masked(p) == 1 && outside == 0 && p[2 * PLANE + 20] == 1);
+
+    CASE("hints/a_picture_is_laid_over_the_frame");
+    p = painted(write_png("two.png", 2, 2, picture, true), 400, 200, all, &outside);
+    REQUIRE_INT(masked(p), PLANE / 2);                      // the left upper and the right lower quarter
+    REQUIRE_NEAR(p[0] * 110, 80.09, 0.02);
+    REQUIRE_NEAR(p[PLANE + PLANE - 1] * 110, -107.85, 0.02);
+    REQUIRE(p[2 * PLANE + W - 1] == 0);
+    p = painted(in_folder("two.png"), 400, 200, (struct clzi_hints_area){ 0, 0, 200, 100 }, &outside);
+    REQUIRE_INT(masked(p), PLANE);
+}
+
+// ---- streams ----
+
+// A model that answers with its hints: ab = hints, where there are any.
+static const char *echo_model(bool with_hints)
+{
+    const char *path = in_folder(with_hints ? "echo.bin" : "plain.bin");
+    struct clzi_model_facts facts = { .arch = "echo", .size = 64, .stride = 4, .input = "luma", .l_scale = 50, .l_offset = 1,
+                                      .ab_scale = 110, .train = "made by a test", .license = "CC0" };
+    struct clzi_graph *g = NULL;
+    float weights[2][8] = { { 0 } }, *values[1] = { weights[0] };
+    int x;
+
+    REQUIRE_INT(clzi_graph_create(&g), 0);
+    x = clzi_graph_input(g, "L", .channels = 1);
+    if (with_hints) x = clzi_graph_concat(g, "both", x, clzi_graph_input(g, "hints", .channels = 3));
+    x = clzi_graph_conv(g, "ab", x, .channels = 2, .k = 1);
+    REQUIRE(x > 0);
+    if (with_hints) weights[0][1] = weights[0][4 + 2] = 1;  // [2 outputs][L, a, b, mask]
+    REQUIRE_INT(clzi_model_write(path, g, values, &facts, CLZI_F32, &log_), 0);
+    clzi_graph_destroy(&g);
+    return path;
+}
+
+enum { WIDTH = 128, HEIGHT = 64, FRAMES = 5 };
+
+// Colours grey frames; chroma: of all, [FRAMES][2][HEIGHT][WIDTH].
+static int run(const char *model, const char *hints, int batch, int bars, uint8_t *chroma)
+{
+    struct clz_stream_params params = { .device = "cpu", .threads = 1, .batch = batch, .hints = hints, .log = log_ };
+    static uint8_t luma[WIDTH * HEIGHT], out_luma[FRAMES][WIDTH * HEIGHT];
+    struct clz_controls controls = CLZ_CONTROLS_DEFAULT;
+    clz_model *m = NULL;
+    clz_stream *s = NULL;
+    struct clz_frame got;
+    int ret, n = 0;
+
+    for (int i = 0; i < WIDTH * HEIGHT; i++)
+        luma[i] = i / WIDTH < bars || i / WIDTH >= HEIGHT - bars ? 16 : (uint8_t)(80 + i % 7 + i / WIDTH);
+    REQUIRE_INT(clz_model_open(&m, model, &log_), 0);
+    if ((ret = clz_stream_open(&s, m, &params)) < 0) {
+        clz_model_close(&m);
+        return ret;
+    }
+    for (int i = 0; i < FRAMES; i++) {
+        const struct clz_frame in = { .format = clz_pixfmt_find("gray"), .width = WIDTH, .height = HEIGHT, .data = { luma },
+                                      .stride = { WIDTH }, .range = CLZ_RANGE_LIMITED };
+        uint8_t *c = chroma + i * 2 * WIDTH * HEIGHT;
+        const struct clz_frame out = { .format = clz_pixfmt_find("yuv444p"), .width = WIDTH, .height = HEIGHT,
+                                       .data = { out_luma[i], c, c + WIDTH * HEIGHT }, .stride = { WIDTH, WIDTH, WIDTH },
+                                       .range = CLZ_RANGE_LIMITED };
+        REQUIRE_INT(clz_stream_send(s, &in, &out, &controls), 0);
+        while (clz_stream_receive(s, &got, 1) == 0) n++;
+    }
+    clz_stream_drain(s);
+    while ((ret = clz_stream_receive(s, &got, 1)) == 0) n++;
+    REQUIRE_INT(ret, -ENODATA);
+    REQUIRE_INT(n, FRAMES);
+    clz_stream_close(&s);
+    clz_model_close(&m);
+    return 0;
+}
+
+static void streams(void)
+{
+    enum { SIZE = FRAMES * 2 * WIDTH * HEIGHT, U = 0, V = WIDTH * HEIGHT };
+    uint8_t *one = malloc(SIZE), *four = malloc(SIZE);
+    const char *model = echo_model(true), *hints = write_text("s.txt", "0 0 2000 #808080\n100 40 9 #ff0000\n");
+    const int there = 40 * WIDTH + 100, elsewhere = 20 * WIDTH + 30;
+
+    CASE("hints/every_frame_has_them_for_any_batch");
+    REQUIRE_INT(run(model, hints, 1, 0, one), 0);
+    REQUIRE_INT(run(model, hints, 4, 0, four), 0);
+    REQUIRE(!memcmp(one, four, SIZE));
+    for (int i = 0; i < FRAMES; i++) {
+        const uint8_t *c = one + i * 2 * WIDTH * HEIGHT;
+        REQUIRE(abs(c[U + elsewhere] - 128) <= 1 && abs(c[V + elsewhere] - 128) <= 1);
+        REQUIRE(c[V + there] > 170 && c[U + there] < 118);  // red
+    }
+    CASE("hints/stay_in_their_place_where_there_are_black_bars");
+    REQUIRE_INT(run(model, write_text("s.txt", "100 40 9 #ff0000\n"), 2, 8, one), 0);
+    for (int i = 0; i < FRAMES; i++) {
+        const uint8_t *c = one + i * 2 * WIDTH * HEIGHT;
+        REQUIRE(c[V + there] > 170 && c[U + there] < 118);
+        REQUIRE(c[V + elsewhere] == 128 && c[V + there - 24] == 128 && c[V + there + 20] == 128);
+        REQUIRE(c[V + there - 15 * WIDTH] == 128 && c[V + there + 15 * WIDTH] == 128);
+    }
+    CASE("hints/a_model_without_them_says_so");
+    REQUIRE_INT(run(echo_model(false), hints, 1, 0, one), -EINVAL);
+    REQUIRE(strstr(message, "plain.bin has no input for hints") != NULL);
+    REQUIRE_INT(run(model, in_folder("none"), 1, 0, one), -ENOENT);
+    CASE("hints/points_outside_are_warned_of");
+    message[0] = 0;
+    REQUIRE_INT(run(model, write_text("s.txt", "100 40 9 #ff0000\n128 3 1 #ff0000"), 1, 0, one), 0);
+    REQUIRE(strstr(message, "1 point of the hints lies outside the frame, which has 128x64 pixels") != NULL);
+    free(one);
+    free(four);
+}
+
+int main(void)
+{
+    char command[64];
+
+    if (!mkdtemp(folder)) return 1;
+    files();
+    good_files();
+    painting();
+    streams();
+    snprintf(command, sizeof command, "rm -r %s", folder);
+    return check_end() | (system(command) != 0);
+}
