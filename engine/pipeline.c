@@ -519,7 +519,8 @@ int clzi_pipeline_submit(struct clzi_pipeline *p, const struct clzi_job *jobs, i
             p->params.no_network ? 0 : p->model->facts.ab_scale * c->saturation * c->strength,
         };
     }
-    if (p->hints && !p->params.no_network && (!p->hints_painted || memcmp(bars, &p->hint_bars, sizeof *bars))) ret = paint_hints(p, jobs->in, &seen, bars);
+    if (p->hints && !p->params.no_network && (!p->hints_painted || memcmp(bars, &p->hint_bars, sizeof *bars)))
+        ret = paint_hints(p, jobs->in, &seen, bars);
     for (int i = 0; i < n && ret >= 0; i++) ret = copy_bars(p, jobs[i].in, jobs[i].out, &aligned);
     p->run_bars = *bars;
     return ret < 0 ? ret : queue_run(p, jobs, n, other_bars);

@@ -21,7 +21,7 @@ static void keep(void *priv, enum clz_log_level level, const char *text)
     if (level <= CLZ_LOG_WARNING) snprintf(message, sizeof message, "%s", text);
 }
 
-static const struct clz_log log_ = { .cb = keep };
+static const struct clz_log log_ = { .cb = keep, .level = CLZ_LOG_WARNING };
 
 static const char *in_folder(const char *name)
 {
