@@ -163,6 +163,9 @@ CLZ_API const char *clz_model_info(const clz_model *model, const char *key);
 
 enum clz_precision { CLZ_PRECISION_AUTO, CLZ_PRECISION_F32, CLZ_PRECISION_BF16, CLZ_PRECISION_F16 };
 enum clz_luma { CLZ_LUMA_COPY, CLZ_LUMA_LSTAR };    // keep Y' bit for bit, or keep L* and let Y' follow
+// What becomes of a film's own colours: all frames are coloured; shots with any are passed on untouched; shots with natural ones
+// are, while tints (sepia, tinting, toning) give way to the model's.
+enum clz_chroma { CLZ_CHROMA_IGNORE, CLZ_CHROMA_KEEP, CLZ_CHROMA_AUTO };
 
 // All zero is a good start: every field says what 0 means.
 struct clz_stream_params {
@@ -183,6 +186,7 @@ struct clz_stream_params {
     const char *shots;                      // with the stabilizer: a CSV file to write the list of the film's shots to; see below
     const char *cuts;                       // with the stabilizer: such a file, in place of cuts that are found
     const char *sheet;                      // a YAML file that says how parts of the film are coloured; see below
+    enum clz_chroma chroma;                 // KEEP and AUTO need frames in host memory, else clz_stream_send() gives -ENOTSUP
     int first_frame;                        // number of the first frame that is sent, for lists of shots and the sheet
     int shots_only;                         // 1: only the list of shots is made, without the network, in a fraction of the time;
                                             // the frames become grey

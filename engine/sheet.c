@@ -449,8 +449,9 @@ static bool lies_in(const struct clzi_sheet *s, const struct line *l, uint64_t n
     return false;
 }
 
-void clzi_sheet_apply(struct clzi_sheet *s, uint64_t number, struct clz_controls *c)
+bool clzi_sheet_apply(struct clzi_sheet *s, uint64_t number, struct clz_controls *c)
 {
+    bool says_skip = false;
     float skip = 0, hold = (float)c->hold;
 
     for (int i = 0; i < s->count; i++) {
@@ -465,14 +466,17 @@ void clzi_sheet_apply(struct clzi_sheet *s, uint64_t number, struct clz_controls
         if (l->seen & 1u << STRENGTH) c->strength = l->value[STRENGTH];
         if (l->seen & 1u << SATURATION) c->saturation = l->value[SATURATION];
         if (l->seen & 1u << STABILIZE) c->stabilize = l->value[STABILIZE];
-        if (l->seen & 1u << SKIP) skip = l->value[SKIP];
+        if (l->seen & 1u << SKIP) {
+            skip = l->value[SKIP];
+            says_skip = true;
+        }
         if (l->seen & 1u << HOLD) hold = l->value[HOLD];
     }
     if (skip > 0) c->skip = 1;              // what the caller skips stays skipped
     c->hold = hold > 0;
-    if (c->time < 0) return;
-    if (s->first_time < 0) s->first_time = c->time;
-    s->last_time = c->time;
+    if (c->time >= 0 && s->first_time < 0) s->first_time = c->time;
+    if (c->time >= 0) s->last_time = c->time;
+    return says_skip;
 }
 
 void clzi_sheet_end(const struct clzi_sheet *s)

@@ -31,8 +31,9 @@ int clzi_sheet_number(struct clzi_sheet *sheet, const struct clzi_cuts *cuts);
 // The numbers of the frames to come are not known any more: lines with `shot` do not apply from here on.
 void clzi_sheet_lose_numbers(struct clzi_sheet *sheet);
 
-// Sets what the lines say about a frame. number: in the film, from 0. controls->time: in seconds; negative: unknown.
-void clzi_sheet_apply(struct clzi_sheet *sheet, uint64_t number, struct clz_controls *controls);
+// Sets what the lines say about a frame. number: in the film, from 0. controls->time: in seconds; negative: unknown. Returns
+// whether a line says `skip`, true or false.
+bool clzi_sheet_apply(struct clzi_sheet *sheet, uint64_t number, struct clz_controls *controls);
 
 // The film has ended: warns of lines that no frame lay in.
 void clzi_sheet_end(const struct clzi_sheet *sheet);

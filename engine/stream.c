@@ -16,6 +16,7 @@
 
 #include "kernels/threads.h"
 #include "base/log.h"
+#include "chroma.h"
 #include "pipeline.h"
 #include "pixfmt.h"
 #include "sheet.h"
@@ -37,6 +38,7 @@ struct clz_stream {
     struct clzi_pipeline *pipeline;
     struct clzi_stabilizer_context stabilizer;
     struct clzi_sheet *sheet;               // NULL: none
+    struct clzi_chroma_finder chroma;
     struct slot *ring;
     int capacity, batch;
     uint64_t head, done, taken, submitted, tail;
@@ -243,8 +245,10 @@ static int check_params(const struct clz_stream_params *p)
         return clzi_fail(&p->log, -EINVAL, "threads is %d, should be 1 to 1024, or 0 for one per core", p->threads);
     if ((unsigned)p->precision > CLZ_PRECISION_F16 || (unsigned)p->luma > CLZ_LUMA_LSTAR ||
         (unsigned)p->range > CLZ_RANGE_FULL || (unsigned)p->matrix > CLZ_MATRIX_2020 ||
-        (unsigned)p->siting > CLZ_SITING_TOPLEFT || (unsigned)p->out_range > CLZ_RANGE_FULL)
-        return clzi_fail(&p->log, -EINVAL, "precision, luma, range, matrix, siting or out_range is not a value of its enum");
+        (unsigned)p->siting > CLZ_SITING_TOPLEFT || (unsigned)p->out_range > CLZ_RANGE_FULL ||
+        (unsigned)p->chroma > CLZ_CHROMA_AUTO)
+        return clzi_fail(&p->log, -EINVAL,
+                         "precision, luma, range, matrix, siting, out_range or chroma is not a value of its enum");
     return 0;
 }
 
@@ -465,6 +469,18 @@ static void release(clz_stream *s)
     pthread_cond_broadcast(&s->work);
 }
 
+// Whether the frame is passed on for its own colours. Called once for each frame that is sent.
+static bool keeps_its_colours(clz_stream *s, const struct clz_frame *in)
+{
+    static const char *const words[] = { "grey", "a tint", "colours of its own" };
+    const enum clzi_own_colour was = s->chroma.found, now = clzi_chroma_next(&s->chroma, in);
+
+    if (now != was)
+        clzi_log(&s->params.log, CLZ_LOG_VERBOSE, "frame %llu: the film has %s from here on",
+                 (unsigned long long)s->tail + s->params.first_frame, words[now]);
+    return now == CLZI_COLOURED || (now == CLZI_TINTED && s->params.chroma == CLZ_CHROMA_KEEP);
+}
+
 int clz_stream_send(clz_stream *s, const struct clz_frame *in, const struct clz_frame *out, const struct clz_controls *controls)
 {
     static const struct clz_controls defaults = CLZ_CONTROLS_DEFAULT;
@@ -477,6 +493,8 @@ int clz_stream_send(clz_stream *s, const struct clz_frame *in, const struct clz_
     slot.out.opaque = in->opaque;
     if ((ret = check_frames(s, in, out)) < 0 || (ret = check_controls(s, &slot.controls)) < 0) return ret;
     resolve_tags(s, &slot.in, &slot.out);
+    if (s->params.chroma && in->memory != CLZ_MEMORY_HOST)
+        return clzi_fail(&s->params.log, -ENOTSUP, "chroma=keep and chroma=auto need frames in host memory");
     pthread_mutex_lock(&s->mutex);
     if (s->cancelled) {
         ret = -ECANCELED;
@@ -486,7 +504,9 @@ int clz_stream_send(clz_stream *s, const struct clz_frame *in, const struct clz_
         ret = -EAGAIN;
     } else {
         if (s->stabilizer.cuts && clzi_cuts_next(s->stabilizer.cuts)) slot.controls.cut = 1;
-        if (s->sheet) clzi_sheet_apply(s->sheet, s->params.first_frame + s->tail, &slot.controls);
+        const bool keeps = s->params.chroma && keeps_its_colours(s, &slot.in);
+        if (!s->sheet || !clzi_sheet_apply(s->sheet, s->params.first_frame + s->tail, &slot.controls))
+            slot.controls.skip |= keeps;
         if (s->new_shot || slot_of(s, s->tail - 1)->controls.skip) slot.controls.cut = 1;
         s->new_shot = false;
         *slot_of(s, s->tail) = slot;
@@ -576,6 +596,7 @@ void clz_stream_flush(clz_stream *s, void (*on_frame)(void *priv, const struct c
     count_frames(s, s->tail);
     if (s->tail) clzi_cuts_destroy(&s->stabilizer.cuts);        // its numbers are of the film from the beginning
     if (s->tail && s->sheet) clzi_sheet_lose_numbers(s->sheet);
+    s->chroma = (struct clzi_chroma_finder){0};
     pthread_mutex_unlock(&s->mutex);
     for (; on_frame && first < end; first++) on_frame(priv, &slot_of(s, first)->out);
 }

@@ -70,6 +70,8 @@ refused model 'no `model` is given' "jobs:" "- {in: films/plain.mkv, out: c.mkv}
 refused glob 'no file is named as' "defaults: {model: model.bin, out: c}" "jobs:" "- glob: nothing/*.mkv"
 refused pieces 'segments and the options shots, shots_only and first_frame exclude' \
     "defaults: {model: model.bin, out: c, segments: auto, options: {first_frame: 3}}" "jobs: [a.mkv]"
+refused own_colours 'segments need chroma: ignore' \
+    "defaults: {model: model.bin, out: c, segments: auto, options: {chroma: auto}}" "jobs: [a.mkv]"
 refused empty 'there are no jobs in it' "jobs: []"
 mkdir foreign
 echo mine >foreign/plain.mkv

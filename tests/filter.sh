@@ -418,6 +418,13 @@ if [ -e "$real" ] && [ -e "$model" ]; then
     sums ffmpeg $film colorize=real.bin:stabilize=0:sheet=sheet.yaml >got
     { head -n 3 coloured; sed -n 4,5p grey; tail -n 1 coloured; } >expected
     same real/sheet expected got
+    film=testsrc2=r=6:d=1:s=162x122,format=yuv420p,hue=s=\'if\(lt\(n\,3\)\,0\,1\)\'
+    sums ffmpeg "$film" null >grey
+    sums ffmpeg "$film" colorize=real.bin:stabilize=0 >coloured
+    sums ffmpeg "$film" colorize=real.bin:stabilize=0:chroma=auto >got
+    check real/chroma_auto [ "$(cmp -s grey coloured; echo $?)" = 1 -a "$(head -n 3 got)" = "$(head -n 3 coloured)" ]
+    check real/chroma_auto_passes_on_what_is_coloured [ "$(tail -n 1 got)" = "$(tail -n 1 grey)" ]
+    film=testsrc2=r=6:d=1:s=162x122,format=yuv420p
     echo '- {strength: 3}' >>sheet.yaml
     refuse real/bad_sheet 'sheet.yaml:5: strength: "3" is not a number from 0 to 1' \
         ffmpeg -f lavfi -i $film -vf colorize=real.bin:sheet=sheet.yaml -f null -

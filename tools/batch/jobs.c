@@ -561,6 +561,9 @@ static int check_job(const struct clzb_job *job, const struct clz_log *log)
                           clzb_job_option(job, "first_frame")))
         return clzi_fail(log, -EINVAL, "%s: segments and the options shots, shots_only and first_frame exclude each other: each "
                          "piece would have them.", job->in);
+    if (job->segments && clzb_job_option(job, "chroma") && strcmp(clzb_job_option(job, "chroma"), "ignore"))
+        return clzi_fail(log, -EINVAL, "%s: segments need chroma: ignore, because whether a frame keeps its colours depends on "
+                         "the frames before.", job->in);
     return 0;
 }
 
