@@ -66,6 +66,21 @@ check shots/path_is_absolute says shots/a.mkv.log "shots=$dir/lists/"
 status_of cuts/again 0 '1 were done already' run lists/jobs.yaml
 echo '3' >>lists/cuts.csv
 status_of cuts/edited 0 '1 done, 0 were done already' run lists/jobs.yaml
+
+# ---- hints ----
+
+cat >lists/hints.yaml <<Y
+defaults: {model: ../model.bin, out: ../hints}
+jobs: [{in: ../films/a.mkv, options: {hints: coat.txt}}]
+Y
+status_of hints/missing 1 'lists/coat.txt: No such file' run lists/hints.yaml
+echo '50% 50% 3 #ff0000' >lists/coat.txt
+status_of hints/run 0 '' run lists/hints.yaml
+check hints/path_is_absolute says hints/a.mkv.log "hints=$dir/lists/"
+status_of hints/again 0 '1 were done already' run lists/hints.yaml
+echo '10% 50% 3 #0000ff' >>lists/coat.txt
+status_of hints/edited 0 '1 done, 0 were done already' run lists/hints.yaml
+
 # ---- shot sheets ----
 
 cat >lists/sheets.yaml <<Y

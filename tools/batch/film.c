@@ -130,6 +130,7 @@ static int make_key(struct clzb_film *film)
     for (int i = 0; i < job->options.count && !ret; i++) {
         const char *const option = job->options.item[i];
         if (!strncmp(option, "cuts=", 5) && option[5]) ret = add_file(film, &hash, "cuts", option + 5);
+        else if (!strncmp(option, "hints=", 6) && option[6]) ret = add_file(film, &hash, "hints", option + 6);
         else if (!strncmp(option, "sheet=", 6) && option[6]) ret = add_sheet(film, &hash, option + 6);
         else add_key(&hash, "option", option);
     }

@@ -123,7 +123,7 @@ static int set_option(struct clzb_words *options, const char *text, const char *
 static int set_file_option(struct clzb_words *options, const char *text, const char *folder, const char *where,
                            const struct clz_log *log)
 {
-    static const char *const names[] = { "shots=", "cuts=", "library=", "sheet=" };
+    static const char *const names[] = { "shots=", "cuts=", "library=", "sheet=", "hints=" };
     char *path, *option;
     int ret;
 
