@@ -7,6 +7,7 @@
 #include "engine/params.h"
 #include "kernels/ab_bins.h"
 #include "trainer/hints.h"
+#include "trainer/loss.h"
 #include "trainer/nets.h"
 
 // ---- drawing ----
@@ -234,9 +235,37 @@ static void bins(void)
     }
 }
 
+// A colour that makes up nearly all of the data against a rare one.
+static void adjustment(void)
+{
+    static double counts[CLZT_AB_CELLS * CLZT_AB_CELLS];
+    struct clzt_ab_weights weights;
+    float bias[CLZK_AB_BINS] = { 0 };
+    int common = -1, rare = -1;
+
+    CASE("hints/adjustment_makes_rare_colours_likelier");
+    for (int k = 0; k < CLZK_AB_BINS; k++) {
+        float a, b;
+        clzk_ab_bin(k, &a, &b);
+        if (fabsf(a) < 1e-6f && fabsf(b) < 1e-6f) common = k;
+        if (fabsf(a * 110 - 50) < 1e-3f && fabsf(b * 110 - 50) < 1e-3f) rare = k;
+    }
+    REQUIRE(common >= 0 && rare >= 0);
+    counts[11 * CLZT_AB_CELLS + 11] = 999;                  // ab = 0: cell 11 covers -5 to 5
+    counts[16 * CLZT_AB_CELLS + 16] = 1;
+    clzt_ab_weights_make(&weights, counts, 0.5);
+    clzt_ab_weights_adjust(&weights, 0.5, bias);
+    REQUIRE_NEAR(bias[rare] - bias[common],
+                 0.5 * log(weights.w[16 * CLZT_AB_CELLS + 16] / weights.w[11 * CLZT_AB_CELLS + 11]), 1e-5);
+    REQUIRE(bias[rare] > bias[common] + 0.3f);
+    clzt_ab_weights_adjust(&weights, -0.5, bias);
+    for (int k = 0; k < CLZK_AB_BINS; k++) REQUIRE_NEAR(bias[k], 0, 1e-6);
+}
+
 int main(void)
 {
     bins();
+    adjustment();
     counts();
     squares();
     options(&clzt_net_lite0);

@@ -179,6 +179,8 @@ cp out automatic
 ends extras/val_with_hints 0 "^psnr" "$train" val extras/model.bin val=photos size=32 scale=32 hints=5
 check extras/hints_change_the_answer [ "$(cat out)" != "$(cat automatic)" ]
 ends extras/resume 0 "step 61" "$train" resume extras steps=61 resume=force sheet_every=0 val_every=0
+ends extras/export_adjusted 0 "written, step 61" "$train" export extras adjusted.bin adjustment=1
+check extras/adjustment_changes_the_weights [ "$(sha adjusted.bin)" != "$(sha extras/model.bin)" ]
 ends extras/no_hints 2 "hints=5: the model has no input for hints" "$train" val straight/model.bin val=photos size=32 hints=5
 ends extras/number_of_hints 2 'hints: "x"; expected a whole number from 0 to 1000' \
     "$train" val extras/model.bin val=photos hints=x

@@ -2,6 +2,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "kernels/ab_bins.h"
 #include "loss.h"
 
 enum { Q = CLZT_AB_CELLS };
@@ -47,6 +48,15 @@ void clzt_ab_weights_map(const struct clzt_ab_weights *weights, const float *ab,
 {
     for (int k = 0; k < n; k++, ab += 2 * pixels, map += pixels)
         for (int64_t i = 0; i < pixels; i++) map[i] = rarity(weights, ab[i], ab[pixels + i]);
+}
+
+void clzt_ab_weights_adjust(const struct clzt_ab_weights *weights, double factor, float *bias)
+{
+    for (int k = 0; k < CLZK_AB_BINS; k++) {
+        float a, b;
+        clzk_ab_bin(k, &a, &b);
+        bias[k] += (float)(factor * log(rarity(weights, a, b)));
+    }
 }
 
 const struct clzt_loss clzt_losses[] = {

@@ -15,6 +15,10 @@ void clzt_ab_weights_make(struct clzt_ab_weights *weights, const double *counts,
 // Weight of each pixel of ab [n,2,h,w] by the rarity of its colour, into [n,1,h,w].
 void clzt_ab_weights_map(const struct clzt_ab_weights *weights, const float *ab, int n, int64_t pixels, float *map);
 
+// Adds factor * log(weight of the class's colour) to each logit's bias [CLZK_AB_BINS]: what was learnt without rebalancing then
+// answers as if rare colours were more frequent (Menon et al., "Long-tail learning via logit adjustment", 2021).
+void clzt_ab_weights_adjust(const struct clzt_ab_weights *weights, double factor, float *bias);
+
 struct clzt_loss {
     const char *name;                       // key in the recipe's `loss`
     const char *help;

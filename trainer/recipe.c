@@ -66,6 +66,9 @@ static const struct key table[] = {
       "taken; classes wants loss.classes" },
     { "temperature", TYPE_REAL, NUMBERS, AT(temperature), "0.38", 0.01, 10, NULL,
       "of that mean, written into the model: 1 is the mean of the colours, towards 0 the likeliest counts alone" },
+    { "adjustment", TYPE_REAL, 0, AT(adjustment), "0", 0, 2, NULL,
+      "written into the model, with head classes: rare colours are made likelier, by adjustment times the logarithm of their "
+      "weight under rebalance 0.5 (logit adjustment, Menon 2021): livelier, less often right; 0: as trained" },
     { "attention", TYPE_BOOL, NUMBERS, AT(attention), "false", 0, 0, NULL,
       "add self-attention to the generator, at 1/16 of the picture's size (SAGAN)" },
     { "hints.points", TYPE_REAL, NUMBERS, AT(hints.points), "0", 0, 1000, NULL,

@@ -28,6 +28,7 @@ struct clzt_recipe {
     char *run;                              // folder
     int head;                               // 0: ab, 1: classes of colour
     double temperature;                     // of classes of colour
+    double adjustment;                      // of their logits, in the written model: see clzt_ab_weights_adjust
     bool attention;                         // in the generator
     struct clzt_hint_params hints;
     int64_t seed;

@@ -17,6 +17,8 @@
 #include "nets.h"
 #include "run_parts.h"
 
+enum { COLOUR_PICTURES = 4096 };               // of the training set, whose colours are measured
+#define ADJUSTMENT_MIX 0.5                  // the published mix of rebalancing
 enum { BAD_STEPS_IN_A_ROW = 50, FOLDERS = sizeof ((struct clzt_run *)0)->existed / sizeof(bool) };
 
 static const char *const folders[FOLDERS] = { "", "samples", "ckpt" };
@@ -200,6 +202,18 @@ static void remove_folders(const struct clzt_run *r)
     }
 }
 
+// For an export, which has no training set open yet.
+static int measure_adjustment(struct clzt_run *r)
+{
+    double counts[CLZT_AB_CELLS * CLZT_AB_CELLS];
+    struct clzt_colours colours;
+    int ret = open_dataset(r, &r->train, &r->recipe->train);
+
+    if (ret < 0 || (ret = clzt_dataset_colours(r->train, COLOUR_PICTURES, &colours, counts)) < 0) return ret;
+    clzt_ab_weights_make(&r->adjustment, counts, ADJUSTMENT_MIX);
+    return 0;
+}
+
 static int set_up(struct clzt_run *r)
 {
     const struct clzt_recipe *c = r->recipe;
@@ -232,10 +246,11 @@ static int set_up(struct clzt_run *r)
     // notes that are too long must be reported now, not after the last step
     if ((ret = clzt_facts_write(trained, sizeof trained, c, 0, 0, r->data, r->log)) < 0) return ret;
     if ((ret = fill_dataset(r, r->train, "train")) < 0 || (r->val && (ret = fill_dataset(r, r->val, "val")) < 0)) return ret;
-    if ((ret = clzt_dataset_colours(r->train, 4096, &colours, counts)) < 0) return ret;
+    if ((ret = clzt_dataset_colours(r->train, COLOUR_PICTURES, &colours, counts)) < 0) return ret;
     clzt_colours_warn(&colours, "train", r->log);
     memcpy(r->mean, colours.mean, sizeof r->mean);
     if (c->rebalance > 0) clzt_ab_weights_make(&r->rarity, counts, c->rebalance);
+    clzt_ab_weights_make(&r->adjustment, counts, ADJUSTMENT_MIX);
     if ((ret = clzt_run_create_generator(r)) < 0) return ret;
     ret = clzt_run_load(r);
     if ((ret < 0 && ret != -ENOENT) || (ret = clzt_run_create_step(r)) < 0) return ret;
@@ -395,6 +410,8 @@ int clzt_run_export(struct clzt_recipe *recipe, const char *path, enum clzi_dtyp
     int ret = clzt_run_build_net(&r);
 
     if (ret >= 0) ret = clzt_run_load_values(&r);
+    if (ret >= 0 && recipe->adjustment > 0 && clzt_net_logits(r.graph) >= 0) ret = measure_adjustment(&r);
+    if (ret >= 0) clzt_run_adjust(&r);
     if (ret >= 0) ret = clzt_run_write_model(&r, path, dtype, plain);
     if (ret >= 0) clzi_log(log, CLZ_LOG_INFO, "%s written, step %" PRId64, path, r.number);
     destroy(&r);

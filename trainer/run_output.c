@@ -16,7 +16,16 @@ int clzt_run_read_values(struct clzt_run *r)
 
     for (int i = 0; i < r->graph->param_count && ret >= 0; i++)
         ret = clzt_net_state_read(r->players[CLZT_GENERATOR], clzt_run_best_kind(r), i, r->values[i]);
+    if (ret >= 0) clzt_run_adjust(r);
     return ret;
+}
+
+void clzt_run_adjust(struct clzt_run *r)
+{
+    const int logits = clzt_net_logits(r->graph);
+
+    if (r->recipe->adjustment > 0 && logits >= 0)
+        clzt_ab_weights_adjust(&r->adjustment, r->recipe->adjustment, r->values[r->graph->nodes[logits].w[1]]);
 }
 
 static void show_progress(void *priv, int64_t done, int64_t total)

@@ -27,6 +27,7 @@ struct clzt_run {
     struct clzt_progress *progress;
     struct clzt_csv *csv;
     struct clzt_ab_weights rarity;
+    struct clzt_ab_weights adjustment;      // of the logits, if recipe->adjustment > 0
     double mean[2];                         // of the training set, ab / 110
     uint64_t data;                          // hash of the training set; an export takes it from the checkpoint
     float **values;                         // host copy of the parameters, for initialising, validating and the model file
@@ -72,7 +73,8 @@ bool clzt_run_is_reported(const struct clzt_run *run, int value);
 bool clzt_run_is_validated(const struct clzt_run *run);        // whether the current step's scores are in metrics.csv
 bool clzt_run_is_finished(const struct clzt_run *run);         // whether the adversarial phase ends before its last step
 int clzt_run_validate(struct clzt_run *run, bool sheet);
-int clzt_run_read_values(struct clzt_run *run);                // from the device, for the following
+int clzt_run_read_values(struct clzt_run *run);                // from the device, for the following; logits are adjusted
+void clzt_run_adjust(struct clzt_run *run);                    // the logits in run->values, as the recipe says
 int clzt_run_write_model(struct clzt_run *run, const char *path, enum clzi_dtype dtype, bool plain);
 void clzt_run_keep_best(struct clzt_run *run);
 #endif
