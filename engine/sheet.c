@@ -229,7 +229,8 @@ static int line_key(struct reading *r, const char *text, int line)
         return clzi_fail(s->log, -EINVAL, "%s:%d: a line has no key \"%.40s\", but shot, from, to, strength, saturation, "
                          "stabilize, skip, hold", s->path, line, text);
     if (keys[k].what == HINT)
-        return clzi_fail(s->log, -EINVAL, "%s:%d: %s: this model has no hint input", s->path, line, text);
+        return clzi_fail(s->log, -EINVAL, "%s:%d: %s: a sheet cannot give colours yet; the option hints does, for a whole film",
+                         s->path, line, text);
     if (l->seen & 1u << k) return clzi_fail(s->log, -EINVAL, "%s:%d: %s: is given twice in a line", s->path, line, text);
     l->seen |= 1u << k;
     r->key = k;
