@@ -6,6 +6,7 @@
 // wrap_flags), and jansson is told to use them. Allocations inside other shared libraries neither fail nor count.
 #include <errno.h>
 #include <jansson.h>
+#include <png.h>
 #include <pthread.h>
 #include <stdarg.h>
 #include <stdatomic.h>
@@ -16,6 +17,7 @@
 #include "check.h"
 #include "base/atomic_file.h"
 #include "base/clock.h"
+#include "engine/hints.h"
 #include "engine/sheet.h"
 #include "kernels/fnv.h"
 #include "pth_files.h"
@@ -298,6 +300,24 @@ static int film(const char *device, uint8_t (*want)[LARGEST])
     clz_stream_describe(s);
     clz_stream_close(&s);
     return !first && got != 3 ? WRONG : first;
+}
+
+// Of a text and of a PNG.
+static int read_hints(void)
+{
+    static const char *const names[] = { "hints.txt", "hints.png" };
+    const struct clzi_hints_area seen = { 0, 0, 64, 32 };
+    float planes[3 * 16 * 8];
+    char path[PATH];
+    int ret = 0;
+
+    for (int i = 0; i < 2 && ret >= 0; i++) {
+        struct clzi_hints *h = NULL;
+        ret = clzi_hints_read(&h, in_folder(path, names[i]), &listener);
+        if (ret >= 0 && (clzi_hints_paint(h, 64, 32, &seen, 16, 8, 110, planes) || planes[2 * 16 * 8] != 1)) ret = WRONG;
+        clzi_hints_destroy(&h);
+    }
+    return ret;
 }
 
 static int read_a_sheet(void)
@@ -627,6 +647,11 @@ static int prepare(void)
     make_checkpoints();
     if (clzi_file_replace(in_folder(path, "weights.pth"), light_form.p, light_form.size, NULL) < 0) return -1;
     static const char sheet[] = "cuts: cuts.csv\nlines:\n- {shot: [1, 2], strength: 0}\n- {from: 3, hold: true}\n";
+    static const char hints[] = "0 0 1 #ff0000\n";
+    static const uint8_t rgba[4 * 2] = { 255, 0, 0, 255 };
+    png_image png = { .version = PNG_IMAGE_VERSION, .width = 2, .height = 1, .format = PNG_FORMAT_RGBA };
+    if (clzi_file_replace(in_folder(path, "hints.txt"), hints, sizeof hints - 1, NULL) < 0) return -1;
+    if (!png_image_write_to_file(&png, in_folder(path, "hints.png"), 0, rgba, 0, NULL)) return -1;
     static const char cuts[] = "0,0,start\n5,1,cut\n";
     if (clzi_file_replace(in_folder(path, "sheet.yaml"), sheet, sizeof sheet - 1, NULL) < 0) return -1;
     if (clzi_file_replace(in_folder(path, "cuts.csv"), cuts, sizeof cuts - 1, NULL) < 0) return -1;
@@ -638,7 +663,7 @@ int main(void)
 {
     static const struct { const char *name; int (*run)(void); } rows[] = {
         { "oom/open_model", open_model }, { "oom/film_on_ref", film_on_ref }, { "oom/film_on_cpu", film_on_cpu },
-        { "oom/sheet", read_a_sheet }, { "oom/recipe", read_recipe }, { "oom/facts", write_facts },
+        { "oom/sheet", read_a_sheet }, { "oom/hints", read_hints }, { "oom/recipe", read_recipe }, { "oom/facts", write_facts },
         { "oom/pictures_cached", read_pictures_cached },
         { "oom/pictures_uncached", read_pictures_uncached },
         { "oom/training_step", train_on_cpu }, { "oom/checkpoint", keep_checkpoint }, { "oom/write_model", write_model },

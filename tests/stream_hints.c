@@ -116,6 +116,44 @@ static void good_files(void)
     clzi_hints_destroy(&h);
 }
 
+// Bytes of good files changed at random: an error and a message, or hints that can be painted.
+static void damaged(void)
+{
+    static const uint8_t rgba[4 * 6] = { 255, 0, 0, 255, [8] = 0, 99, 0, 255, [20] = 1, 2, 3, 200 };
+    static float planes[3 * 40 * 20];
+    const char *const paths[] = { write_text("whole.txt", "1 2.5 3 #ffaa00\n50% 25% 10% #000000\n"),
+                                  write_png("w.png", 3, 2, rgba, true) };
+    const struct clzi_hints_area seen = { 0, 0, 400, 200 };
+    uint32_t seed = 7;
+    int good = 0, bad = 0;
+
+    CASE("hints/damaged_files_are_refused_or_painted");
+    for (int i = 0; i < 2; i++) {
+        uint8_t whole[400], data[400];
+        FILE *f = fopen(paths[i], "rb");
+        const size_t size = fread(whole, 1, sizeof whole, f);
+        fclose(f);
+        for (int round = 0; round < 4000; round++) {
+            struct clzi_hints *h = NULL;
+            int ret;
+            memcpy(data, whole, size);
+            for (int k = 0; k < 1 + round % 3; k++) {
+                seed = seed * 1664525u + 1013904223u;
+                data[(seed >> 8) % size] = (uint8_t)(seed >> 24);
+            }
+            message[0] = 0;
+            ret = clzi_hints_parse(&h, data, size - (round % 7 == 6 ? round % size : 0), "damaged", &log_);
+            REQUIRE(ret == 0 ? h != NULL : ret == -EBADMSG && !h && message[0]);
+            if (ret == 0) clzi_hints_paint(h, 400, 200, &seen, 40, 20, 110, planes);
+            for (int k = 0; k < 3 * 40 * 20; k += 7) REQUIRE(isfinite(planes[k]));
+            good += ret == 0;
+            bad += ret < 0;
+            clzi_hints_destroy(&h);
+        }
+    }
+    REQUIRE(good > 200 && bad > 200);
+}
+
 // ---- painting ----
 
 enum { W = 40, H = 20, PLANE = W * H };
@@ -289,6 +327,7 @@ int main(void)
     if (!mkdtemp(folder)) return 1;
     files();
     good_files();
+    damaged();
     painting();
     streams();
     snprintf(command, sizeof command, "rm -r %s", folder);
