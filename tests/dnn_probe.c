@@ -50,13 +50,13 @@ static cudnnBackendDescriptor_t device_of(const char *json)
     return d;
 }
 
-static void collect_net(int (*build)(struct clzi_graph *, const struct clzt_net_options *), int size, enum clzk_type type)
+static void collect_net(const struct clzt_net *net, const struct clzt_net_options *options, int size, enum clzk_type type)
 {
     struct clzi_graph *g = NULL, *fused = NULL;
     float **values, **folded = NULL;
 
     REQUIRE_INT(clzi_graph_create(&g), 0);
-    REQUIRE_INT(build(g, NULL), 0);
+    REQUIRE_INT(net->build(g, options), 0);
     values = calloc(g->param_count, sizeof *values);
     for (int i = 0; i < g->param_count; i++) values[i] = calloc(clzi_param_count(&g->params[i]), sizeof **values);
     add_graph(g, type, 16, size, true);
@@ -77,8 +77,14 @@ int main(int argc, char **argv)
     for (int type = CLZK_F32; type < CLZK_TYPE_COUNT; type++) {
         if (argc > 2 && strcmp(argv[2], types[type])) continue;
         problem_count = 0;
-        for (int i = 0; clzt_nets[i]; i++) collect_net(clzt_nets[i]->build, clzt_nets[i] == &clzt_net_unet ? 256 : 128, type);
-        collect_net(clzt_net_patchgan.build, 128, type);
+        for (int i = 0; clzt_nets[i]; i++) {
+            const int size = clzt_nets[i] == &clzt_net_unet ? 256 : 128;
+            const struct clzt_net_options more = { .hints = true, .attention = true,
+                                                   .temperature = clzt_nets[i]->classes ? 0.38f : 0 };
+            collect_net(clzt_nets[i], NULL, size, type);
+            collect_net(clzt_nets[i], &more, size, type);
+        }
+        collect_net(&clzt_net_patchgan, NULL, 128, type);
         for (size_t d = 0; d < sizeof dnn_devices / sizeof *dnn_devices; d++) {
             struct clzi_dnn_target target = { .device_name = dnn_devices[d].name, .log = { message, NULL, CLZ_LOG_INFO } };
             char name[128];
