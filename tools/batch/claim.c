@@ -78,10 +78,10 @@ static double age(const char *path)
     clzb_random_token(token);
     snprintf(probe, sizeof probe, "%s.now.%s", path, token);
     if ((fd = open(probe, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666)) < 0) return -1;
+    unlink(probe);                          // at once: a run that is killed while it waits for the disk leaves no file
     if (write(fd, "x", 1) == 1 && !fsync(fd) && !fstat(fd, &now) && !stat(path, &claim))
         seconds = (double)(now.st_mtim.tv_sec - claim.st_mtim.tv_sec);
     close(fd);
-    unlink(probe);
     return seconds;
 }
 
@@ -105,7 +105,6 @@ static int take_over(struct clzb_claim *claim, const char *host, char *holder, s
     char boot[64], token[17], moved[PATH_MAX + 40];
     struct holder old;
     const int fd = open(claim->path, O_RDWR | O_CLOEXEC);
-    const double seconds = age(claim->path);
     bool locked, dead, here;
 
     if (fd < 0) return errno == ENOENT ? -EAGAIN : -errno;
@@ -115,7 +114,7 @@ static int take_over(struct clzb_claim *claim, const char *host, char *holder, s
     here = !*old.host || (!strcmp(old.host, host) && (!*old.boot || !strcmp(old.boot, boot)));
     locked = !flock(fd, LOCK_EX | LOCK_NB);
     // The holder writes its name while it has the lock, so a text that is not there yet belongs to one that lives or has died.
-    dead = here ? locked : seconds > CLZB_CLAIM_STALE;
+    dead = here ? locked : age(claim->path) > CLZB_CLAIM_STALE;
     if (!dead) {
         close(fd);
         return -EBUSY;
