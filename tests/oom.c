@@ -305,7 +305,7 @@ static int film(const char *device, uint8_t (*want)[LARGEST])
 // Of a text and of a PNG.
 static int read_hints(void)
 {
-    static const char *const names[] = { "hints.txt", "hints.png" };
+    static const char *const names[] = { "hints.txt", "painted" };
     const struct clzi_hints_area seen = { 0, 0, 64, 32 };
     float planes[3 * 16 * 8];
     char path[PATH];
@@ -651,7 +651,7 @@ static int prepare(void)
     static const uint8_t rgba[4 * 2] = { 255, 0, 0, 255 };
     png_image png = { .version = PNG_IMAGE_VERSION, .width = 2, .height = 1, .format = PNG_FORMAT_RGBA };
     if (clzi_file_replace(in_folder(path, "hints.txt"), hints, sizeof hints - 1, NULL) < 0) return -1;
-    if (!png_image_write_to_file(&png, in_folder(path, "hints.png"), 0, rgba, 0, NULL)) return -1;
+    if (!png_image_write_to_file(&png, in_folder(path, "painted"), 0, rgba, 0, NULL)) return -1;
     static const char cuts[] = "0,0,start\n5,1,cut\n";
     if (clzi_file_replace(in_folder(path, "sheet.yaml"), sheet, sizeof sheet - 1, NULL) < 0) return -1;
     if (clzi_file_replace(in_folder(path, "cuts.csv"), cuts, sizeof cuts - 1, NULL) < 0) return -1;
