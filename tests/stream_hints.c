@@ -13,7 +13,7 @@
 #include "engine/hints.h"
 #include "engine/model.h"
 
-static char folder[] = "/tmp/clz-hints-XXXXXX", message[600];
+static char folder[300], message[900];
 
 static void keep(void *priv, enum clz_log_level level, const char *text)
 {
@@ -25,7 +25,7 @@ static const struct clz_log log_ = { .cb = keep, .level = CLZ_LOG_WARNING };
 
 static const char *in_folder(const char *name)
 {
-    static char path[16][200];
+    static char path[16][400];
     static int next;
     char *p = path[next++ % 16];
 
@@ -78,7 +78,7 @@ static void files(void)
     char text[200], *many = malloc(150000);
     size_t at = 0;
 
-    CASE("hints/bad_files_are_named");
+    CASE("stream_hints/bad_files_are_named");
     refused(in_folder("none.txt"), -ENOENT, "No such file");
     refused(folder, -EINVAL, "is none");
     mkfifo(in_folder("fifo"), 0600);
@@ -111,7 +111,7 @@ static void good_files(void)
 {
     struct clzi_hints *h = NULL;
 
-    CASE("hints/text_may_have_spaces_percents_and_no_last_newline");
+    CASE("stream_hints/text_may_have_spaces_percents_and_no_last_newline");
     REQUIRE_INT(clzi_hints_read(&h, write_text("good.txt", "  1 2.5\t3 #FFaa00  \r\n\t\n #c\n50% 25% 10% #000000"), &log_), 0);
     clzi_hints_destroy(&h);
 }
@@ -127,7 +127,7 @@ static void damaged(void)
     uint32_t seed = 7;
     int good = 0, bad = 0;
 
-    CASE("hints/damaged_files_are_refused_or_painted");
+    CASE("stream_hints/damaged_files_are_refused_or_painted");
     for (int i = 0; i < 2; i++) {
         uint8_t whole[400], data[400];
         FILE *f = fopen(paths[i], "rb");
@@ -188,7 +188,7 @@ static void painting(void)
     int outside;
     float *p;
 
-    CASE("hints/a_point_paints_its_disc_in_its_colour");
+    CASE("stream_hints/a_point_paints_its_disc_in_its_colour");
     p = painted(write_text("a.txt", "205 105 0 #ff0000\n"), 400, 200, all, &outside);
     REQUIRE_INT(masked(p), 1);
     REQUIRE_INT(outside, 0);
@@ -201,18 +201,18 @@ static void painting(void)
     p = painted(write_text("a.txt", "0 0 0 #ff0000\n399 199 0 #00ff00\n100% 0% 0 #0000ff"), 400, 200, all, &outside);
     REQUIRE(masked(p) == 3 && p[2 * PLANE] == 1 && p[3 * PLANE - 1] == 1 && p[2 * PLANE + W - 1] == 1 && !outside);
 
-    CASE("hints/a_later_point_counts");
+    CASE("stream_hints/a_later_point_counts");
     p = painted(write_text("a.txt", "205 105 21 #ff0000\n205 105 0 #0000ff\n"), 400, 200, all, &outside);
     REQUIRE_NEAR(p[PLANE + 10 * W + 20] * 110, -107.85, 0.02);          // blue: b* -107.86
     REQUIRE_NEAR(p[PLANE + 10 * W + 21] * 110, 67.20, 0.02);
 
-    CASE("hints/points_outside_are_counted_and_those_in_bars_ignored");
+    CASE("stream_hints/points_outside_are_counted_and_those_in_bars_ignored");
     p = painted(write_text("a.txt", "400 0 1 #ff0000\n0 200 1 #ff0000\n1000 10 1 #ff0000"), 400, 200, all, &outside);
     REQUIRE(masked(p) == 0 && outside == 3);
     p = painted(write_text("a.txt", "200 20 1 #ff0000\n200 52 0 #ff0000"), 400, 200, part, &outside);
     REQUIRE(masked(p) == 1 && outside == 0 && p[2 * PLANE + 20] == 1);
 
-    CASE("hints/a_picture_is_laid_over_the_frame");
+    CASE("stream_hints/a_picture_is_laid_over_the_frame");
     p = painted(write_png("two.png", 2, 2, picture, true), 400, 200, all, &outside);
     REQUIRE_INT(masked(p), PLANE / 2);                      // the left upper and the right lower quarter
     REQUIRE_NEAR(p[0] * 110, 80.09, 0.02);
@@ -291,7 +291,7 @@ static void streams(void)
     const char *model = echo_model(true), *hints = write_text("s.txt", "0 0 2000 #808080\n100 40 9 #ff0000\n");
     const int there = 40 * WIDTH + 100, elsewhere = 20 * WIDTH + 30;
 
-    CASE("hints/every_frame_has_them_for_any_batch");
+    CASE("stream_hints/every_frame_has_them_for_any_batch");
     REQUIRE_INT(run(model, hints, 1, 0, one), 0);
     REQUIRE_INT(run(model, hints, 4, 0, four), 0);
     REQUIRE(!memcmp(one, four, SIZE));
@@ -300,7 +300,7 @@ static void streams(void)
         REQUIRE(abs(c[U + elsewhere] - 128) <= 1 && abs(c[V + elsewhere] - 128) <= 1);
         REQUIRE(c[V + there] > 170 && c[U + there] < 118);  // red
     }
-    CASE("hints/stay_in_their_place_where_there_are_black_bars");
+    CASE("stream_hints/stay_in_their_place_where_there_are_black_bars");
     REQUIRE_INT(run(model, write_text("s.txt", "100 40 9 #ff0000\n"), 2, 8, one), 0);
     for (int i = 0; i < FRAMES; i++) {
         const uint8_t *c = one + i * 2 * WIDTH * HEIGHT;
@@ -308,11 +308,11 @@ static void streams(void)
         REQUIRE(c[V + elsewhere] == 128 && c[V + there - 24] == 128 && c[V + there + 20] == 128);
         REQUIRE(c[V + there - 15 * WIDTH] == 128 && c[V + there + 15 * WIDTH] == 128);
     }
-    CASE("hints/a_model_without_them_says_so");
+    CASE("stream_hints/a_model_without_them_says_so");
     REQUIRE_INT(run(echo_model(false), hints, 1, 0, one), -EINVAL);
     REQUIRE(strstr(message, "plain.bin has no input for hints") != NULL);
     REQUIRE_INT(run(model, in_folder("none"), 1, 0, one), -ENOENT);
-    CASE("hints/points_outside_are_warned_of");
+    CASE("stream_hints/points_outside_are_warned_of");
     message[0] = 0;
     REQUIRE_INT(run(model, write_text("s.txt", "100 40 9 #ff0000\n128 3 1 #ff0000"), 1, 0, one), 0);
     REQUIRE(strstr(message, "1 point of the hints lies outside the frame, which has 128x64 pixels") != NULL);
@@ -322,14 +322,16 @@ static void streams(void)
 
 int main(void)
 {
-    char command[64];
+    const char *where = getenv("TMPDIR");
+    char command[320];
 
+    snprintf(folder, sizeof folder, "%s/clz-hints-XXXXXX", where ? where : "/tmp");
     if (!mkdtemp(folder)) return 1;
     files();
     good_files();
     damaged();
     painting();
     streams();
-    snprintf(command, sizeof command, "rm -r %s", folder);
+    snprintf(command, sizeof command, "rm -r '%s'", folder);
     return check_end() | (system(command) != 0);
 }

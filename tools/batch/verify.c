@@ -178,12 +178,14 @@ static int decode(const struct clzb_ffmpeg *ffmpeg, const char *path, const stru
 {
     struct clzb_args args = {0};
     struct clzb_frames now = {0};
-    char name[] = "/tmp/colorize-verify-XXXXXX", *input = NULL;
-    const int fd = mkstemp(name);
+    const char *const where = getenv("TMPDIR");
+    char name[PATH_MAX], *input = NULL;
     struct clzb_ffmpeg_run run = { .args = &args };
-    int ret;
+    int fd, ret;
 
-    if (fd < 0) return clzi_fail(log, -errno, "%s: %s.", name, strerror(errno));
+    if (snprintf(name, sizeof name, "%s/colorize-verify-XXXXXX", where && *where ? where : "/tmp") >= (int)sizeof name)
+        return clzi_fail(log, -ENAMETOOLONG, "TMPDIR: %s: the path is too long.", where);
+    if ((fd = mkstemp(name)) < 0) return clzi_fail(log, -errno, "%s: %s.", name, strerror(errno));
     close(fd);
     if (*p->pattern) {                      // a % in the folder's name is doubled in a pattern
         char *to = input = malloc(2 * strlen(path) + strlen(p->pattern) + 16);
