@@ -185,6 +185,8 @@ ends extras/no_hints 2 "hints=5: the model has no input for hints" "$train" val 
 ends extras/number_of_hints 2 'hints: "x"; expected a whole number from 0 to 1000' \
     "$train" val extras/model.bin val=photos hints=x
 ends extras/loss_without_head 2 "loss.classes is 1; expected 0, because head is ab" "$train" train r.yaml run=x loss.classes=1
+ends extras/adjustment_without_head 2 "adjustment is 0.5; expected 0, because head is ab" \
+    "$train" export straight x.bin adjustment=0.5
 ends extras/head_of_unet 2 "head: classes: unet cannot have such a head" "$train" train r.yaml run=x net=unet head=classes
 
 ends help 0 "colorize-train resume" "$train" --help

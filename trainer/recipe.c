@@ -712,6 +712,9 @@ int clzt_recipe_check(struct clzt_recipe *recipe, const struct clz_log *log)
         if (clzt_losses[i].of_logits && recipe->loss[i] > 0 && !recipe->head)
             return clzi_fail(log, -EINVAL, "loss.%s is %g; expected 0, because head is %s.", clzt_losses[i].name, recipe->loss[i],
                              heads[recipe->head]);
+    if (recipe->adjustment > 0 && !recipe->head)
+        return clzi_fail(log, -EINVAL, "adjustment is %g; expected 0, because head is %s.", recipe->adjustment,
+                         heads[recipe->head]);
     // otherwise the model file could not be written after the last step
     if (recipe->working_size && recipe->working_size < MIN_WORKING)
         return clzi_fail(log, -EINVAL, "working_size is %d; expected %d to 2048, or 0 for the net's default.",
