@@ -40,10 +40,9 @@ void clzi_hints_destroy(struct clzi_hints **hints)
 
 static void colour_of(const uint8_t rgb[3], float *a, float *b)
 {
-    float linear[3], lab[3];
+    float lab[3];
 
-    for (int c = 0; c < 3; c++) linear[c] = clzk_srgb_to_linear(rgb[c] / 255.f);
-    clzk_linear_to_lab(linear, lab);
+    clzk_rgb_to_lab((const float[3]){ rgb[0] / 255.f, rgb[1] / 255.f, rgb[2] / 255.f }, lab);
     *a = lab[1];
     *b = lab[2];
 }

@@ -14,6 +14,7 @@
 #else
 #define SIMD
 #endif
+// Sums and maxima in vectors: their order depends on the instruction set, not on threads.
 #ifdef _OPENMP
 #define SIMD_SUM(...) PRAGMA(omp simd reduction(+: __VA_ARGS__))
 #define SIMD_MAX(x) PRAGMA(omp simd reduction(max: x))

@@ -3,6 +3,7 @@
 // before. Compiled by C and CUDA compilers alike.
 #ifndef CLZK_PHILOX_H
 #define CLZK_PHILOX_H
+#include <math.h>
 #include <stdint.h>
 
 #ifdef __CUDACC__
@@ -42,4 +43,13 @@ CLZK_PHILOX_FN void clzk_philox(uint64_t key, uint64_t high, uint64_t low, uint3
 
 // Uniform in [0, 1), on a grid of 2^-24: every value is exact in a float.
 CLZK_PHILOX_FN float clzk_uniform(uint32_t word) { return (float)(word >> 8) * 0x1p-24f; }
+
+// Two independent normal numbers, mean 0 and deviation 1, of two words (Box and Muller 1958).
+CLZK_PHILOX_FN void clzk_normals(const uint32_t word[2], double pair[2])
+{
+    const double radius = sqrt(-2 * log((word[0] + 1.0) / 4294967296.0)), angle = 6.283185307179586 * word[1] / 4294967296.0;
+
+    pair[0] = radius * cos(angle);
+    pair[1] = radius * sin(angle);
+}
 #endif

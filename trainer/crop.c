@@ -67,7 +67,8 @@ void clzt_crop_scratch_destroy(struct clzt_crop_scratch **scratch)
 
 // ---- random numbers ----
 
-// What a random number is used for; part of the Philox counter, so that the uses are independent. loader.c has 254 and 255.
+// What a random number is used for; part of the Philox counter, so that the uses are independent. loader.c has 254 and 255,
+// hints.c 252 and 253.
 enum use { USE_PLACE, USE_LUMA, USE_LUMA2, USE_FILM, USE_GRAIN, USE_SHAPE };
 
 static float uniform_in(uint32_t word, double low, double high) { return (float)(low + (high - low) * clzk_uniform(word)); }

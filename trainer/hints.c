@@ -54,16 +54,14 @@ void clzt_hints_draw(float *hints, const float *ab, struct clzt_size size, int c
         for (size_t i = 0; i < plane; i++) hints[2 * plane + i] = 1;
     }
     for (int n = 0; n < count; n++) {
-        const double two_pi = 6.283185307179586;
         uint32_t r[4];
+        double at[2];
         int w, h;
         clzk_philox(seed, (uint64_t)epoch << 32 | (uint64_t)(n & 0xffff) << 8 | USE_SQUARES, (uint64_t)picture, r);
-        // two normal numbers from two uniform ones (Box and Muller 1958)
-        const double radius = sqrt(-2 * log((r[0] + 1.0) / 4294967296.0)), angle = two_pi * r[1] / 4294967296.0;
+        clzk_normals(r, at);
         const int side = 1 + (int)((uint64_t)r[2] * CLZT_HINT_SIDE >> 32);
         w = side < size.w ? side : size.w;
         h = side < size.h ? side : size.h;
-        put_square(hints, ab, size, place((float)(radius * cos(angle)), size.w, w),
-                   place((float)(radius * sin(angle)), size.h, h), w, h);
+        put_square(hints, ab, size, place((float)at[0], size.w, w), place((float)at[1], size.h, h), w, h);
     }
 }

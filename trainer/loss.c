@@ -2,7 +2,6 @@
 #include <math.h>
 #include <string.h>
 
-#include "kernels/ab_bins.h"
 #include "loss.h"
 
 enum { Q = CLZT_AB_CELLS };

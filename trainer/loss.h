@@ -3,9 +3,10 @@
 #ifndef CLZT_LOSS_H
 #define CLZT_LOSS_H
 #include "engine/graph.h"
+#include "kernels/ab_bins.h"
 
 // How rare colours are, for rebalancing (Zhang 2016): the ab plane in cells of 10 x 10 Lab units, a weight for each.
-enum { CLZT_AB_CELLS = 23, CLZT_AB_STEP = 10, CLZT_AB_LOW = -115 };     // cell i covers [LOW + STEP i, LOW + STEP (i+1))
+enum { CLZT_AB_CELLS = 23, CLZT_AB_STEP = CLZK_AB_STEP, CLZT_AB_LOW = -115 };  // cell i covers [LOW + STEP i, LOW + STEP (i+1))
 struct clzt_ab_weights { float w[CLZT_AB_CELLS * CLZT_AB_CELLS]; };     // [a cell][b cell]
 
 // From the counts of colours in each cell: w = 1 / ((1-mix) p + mix / Q) with p smoothed by a Gaussian of sigma 5 Lab units, Q

@@ -30,14 +30,14 @@ struct clzt_name clzt_name(const char *prefix, const char *suffix)
     return name;
 }
 
-// Two uniform numbers of a counter made into one normal (Box and Muller 1958).
 static float normal(uint64_t seed, uint64_t param, uint64_t index)
 {
-    const double two_pi = 6.283185307179586;
     uint32_t r[4];
+    double pair[2];
 
     clzk_philox(seed, param, index, r);
-    return (float)(sqrt(-2 * log((r[0] + 1.0) / 4294967296.0)) * cos(two_pi * r[1] / 4294967296.0));
+    clzk_normals(r, pair);
+    return (float)pair[0];
 }
 
 // Pixel shuffle without checkerboards (ICNR, Aitken 2017): the factor^2 channels of one output start equal. 1: none follows.
