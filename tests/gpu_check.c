@@ -108,7 +108,7 @@ static int64_t pass(struct run *r, const struct clzi_graph *g, const float *cons
 }
 
 static const struct { const char *name; enum clz_precision precision; double forward, backward; } types[] = {
-    { "f32", CLZ_PRECISION_F32, 1e-4, 1e-2 },       // gradients: relus that are on in one sum and off in the other; 5.5e-3
+    { "f32", CLZ_PRECISION_F32, 1e-4, 5e-3 },       // gradients: relus that are on in one sum and off in the other
     { "bf16", CLZ_PRECISION_BF16, 0.03, 0.25 }, { "f16", CLZ_PRECISION_F16, 0.005, 0.1 },
 };
 
@@ -156,7 +156,7 @@ static void check_net(const char *name, const struct clzt_net *net, const struct
             const double forward = off(y2, y, outputs, 1), backward = off(dw2, dw, gradients, 1);
             if (!again) printf("  output off by %.2g, gradients by %.2g\n", forward, backward);
             // batch statistics are those of the batch, so that passes do not depend on one another
-            REQUIRE(forward <= types[t].forward && backward <= types[t].backward);
+            REQUIRE(forward <= types[t].forward && backward <= types[t].backward * (options ? 2 : 1));     // 5.5e-3 with
             if (types[t].precision == CLZ_PRECISION_F32) REQUIRE(off(y2, y, outputs, 1.01) > types[t].forward);    // sees 1 %
         }
         run_close(&gpu);
