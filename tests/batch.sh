@@ -153,6 +153,16 @@ check both/first [ $? = 0 ]
 batch history both/colorize-batch.journal
 check both/each_once [ "$(grep -c ' done ' out)" = 4 ]
 check both/both_worked [ "$(awk '$4 == "done" { print $3 }' out | sort -u | wc -l)" = 2 ]
+# A run that has given the film its name, and not yet said so in the journal, still has the claim: the film is not taken as done.
+rm -f both/colorize-batch.journal*
+claim=both/.colorize-$(printf %s 1.mkv | sha256sum | cut -c 1-16).claim
+: >"$claim"
+flock "$claim" sleep 3 &
+sleep 0.3
+check both/adopts_later batch run many/1.mkv --out both/ $common
+check both/waits_for_the_claim says err "another run works on it"
+check both/adopted [ "$(made)" = "0 done, 1 were done already" ]
+wait
 
 # ---- an encoder that dies, a signal, a film that vanishes ----
 

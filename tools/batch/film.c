@@ -342,7 +342,9 @@ static int look(struct clzb_film *film, bool claimed)
     if (clzb_journal_get(film->shelf->journal, job->out, &film->row) < 0)
         return clzb_film_fail(film, -EIO, "the journal cannot be read.");
     if (is_done(film)) return 1;
-    if ((ret = adopt(film)) || (ret = check_source(film)) < 0) return ret;
+    // Only with the claim: a run that has given the film its name may not have said so in the journal yet.
+    if (claimed && (ret = adopt(film))) return ret;
+    if ((ret = check_source(film)) < 0) return ret;
     if (claimed && (ret = check_output(film)) < 0) return ret;
     if (strcmp(film->row.key, film->key) || film->row.state == CLZB_DONE) {        // other film, model, options; or it is gone
         const int attempt = film->row.attempt;
