@@ -19,8 +19,8 @@ const struct clzi_backend *const clzi_backends[] = {
 };
 
 // Backends in shared libraries of their own, which a machine may lack; by priority.
-static const struct { const char *name, *library; } plugins[] = {
-    { "cuda", "libcolorize-cuda.so.0" },
+static const struct { const char *name, *library, *driver; } plugins[] = {
+    { "cuda", "libcolorize-cuda.so.0", "libcuda.so.1" },
 };
 enum { PLUGINS = sizeof plugins / sizeof *plugins };
 
@@ -45,12 +45,16 @@ static void *open_library(const char *name, char why[256])
     return library;
 }
 
-// NULL: the plug-in cannot be had; why says so.
+// NULL: the plug-in cannot be had; why says so. The driver is looked for first: without one nothing of the plug-in can run, and
+// loading it with cuDNN and cuBLAS takes 0.15 s.
 static const struct clzi_backend *load(int plugin, char why[256])
 {
-    void *library = open_library(plugins[plugin].library, why);
-    const struct clzi_plugin *p = library ? dlsym(library, CLZI_PLUGIN_SYMBOL) : NULL;
+    void *library = NULL;
+    const struct clzi_plugin *p;
 
+    if (!dlopen(plugins[plugin].driver, RTLD_NOW | RTLD_LOCAL)) snprintf(why, 256, "no driver: %.240s", dlerror());
+    else library = open_library(plugins[plugin].library, why);
+    p = library ? dlsym(library, CLZI_PLUGIN_SYMBOL) : NULL;
     if (library && !p) snprintf(why, 256, "%s is no plug-in of this library", plugins[plugin].library);
     if (p && (p->version != CLZI_PLUGIN_VERSION || p->backend_size != sizeof(struct clzi_backend))) {
         snprintf(why, 256, "%s belongs to another version of this library", plugins[plugin].library);
