@@ -845,7 +845,7 @@ static void pixels(void)
         crop.grain_soft = soft;
         mean = square = near = 0;
         for (int n = 0; n < 40; n++) {
-            crop.low = n;
+            crop.picture = n;
             clzt_crop_run(&crop, &tables, s, &picture, l, ab, NULL);
             for (int i = 0; i < PLANE; i++) {
                 const double v = luma_at(l, i) - 128 / 255.;

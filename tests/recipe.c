@@ -131,6 +131,7 @@ static void refuses(void)
     refused("batch: 99999999999999999999\n", "\"99999999999999999999\"", "whole");
     refused("lr: nan\n", "lr: \"nan\"", "a number from 0 to 10");
     refused("lr: -1\n", "\"-1\"", "a number");
+    refused("film: {vignette: 1}\n", "film.vignette: \"1\"", "a number from 0 to 0.9");
     refused("flip: maybe\n", "\"maybe\"", "true or false");
     refused("luma: 602\n", "\"602\"", "one of random, 601, 709, 2020, lstar");
     refused("batch: [1]\n", "batch", "list");
@@ -215,6 +216,12 @@ static void checks(void)
     REQUIRE_INT(clzt_recipe_check(r, &listener), -EINVAL);
     REQUIRE(strstr(said, "license") && strstr(said, "255"));
     REQUIRE_INT(clzt_recipe_set(r, "license=CC0", NULL), 0);
+    REQUIRE_INT(clzt_recipe_set(r, "film.ortho=0.6", NULL), 0);
+    REQUIRE_INT(clzt_recipe_set(r, "film.pan=0.5", NULL), 0);
+    REQUIRE_INT(clzt_recipe_check(r, &listener), -EINVAL);
+    REQUIRE(strstr(said, "film.ortho is 0.6 and film.pan 0.5"));
+    REQUIRE_INT(clzt_recipe_set(r, "film.pan=0.4", NULL), 0);
+    REQUIRE_INT(clzt_recipe_check(r, &listener), 0);
     REQUIRE_INT(clzt_recipe_set(r, "loss.l1=0", NULL), 0);
     REQUIRE_INT(clzt_recipe_check(r, &listener), -EINVAL);
     clzt_recipe_destroy(&r);

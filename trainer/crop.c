@@ -69,7 +69,9 @@ void clzt_crop_scratch_destroy(struct clzt_crop_scratch **scratch)
 
 // What a random number is used for; part of the Philox counter, so that the uses are independent. loader.c has 254 and 255,
 // hints.c 252 and 253.
-enum use { USE_PLACE, USE_LUMA, USE_LUMA2, USE_FILM, USE_GRAIN, USE_SHAPE };
+enum use {
+    USE_PLACE, USE_LUMA, USE_LUMA2, USE_FILM, USE_GRAIN, USE_SHAPE, USE_STOCK, USE_LIGHT, USE_DAMAGE, USE_SCRATCH, USE_DUST
+};
 
 static float uniform_in(uint32_t word, double low, double high) { return (float)(low + (high - low) * clzk_uniform(word)); }
 
@@ -108,6 +110,25 @@ static void draw_luma(float luma[3], const uint32_t r[4], const uint32_t q[4])
     total = 0;
     for (int c = 0; c < 3; c++) total += luma[c];
     for (int c = 0; c < 3; c++) luma[c] /= total;
+}
+
+// What film was sensitive to, as ranges of the weights of red and green; blue has the rest. Orthochromatic film: to blue and
+// green, to about 590 nm, so that red is black. Panchromatic film of 1925 to 1960: to red as well, and to blue more than the eye
+// is. The ranges are estimates, wide enough for different makes, filters and light.
+struct stock { float red[2], green[2]; };
+static const struct stock ortho = { { 0, 0.08f }, { 0.35f, 0.6f } }, pan = { { 0.2f, 0.38f }, { 0.3f, 0.45f } };
+
+static void draw_stock(const struct stock *stock, float luma[3], const uint32_t r[4])
+{
+    luma[0] = uniform_in(r[1], stock->red[0], stock->red[1]);
+    luma[1] = uniform_in(r[2], stock->green[0], stock->green[1]);
+    luma[2] = 1 - luma[0] - luma[1];
+}
+
+// A random whole number from 0 to `most` or the next above it, with mean most / 2.
+static int draw_number(double most, uint32_t word, uint32_t rest)
+{
+    return (int)floor(clzk_uniform(word) * most + clzk_uniform(rest));
 }
 
 // Width of the largest crop of the sample's aspect ratio that zoom_out allows and the picture contains.
@@ -173,9 +194,20 @@ void clzt_crop_draw(struct clzt_crop *crop, const struct clzt_loader_params *par
     crop->blur = uniform_in(r[2], 0, film->blur);
     crop->grain = uniform_in(r[3], 0, film->grain);
     crop->grain_soft = clzk_uniform(r[3] * 2654435761u);
+    if (film->ortho > 0 || film->pan > 0) {
+        clzk_philox(seed, high | USE_STOCK, picture, r);
+        if (clzk_uniform(r[0]) < film->ortho) draw_stock(&ortho, crop->luma, r);
+        else if (clzk_uniform(r[0]) < film->ortho + film->pan) draw_stock(&pan, crop->luma, r);
+    }
+    clzk_philox(seed, high | USE_LIGHT, picture, r);
+    crop->vignette = uniform_in(r[0], 0, film->vignette);
+    for (int i = 0; i < 2; i++) crop->light[i] = uniform_in(r[1 + i], -film->flicker, film->flicker);
+    clzk_philox(seed, high | USE_DAMAGE, picture, r);
+    crop->scratches = draw_number(film->scratches, r[0], r[1]);
+    crop->dust = draw_number(film->dust, r[2], r[3]);
     crop->seed = seed;
-    crop->high = high | USE_GRAIN;
-    crop->low = picture;
+    crop->epoch = epoch;
+    crop->picture = picture;
 }
 
 // ---- pixels ----
@@ -224,6 +256,33 @@ static void luma_row(const float weights[3], const uint8_t *restrict r, const ui
 
 #pragma omp simd
     for (int i = 0; i < count; i++) grey[i] = wr * r[i] + wg * g[i] + wb * b[i];
+}
+
+static void draw_part(const struct clzt_crop *crop, enum use use, uint64_t number, uint32_t r[4])
+{
+    clzk_philox(crop->seed, crop->epoch << 32 | number << 8 | use, crop->picture, r);
+}
+
+// Vignette and flicker: how much light each place of the film got. A lens's corners are darker by the fourth power of the cosine
+// of the angle, 1 / (1 + k r^2)^2, here with r = 1 in the corners of the whole picture, of which the sample shows a part.
+static void expose(const struct clzt_crop *crop, const struct clzt_picture *picture, float *grey)
+{
+    const int w = crop->size.w, h = crop->size.h;
+    const float k = 1 / sqrtf(1 - crop->vignette) - 1;
+    const float half_x = picture->width * 0.5f, half_y = picture->height * 0.5f, unit = k / (half_x * half_x + half_y * half_y);
+    const float step_x = (float)crop->width / w, step_y = (float)crop->height / h;
+
+    if (crop->vignette <= 0 && crop->light[0] == 0 && crop->light[1] == 0) return;
+    for (int y = 0; y < h; y++) {
+        const float light = 1 + crop->light[0] + (crop->light[1] - crop->light[0]) * (y + 0.5f) / h;
+        const float dy = crop->y + (y + 0.5f) * step_y - half_y;
+        float *const row = grey + (size_t)y * w;
+        for (int x = 0; x < w; x++) {
+            const float dx = crop->x + ((crop->flip ? w - 1 - x : x) + 0.5f) * step_x - half_x;
+            const float lens = 1 + unit * (dx * dx + dy * dy), v = row[x] * light / (lens * lens);
+            row[x] = v > 1 ? 1 : v;
+        }
+    }
 }
 
 // Gamma and contrast by a table of 256 intervals with linear interpolation, which is exact enough for 8 bits.
@@ -284,7 +343,7 @@ static void noise(const struct clzt_crop *crop, float *out, int count)
 {
     for (int i = 0; i < count; i += 4) {
         uint32_t r[4];
-        clzk_philox(crop->seed, crop->high | (uint64_t)(i / 4) << 8, crop->low, r);
+        draw_part(crop, USE_GRAIN, i / 4, r);
         for (int k = 0; k < 4 && i + k < count; k++) {
             const uint32_t v = r[k];
             out[i + k] = ((int)((v & 255) + (v >> 8 & 255) + (v >> 16 & 255) + (v >> 24)) - 510) * (1 / 147.8f);
@@ -309,6 +368,60 @@ static void add_grain(const struct clzt_crop *crop, struct clzt_crop_scratch *s,
             const float sum = 0.5f * (here[x] + here[right] + below[x] + below[right]);
             out[x] += norm * ((1 - soft) * here[x] + soft * sum);
         }
+    }
+}
+
+static inline void cover(float *grey, float to, float opacity) { *grey += opacity * (to - *grey); }
+
+// Scratches run along the film, so nearly vertically and, every second one, through the whole picture; they wander a little.
+// Those of a print are black, those of its negative white.
+static void add_scratches(const struct clzt_crop *crop, float *grey)
+{
+    const int w = crop->size.w, h = crop->size.h;
+
+    for (int n = 0; n < crop->scratches; n++) {
+        uint32_t r[4], q[4];
+        draw_part(crop, USE_SCRATCH, 2 * n, r);
+        draw_part(crop, USE_SCRATCH, 2 * n + 1, q);
+        const float middle = uniform_in(r[0], 0, w), slant = uniform_in(r[1], -0.02, 0.02), sigma = uniform_in(r[2], 0.3, 0.8);
+        const float opacity = uniform_in(r[3], 0.2, 0.9), white = (float)(q[0] & 1);
+        const float sway = uniform_in(q[1], 0, 1.5), turn = 6.2832f / uniform_in(q[2], 40, 400);
+        const float phase = uniform_in(q[3], 0, 6.2832), flat = -0.5f / (sigma * sigma);
+        const int length = q[0] & 2 ? h : (int)(uniform_in(q[0], 0.05, 1) * h);
+        const int top = (int)(uniform_in(q[0] * 2654435761u, 0, 1) * (h - length + 1));
+        for (int y = top; y < top + length; y++) {
+            const float at = middle + slant * (y - h * 0.5f) + sway * sinf(turn * y + phase) - 0.5f;
+            for (int x = (int)ceilf(at - 2.5f); x <= at + 2.5f; x++)
+                if (x >= 0 && x < w) cover(&grey[(size_t)y * w + x], white, opacity * expf(flat * (x - at) * (x - at)));
+        }
+    }
+}
+
+// Dust: specks of uneven outline, most of them small, black or white; one in eight is drawn out to a hair.
+static void add_dust(const struct clzt_crop *crop, float *grey)
+{
+    const int w = crop->size.w, h = crop->size.h;
+    const float largest = fmaxf(1, 0.02f * (w < h ? w : h));
+
+    for (int n = 0; n < crop->dust; n++) {
+        uint32_t r[4], q[4];
+        draw_part(crop, USE_DUST, 2 * n, r);
+        draw_part(crop, USE_DUST, 2 * n + 1, q);
+        const float at_x = uniform_in(r[0], 0, w), at_y = uniform_in(r[1], 0, h), u = clzk_uniform(r[2]);
+        const float radius = 0.5f + (largest - 0.5f) * u * u * u, opacity = uniform_in(r[3], 0.4, 1), white = (float)(q[0] & 1);
+        const bool hair = (q[0] & 14) == 0;
+        const float across = hair ? 0.5f : radius * uniform_in(q[1], 0.5, 1), along = hair ? 4 * largest : radius;
+        const float angle = uniform_in(q[2], 0, 6.2832), c = cosf(angle), s = sinf(angle);
+        const float bend = uniform_in(q[3], -0.5, 0.5) * along;
+        const float reach = (hair ? 2 : 1.2f) * along + 1;
+        for (int y = (int)fmaxf(0, at_y - reach); y < h && y <= at_y + reach; y++)
+            for (int x = (int)fmaxf(0, at_x - reach); x < w && x <= at_x + reach; x++) {
+                const float dx = x + 0.5f - at_x, dy = y + 0.5f - at_y, a = (c * dx + s * dy) / along;
+                const float b = (c * dy - s * dx - (hair ? bend * a * a : 0)) / across;
+                const float ragged = hair ? 1 : 1 + 0.2f * sinf(3 * atan2f(b, a) + angle);
+                const float inside = (ragged - sqrtf(a * a + b * b)) * across + 0.5f;      // in pixels, about the outline
+                if (inside > 0) cover(&grey[(size_t)y * w + x], white, opacity * fminf(inside, 1));
+            }
     }
 }
 
@@ -403,9 +516,12 @@ int clzt_crop_run(const struct clzt_crop *crop, const struct clzt_crop_tables *t
         if (!crop->lstar) luma_row(crop->luma, row[0], row[1], row[2], w, s->grey + to);
     }
     if (crop->lstar) return 0;
+    expose(crop, picture, s->grey);
     film_response(crop, s->grey, pixels);
     blur(s, crop->size, crop->blur, s->grey);
     add_grain(crop, s, s->grey);
+    add_scratches(crop, s->grey);
+    add_dust(crop, s->grey);
     for (int i = 0; i < pixels; i++) {
         const float v = s->grey[i] * 255 + 0.5f;
         l[i] = tables->l_of_luma[v < 0 ? 0 : v >= 255 ? 255 : (int)v];

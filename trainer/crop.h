@@ -19,12 +19,16 @@ struct clzt_crop {
     float luma[3];                          // weights of R', G', B' in Y', sum 1
     float gamma, contrast;                  // film response: exponent, factor about the middle
     float blur, grain, grain_soft;          // sigma in pixels, deviation, share of the grain that is larger than a pixel
-    uint64_t seed, high, low;               // Philox key and counter of the grain
+    float vignette;                         // by how much the picture's corners are darker, 0 to 1
+    float light[2];                         // exposure: Y' is multiplied by 1 + this at the sample's top and bottom
+    int scratches, dust;                    // their numbers
+    uint64_t seed, epoch, picture;          // Philox key and counter of what is drawn pixel by pixel, or for each scratch
 };
 
 // Random luma weights vary about mixes of BT.601, 709 and 2020; a quarter have little red and much blue, like orthochromatic
-// film, which was usual until about 1930. epoch and picture are the counters of the random numbers. size: of the sample. width,
-// height: of the picture; where it is smaller than the sample, a smaller crop is enlarged.
+// film, which was usual until about 1930. film.ortho and film.pan replace those of a share of the samples. epoch and picture are
+// the counters of the random numbers; each effect has its own, so that none changes the numbers of another. size: of the sample.
+// width, height: of the picture; where it is smaller than the sample, a smaller crop is enlarged.
 void clzt_crop_draw(struct clzt_crop *crop, const struct clzt_loader_params *params, struct clzt_size size, int width, int height,
                     int64_t epoch, int64_t picture);
 void clzt_crop_plain(struct clzt_crop *crop, const struct clzt_loader_params *params, struct clzt_size size, int width,

@@ -82,6 +82,10 @@ struct clzt_film {
     double blur;                            // Gaussian sigma, pixels
     double gamma;                           // Y' is raised to the power 2^u, u from -gamma to gamma
     double contrast;                        // Y' - 0.5 is multiplied by 1 + u, u from -contrast to contrast
+    double ortho, pan;                      // shares of the samples with the luma weights of orthochromatic, panchromatic film
+    double vignette;                        // by how much Y' is smaller in the picture's corners, 0 to 1
+    double flicker;                         // Y' is multiplied by 1 + u, u from -flicker to flicker at the top and at the bottom
+    double scratches, dust;                 // largest numbers of scratches and of specks in a sample
 };
 
 // Hints: colours of some places as a user would give them (hints.h).

@@ -116,6 +116,16 @@ static const struct key table[] = {
       "film response: exponents from 2^-gamma to 2^gamma" },
     { "film.contrast", TYPE_REAL, NUMBERS, AT(film.contrast), "0.15", 0, 0.9, NULL,
       "film response: contrast factors from 1-x to 1+x" },
+    { "film.ortho", TYPE_REAL, NUMBERS, AT(film.ortho), "0", 0, 1, NULL,
+      "share of the pictures that become grey as orthochromatic film sees them, which is blind to red, instead of by luma" },
+    { "film.pan", TYPE_REAL, NUMBERS, AT(film.pan), "0", 0, 1, NULL,
+      "share that become grey as panchromatic film of 1925 to 1960 sees them: more blue and red, less green than the eye" },
+    { "film.vignette", TYPE_REAL, NUMBERS, AT(film.vignette), "0", 0, 0.9, NULL,
+      "largest darkening of the corners of pictures, relative to the middle" },
+    { "film.flicker", TYPE_REAL, NUMBERS, AT(film.flicker), "0", 0, 0.9, NULL,
+      "exposure: factors from 1-x to 1+x, one at the top of a crop and one at its bottom" },
+    { "film.scratches", TYPE_REAL, NUMBERS, AT(film.scratches), "0", 0, 100, NULL, "largest number of scratches in a crop" },
+    { "film.dust", TYPE_REAL, NUMBERS, AT(film.dust), "0", 0, 1000, NULL, "largest number of specks of dust in a crop" },
 
     { "lr", TYPE_REAL, NUMBERS, AT(lr), "0.0005", 0, 10, NULL, "learning rate of Adam: the maximum" },
     { "lr_schedule", TYPE_CHOICE, NUMBERS, AT(schedule), "cosine", 0, 0, schedules, "decay of the learning rate after warmup" },
@@ -707,6 +717,9 @@ int clzt_recipe_check(struct clzt_recipe *recipe, const struct clz_log *log)
                          clzt_gan_losses[recipe->gan.loss].name);
     if (recipe->scale && recipe->scale < recipe->size)
         return clzi_fail(log, -EINVAL, "scale is %d, expected at least size, %d.", recipe->scale, recipe->size);
+    if (recipe->film.ortho + recipe->film.pan > 1 + 1e-9)
+        return clzi_fail(log, -EINVAL, "film.ortho is %g and film.pan %g; expected shares whose sum is at most 1.",
+                         recipe->film.ortho, recipe->film.pan);
     if (!(weight > 0)) return clzi_fail(log, -EINVAL, "loss: the weights of all losses are 0.");
     for (int i = 0; clzt_losses[i].name; i++)
         if (clzt_losses[i].of_logits && recipe->loss[i] > 0 && !recipe->head)
