@@ -17,17 +17,6 @@
 enum { MAX_POINTS = 10000, MAX_FILE = 256 << 20, LINE = 120 };
 enum { OPAQUE = 128 };                      // alpha, of 255, from which a pixel is a hint
 
-struct length { float value; bool share; };     // pixels, or a share of 1
-
-struct point { struct length x, y, r; float a, b; };
-
-struct clzi_hints {
-    struct point *points;
-    int count;
-    uint8_t *rgba;                          // NULL: points
-    int width, height;                      // of the picture
-};
-
 void clzi_hints_destroy(struct clzi_hints **hints)
 {
     if (*hints) {
@@ -50,7 +39,7 @@ static void colour_of(const uint8_t rgb[3], float *a, float *b)
 // ---- text ----
 
 // Reads a number, and % if there is one. Returns the rest of the text, NULL if there is no number of 0 or more.
-static const char *read_length(const char *text, struct length *l)
+static const char *read_length(const char *text, struct clzi_length *l)
 {
     char *end;
 
@@ -73,7 +62,7 @@ static bool read_colour(const char *text, uint8_t rgb[3])
     return text[6 + strspn(text + 6, " \t\r")] == 0;
 }
 
-static bool read_point(const char *line, struct point *p)
+static bool read_point(const char *line, struct clzi_point *p)
 {
     const char *at = line;
     uint8_t rgb[3];
@@ -103,7 +92,7 @@ static int read_points(struct clzi_hints *h, const void *data, size_t size, cons
         if (h->count == MAX_POINTS)
             return clzi_fail(log, -EBADMSG, "%s: more than %d points", name, MAX_POINTS);
         if (h->count == room) {
-            struct point *more = realloc(h->points, sizeof *more * (room = 2 * room + 16));
+            struct clzi_point *more = realloc(h->points, sizeof *more * (room = 2 * room + 16));
             if (!more) return -ENOMEM;
             h->points = more;
         }
@@ -181,13 +170,7 @@ int clzi_hints_read(struct clzi_hints **out, const char *path, const struct clz_
 
 // ---- painting ----
 
-struct canvas {
-    float *planes, ab_scale;
-    struct clzi_hints_area seen;
-    int w, h;
-};
-
-static void put(const struct canvas *c, int x, int y, float a, float b)
+static void put(const struct clzi_canvas *c, int x, int y, float a, float b)
 {
     const int64_t at = (int64_t)y * c->w + x, plane = (int64_t)c->w * c->h;
 
@@ -196,7 +179,7 @@ static void put(const struct canvas *c, int x, int y, float a, float b)
     c->planes[2 * plane + at] = 1;
 }
 
-static float pixels(struct length l, int of) { return l.share ? l.value * (float)of : l.value; }
+static float pixels(struct clzi_length l, int of) { return l.share ? l.value * (float)of : l.value; }
 
 // The number of the pixel of the network that contains the place `at` of the frame.
 static int pixel_at(float at, int first, int length, int count)
@@ -210,10 +193,19 @@ static float centre(int i, int first, int length, int count)
     return (float)first + ((float)i + 0.5f) * (float)length / (float)count;
 }
 
-// x, y, r: in pixels of the frame, where the centre of the pixel at the top left is (0.5, 0.5).
-static void paint_point(const struct canvas *c, const struct point *p, float x, float y, float r)
+bool clzi_point_place(const struct clzi_point *p, int width, int height, struct clzi_place *place)
+{
+    const float x = pixels(p->x, width), y = pixels(p->y, height);
+
+    *place = (struct clzi_place){ p->x.share ? x : x + 0.5f, p->y.share ? y : y + 0.5f,
+                                  pixels(p->r, width < height ? width : height) };
+    return x <= (float)(p->x.share ? width : width - 1) && y <= (float)(p->y.share ? height : height - 1);
+}
+
+void clzi_point_paint(const struct clzi_canvas *c, const struct clzi_point *p, const struct clzi_place *place)
 {
     const struct clzi_hints_area *s = &c->seen;
+    const float x = place->x, y = place->y, r = place->r;
     const int x0 = pixel_at(x - r, s->x, s->width, c->w), x1 = pixel_at(x + r, s->x, s->width, c->w);
     const int y0 = pixel_at(y - r, s->y, s->height, c->h), y1 = pixel_at(y + r, s->y, s->height, c->h);
 
@@ -239,7 +231,7 @@ static void covered(int i, int first, int length, int n, int frame, int count, i
     if (*from >= count) *from = count - 1;
 }
 
-static void paint_picture(const struct canvas *c, const struct clzi_hints *h, int width, int height)
+static void paint_picture(const struct clzi_canvas *c, const struct clzi_hints *h, int width, int height)
 {
     for (int i = 0; i < c->h; i++)
         for (int k = 0; k < c->w; k++) {
@@ -260,20 +252,16 @@ static void paint_picture(const struct canvas *c, const struct clzi_hints *h, in
         }
 }
 
-int clzi_hints_paint(const struct clzi_hints *h, int width, int height, const struct clzi_hints_area *seen, int w, int rows,
-                     float ab_scale, float *planes)
+int clzi_hints_paint(const struct clzi_hints *h, int width, int height, const struct clzi_canvas *c)
 {
-    const struct canvas c = { planes, ab_scale, *seen, w, rows };
-    const int shorter = width < height ? width : height;
     int outside = 0;
 
-    memset(planes, 0, 3 * (size_t)w * rows * sizeof *planes);
+    memset(c->planes, 0, 3 * (size_t)c->w * c->h * sizeof *c->planes);
     for (int i = 0; i < h->count; i++) {
-        const struct point *p = &h->points[i];
-        const float x = pixels(p->x, width), y = pixels(p->y, height);
-        if (x > (float)(p->x.share ? width : width - 1) || y > (float)(p->y.share ? height : height - 1)) outside++;
-        else paint_point(&c, p, p->x.share ? x : x + 0.5f, p->y.share ? y : y + 0.5f, pixels(p->r, shorter));
+        struct clzi_place place;
+        if (clzi_point_place(&h->points[i], width, height, &place)) clzi_point_paint(c, &h->points[i], &place);
+        else outside++;
     }
-    if (h->rgba) paint_picture(&c, h, width, height);
+    if (h->rgba) paint_picture(c, h, width, height);
     return outside;
 }

@@ -13,9 +13,20 @@
 // Of a colour, only hue and saturation count: the lightness is that of the film.
 #ifndef CLZI_HINTS_H
 #define CLZI_HINTS_H
+#include <stdbool.h>
+#include <stdint.h>
+
 #include "colorize.h"
 
-struct clzi_hints;
+struct clzi_length { float value; bool share; };        // pixels, or a share of 1
+struct clzi_point { struct clzi_length x, y, r; float a, b; };
+
+struct clzi_hints {
+    struct clzi_point *points;
+    int count;
+    uint8_t *rgba;                          // NULL: points
+    int width, height;                      // of the picture
+};
 
 // Returns 0, -ENOMEM, -EBADMSG (it is neither, or a line is wrong) or the error of reading, with a message.
 int clzi_hints_read(struct clzi_hints **hints, const char *path, const struct clz_log *log);
@@ -23,11 +34,24 @@ int clzi_hints_read(struct clzi_hints **hints, const char *path, const struct cl
 int clzi_hints_parse(struct clzi_hints **hints, const void *data, size_t size, const char *name, const struct clz_log *log);
 void clzi_hints_destroy(struct clzi_hints **hints);
 
+// ---- painting ----
+
 struct clzi_hints_area { int x, y, width, height; };            // in pixels of the frame
 
-// Paints the hints of a frame of width x height pixels, of which the network sees `seen` as w x h pixels, into planes [3][h][w]:
-// a* / ab_scale, b* / ab_scale, mask. A point paints the pixels whose centres are within its radius, at least one. Returns how
-// many points of the file lie outside the frame.
-int clzi_hints_paint(const struct clzi_hints *hints, int width, int height, const struct clzi_hints_area *seen, int w, int h,
-                     float ab_scale, float *planes);
+struct clzi_canvas {                        // the planes [3][h][w] of what the network sees of a frame: a*, b*, mask
+    float *planes, ab_scale;                // a* and b* are divided by ab_scale
+    struct clzi_hints_area seen;
+    int w, h;
+};
+
+// Where a point lies in a frame of width x height pixels; the pixel at the top left has its centre at (0.5, 0.5). Returns false if
+// it lies outside.
+struct clzi_place { float x, y, r; };
+bool clzi_point_place(const struct clzi_point *point, int width, int height, struct clzi_place *place);
+
+// Paints the pixels whose centres are within the radius, at least one.
+void clzi_point_paint(const struct clzi_canvas *canvas, const struct clzi_point *point, const struct clzi_place *place);
+
+// Paints all hints into cleared planes. Returns how many points lie outside the frame.
+int clzi_hints_paint(const struct clzi_hints *hints, int width, int height, const struct clzi_canvas *canvas);
 #endif

@@ -31,9 +31,7 @@ struct clzi_pipeline {
     struct clzi_bars_finder finder;
     struct clzi_bars bars;                  // of the previous frame that they were looked for in
     struct clzi_bars run_bars;              // of the last run's frames
-    struct clzi_hints *hints;               // NULL: none
-    struct clzi_bars hint_bars;             // those for which they were painted
-    bool hints_painted;                     // for this geometry
+    struct clzi_hints *hints;               // for all frames; NULL: none
     // valid for one geometry:
     struct clz_frame seen, in, out;         // size, format and tags of the last job; the planes are not used
     struct clzi_frames *frames;
@@ -44,11 +42,16 @@ struct clzi_pipeline {
     int slots;                              // most frames between read and finish
     struct clzi_frame_job *jobs;            // [slots]
     struct clzi_window *window;             // NULL: no stage
+    struct clzi_hint_painter *painter;      // NULL: there are no hints
+    float *hint_planes, *lightness;         // host memory: [N,3,h,w], [h,w]
+    bool hints_still;                       // the network's input has the hints for all frames and no others
     uint64_t taken, written, finished;      // number of frames of this geometry
     // runs in the queue, the oldest first:
     int counts[MAX_RUNS], queued;           // number of frames that each completes; of runs
     int oldest;                             // number of the oldest
 };
+
+struct area { int x, y, width, height; };
 
 static int round_to(double length, int stride)
 {
@@ -102,8 +105,9 @@ static int open_hints(struct clzi_pipeline *p, const char *path)
     const int port = hints_port(p->model->graph);
 
     if (port < 0 || clzi_graph_channels(p->model->graph, p->model->graph->in[port].node) != 3)
-        return clzi_fail(p->log, -EINVAL, "%s has no input for hints: %s cannot be used with it", p->model->path, path);
-    return clzi_hints_read(&p->hints, path, p->log);
+        return clzi_fail(p->log, -EINVAL, "%s has no input for hints: %s cannot be used with it", p->model->path,
+                         path ? path : "points and masks of the sheet");
+    return path ? clzi_hints_read(&p->hints, path, p->log) : 0;
 }
 
 int clzi_pipeline_create(struct clzi_pipeline **out, struct clz_model *model, struct clzi_device *dev,
@@ -126,7 +130,7 @@ int clzi_pipeline_create(struct clzi_pipeline **out, struct clz_model *model, st
                   params->bars);
         goto fail;
     }
-    if (params->hints && (ret = open_hints(p, params->hints)) < 0) goto fail;
+    if ((params->hints || params->layers) && (ret = open_hints(p, params->hints)) < 0) goto fail;
     p->params.bars = p->params.hints = NULL;                    // the caller owns the strings and may free them
     clzi_working_size(1, 1, p->params.size, model->facts.stride, true, &w, &h);
     if ((ret = check_graph(p, w, h)) >= 0) ret = clzi_graph_fuse(model->graph, model->values, &p->graph, &values);
@@ -142,13 +146,17 @@ fail:
 static void free_geometry(struct clzi_pipeline *p)
 {
     clzi_window_destroy(&p->window);
+    clzi_hint_painter_destroy(&p->painter);
+    free(p->hint_planes);
+    free(p->lightness);
+    p->hint_planes = p->lightness = NULL;
     if (p->frames) p->ops->destroy(&p->frames);
     clzi_exec_destroy(&p->exec);
     free(p->jobs);
     p->jobs = NULL;
     p->taken = p->written = p->finished = 0;
     p->in.format = NULL;
-    p->hints_painted = false;
+    p->hints_still = false;
     p->describe[0] = 0;
 }
 
@@ -184,6 +192,18 @@ static int clear_answers(struct clzi_pipeline *p)
     return ret;
 }
 
+static int plan_hints(struct clzi_pipeline *p)
+{
+    const struct clzi_hint_painter_params params = { p->hints, p->w, p->h, p->model->facts.ab_scale,
+                                                     clzi_device_base(p->dev)->threads, p->log };
+    const int64_t plane = (int64_t)p->w * p->h;
+
+    if ((!p->hints && !p->params.layers) || p->params.no_network) return 0;
+    p->hint_planes = malloc(3 * (size_t)(p->frames_per_run * plane) * sizeof *p->hint_planes);
+    p->lightness = malloc((size_t)plane * sizeof *p->lightness);
+    return p->hint_planes && p->lightness ? clzi_hint_painter_create(&p->painter, &params) : -ENOMEM;
+}
+
 // Creates everything that depends on the geometry and on p->frames_per_run.
 static int plan_run(struct clzi_pipeline *p, const struct clzi_frame_job *q)
 {
@@ -204,6 +224,7 @@ static int plan_run(struct clzi_pipeline *p, const struct clzi_frame_job *q)
     if (!(p->jobs = calloc(p->slots, sizeof *p->jobs))) return -ENOMEM;
     if ((ret = clzi_exec_create(&p->exec, p->graph, p->weights, &params)) < 0) return ret;
     if (p->params.no_network && (ret = clear_answers(p)) < 0) return ret;
+    if ((ret = plan_hints(p)) < 0) return ret;
     if (p->params.stage.ops && (ret = clzi_window_create(&p->window, &p->params.stage, &window)) < 0) return ret;
     ret = clzi_model_colours(p->model, clzi_picture(&q->out).weights, p->params.luma == CLZ_LUMA_LSTAR, &frames.colours);
     return ret < 0 ? ret : p->ops->create(&p->frames, p->dev, &frames);
@@ -326,13 +347,56 @@ static int mark_run(struct clzi_pipeline *p, uint64_t first)
     return 0;
 }
 
+// Lightness of image i of the network's input, in 0 to 1.
+static int download_lightness(struct clzi_pipeline *p, int i)
+{
+    const struct clzi_backend *be = clzi_device_base(p->dev)->backend;
+    const struct clzi_shape shape = { 1, 1, p->h, p->w };
+    const char *l = clzi_exec_input(p->exec, lightness_port(p->graph));
+    const int ret = be->download(p->dev, l + i * be->tensor_size(p->dev, shape), shape, p->lightness);
+
+    for (int64_t k = 0; k < (int64_t)p->w * p->h && ret >= 0; k++)
+        p->lightness[k] = (p->lightness[k] + p->model->facts.l_offset) * p->model->facts.l_scale / 100;
+    return ret;
+}
+
+// Paints the hints of a run's frames into the network's input, whose lightness is there already. The input keeps them, so
+// what holds for all frames is painted once.
+static int paint_hints(struct clzi_pipeline *p, const struct clzi_job *jobs, int count, struct area seen, bool first_is_new)
+{
+    const int64_t one = 3 * (int64_t)p->w * p->h;
+    bool still = true;
+    int ret = 0;
+
+    for (int i = 0; i < count; i++) still = still && !jobs[i].layers->count;
+    if (still && p->hints_still && !first_is_new) return 0;
+    for (int i = 0; i < p->frames_per_run && ret >= 0; i++) {
+        const struct clzi_job *job = &jobs[i];
+        struct clzi_hint_frame f;
+        if (i >= count) {                   // images that no frame uses
+            memcpy(p->hint_planes + i * one, p->hint_planes, (size_t)one * sizeof *p->hint_planes);
+            continue;
+        }
+        f = (struct clzi_hint_frame){
+            job->in->width, job->in->height, { seen.x, seen.y, seen.width, seen.height }, job->layers, p->lightness,
+            job->controls->cut ? CLZI_CUT_YES : job->cuts_known ? CLZI_CUT_NO : CLZI_CUT_FIND,
+        };
+        if (clzi_hint_layers_move(job->layers)) ret = download_lightness(p, i);
+        if (ret >= 0) ret = clzi_hint_painter_next(p->painter, &f, p->hint_planes + i * one);
+    }
+    if (ret >= 0) ret = clzi_exec_upload(p->exec, hints_port(p->graph), p->hint_planes);
+    p->hints_still = ret >= 0 && still;
+    return ret;
+}
+
 // Queues the run of `count` frames, whose jobs are in p->jobs from slot p->taken on.
-static int queue_run(struct clzi_pipeline *p, const struct clzi_job *jobs, int count, bool first_is_new)
+static int queue_run(struct clzi_pipeline *p, const struct clzi_job *jobs, int count, struct area seen, bool first_is_new)
 {
     const int run = next_run(p);
     const uint64_t first = p->written;
     int ret = read_frames(p, count);
 
+    if (ret >= 0 && p->painter) ret = paint_hints(p, jobs, count, seen, first_is_new);
     if (ret >= 0 && !p->params.no_network) ret = clzi_exec_forward(p->exec, 0);
     p->taken += count;
     if (ret >= 0 && !p->window) ret = write_frames(p, run, count, clzi_exec_output(p->exec, colour_port(p->graph)));
@@ -389,8 +453,6 @@ int clzi_pipeline_depth(const struct clzi_pipeline *p) { return clzi_device_base
 int clzi_pipeline_queued(const struct clzi_pipeline *p) { return p->queued; }
 
 // ---- black bars ----
-
-struct area { int x, y, width, height; };
 
 // A view of a part of a frame. If the part does not begin on a chroma sample, only the luma of the view may be used.
 static struct clz_frame crop(const struct clz_frame *f, struct area a)
@@ -475,28 +537,6 @@ int clzi_pipeline_prepare(struct clzi_pipeline *p, struct clzi_job *jobs, int co
     return 0;
 }
 
-// Paints the hints for frames like `in` into every picture of the network's input; it keeps them until they are painted again.
-static int paint_hints(struct clzi_pipeline *p, const struct clz_frame *in, const struct area *seen, const struct clzi_bars *bars)
-{
-    const struct clzi_hints_area area = { seen->x, seen->y, seen->width, seen->height };
-    const int port = hints_port(p->graph);
-    const int64_t count = clzi_shape_count(clzi_exec_input_shape(p->exec, port)), one = count / p->frames_per_run;
-    float *planes = malloc((size_t)count * sizeof *planes);
-    int outside, ret;
-
-    if (!planes) return -ENOMEM;
-    outside = clzi_hints_paint(p->hints, in->width, in->height, &area, p->w, p->h, p->model->facts.ab_scale, planes);
-    for (int i = 1; i < p->frames_per_run; i++) memcpy(planes + i * one, planes, (size_t)one * sizeof *planes);
-    if (outside && !p->hints_painted)
-        clzi_log(p->log, CLZ_LOG_WARNING, "%d point%s of the hints lie%s outside the frame, which has %dx%d pixels", outside,
-                 outside > 1 ? "s" : "", outside > 1 ? "" : "s", in->width, in->height);
-    ret = clzi_exec_upload(p->exec, port, planes);
-    free(planes);
-    p->hint_bars = *bars;
-    p->hints_painted = ret >= 0;
-    return ret;
-}
-
 int clzi_pipeline_submit(struct clzi_pipeline *p, const struct clzi_job *jobs, int count)
 {
     const struct clzi_bars *bars = &jobs->bars, aligned = clzi_bars_align(*bars, jobs->out);
@@ -519,11 +559,9 @@ int clzi_pipeline_submit(struct clzi_pipeline *p, const struct clzi_job *jobs, i
             p->params.no_network ? 0 : p->model->facts.ab_scale * c->saturation * c->strength,
         };
     }
-    if (p->hints && !p->params.no_network && (!p->hints_painted || memcmp(bars, &p->hint_bars, sizeof *bars)))
-        ret = paint_hints(p, jobs->in, &seen, bars);
     for (int i = 0; i < n && ret >= 0; i++) ret = copy_bars(p, jobs[i].in, jobs[i].out, &aligned);
     p->run_bars = *bars;
-    return ret < 0 ? ret : queue_run(p, jobs, n, other_bars);
+    return ret < 0 ? ret : queue_run(p, jobs, n, seen, other_bars);
 }
 
 int clzi_pipeline_copy(struct clzi_pipeline *p, const struct clz_frame *in, const struct clz_frame *out)

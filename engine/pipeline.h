@@ -4,6 +4,7 @@
 #define CLZI_PIPELINE_H
 #include "backend.h"
 #include "bars.h"
+#include "hint_painter.h"
 #include "model.h"
 #include "window.h"
 
@@ -18,6 +19,7 @@ struct clzi_pipeline_params {
     const char *bars;                       // as in clz_stream_params
     bool no_network;                        // it is not run: the stage sees lightness without colours, the frames become grey
     const char *hints;                      // as in clz_stream_params
+    bool layers;                            // jobs may have layers of hints
     struct clzi_stage stage;                // between the network and the frames' chroma
 };
 
@@ -28,6 +30,8 @@ void clzi_pipeline_destroy(struct clzi_pipeline **pipeline);
 struct clzi_job {                           // one frame to colour
     const struct clz_frame *in, *out;
     const struct clz_controls *controls;
+    const struct clzi_hint_layers *layers;  // beside the hints for all frames
+    bool cuts_known;                        // for layers: shots begin at controls->cut alone; else they are looked for as well
     struct clzi_bars bars;                  // set by clzi_pipeline_prepare()
     struct clzi_bars_finder before;         // likewise: what the frames before it have shown
 };

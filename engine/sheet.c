@@ -9,17 +9,22 @@
 #include "sheet.h"
 
 enum { MAX_DIGITS = 9 };                    // of a whole number
+enum { MAX_MASKS = 8 };                     // of a line
 static const double slack = 0.0005;         // seconds: Matroska rounds times to milliseconds
 
-enum what { NUMBER, SWITCH, SHOT, FROM, TO, HINT };
+enum what { NUMBER, SWITCH, SHOT, FROM, TO, POINTS, MASKS, UNKNOWN };
 
 static const struct key { const char *name; enum what what; float most; } keys[] = {
     { "strength", NUMBER, 1 }, { "saturation", NUMBER, 4 }, { "stabilize", NUMBER, 1 },
-    { "skip", SWITCH, 0 }, { "hold", SWITCH, 0 }, { "shot", SHOT, 0 }, { "from", FROM, 0 }, { "to", TO, 0 },
-    // colours that someone gives, for models with an input for them
-    { "points", HINT, 0 }, { "masks", HINT, 0 }, { "class", HINT, 0 }, { "reference", HINT, 0 },
+    { "skip", SWITCH, 0 }, { "hold", SWITCH, 0 }, { "follow", SWITCH, 0 },
+    { "shot", SHOT, 0 }, { "from", FROM, 0 }, { "to", TO, 0 }, { "points", POINTS, 0 }, { "masks", MASKS, 0 },
+    { "class", UNKNOWN, 0 }, { "reference", UNKNOWN, 0 },       // not yet
 };
-enum { STRENGTH, SATURATION, STABILIZE, SKIP, HOLD, SETTINGS, SHOT_BIT = 1 << SETTINGS, KEYS = sizeof keys / sizeof *keys };
+enum {
+    STRENGTH, SATURATION, STABILIZE, SKIP, HOLD, FOLLOW, SETTINGS,
+    SHOT_BIT = 1 << SETTINGS, POINTS_BIT = 1 << (SETTINGS + 3), MASKS_BIT = 1 << (SETTINGS + 4),
+    KEYS = sizeof keys / sizeof *keys
+};
 
 struct instant {                            // a time, or a time code until the rate is known
     int line;                               // 0: not given
@@ -36,6 +41,11 @@ struct line {
     float value[SETTINGS];                  // a switch: 0 or 1
     struct instant from, to;
     int first_span, spans, shot_line;
+    char *text;                             // of the points, while the line is read
+    int text_line;
+    struct clzi_hints *hints[1 + MAX_MASKS];    // of the points and masks
+    struct clzi_hint_layer layers[1 + MAX_MASKS];
+    int layer_count;
     bool used;
 };
 
@@ -47,7 +57,7 @@ struct clzi_sheet {
     int count, spans;
     int rate_num, rate_den;
     struct instant start;
-    bool lost, warned;                      // the numbers of frames are unknown; a frame had no time
+    bool lost, warned, crowded;             // the numbers of frames are unknown; a frame had no time; had too many layers
     double first_time, last_time;           // of the frames so far; first_time negative: none
 };
 
@@ -141,7 +151,7 @@ static int resolve(const struct clzi_sheet *s, struct instant *at, const char *k
 
 // ---- the file ----
 
-enum place { NOTHING, TOP, TOP_VALUE, LINES, LINE, LINE_VALUE, SHOTS };
+enum place { NOTHING, TOP, TOP_VALUE, LINES, LINE, LINE_VALUE, VALUES };
 
 struct reading {
     struct clzi_sheet *sheet;
@@ -160,7 +170,7 @@ static int add_line(struct clzi_sheet *s, int number)
 
     if (!more) return -ENOMEM;
     s->lines = more;
-    more[s->count++] = (struct line){ .number = number, .first_span = s->spans };
+    more[s->count++] = (struct line){ .number = number, .first_span = s->spans, .value[FOLLOW] = 1 };
     return 0;
 }
 
@@ -194,6 +204,55 @@ static int set_switch(const struct clzi_sheet *s, float *value, const char *key,
     return fail_at(s, line, key, text, "true or false");
 }
 
+// The path of a file that the sheet names: relative to the sheet's folder. NULL: no memory.
+static char *beside(const struct clzi_sheet *s, const char *name)
+{
+    const char *slash = strrchr(s->path, '/');
+    const int folder = slash && *name != '/' ? (int)(slash - s->path) + 1 : 0;
+    const size_t size = folder + strlen(name) + 1;
+    char *path = malloc(size);
+
+    if (path) snprintf(path, size, "%.*s%s", folder, s->path, name);
+    return path;
+}
+
+static int add_points(const struct clzi_sheet *s, const char *text, int line)
+{
+    struct line *l = &s->lines[s->count - 1];
+    const size_t length = l->text ? strlen(l->text) : 0, size = length + strlen(text) + 2;
+    char *more = realloc(l->text, size);
+
+    if (!more) return -ENOMEM;
+    l->text = more;
+    snprintf(more + length, size - length, "%s\n", text);
+    if (!length) l->text_line = line;
+    return 0;
+}
+
+static int add_layer(const struct clzi_sheet *s, struct clzi_hints *hints)
+{
+    struct line *l = &s->lines[s->count - 1];
+
+    l->hints[l->layer_count] = hints;
+    l->layers[l->layer_count++].hints = hints;
+    return 0;
+}
+
+static int add_mask(const struct clzi_sheet *s, const char *name, int line)
+{
+    struct clzi_hints *hints;
+    char *path;
+    int ret;
+
+    if (!*name) return clzi_fail(s->log, -EINVAL, "%s:%d: masks: the name is empty", s->path, line);
+    if (s->lines[s->count - 1].layer_count == MAX_MASKS)
+        return clzi_fail(s->log, -EINVAL, "%s:%d: masks: a line has more than %d files", s->path, line, MAX_MASKS);
+    if (!(path = beside(s, name))) return -ENOMEM;
+    ret = clzi_hints_read(&hints, path, s->log);
+    free(path);
+    return ret < 0 ? ret : add_layer(s, hints);
+}
+
 static int set_value(struct reading *r, const char *text, int line)
 {
     struct clzi_sheet *s = r->sheet;
@@ -211,6 +270,8 @@ static int set_value(struct reading *r, const char *text, int line)
         return 0;
     case SWITCH: return set_switch(s, &l->value[r->key], k->name, text, line);
     case SHOT: return add_span(s, text, line);
+    case POINTS: return add_points(s, text, line);
+    case MASKS: return add_mask(s, text, line);
     default:
         at->line = line;
         return instant(text, at) ? 0 : fail_at(s, line, k->name, text,
@@ -227,10 +288,9 @@ static int line_key(struct reading *r, const char *text, int line)
     while (k < KEYS && strcmp(text, keys[k].name)) k++;
     if (k == KEYS)
         return clzi_fail(s->log, -EINVAL, "%s:%d: a line has no key \"%.40s\", but shot, from, to, strength, saturation, "
-                         "stabilize, skip, hold", s->path, line, text);
-    if (keys[k].what == HINT)
-        return clzi_fail(s->log, -EINVAL, "%s:%d: %s: a sheet cannot give colours yet; the option hints does, for a whole film",
-                         s->path, line, text);
+                         "stabilize, skip, hold, points, masks, follow", s->path, line, text);
+    if (keys[k].what == UNKNOWN)
+        return clzi_fail(s->log, -EINVAL, "%s:%d: %s: a sheet cannot have this key yet", s->path, line, text);
     if (l->seen & 1u << k) return clzi_fail(s->log, -EINVAL, "%s:%d: %s: is given twice in a line", s->path, line, text);
     l->seen |= 1u << k;
     r->key = k;
@@ -238,16 +298,43 @@ static int line_key(struct reading *r, const char *text, int line)
     return 0;
 }
 
-static int end_line(const struct clzi_sheet *s, int number)
+// Makes the points of their text. They are painted over the masks.
+static int end_points(struct clzi_sheet *s)
 {
-    const struct line *l = &s->lines[s->count - 1];
+    struct line *l = &s->lines[s->count - 1];
+    struct clzi_hints *hints;
+    char *name;
+    int ret = -ENOMEM;
 
-    if (!(l->seen & ((1u << SETTINGS) - 1)))
-        return clzi_fail(s->log, -EINVAL, "%s:%d: the line sets nothing: expected strength, saturation, stabilize, skip or hold",
-                         s->path, l->number);
+    if (!l->text) return 0;
+    if ((name = malloc(strlen(s->path) + 30))) {
+        sprintf(name, "%s:%d: points", s->path, l->text_line);
+        ret = clzi_hints_parse(&hints, l->text, strlen(l->text), name, s->log);
+    }
+    free(name);
+    free(l->text);
+    l->text = NULL;
+    return ret == -EBADMSG ? -EINVAL : ret < 0 ? ret : add_layer(s, hints);
+}
+
+static int end_line(struct clzi_sheet *s, int number)
+{
+    struct line *l = &s->lines[s->count - 1];
+    int ret;
+
+    if (!(l->seen & (((1u << FOLLOW) - 1) | POINTS_BIT | MASKS_BIT)))
+        return clzi_fail(s->log, -EINVAL, "%s:%d: the line sets nothing: expected strength, saturation, stabilize, skip, hold, "
+                         "points or masks", s->path, l->number);
     if (l->seen & SHOT_BIT && (l->from.line || l->to.line))
         return clzi_fail(s->log, -EINVAL, "%s:%d: shot and from, to exclude each other", s->path, l->number);
     if (l->seen & SHOT_BIT && !l->spans) return clzi_fail(s->log, -EINVAL, "%s:%d: shot: the list is empty", s->path, number);
+    if (l->seen & 1u << FOLLOW && !(l->seen & (POINTS_BIT | MASKS_BIT)))
+        return clzi_fail(s->log, -EINVAL, "%s:%d: follow: the line has no points or masks", s->path, l->number);
+    if ((ret = end_points(s)) < 0) return ret;
+    if (l->seen & (POINTS_BIT | MASKS_BIT) && !l->layer_count)
+        return clzi_fail(s->log, -EINVAL, "%s:%d: %s: the list is empty", s->path, number,
+                         l->seen & POINTS_BIT ? "points" : "masks");
+    for (int i = 0; i < l->layer_count; i++) l->layers[i].follow = l->value[FOLLOW] > 0;
     return 0;
 }
 
@@ -282,14 +369,8 @@ static int set_rate(struct clzi_sheet *s, const char *text, int line)
 
 static int set_cuts(struct clzi_sheet *s, const char *text, int line)
 {
-    const char *slash = strrchr(s->path, '/');
-    const int folder = slash && *text != '/' ? (int)(slash - s->path) + 1 : 0;
-    const size_t size = folder + strlen(text) + 1;
-
     if (!*text) return clzi_fail(s->log, -EINVAL, "%s:%d: cuts: the name is empty", s->path, line);
-    if (!(s->cuts = malloc(size))) return -ENOMEM;
-    snprintf(s->cuts, size, "%.*s%s", folder, s->path, text);
-    return 0;
+    return (s->cuts = beside(s, text)) ? 0 : -ENOMEM;
 }
 
 static int top_value(struct reading *r, const char *text, int line)
@@ -316,7 +397,7 @@ static int scalar(struct reading *r, const char *text, int line)
     case LINE_VALUE:
         r->place = LINE;
         return set_value(r, text, line);
-    case SHOTS: return add_span(r->sheet, text, line);
+    case VALUES: return set_value(r, text, line);
     default: break;
     }
     return clzi_fail(r->sheet->log, -EINVAL, "%s:%d: expected %s", r->sheet->path, line,
@@ -340,15 +421,16 @@ static int event(void *priv, const struct clzi_yaml_event *e)
         return add_line(s, e->line);
     case CLZI_YAML_LIST:
         if (r->place == TOP_VALUE && !strcmp(r->top, "lines")) return r->place = LINES, 0;
-        if (r->place != LINE_VALUE || keys[r->key].what != SHOT) break;
-        r->place = SHOTS;
+        if (r->place != LINE_VALUE || (keys[r->key].what != SHOT && keys[r->key].what != POINTS && keys[r->key].what != MASKS))
+            break;
+        r->place = VALUES;
         return 0;
     case CLZI_YAML_MAP_END:
         if (r->place != LINE) return 0;
         r->place = LINES;
         return end_line(s, e->line);
     case CLZI_YAML_LIST_END:
-        r->place = r->place == SHOTS ? LINE : TOP;
+        r->place = r->place == VALUES ? LINE : TOP;
         return 0;
     }
     return clzi_fail(s->log, -EINVAL, "%s:%d: no map or list is expected here", s->path, e->line);
@@ -393,6 +475,10 @@ void clzi_sheet_destroy(struct clzi_sheet **sheet)
 
     *sheet = NULL;
     if (!s) return;
+    for (int i = 0; i < s->count; i++) {
+        free(s->lines[i].text);
+        for (int k = 0; k < s->lines[i].layer_count; k++) clzi_hints_destroy(&s->lines[i].hints[k]);
+    }
     free(s->path);
     free(s->cuts);
     free(s->lines);
@@ -406,6 +492,13 @@ bool clzi_sheet_holds(const struct clzi_sheet *s)
 {
     for (int i = 0; i < s->count; i++)
         if (s->lines[i].value[HOLD] > 0) return true;
+    return false;
+}
+
+bool clzi_sheet_has_hints(const struct clzi_sheet *s)
+{
+    for (int i = 0; i < s->count; i++)
+        if (s->lines[i].layer_count) return true;
     return false;
 }
 
@@ -450,7 +543,20 @@ static bool lies_in(const struct clzi_sheet *s, const struct line *l, uint64_t n
     return false;
 }
 
-bool clzi_sheet_apply(struct clzi_sheet *s, uint64_t number, struct clz_controls *c)
+static void add_layers(struct clzi_sheet *s, const struct line *l, struct clzi_hint_layers *layers)
+{
+    for (int i = 0; i < l->layer_count; i++) {
+        if (layers->count < CLZI_MAX_LAYERS) {
+            layers->layer[layers->count++] = &l->layers[i];
+        } else if (!s->crowded) {
+            s->crowded = true;
+            clzi_log(s->log, CLZ_LOG_WARNING, "%s:%d: more than %d lists of points and files of masks apply to a frame; the "
+                     "later ones are left out", s->path, l->number, CLZI_MAX_LAYERS);
+        }
+    }
+}
+
+bool clzi_sheet_apply(struct clzi_sheet *s, uint64_t number, struct clz_controls *c, struct clzi_hint_layers *layers)
 {
     bool says_skip = false;
     float skip = 0, hold = (float)c->hold;
@@ -472,6 +578,7 @@ bool clzi_sheet_apply(struct clzi_sheet *s, uint64_t number, struct clz_controls
             says_skip = true;
         }
         if (l->seen & 1u << HOLD) hold = l->value[HOLD];
+        add_layers(s, l, layers);
     }
     if (skip > 0) c->skip = 1;              // what the caller skips stays skipped
     c->hold = hold > 0;

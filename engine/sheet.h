@@ -9,11 +9,16 @@
 //     - {shot: [2, 7], hold: true}
 //     - {from: 62.5, to: 1:10, skip: true}                # seconds or [h:]m:s, not including `to`
 //     - {from: 01:02:00:12, to: 01:02:03:00, strength: 0}         # time codes
+//     - {shot: 7, points: ["640 50% 9 #7088c0", "10% 90% 2% #406030"]}  # colours of places, as hints.h has them
+//     - {shot: 8, masks: sky.png, follow: false}                        # files of hints; their places stay where they are
+//
+// Lines with points and masks do not override each other: all that apply to a frame are painted, later ones over earlier ones.
 //
 // One thread at a time uses a sheet.
 #ifndef CLZI_SHEET_H
 #define CLZI_SHEET_H
 #include "base/log.h"
+#include "hint_painter.h"
 #include "shots.h"
 
 struct clzi_sheet;
@@ -24,6 +29,7 @@ void clzi_sheet_destroy(struct clzi_sheet **sheet);
 
 const char *clzi_sheet_cuts(const struct clzi_sheet *sheet);       // path of its list of shots; NULL: it names none
 bool clzi_sheet_holds(const struct clzi_sheet *sheet);             // whether a line says `hold`
+bool clzi_sheet_has_hints(const struct clzi_sheet *sheet);         // whether a line has points or masks
 
 // Finds the frames of the shots that the lines name. cuts NULL: there is no list. Returns 0 or -EINVAL, with a message.
 int clzi_sheet_number(struct clzi_sheet *sheet, const struct clzi_cuts *cuts);
@@ -31,9 +37,9 @@ int clzi_sheet_number(struct clzi_sheet *sheet, const struct clzi_cuts *cuts);
 // The numbers of the frames to come are not known any more: lines with `shot` do not apply from here on.
 void clzi_sheet_lose_numbers(struct clzi_sheet *sheet);
 
-// Sets what the lines say about a frame. number: in the film, from 0. controls->time: in seconds; negative: unknown. Returns
-// whether a line says `skip`, true or false.
-bool clzi_sheet_apply(struct clzi_sheet *sheet, uint64_t number, struct clz_controls *controls);
+// Sets what the lines say about a frame. number: in the film, from 0. controls->time: in seconds; negative: unknown. layers: of
+// hints, which the sheet owns. Returns whether a line says `skip`, true or false.
+bool clzi_sheet_apply(struct clzi_sheet *sheet, uint64_t number, struct clz_controls *controls, struct clzi_hint_layers *layers);
 
 // The film has ended: warns of lines that no frame lay in.
 void clzi_sheet_end(const struct clzi_sheet *sheet);

@@ -28,6 +28,7 @@ enum { BATCHES = 3 };                       // in the ring: the worker runs batc
 struct slot {
     struct clz_frame in, out;
     struct clz_controls controls;
+    struct clzi_hint_layers layers;
     int error;                              // negative errno, or 0 if the frame was coloured
 };
 
@@ -147,7 +148,8 @@ static void colour_frames(clz_stream *s, uint64_t first, uint64_t end)
 
     for (int i = 0; i < count; i++) {
         const struct slot *slot = slot_of(s, first + i);
-        jobs[i] = (struct clzi_job){ .in = &slot->in, .out = &slot->out, .controls = &slot->controls };
+        jobs[i] = (struct clzi_job){ .in = &slot->in, .out = &slot->out, .controls = &slot->controls,
+                                     .layers = &slot->layers, .cuts_known = s->stabilizer.cuts };
     }
     if ((ret = clzi_pipeline_prepare(s->pipeline, jobs, count)) < 0) {
         fail_frames(s, end, ret);
@@ -302,18 +304,18 @@ int clz_stream_open(clz_stream **out, clz_model *model, const struct clz_stream_
     s->params.threads = clzi_device_base(s->dev)->threads;      // the device's default, or fewer than requested
     s->params.device = NULL;                // the caller owns the string and may free it
     s->batch = s->params.batch ? s->params.batch : clzi_device_base(s->dev)->backend->default_batch;
+    s->stabilizer.first = s->params.first_frame;
+    if ((ret = open_lists(s, params)) < 0) goto fail;
     if ((ret = clzi_device_enter(s->dev)) < 0) goto fail;
     ret = clzi_pipeline_create(&s->pipeline, model, s->dev,
                                &(struct clzi_pipeline_params){ .batch = s->batch, .size = s->params.size,
                                                               .luma = s->params.luma, .bars = s->params.bars,
                                                               .no_network = s->params.shots_only,
                                                               .hints = s->params.hints,
+                                                              .layers = s->sheet && clzi_sheet_has_hints(s->sheet),
                                                               .stage = stabilizer(params, &s->stabilizer) });
     clzi_device_leave(s->dev);
-    s->params.bars = s->params.hints = NULL;                    // likewise
-    s->stabilizer.first = s->params.first_frame;
-    if (ret >= 0) ret = open_lists(s, params);
-    s->params.shots = s->params.cuts = s->params.sheet = NULL;
+    s->params.bars = s->params.hints = s->params.shots = s->params.cuts = s->params.sheet = NULL;       // likewise
     if (ret < 0) goto fail;
     s->capacity = BATCHES * s->batch + clzi_pipeline_lookahead(s->pipeline);
     s->ring = calloc(s->capacity, sizeof *s->ring);
@@ -505,7 +507,8 @@ int clz_stream_send(clz_stream *s, const struct clz_frame *in, const struct clz_
     } else {
         if (s->stabilizer.cuts && clzi_cuts_next(s->stabilizer.cuts)) slot.controls.cut = 1;
         const bool keeps = s->params.chroma && keeps_its_colours(s, &slot.in);
-        if (!s->sheet || !clzi_sheet_apply(s->sheet, s->params.first_frame + s->tail, &slot.controls))
+        if (!s->sheet || !clzi_sheet_apply(s->sheet, s->params.first_frame + s->tail, &slot.controls,
+                                          &slot.layers))
             slot.controls.skip |= keeps;
         if (s->new_shot || slot_of(s, s->tail - 1)->controls.skip) slot.controls.cut = 1;
         s->new_shot = false;

@@ -141,6 +141,15 @@ check fail/damage_is_noted [ -n "$(sed -n '/"damage": "./p' fail/cut.mkv.json)" 
 check status/run batch status fail.yaml
 check status/counts says out "2 done, 1 failed, 1 quarantined"
 
+# The files that a sheet names belong to what a film is known by.
+printf '%s\n' 'cuts: shots.csv' 'lines:' '- {shot: 1, masks: [a.txt, b.txt]}' >masks.yaml
+for missing in shots.csv a.txt b.txt; do
+    check "sheet/$missing/status" [ "$(batch run films/plain.mkv --out sheet/ $common --key sheet=masks.yaml; echo $?)" = 1 ]
+    check "sheet/$missing/is_named" says err "$missing: No such file"
+    echo '1 1 1 #ff0000' >"$missing"
+done
+rm shots.csv
+
 # ---- two runs at once ----
 
 mkdir many

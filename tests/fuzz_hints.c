@@ -40,7 +40,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (!h) return 0;
     const int w = 1 + data[0] % MOST, rows = 1 + data[1] % MOST, width = 1 + 9 * data[0], height = 1 + 7 * data[1];
     const struct clzi_hints_area seen = { width / 5, height / 7, width - width / 5, height - height / 7 };
-    clzi_hints_paint(h, width, height, &seen, w, rows, 110, planes);
+    clzi_hints_paint(h, width, height, &(struct clzi_canvas){ planes, 110, seen, w, rows });
     for (int i = 0; i < 3 * w * rows; i++) must(isfinite(planes[i]), "finite");
     for (int i = 2 * w * rows; i < 3 * w * rows; i++) must(planes[i] == 0 || planes[i] == 1, "a mask");
     clzi_hints_destroy(&h);

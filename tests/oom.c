@@ -246,7 +246,7 @@ static void fail_each_allocation(const char *name, int (*run)(void))
 
 // ---- the engine ----
 
-static clz_model *model;
+static clz_model *model, *hints_model;
 
 static int open_model(void)
 {
@@ -273,15 +273,15 @@ static struct clz_frame frame(uint8_t *bytes, int w, int h)
 }
 
 // Two frames of one size and one of another; a frame that is coloured must equal that of the round in which nothing failed.
-static int film(const char *device, uint8_t (*want)[LARGEST])
+static int film(const char *device, clz_model *m, const char *sheet, uint8_t (*want)[LARGEST])
 {
     static const int sizes[3][2] = { { 40, 32 }, { 40, 32 }, { 24, 36 } };
     const struct clz_stream_params params = { .device = device, .batch = 2, .threads = 1, .size = 32, .stabilizer = 1,
-                                             .window = 2, .log = listener };
+                                             .window = 2, .sheet = sheet, .log = listener };
     uint8_t bytes[3][LARGEST];
     struct clz_frame f[3], done;
     clz_stream *s;
-    int ret = clz_stream_open(&s, model, &params), got = 0, first = 0, k;
+    int ret = clz_stream_open(&s, m, &params), got = 0, first = 0, k;
 
     if (ret < 0) return s ? WRONG : ret;
     for (int i = 0; i < 3 && !ret; i++) {
@@ -302,19 +302,37 @@ static int film(const char *device, uint8_t (*want)[LARGEST])
     return !first && got != 3 ? WRONG : first;
 }
 
+// A model that answers with its hints.
+static int write_hints_model(const char *path)
+{
+    const struct clzi_model_facts facts = { .arch = "echo", .size = 32, .stride = 4, .input = "luma", .l_scale = 50, .l_offset = 1,
+                                            .ab_scale = 110, .train = "made by a test", .license = "CC0" };
+    float weights[8] = { [1] = 1, [6] = 1 }, *values[1] = { weights };
+    struct clzi_graph *g;
+    int x, ret;
+
+    if ((ret = clzi_graph_create(&g)) < 0) return ret;
+    x = clzi_graph_input(g, "L", .channels = 1);
+    x = clzi_graph_concat(g, "both", x, clzi_graph_input(g, "hints", .channels = 3));
+    clzi_graph_conv(g, "ab", x, .channels = 2, .k = 1);
+    ret = clzi_model_write(path, g, values, &facts, CLZI_F32, NULL);
+    clzi_graph_destroy(&g);
+    return ret;
+}
+
 // Of a text and of a PNG.
 static int read_hints(void)
 {
     static const char *const names[] = { "hints.txt", "painted" };
-    const struct clzi_hints_area seen = { 0, 0, 64, 32 };
     float planes[3 * 16 * 8];
+    const struct clzi_canvas canvas = { planes, 110, { 0, 0, 64, 32 }, 16, 8 };
     char path[PATH];
     int ret = 0;
 
     for (int i = 0; i < 2 && ret >= 0; i++) {
         struct clzi_hints *h = NULL;
         ret = clzi_hints_read(&h, in_folder(path, names[i]), &listener);
-        if (ret >= 0 && (clzi_hints_paint(h, 64, 32, &seen, 16, 8, 110, planes) || planes[2 * 16 * 8] != 1)) ret = WRONG;
+        if (ret >= 0 && (clzi_hints_paint(h, 64, 32, &canvas) || planes[2 * 16 * 8] != 1)) ret = WRONG;
         clzi_hints_destroy(&h);
     }
     return ret;
@@ -338,13 +356,20 @@ static int read_a_sheet(void)
 static int film_on_cpu(void)
 {
     static uint8_t want[3][LARGEST];
-    return film("cpu", want);
+    return film("cpu", model, NULL, want);
+}
+
+static int film_with_points(void)
+{
+    static uint8_t want[3][LARGEST];
+    char path[PATH];
+    return film("cpu", hints_model, in_folder(path, "points.yaml"), want);
 }
 
 static int film_on_ref(void)
 {
     static uint8_t want[3][LARGEST];
-    return film("ref", want);
+    return film("ref", model, NULL, want);
 }
 
 // ---- the trainer ----
@@ -656,13 +681,19 @@ static int prepare(void)
     if (clzi_file_replace(in_folder(path, "sheet.yaml"), sheet, sizeof sheet - 1, NULL) < 0) return -1;
     if (clzi_file_replace(in_folder(path, "cuts.csv"), cuts, sizeof cuts - 1, NULL) < 0) return -1;
     if (tiny_model_write(in_folder(path, "open.bin")) < 0 || tiny_model_write(in_folder(path, "stream.bin")) < 0) return -1;
-    return clz_model_open(&model, path, NULL);
+    if (clz_model_open(&model, path, NULL) < 0) return -1;
+    static const char points[] = "lines:\n- {points: ['9 9 2 #ff0000', '99 9 1 #00ff00'], masks: painted}\n"
+                                 "- {points: '1 1 1 #0000ff', follow: false}\n";
+    if (clzi_file_replace(in_folder(path, "points.yaml"), points, sizeof points - 1, NULL) < 0) return -1;
+    if (write_hints_model(in_folder(path, "hints.bin")) < 0) return -1;
+    return clz_model_open(&hints_model, path, NULL);
 }
 
 int main(void)
 {
     static const struct { const char *name; int (*run)(void); } rows[] = {
         { "oom/open_model", open_model }, { "oom/film_on_ref", film_on_ref }, { "oom/film_on_cpu", film_on_cpu },
+        { "oom/film_with_points", film_with_points },
         { "oom/sheet", read_a_sheet }, { "oom/hints", read_hints }, { "oom/recipe", read_recipe }, { "oom/facts", write_facts },
         { "oom/pictures_cached", read_pictures_cached },
         { "oom/pictures_uncached", read_pictures_uncached },
@@ -679,6 +710,7 @@ int main(void)
     for (size_t i = 0; i < COUNT(rows); i++)
         if (!only || strstr(rows[i].name, only)) fail_each_allocation(rows[i].name, rows[i].run);
     clz_model_close(&model);
+    clz_model_close(&hints_model);
     snprintf(command, sizeof command, "rm -rf '%s'", folder);
     if (system(command)) printf("  %s could not be removed\n", folder);
     return check_end();

@@ -88,10 +88,18 @@ static void wrong(void)
         { "rate: fast\n", ":1: rate: \"fast\" is not frames per second" },
         { "rate: 24/0\n", ":1: rate: \"24/0\" is not frames per second" },
         { "cuts: ''\n", ":1: cuts: the name is empty" },
-        { "lines:\n- {shot: 1, points: [[3, 4, 5, '#ff0000']]}\n", ":2: points: a sheet cannot give colours yet" },
-        { "lines:\n- {masks: {a: b}}\n", ":2: masks: a sheet cannot give colours yet" },
-        { "lines:\n- {class: 1}\n", ":2: class: a sheet cannot give colours yet" },
-        { "lines:\n- {reference: still.png}\n", ":2: reference: a sheet cannot give colours yet" },
+        { "lines:\n- {points: [[3, 4, 5, '#ff0000']]}\n", ":2: no map or list is expected here" },
+        { "lines:\n- points: ['1 2 3 #ff0000',\n  '1 2 red']\n", ":2: points, line 2: should be x y radius #rrggbb" },
+        { "lines:\n- {points: ''}\n", ":2: points: there is no hint" },
+        { "lines:\n- {points: []}\n", ":2: points: the list is empty" },
+        { "lines:\n- {masks: []}\n", ":2: masks: the list is empty" },
+        { "lines:\n- {masks: ''}\n", ":2: masks: the name is empty" },
+        { "lines:\n- {masks: {a: b}}\n", ":2: no map or list is expected here" },
+        { "lines:\n- {shot: 1, follow: true}\n", ":2: the line sets nothing" },
+        { "lines:\n- {strength: 1, follow: true}\n", ":2: follow: the line has no points or masks" },
+        { "lines:\n- {points: '1 2 3 #ff0000', follow: maybe}\n", ":2: follow: \"maybe\" is not true or false" },
+        { "lines:\n- {class: 1}\n", ":2: class: a sheet cannot have this key yet" },
+        { "lines:\n- {reference: still.png}\n", ":2: reference: a sheet cannot have this key yet" },
         { "lines: [\n", ":2: not YAML" },
         { "lines:\n- &a {strength: 1}\n", ":2: anchors and aliases are not supported" },
     };
@@ -128,7 +136,8 @@ static void expect(const char *text, bool with_list, const struct want *want, in
     REQUIRE_INT(read_sheet(&s, text, with_list), 0);
     for (int i = 0; s && i < count; i++) {
         struct clz_controls c = { .strength = 0.5f, .saturation = 1, .stabilize = 1, .time = want[i].time };
-        clzi_sheet_apply(s, want[i].number, &c);
+        struct clzi_hint_layers layers = {0};
+        clzi_sheet_apply(s, want[i].number, &c, &layers);
         if (c.strength != want[i].strength || c.saturation != want[i].saturation || c.stabilize != want[i].stabilize ||
             c.skip != want[i].skip || c.hold != want[i].hold) {
             REQUIRE(!"the controls");
@@ -204,7 +213,7 @@ static void means(void)
     struct clz_controls c = CLZ_CONTROLS_DEFAULT;
     REQUIRE_INT(read_sheet(&s, "lines: [{skip: false}]\n", false), 0);
     c.skip = 1;
-    clzi_sheet_apply(s, 0, &c);
+    clzi_sheet_apply(s, 0, &c, &(struct clzi_hint_layers){ 0 });
     REQUIRE_INT(c.skip, 1);
     clzi_sheet_destroy(&s);
 }

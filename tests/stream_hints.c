@@ -123,7 +123,7 @@ static void damaged(void)
     static float planes[3 * 40 * 20];
     const char *const paths[] = { write_text("whole.txt", "1 2.5 3 #ffaa00\n50% 25% 10% #000000\n"),
                                   write_png("w.png", 3, 2, rgba, true) };
-    const struct clzi_hints_area seen = { 0, 0, 400, 200 };
+    const struct clzi_canvas canvas = { planes, 110, { 0, 0, 400, 200 }, 40, 20 };
     uint32_t seed = 7;
     int good = 0, bad = 0;
 
@@ -144,7 +144,7 @@ static void damaged(void)
             message[0] = 0;
             ret = clzi_hints_parse(&h, data, size - (round % 7 == 6 ? round % size : 0), "damaged", &log_);
             REQUIRE(ret == 0 ? h != NULL : ret == -EBADMSG && !h && message[0]);
-            if (ret == 0) clzi_hints_paint(h, 400, 200, &seen, 40, 20, 110, planes);
+            if (ret == 0) clzi_hints_paint(h, 400, 200, &canvas);
             for (int k = 0; k < 3 * 40 * 20; k += 7) REQUIRE(isfinite(planes[k]));
             good += ret == 0;
             bad += ret < 0;
@@ -165,7 +165,7 @@ static float *painted(const char *path, int width, int height, struct clzi_hints
 
     memset(planes, 0xff, sizeof planes);
     REQUIRE_INT(clzi_hints_read(&h, path, &log_), 0);
-    *outside = clzi_hints_paint(h, width, height, &seen, W, H, 110, planes);
+    *outside = clzi_hints_paint(h, width, height, &(struct clzi_canvas){ planes, 110, seen, W, H });
     clzi_hints_destroy(&h);
     return planes;
 }

@@ -101,16 +101,22 @@ static int add_file(struct clzb_film *film, struct clzi_sha256 *hash, const char
     return clzb_film_fail(film, ret, "%s: %s.", path, strerror(-ret));
 }
 
-// The sheet, and the list of shots that it names.
+struct sheet_hash { struct clzb_film *film; struct clzi_sha256 *hash; };
+
+static int add_file_of_sheet(void *priv, const char *key, const char *path)
+{
+    const struct sheet_hash *s = priv;
+    return add_file(s->film, s->hash, key, path);
+}
+
+// The sheet, and the files that it names.
 static int add_sheet(struct clzb_film *film, struct clzi_sha256 *hash, const char *path)
 {
+    struct sheet_hash s = { film, hash };
     struct clz_log log = { keep_reason, film, CLZ_LOG_ERROR };
-    char *list = NULL;
     int ret = add_file(film, hash, "sheet", path);
 
-    if (!ret && (ret = clzb_sheet_list(path, &list, &log)) < 0) film->blameless = true;
-    if (!ret && list) ret = add_file(film, hash, "cuts", list);
-    free(list);
+    if (!ret && (ret = clzb_sheet_files(path, add_file_of_sheet, &s, &log)) < 0) film->blameless = true;
     return ret;
 }
 

@@ -3,7 +3,9 @@
 #define CLZB_SHEET_H
 #include "engine/colorize.h"
 
-// Finds the list of shots that the sheet names at its top (`cuts`). *list: its path, to be freed, or NULL. Returns 0, or an error
-// of reading, which is logged.
-int clzb_sheet_list(const char *sheet, char **list, const struct clz_log *log);
+// Called for each file that a sheet names, by its key, `cuts` or `masks`, and its path. A negative result ends the search.
+typedef int (*clzb_sheet_file)(void *priv, const char *key, const char *path);
+
+// Returns 0, an error of reading the sheet, which is logged, or the handler's result.
+int clzb_sheet_files(const char *sheet, clzb_sheet_file handler, void *priv, const struct clz_log *log);
 #endif

@@ -1,0 +1,299 @@
+// sheet_hints.c - points and masks of a shot sheet: where they are in each frame of a film that moves, through cuts and flashes,
+// for any batch size, number of threads and piece of the film.
+#include <errno.h>
+#include <math.h>
+#include <png.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "check.h"
+#include "engine/colorize.h"
+#include "engine/graph.h"
+#include "engine/model.h"
+
+enum { WIDTH = 192, HEIGHT = 128, PIXELS = WIDTH * HEIGHT, FRAMES = 24, SIZE = FRAMES * 2 * PIXELS };
+enum { RATE = 24, DX = 2, DY = 1 };         // the picture moves by DX, DY pixels a frame
+
+static char folder[300], message[2000];
+
+static void keep(void *priv, enum clz_log_level level, const char *text)
+{
+    (void)priv;
+    if (level <= CLZ_LOG_WARNING) snprintf(message, sizeof message, "%s", text);
+}
+
+static const struct clz_log log_ = { .cb = keep, .level = CLZ_LOG_WARNING };
+
+static const char *in_folder(const char *name)
+{
+    static char path[8][400];
+    static int next;
+    char *p = path[next++ % 8];
+
+    snprintf(p, sizeof path[0], "%s/%s", folder, name);
+    return p;
+}
+
+static const char *write_text(const char *name, const char *text)
+{
+    const char *path = in_folder(name);
+    FILE *f = fopen(path, "w");
+
+    fputs(text, f);
+    fclose(f);
+    return path;
+}
+
+// A model that answers with its hints: ab = hints, where there are any.
+static const char *echo_model(bool with_hints)
+{
+    const char *path = in_folder(with_hints ? "echo.bin" : "plain.bin");
+    struct clzi_model_facts facts = { .arch = "echo", .size = 64, .stride = 4, .input = "luma", .l_scale = 50, .l_offset = 1,
+                                      .ab_scale = 110, .train = "made by a test", .license = "CC0" };
+    struct clzi_graph *g = NULL;
+    float weights[8] = { 0 }, *values[1] = { weights };
+    int x;
+
+    REQUIRE_INT(clzi_graph_create(&g), 0);
+    x = clzi_graph_input(g, "L", .channels = 1);
+    if (with_hints) x = clzi_graph_concat(g, "both", x, clzi_graph_input(g, "hints", .channels = 3));
+    x = clzi_graph_conv(g, "ab", x, .channels = 2, .k = 1);
+    if (with_hints) weights[1] = weights[4 + 2] = 1;
+    REQUIRE_INT(clzi_model_write(path, g, values, &facts, CLZI_F32, &log_), 0);
+    clzi_graph_destroy(&g);
+    return path;
+}
+
+// ---- the film ----
+
+static float lattice(int x, int y, uint32_t seed)
+{
+    uint32_t h = (uint32_t)x * 374761393u + (uint32_t)y * 668265263u + seed * 2246822519u;
+
+    h = (h ^ h >> 13) * 1274126177u;
+    return (float)((h ^ h >> 16) & 0xffff) / 65535;
+}
+
+// Smooth noise with details of about `cell` pixels.
+static float noise(float x, float y, float cell, uint32_t seed)
+{
+    const float u = x / cell, v = y / cell, fx = u - floorf(u), fy = v - floorf(v);
+    const int i = (int)floorf(u), k = (int)floorf(v);
+    const float sx = fx * fx * (3 - 2 * fx), sy = fy * fy * (3 - 2 * fy);
+    const float top = lattice(i, k, seed) * (1 - sx) + lattice(i + 1, k, seed) * sx;
+    const float bottom = lattice(i, k + 1, seed) * (1 - sx) + lattice(i + 1, k + 1, seed) * sx;
+    return top * (1 - sy) + bottom * sy;
+}
+
+struct film { int cut, flash; };            // numbers of frames; 0: none
+
+static void draw(const struct film *film, int frame, uint8_t *luma)
+{
+    const uint32_t seed = film->cut && frame >= film->cut ? 77 : 5;
+
+    for (int i = 0; i < PIXELS; i++) {
+        const float x = (float)(i % WIDTH - DX * frame), y = (float)(i / WIDTH - DY * frame);
+        luma[i] = (uint8_t)(40 + 110 * noise(x, y, 22, seed) + 50 * noise(x, y, 9, seed + 1));
+        if (film->flash && frame == film->flash) luma[i] = 235;
+    }
+}
+
+struct options { int batch, threads, first, stabilizer; };
+
+// Colours the frames from options->first on; chroma: of all, [FRAMES][2][HEIGHT][WIDTH].
+static int run(const char *model, const char *sheet, const struct film *film, const struct options *o, uint8_t *chroma)
+{
+    struct clz_stream_params params = { .device = "cpu", .threads = o->threads, .batch = o->batch, .sheet = sheet, .log = log_,
+                                        .first_frame = o->first, .stabilizer = o->stabilizer, .window = -1, .bars = "off" };
+    static uint8_t luma[FRAMES][PIXELS], out_luma[FRAMES][PIXELS];
+    struct clz_controls controls = CLZ_CONTROLS_DEFAULT;
+    clz_model *m = NULL;
+    clz_stream *s = NULL;
+    struct clz_frame got;
+    int ret, n = 0;
+
+    REQUIRE_INT(clz_model_open(&m, model, &log_), 0);
+    if ((ret = clz_stream_open(&s, m, &params)) < 0) {
+        clz_model_close(&m);
+        return ret;
+    }
+    for (int i = o->first; i < FRAMES; i++) {
+        const struct clz_frame in = { .format = clz_pixfmt_find("gray"), .width = WIDTH, .height = HEIGHT, .data = { luma[i] },
+                                      .stride = { WIDTH }, .range = CLZ_RANGE_LIMITED };
+        uint8_t *c = chroma + (size_t)i * 2 * PIXELS;
+        const struct clz_frame out = { .format = clz_pixfmt_find("yuv444p"), .width = WIDTH, .height = HEIGHT,
+                                       .data = { out_luma[i], c, c + PIXELS }, .stride = { WIDTH, WIDTH, WIDTH },
+                                       .range = CLZ_RANGE_LIMITED };
+        draw(film, i, luma[i]);
+        controls.time = (double)i / RATE;
+        REQUIRE_INT(clz_stream_send(s, &in, &out, &controls), 0);
+        while (clz_stream_receive(s, &got, 1) == 0) n++;
+    }
+    clz_stream_drain(s);
+    while ((ret = clz_stream_receive(s, &got, 1)) == 0) n++;
+    REQUIRE_INT(ret, -ENODATA);
+    REQUIRE_INT(n, FRAMES - o->first);
+    clz_stream_close(&s);
+    clz_model_close(&m);
+    return 0;
+}
+
+static const struct options plain = { 1, 1, 0, 0 };
+
+static int red(const uint8_t *chroma, int frame, int x, int y)
+{
+    return chroma[((size_t)frame * 2 + 1) * PIXELS + (size_t)y * WIDTH + x] - 128;
+}
+
+// Where the red of a frame is: the mean place of what is redder than half the reddest. Returns the reddest.
+static int red_place(const uint8_t *chroma, int frame, float *x, float *y)
+{
+    int most = 0, n = 0;
+
+    for (int i = 0; i < PIXELS; i++) {
+        const int v = red(chroma, frame, i % WIDTH, i / WIDTH);
+        if (v > most) most = v;
+    }
+    *x = *y = 0;
+    for (int i = 0; i < PIXELS && most > 4; i++) {
+        if (2 * red(chroma, frame, i % WIDTH, i / WIDTH) < most) continue;
+        *x += (float)(i % WIDTH);
+        *y += (float)(i / WIDTH);
+        n++;
+    }
+    if (n) *x /= (float)n, *y /= (float)n;
+    return most;
+}
+
+// The red of `frame` is where the picture has carried what was at x0, y0 in frame `from`.
+static void expect_place(const uint8_t *chroma, int frame, int x0, int y0, int from)
+{
+    const float x = (float)(x0 + DX * (frame - from)), y = (float)(y0 + DY * (frame - from)), tolerance = 3;   // measured: 1.9
+    float at_x, at_y;
+    const int most = red_place(chroma, frame, &at_x, &at_y);
+
+    if (most > 40 && fabsf(at_x - x) < tolerance && fabsf(at_y - y) < tolerance) {
+        REQUIRE(true);
+        return;
+    }
+    REQUIRE(!"the red is in its place");
+    printf("  frame %d: red %d at %g, %g; expected near %g, %g\n", frame, most, at_x, at_y, x, y);
+}
+
+static void write_mask(const char *name)
+{
+    static uint8_t pixels[PIXELS][4];
+    png_image image = { .version = PNG_IMAGE_VERSION, .width = WIDTH, .height = HEIGHT, .format = PNG_FORMAT_RGBA };
+
+    for (int y = 43; y <= 57; y++)
+        for (int x = 51; x <= 69; x++) memcpy(pixels[y * WIDTH + x], (const uint8_t[4]){ 230, 20, 20, 255 }, 4);
+    REQUIRE(png_image_write_to_file(&image, in_folder(name), 0, pixels, 0, NULL));
+}
+
+static void following(void)
+{
+    uint8_t *chroma = malloc(SIZE), *other = malloc(SIZE);
+    const char *model = echo_model(true);
+    const struct film film = { 0, 0 }, cut = { 12, 0 }, flash = { 0, 7 };
+    const char *points = write_text("points.yaml", "lines:\n- {points: '60 50 5 #e61414'}\n"), *sheet;
+
+    write_mask("mask.png");
+    CASE("sheet_hints/a_point_moves_with_the_picture");
+    REQUIRE_INT(run(model, points, &film, &plain, chroma), 0);
+    for (int i = 0; i < FRAMES; i++) expect_place(chroma, i, 60, 50, 0);
+
+    CASE("sheet_hints/so_does_a_mask");
+    sheet = write_text("mask.yaml", "lines:\n- {masks: mask.png}\n");
+    REQUIRE_INT(run(model, sheet, &film, &plain, other), 0);
+    for (int i = 0; i < FRAMES; i++) expect_place(other, i, 60, 50, 0);
+
+    CASE("sheet_hints/follow_false_keeps_the_place");
+    sheet = write_text("still.yaml", "lines:\n- {points: '60 50 5 #e61414', follow: false}\n");
+    REQUIRE_INT(run(model, sheet, &film, &plain, other), 0);
+    for (int i = 0; i < FRAMES; i++) {
+        float x, y;
+        REQUIRE(red_place(other, i, &x, &y) > 40 && fabsf(x - 60) < 3 && fabsf(y - 50) < 3);
+    }
+
+    CASE("sheet_hints/any_batch_number_of_threads_and_stabiliser");
+    for (int batch = 2; batch < 6; batch++) {
+        REQUIRE_INT(run(model, points, &film, &(struct options){ batch, 1 + batch % 2, 0, 0 }, other), 0);
+        REQUIRE(!memcmp(chroma, other, SIZE));
+    }
+    REQUIRE_INT(run(model, points, &film, &(struct options){ 3, 2, 0, 1 }, other), 0);
+    for (int i = 0; i < FRAMES; i++) expect_place(other, i, 60, 50, 0);
+
+    CASE("sheet_hints/a_cut_begins_again_and_a_piece_equals_the_whole");
+    REQUIRE_INT(run(model, points, &cut, &(struct options){ 3, 1, 0, 0 }, chroma), 0);
+    for (int i = 0; i < FRAMES; i++) expect_place(chroma, i, 60, 50, i < 12 ? 0 : 12);
+    REQUIRE_INT(run(model, points, &cut, &(struct options){ 2, 1, 12, 0 }, other), 0);
+    REQUIRE(!memcmp(chroma + 12 * 2 * PIXELS, other + 12 * 2 * PIXELS, SIZE - 12 * 2 * PIXELS));
+
+    CASE("sheet_hints/a_flash_does_not_begin_again");
+    REQUIRE_INT(run(model, points, &flash, &plain, chroma), 0);
+    for (int i = 0; i < FRAMES; i++)
+        if (i != 7) expect_place(chroma, i, 60, 50, 0);
+
+    CASE("sheet_hints/a_later_line_begins_at_its_time");
+    sheet = write_text("later.yaml", "lines:\n- {points: '60 50 5 #808080'}\n- {from: 0.5, points: ['60 50 5 #e61414']}\n");
+    REQUIRE_INT(run(model, sheet, &film, &plain, chroma), 0);
+    for (int i = 0; i < FRAMES; i++) {
+        float x, y;
+        if (i < 12) REQUIRE(red_place(chroma, i, &x, &y) <= 4);
+        else expect_place(chroma, i, 60, 50, 12);
+    }
+
+    CASE("sheet_hints/what_leaves_the_picture_is_given_up");
+    sheet = write_text("leaves.yaml", "lines:\n- {points: '178 50 4 #e61414'}\n");
+    REQUIRE_INT(run(model, sheet, &film, &plain, chroma), 0);
+    expect_place(chroma, 2, 178, 50, 0);
+    for (int i = 12; i < FRAMES; i++) {
+        float x, y;
+        REQUIRE(red_place(chroma, i, &x, &y) <= 4);
+    }
+    free(chroma);
+    free(other);
+}
+
+static void messages(void)
+{
+    uint8_t *chroma = malloc(SIZE);
+    const struct film film = { 0, 0 };
+    char many[4000] = "lines:\n";
+
+    CASE("sheet_hints/a_model_without_them_says_so");
+    REQUIRE_INT(run(echo_model(false), in_folder("points.yaml"), &film, &plain, chroma), -EINVAL);
+    REQUIRE(strstr(message, "plain.bin has no input for hints: points and masks of the sheet cannot be used with it"));
+
+    CASE("sheet_hints/a_mask_that_is_missing_is_named");
+    REQUIRE_INT(run(in_folder("echo.bin"), write_text("none.yaml", "lines:\n- {masks: none.png}\n"), &film, &plain, chroma),
+                -ENOENT);
+    REQUIRE(strstr(message, "/none.png: the hints cannot be read"));
+
+    CASE("sheet_hints/points_outside_are_warned_of_once");
+    message[0] = 0;
+    REQUIRE_INT(run(in_folder("echo.bin"), write_text("out.yaml", "lines:\n- {points: '192 3 1 #ff0000'}\n"), &film, &plain,
+                    chroma), 0);
+    REQUIRE(strstr(message, "1 point of the hints lies outside the frame, which has 192x128 pixels"));
+
+    CASE("sheet_hints/too_many_are_warned_of");
+    for (int i = 0; i < 17; i++) sprintf(many + strlen(many), "- {points: '%d 50 5 #e61414'}\n", 20 + i);
+    message[0] = 0;
+    REQUIRE_INT(run(in_folder("echo.bin"), write_text("many.yaml", many), &film, &plain, chroma), 0);
+    REQUIRE(strstr(message, "many.yaml:18: more than 16 lists of points and files of masks apply to a frame"));
+    free(chroma);
+}
+
+int main(void)
+{
+    const char *where = getenv("TMPDIR");
+    char command[320];
+
+    snprintf(folder, sizeof folder, "%s/clz-sheet-XXXXXX", where ? where : "/tmp");
+    if (!mkdtemp(folder)) return 1;
+    following();
+    messages();
+    snprintf(command, sizeof command, "rm -r '%s'", folder);
+    return check_end() | (system(command) != 0);
+}
