@@ -218,8 +218,8 @@ struct clz_stream_params {
 // The sheet (doc/filter.md) is read when the stream is opened: -EINVAL if it is wrong, or names shots of a list that is not
 // given or does not have them. Its values take the place of those in clz_controls for the frames that they concern, by
 // clz_controls.time or by shot; a frame that the caller skips stays skipped. The list of shots that it names is `cuts`, unless
-// that is given. Lines that concern no frame are warned of when the stream is closed after clz_stream_drain(). Points and masks of
-// the sheet are hints for some frames, painted over those for all frames; they follow the motion of the picture within a shot,
+// that is given. Lines that concern no frame are warned of when the stream is closed after clz_stream_drain(). Points and masks
+// of the sheet are hints for some frames, painted over those for all frames; they follow the motion of the picture within a shot,
 // which is computed on the CPU on every device.
 
 // Hints are colours that the user gives for places of the frames, from which the network spreads them over what they belong to.

@@ -171,8 +171,8 @@ static void start(struct clzi_hint_painter *p, struct track *t, const struct clz
     }
 }
 
-// The mean motion of what is around a pixel of the flow, weighted by its agreement: one pixel's own errors would add up from frame
-// to frame.
+// The mean motion of what is around a pixel of the flow, weighted by its agreement: one pixel's own errors would add up from
+// frame to frame.
 static bool motion_at(const struct clzk_flow_size *size, const struct clzi_link *link, float x, float y, float v[2])
 {
     enum { REACH = 2 };

@@ -44,8 +44,8 @@ struct clzi_canvas {                        // the planes [3][h][w] of what the 
     int w, h;
 };
 
-// Where a point lies in a frame of width x height pixels; the pixel at the top left has its centre at (0.5, 0.5). Returns false if
-// it lies outside.
+// Where a point lies in a frame of width x height pixels; the pixel at the top left has its centre at (0.5, 0.5). Returns false
+// if it lies outside.
 struct clzi_place { float x, y, r; };
 bool clzi_point_place(const struct clzi_point *point, int width, int height, struct clzi_place *place);
 

@@ -305,8 +305,8 @@ static int film(const char *device, clz_model *m, const char *sheet, uint8_t (*w
 // A model that answers with its hints.
 static int write_hints_model(const char *path)
 {
-    const struct clzi_model_facts facts = { .arch = "echo", .size = 32, .stride = 4, .input = "luma", .l_scale = 50, .l_offset = 1,
-                                            .ab_scale = 110, .train = "made by a test", .license = "CC0" };
+    const struct clzi_model_facts facts = { .arch = "echo", .size = 32, .stride = 4, .input = "luma", .l_scale = 50,
+                                            .l_offset = 1, .ab_scale = 110, .train = "made by a test", .license = "CC0" };
     float weights[8] = { [1] = 1, [6] = 1 }, *values[1] = { weights };
     struct clzi_graph *g;
     int x, ret;
