@@ -220,7 +220,7 @@ struct clz_stream_params {
 // clz_controls.time or by shot; a frame that the caller skips stays skipped. The list of shots that it names is `cuts`, unless
 // that is given. Lines that concern no frame are warned of when the stream is closed after clz_stream_drain(). Points and masks
 // of the sheet are hints for some frames, painted over those for all frames; they follow the motion of the picture within a shot,
-// which is computed on the CPU on every device.
+// which is computed on the CPU on every device. So do the colours of stills (reference), which take one more network run a shot.
 
 // Hints are colours that the user gives for places of the frames, from which the network spreads them over what they belong to.
 // It must have been trained with hints (else -EINVAL). A text file has a line "x y radius #rrggbb" for each point, in pixels of

@@ -1,12 +1,14 @@
 // hint_painter.c - the hints of each frame, and how they move.
 #include <errno.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/log.h"
 #include "hint_painter.h"
 #include "kernels/patch.h"
+#include "reference.h"
 
 enum { STATES = CLZI_MOTION_BACK + 1, TRACKS = 2 * CLZI_MAX_LAYERS };
 
@@ -26,13 +28,20 @@ struct follower {
 struct state {
     uint64_t frame;                         // 1 + its number; 0: no state
     struct follower *points;                // of each point
+    int begun;                              // number of points when they were placed
     float *map;                             // [2,h0,w0]: the place in `planes` of each pixel of the flow, in pixels
 };
+
+static int clamp(int i, int count) { return i < 0 ? 0 : i >= count ? count - 1 : i; }
 
 struct geometry { int width, height; struct clzi_hints_area seen; };        // of a frame; all 0: none
 
 struct track {                              // of a layer
     const struct clzi_hint_layer *layer;    // NULL: free
+    const struct clzi_hints *hints;         // the layer's, or `found`
+    struct clzi_hints found;                // from a still, as of the last comparison
+    int room;                               // of points
+    bool said;                              // how much of a frame matches the still
     uint64_t last;                          // count of frames when the layer was used last
     float *planes;                          // [3,h,w]: the hints where they were given; NULL: points that are followed
     struct geometry painted;                // for which they were painted
@@ -50,10 +59,10 @@ struct clzi_hint_painter {
     uint64_t count, number;                 // of all frames, from 1; of this frame in `motion`
 };
 
-bool clzi_hint_layers_move(const struct clzi_hint_layers *l)
+bool clzi_hint_layers_need_lightness(const struct clzi_hint_layers *l)
 {
     for (int i = 0; i < l->count; i++)
-        if (l->layer[i]->follow) return true;
+        if (l->layer[i]->follow || l->layer[i]->reference) return true;
     return false;
 }
 
@@ -69,6 +78,7 @@ int clzi_hint_painter_create(struct clzi_hint_painter **out, const struct clzi_h
 
 static void free_track(struct track *t)
 {
+    free(t->found.points);
     free(t->planes);
     free(t->points);
     free(t->maps);
@@ -110,8 +120,6 @@ static void warn_of_points(const struct clzi_hint_painter *p, const struct clzi_
 // A pixel x of the flow has its centre at (x + 0.5) * factor in the network's picture.
 struct field { const struct clzk_flow_size *size; const float *v; };       // [2,h0,w0]
 
-static int clamp(int i, int count) { return i < 0 ? 0 : i >= count ? count - 1 : i; }
-
 // The field at pixel (x, y): bilinear among the neighbours that are not NAN; NAN if the nearest is.
 static void sample(const struct field *f, float x, float y, float out[2])
 {
@@ -152,23 +160,66 @@ static void take_patch(const struct clzi_hint_painter *p, const struct clzi_hint
     point->has_patch = clzk_patch_take(&point->patch, f->l, p->params.w, p->params.h, x, y);
 }
 
-static void start(struct clzi_hint_painter *p, struct track *t, const struct clzi_hint_frame *f, struct state *s)
+// Says how many of the frame's places have been found in the still, and in which ninths of the frame next to none.
+static void say_match(const struct clzi_hint_painter *p, struct track *t)
+{
+    static const char *const names[9] = { "top left", "top", "top right", "left", "middle", "right", "bottom left", "bottom",
+                                          "bottom right" };
+    int counts[9] = { 0 };
+    char where[100] = "";
+
+    for (int i = 0; i < t->found.count; i++) {
+        const struct clzi_point *at = &t->found.points[i];
+        const int column = (int)(3 * at->x.value / (float)p->params.w), row = (int)(3 * at->y.value / (float)p->params.h);
+        counts[clamp(column, 3) + 3 * clamp(row, 3)]++;
+    }
+    for (int i = 0; i < 9; i++)
+        if (counts[i] * 90 < t->room)       // a tenth of a ninth
+            snprintf(where + strlen(where), sizeof where - strlen(where), "%s%s", *where ? ", " : "; nothing like it at the ",
+                     names[i]);
+    clzi_log(p->params.log, t->said ? CLZ_LOG_VERBOSE : CLZ_LOG_INFO, "%s: %d %% of a frame look like places of the still%s",
+             clzi_reference_path(t->layer->reference), (100 * t->found.count + t->room / 2) / t->room, where);
+    t->said = true;
+}
+
+// Compares the frame with the layer's still.
+static int find(const struct clzi_hint_painter *p, struct track *t, const struct clzi_hint_frame *f)
+{
+    const float step_x = (float)f->seen.width / (float)p->params.w, step_y = (float)f->seen.height / (float)p->params.h;
+    const int count = p->params.match(p->params.priv, t->layer->reference, f->l, t->found.points);
+
+    if (count < 0) return count;
+    t->found.count = count;
+    if (t->layer->follow || !t->said) say_match(p, t);
+    for (int i = 0; i < count; i++) {       // pixels of the network's picture to those of the frame
+        struct clzi_point *at = &t->found.points[i];
+        at->x.value = (float)f->seen.x + at->x.value * step_x - 0.5f;
+        at->y.value = (float)f->seen.y + at->y.value * step_y - 0.5f;
+        at->r.value *= step_x < step_y ? step_x : step_y;
+    }
+    return 0;
+}
+
+static int start(struct clzi_hint_painter *p, struct track *t, const struct clzi_hint_frame *f, struct state *s)
 {
     const struct clzk_flow_size *size = clzi_motion_size(p->motion);
-    const struct clzi_hints *hints = t->layer->hints;
+    const struct clzi_hints *hints = t->hints;
+    const int ret = t->layer->reference ? find(p, t, f) : 0;
     const struct clzi_canvas canvas = canvas_of(p, f, t->planes);
     const int64_t plane = (int64_t)size->w[0] * size->h[0];
 
     for (int i = 0; i < hints->count; i++)
         if (clzi_point_place(&hints->points[i], f->width, f->height, &s->points[i].place)) take_patch(p, f, &s->points[i]);
         else s->points[i].place.x = NAN;
-    if (!t->planes) return;
+    s->begun = hints->count;
+    if (ret < 0 || !t->planes) return ret;
     if (!is_of(&t->painted, f)) clzi_hints_paint(hints, f->width, f->height, &canvas);
     t->painted = geometry_of(f);
     for (int64_t i = 0; i < plane; i++) {
         s->map[i] = ((float)(i % size->w[0]) + 0.5f) * (float)size->factor;
         s->map[plane + i] = ((float)(i / size->w[0]) + 0.5f) * (float)size->factor;
     }
+    return 0;
 }
 
 // The mean motion of what is around a pixel of the flow, weighted by its agreement: one pixel's own errors would add up from
@@ -213,15 +264,19 @@ static void move_point(const struct clzi_hint_painter *p, const struct clzi_hint
     if (match < similar) take_patch(p, f, point);
 }
 
-static void move(struct clzi_hint_painter *p, struct track *t, const struct clzi_hint_frame *f, const struct clzi_link *link,
+// Returns how many points are not given up.
+static int move(struct clzi_hint_painter *p, struct track *t, const struct clzi_hint_frame *f, const struct clzi_link *link,
                  struct state *s, const struct state *earlier)
 {
     const struct clzk_flow_size *size = clzi_motion_size(p->motion);
     const int64_t plane = (int64_t)size->w[0] * size->h[0];
+    int left = 0;
 
-    for (int i = 0; i < t->layer->hints->count; i++) {
+    s->begun = earlier->begun;
+    for (int i = 0; i < s->begun; i++) {
         s->points[i] = earlier->points[i];
         if (!isnan(s->points[i].place.x)) move_point(p, f, link, &s->points[i]);
+        left += !isnan(s->points[i].place.x);
     }
     for (int64_t i = 0; i < plane && t->planes; i++) {
         const float x = (float)(i % size->w[0]) + link->to[i], y = (float)(i / size->w[0]) + link->to[plane + i];
@@ -230,6 +285,7 @@ static void move(struct clzi_hint_painter *p, struct track *t, const struct clzi
         s->map[i] = place[0];
         s->map[plane + i] = place[1];
     }
+    return left;
 }
 
 // ---- painting ----
@@ -263,10 +319,9 @@ static void paint(const struct clzi_hint_painter *p, const struct track *t, cons
                   const struct state *s, float *planes)
 {
     const struct clzi_canvas canvas = canvas_of(p, f, planes);
-    const struct clzi_hints *hints = t->layer->hints;
 
-    for (int i = 0; i < hints->count; i++)
-        if (!isnan(s->points[i].place.x)) clzi_point_paint(&canvas, &hints->points[i], &s->points[i].place);
+    for (int i = 0; i < s->begun; i++)
+        if (!isnan(s->points[i].place.x)) clzi_point_paint(&canvas, &t->hints->points[i], &s->points[i].place);
     if (t->planes) paint_map(p, t, s, planes);
 }
 
@@ -274,18 +329,20 @@ static void paint(const struct clzi_hint_painter *p, const struct track *t, cons
 
 static int allocate(struct clzi_hint_painter *p, struct track *t)
 {
-    const struct clzi_hints *hints = t->layer->hints;
-    const bool follow = t->layer->follow, picture = hints->rgba;
+    const bool follow = t->layer->follow || t->layer->reference, picture = t->hints->rgba;
     const int64_t plane = (int64_t)p->params.w * p->params.h;
     int64_t flow;
 
+    t->room = t->layer->reference ? p->params.places(p->params.priv) : t->hints->count;
+    if (t->room < 0) return t->room;
+    if (t->layer->reference && !(t->found.points = malloc((size_t)t->room * sizeof *t->found.points))) return -ENOMEM;
     if ((!follow || picture) && !(t->planes = malloc(3 * plane * sizeof *t->planes))) return -ENOMEM;
     if (!follow) return 0;
     flow = 2 * (int64_t)clzi_motion_size(p->motion)->w[0] * clzi_motion_size(p->motion)->h[0];
-    if (hints->count && !(t->points = malloc(STATES * (size_t)hints->count * sizeof *t->points))) return -ENOMEM;
+    if (t->room && !(t->points = malloc(STATES * (size_t)t->room * sizeof *t->points))) return -ENOMEM;
     if (picture && !(t->maps = malloc(STATES * (size_t)flow * sizeof *t->maps))) return -ENOMEM;
     for (int i = 0; i < STATES; i++) {
-        if (hints->count) t->states[i].points = t->points + (int64_t)i * hints->count;
+        if (t->room) t->states[i].points = t->points + (int64_t)i * t->room;
         if (picture) t->states[i].map = t->maps + i * flow;
     }
     return 0;
@@ -305,6 +362,7 @@ static int find_track(struct clzi_hint_painter *p, const struct clzi_hint_layer 
     *out = t;
     free_track(t);
     t->layer = layer;
+    t->hints = layer->reference ? &t->found : layer->hints;
     if ((ret = allocate(p, t)) < 0) {
         free_track(t);
         return ret;
@@ -312,8 +370,8 @@ static int find_track(struct clzi_hint_painter *p, const struct clzi_hint_layer 
     if (layer->follow) {
         struct clzi_place place;
         int outside = 0;
-        for (int i = 0; i < layer->hints->count; i++)
-            outside += !clzi_point_place(&layer->hints->points[i], f->width, f->height, &place);
+        for (int i = 0; i < t->hints->count; i++)
+            outside += !clzi_point_place(&t->hints->points[i], f->width, f->height, &place);
         warn_of_points(p, f, outside);
     }
     return 0;
@@ -324,7 +382,7 @@ static void paint_still(struct clzi_hint_painter *p, struct track *t, const stru
     const struct clzi_canvas canvas = canvas_of(p, f, t->planes);
 
     if (!is_of(&t->painted, f)) {
-        const int outside = clzi_hints_paint(t->layer->hints, f->width, f->height, &canvas);
+        const int outside = clzi_hints_paint(t->hints, f->width, f->height, &canvas);
         if (!t->painted.width) warn_of_points(p, f, outside);
     }
     t->painted = geometry_of(f);
@@ -341,12 +399,15 @@ static int paint_layer(struct clzi_hint_painter *p, const struct clzi_hint_layer
 
     if (ret < 0) return ret;
     t->last = p->count;
-    if (!layer->follow) return paint_still(p, t, f, planes), 0;
+    if (!layer->follow && !layer->reference) return paint_still(p, t, f, planes), 0;
     s = state_of(t, p->number);
     link = clzi_motion_link(p->motion, p->number);
     earlier = state_of(t, p->number - link->back);
-    if (link->back && earlier->frame == 1 + p->number - link->back) move(p, t, f, link, s, earlier);
-    else start(p, t, f, s);
+    if (layer->follow && link->back && earlier->frame == 1 + p->number - link->back) {
+        const int left = move(p, t, f, link, s, earlier);
+        if (layer->reference && 2 * left < s->begun) ret = start(p, t, f, s);
+    } else ret = start(p, t, f, s);
+    if (ret < 0) return ret;
     s->frame = 1 + p->number;
     paint(p, t, f, s, planes);
     return 0;
@@ -359,6 +420,7 @@ static int paint_film(struct clzi_hint_painter *p, const struct clzi_hint_frame 
 
     if (!t->layer) {
         t->layer = &p->film;
+        t->hints = p->film.hints;
         if ((ret = allocate(p, t)) < 0) {
             free_track(t);
             return ret;
@@ -388,7 +450,7 @@ static int follow(struct clzi_hint_painter *p, const struct clzi_hint_frame *f)
 
 int clzi_hint_painter_next(struct clzi_hint_painter *p, const struct clzi_hint_frame *f, float *planes)
 {
-    const bool moves = clzi_hint_layers_move(f->layers);
+    const bool moves = clzi_hint_layers_need_lightness(f->layers);
     int ret = moves ? follow(p, f) : 0;
 
     p->count++;

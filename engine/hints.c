@@ -142,29 +142,41 @@ int clzi_hints_parse(struct clzi_hints **out, const void *data, size_t size, con
     return ret;
 }
 
-int clzi_hints_read(struct clzi_hints **out, const char *path, const struct clz_log *log)
+int clzi_hints_load(const char *path, uint8_t **out, size_t *length, const struct clz_log *log)
 {
     const int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);       // without it, open() of a FIFO waits for a writer
     struct stat st;
-    char *data = NULL;
+    uint8_t *data = NULL;
     size_t size = 0;
     int ret = 0;
 
-    *out = NULL;
-    if (fd < 0 || fstat(fd, &st) < 0) ret = clzi_fail(log, -errno, "%s: the hints cannot be read: %s", path, strerror(errno));
-    else if (!S_ISREG(st.st_mode)) ret = clzi_fail(log, -EINVAL, "%s: should be a file with hints, is none", path);
+    if (fd < 0 || fstat(fd, &st) < 0) ret = clzi_fail(log, -errno, "%s: cannot be read: %s", path, strerror(errno));
+    else if (!S_ISREG(st.st_mode)) ret = clzi_fail(log, -EINVAL, "%s: should be a regular file, is none", path);
     else if (st.st_size > MAX_FILE) ret = clzi_fail(log, -EBADMSG, "%s: more than %d bytes", path, MAX_FILE);
     else if (!(data = malloc((size_t)st.st_size + 1))) ret = -ENOMEM;
     while (ret >= 0 && size < (size_t)st.st_size) {
         const ssize_t n = read(fd, data + size, (size_t)st.st_size - size);
         if (n < 0 && errno == EINTR) continue;
-        if (n < 0) ret = clzi_fail(log, -errno, "%s: the hints cannot be read: %s", path, strerror(errno));
+        if (n < 0) ret = clzi_fail(log, -errno, "%s: cannot be read: %s", path, strerror(errno));
         if (n <= 0) break;
         size += (size_t)n;
     }
-    if (ret >= 0) ret = clzi_hints_parse(out, data, size, path, log);
-    free(data);
+    if (ret < 0) free(data);
+    else *out = data, *length = size;
     if (fd >= 0) close(fd);
+    return ret < 0 ? ret : 0;
+}
+
+int clzi_hints_read(struct clzi_hints **out, const char *path, const struct clz_log *log)
+{
+    uint8_t *data;
+    size_t size;
+    int ret = clzi_hints_load(path, &data, &size, log);
+
+    *out = NULL;
+    if (ret < 0) return ret;
+    ret = clzi_hints_parse(out, data, size, path, log);
+    free(data);
     return ret;
 }
 

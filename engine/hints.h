@@ -30,6 +30,8 @@ struct clzi_hints {
 
 // Returns 0, -ENOMEM, -EBADMSG (it is neither, or a line is wrong) or the error of reading, with a message.
 int clzi_hints_read(struct clzi_hints **hints, const char *path, const struct clz_log *log);
+// The bytes of a file of at most 256 MiB, to be freed. Errors as above.
+int clzi_hints_load(const char *path, uint8_t **data, size_t *size, const struct clz_log *log);
 // As clzi_hints_read(), from memory (fuzzing, tests).
 int clzi_hints_parse(struct clzi_hints **hints, const void *data, size_t size, const char *name, const struct clz_log *log);
 void clzi_hints_destroy(struct clzi_hints **hints);

@@ -17,6 +17,7 @@
 #include "base/log.h"
 #include "pixfmt.h"
 #include "pipeline.h"
+#include "reference.h"
 
 enum { MAX_RUNS = 2 };                      // queued
 
@@ -43,6 +44,7 @@ struct clzi_pipeline {
     struct clzi_frame_job *jobs;            // [slots]
     struct clzi_window *window;             // NULL: no stage
     struct clzi_hint_painter *painter;      // NULL: there are no hints
+    struct clzi_matcher *matcher;           // for stills; NULL: none was needed yet
     float *hint_planes, *lightness;         // host memory: [N,3,h,w], [h,w]
     bool hints_still;                       // the network's input has the hints for all frames and no others
     uint64_t taken, written, finished;      // number of frames of this geometry
@@ -106,7 +108,7 @@ static int open_hints(struct clzi_pipeline *p, const char *path)
 
     if (port < 0 || clzi_graph_channels(p->model->graph, p->model->graph->in[port].node) != 3)
         return clzi_fail(p->log, -EINVAL, "%s has no input for hints: %s cannot be used with it", p->model->path,
-                         path ? path : "points and masks of the sheet");
+                         path ? path : "points, masks and stills of the sheet");
     return path ? clzi_hints_read(&p->hints, path, p->log) : 0;
 }
 
@@ -131,6 +133,7 @@ int clzi_pipeline_create(struct clzi_pipeline **out, struct clz_model *model, st
         goto fail;
     }
     if ((params->hints || params->layers) && (ret = open_hints(p, params->hints)) < 0) goto fail;
+    if (params->stills && (ret = clzi_matcher_check(model->graph, p->log)) < 0) goto fail;
     p->params.bars = p->params.hints = NULL;                    // the caller owns the strings and may free them
     clzi_working_size(1, 1, p->params.size, model->facts.stride, true, &w, &h);
     if ((ret = check_graph(p, w, h)) >= 0) ret = clzi_graph_fuse(model->graph, model->values, &p->graph, &values);
@@ -147,6 +150,7 @@ static void free_geometry(struct clzi_pipeline *p)
 {
     clzi_window_destroy(&p->window);
     clzi_hint_painter_destroy(&p->painter);
+    clzi_matcher_destroy(&p->matcher);
     free(p->hint_planes);
     free(p->lightness);
     p->hint_planes = p->lightness = NULL;
@@ -192,10 +196,25 @@ static int clear_answers(struct clzi_pipeline *p)
     return ret;
 }
 
+static int places_of_still(void *priv)
+{
+    struct clzi_pipeline *p = priv;
+    const struct clzi_matcher_params params = { p->dev, p->graph, p->weights, &p->model->facts, p->params.size, p->w, p->h };
+    const int ret = p->matcher ? 0 : clzi_matcher_create(&p->matcher, &params);
+
+    return ret < 0 ? ret : clzi_matcher_places(p->matcher);
+}
+
+static int match_still(void *priv, const struct clzi_reference *reference, const float *l, struct clzi_point *points)
+{
+    const struct clzi_pipeline *p = priv;
+    return clzi_matcher_match(p->matcher, reference, l, points);
+}
+
 static int plan_hints(struct clzi_pipeline *p)
 {
     const struct clzi_hint_painter_params params = { p->hints, p->w, p->h, p->model->facts.ab_scale,
-                                                     clzi_device_base(p->dev)->threads, p->log };
+                                                     clzi_device_base(p->dev)->threads, p->log, places_of_still, match_still, p };
     const int64_t plane = (int64_t)p->w * p->h;
 
     if ((!p->hints && !p->params.layers) || p->params.no_network) return 0;
@@ -381,7 +400,7 @@ static int paint_hints(struct clzi_pipeline *p, const struct clzi_job *jobs, int
             job->in->width, job->in->height, { seen.x, seen.y, seen.width, seen.height }, job->layers, p->lightness,
             job->controls->cut ? CLZI_CUT_YES : job->cuts_known ? CLZI_CUT_NO : CLZI_CUT_FIND,
         };
-        if (clzi_hint_layers_move(job->layers)) ret = download_lightness(p, i);
+        if (clzi_hint_layers_need_lightness(job->layers)) ret = download_lightness(p, i);
         if (ret >= 0) ret = clzi_hint_painter_next(p->painter, &f, p->hint_planes + i * one);
     }
     if (ret >= 0) ret = clzi_exec_upload(p->exec, hints_port(p->graph), p->hint_planes);

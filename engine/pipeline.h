@@ -19,7 +19,7 @@ struct clzi_pipeline_params {
     const char *bars;                       // as in clz_stream_params
     bool no_network;                        // it is not run: the stage sees lightness without colours, the frames become grey
     const char *hints;                      // as in clz_stream_params
-    bool layers;                            // jobs may have layers of hints
+    bool layers, stills;                    // jobs may have layers of hints, also from stills
     struct clzi_stage stage;                // between the network and the frames' chroma
 };
 

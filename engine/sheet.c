@@ -6,23 +6,25 @@
 #include <string.h>
 
 #include "base/yaml.h"
+#include "reference.h"
 #include "sheet.h"
 
 enum { MAX_DIGITS = 9 };                    // of a whole number
 enum { MAX_MASKS = 8 };                     // of a line
 static const double slack = 0.0005;         // seconds: Matroska rounds times to milliseconds
 
-enum what { NUMBER, SWITCH, SHOT, FROM, TO, POINTS, MASKS, UNKNOWN };
+enum what { NUMBER, SWITCH, SHOT, FROM, TO, POINTS, MASKS, REFERENCE, UNKNOWN };
 
 static const struct key { const char *name; enum what what; float most; } keys[] = {
     { "strength", NUMBER, 1 }, { "saturation", NUMBER, 4 }, { "stabilize", NUMBER, 1 },
     { "skip", SWITCH, 0 }, { "hold", SWITCH, 0 }, { "follow", SWITCH, 0 },
     { "shot", SHOT, 0 }, { "from", FROM, 0 }, { "to", TO, 0 }, { "points", POINTS, 0 }, { "masks", MASKS, 0 },
-    { "class", UNKNOWN, 0 }, { "reference", UNKNOWN, 0 },       // not yet
+    { "reference", REFERENCE, 0 }, { "class", UNKNOWN, 0 },     // not yet
 };
 enum {
     STRENGTH, SATURATION, STABILIZE, SKIP, HOLD, FOLLOW, SETTINGS,
     SHOT_BIT = 1 << SETTINGS, POINTS_BIT = 1 << (SETTINGS + 3), MASKS_BIT = 1 << (SETTINGS + 4),
+    REFERENCE_BIT = 1 << (SETTINGS + 5), HINTS = POINTS_BIT | MASKS_BIT | REFERENCE_BIT,
     KEYS = sizeof keys / sizeof *keys
 };
 
@@ -44,8 +46,9 @@ struct line {
     char *text;                             // of the points, while the line is read
     int text_line;
     struct clzi_hints *hints[1 + MAX_MASKS];    // of the points and masks
-    struct clzi_hint_layer layers[1 + MAX_MASKS];
-    int layer_count;
+    struct clzi_reference *reference;
+    struct clzi_hint_layer layers[2 + MAX_MASKS];       // from the still, the masks, the points
+    int hint_count, layer_count;
     bool used;
 };
 
@@ -233,8 +236,7 @@ static int add_layer(const struct clzi_sheet *s, struct clzi_hints *hints)
 {
     struct line *l = &s->lines[s->count - 1];
 
-    l->hints[l->layer_count] = hints;
-    l->layers[l->layer_count++].hints = hints;
+    l->hints[l->hint_count++] = hints;
     return 0;
 }
 
@@ -245,12 +247,24 @@ static int add_mask(const struct clzi_sheet *s, const char *name, int line)
     int ret;
 
     if (!*name) return clzi_fail(s->log, -EINVAL, "%s:%d: masks: the name is empty", s->path, line);
-    if (s->lines[s->count - 1].layer_count == MAX_MASKS)
+    if (s->lines[s->count - 1].hint_count == MAX_MASKS)
         return clzi_fail(s->log, -EINVAL, "%s:%d: masks: a line has more than %d files", s->path, line, MAX_MASKS);
     if (!(path = beside(s, name))) return -ENOMEM;
     ret = clzi_hints_read(&hints, path, s->log);
     free(path);
     return ret < 0 ? ret : add_layer(s, hints);
+}
+
+static int set_reference(const struct clzi_sheet *s, const char *name, int line)
+{
+    char *path;
+    int ret;
+
+    if (!*name) return clzi_fail(s->log, -EINVAL, "%s:%d: reference: the name is empty", s->path, line);
+    if (!(path = beside(s, name))) return -ENOMEM;
+    ret = clzi_reference_read(&s->lines[s->count - 1].reference, path, s->log);
+    free(path);
+    return ret;
 }
 
 static int set_value(struct reading *r, const char *text, int line)
@@ -272,6 +286,7 @@ static int set_value(struct reading *r, const char *text, int line)
     case SHOT: return add_span(s, text, line);
     case POINTS: return add_points(s, text, line);
     case MASKS: return add_mask(s, text, line);
+    case REFERENCE: return set_reference(s, text, line);
     default:
         at->line = line;
         return instant(text, at) ? 0 : fail_at(s, line, k->name, text,
@@ -288,7 +303,7 @@ static int line_key(struct reading *r, const char *text, int line)
     while (k < KEYS && strcmp(text, keys[k].name)) k++;
     if (k == KEYS)
         return clzi_fail(s->log, -EINVAL, "%s:%d: a line has no key \"%.40s\", but shot, from, to, strength, saturation, "
-                         "stabilize, skip, hold, points, masks, follow", s->path, line, text);
+                         "stabilize, skip, hold, points, masks, reference, follow", s->path, line, text);
     if (keys[k].what == UNKNOWN)
         return clzi_fail(s->log, -EINVAL, "%s:%d: %s: a sheet cannot have this key yet", s->path, line, text);
     if (l->seen & 1u << k) return clzi_fail(s->log, -EINVAL, "%s:%d: %s: is given twice in a line", s->path, line, text);
@@ -322,18 +337,20 @@ static int end_line(struct clzi_sheet *s, int number)
     struct line *l = &s->lines[s->count - 1];
     int ret;
 
-    if (!(l->seen & (((1u << FOLLOW) - 1) | POINTS_BIT | MASKS_BIT)))
+    if (!(l->seen & (((1u << FOLLOW) - 1) | HINTS)))
         return clzi_fail(s->log, -EINVAL, "%s:%d: the line sets nothing: expected strength, saturation, stabilize, skip, hold, "
-                         "points or masks", s->path, l->number);
+                         "points, masks or reference", s->path, l->number);
     if (l->seen & SHOT_BIT && (l->from.line || l->to.line))
         return clzi_fail(s->log, -EINVAL, "%s:%d: shot and from, to exclude each other", s->path, l->number);
     if (l->seen & SHOT_BIT && !l->spans) return clzi_fail(s->log, -EINVAL, "%s:%d: shot: the list is empty", s->path, number);
-    if (l->seen & 1u << FOLLOW && !(l->seen & (POINTS_BIT | MASKS_BIT)))
-        return clzi_fail(s->log, -EINVAL, "%s:%d: follow: the line has no points or masks", s->path, l->number);
+    if (l->seen & 1u << FOLLOW && !(l->seen & HINTS))
+        return clzi_fail(s->log, -EINVAL, "%s:%d: follow: the line has no points, masks or reference", s->path, l->number);
     if ((ret = end_points(s)) < 0) return ret;
-    if (l->seen & (POINTS_BIT | MASKS_BIT) && !l->layer_count)
+    if (l->seen & (POINTS_BIT | MASKS_BIT) && !l->hint_count)
         return clzi_fail(s->log, -EINVAL, "%s:%d: %s: the list is empty", s->path, number,
                          l->seen & POINTS_BIT ? "points" : "masks");
+    if (l->reference) l->layers[l->layer_count++].reference = l->reference;
+    for (int i = 0; i < l->hint_count; i++) l->layers[l->layer_count++].hints = l->hints[i];
     for (int i = 0; i < l->layer_count; i++) l->layers[i].follow = l->value[FOLLOW] > 0;
     return 0;
 }
@@ -477,7 +494,8 @@ void clzi_sheet_destroy(struct clzi_sheet **sheet)
     if (!s) return;
     for (int i = 0; i < s->count; i++) {
         free(s->lines[i].text);
-        for (int k = 0; k < s->lines[i].layer_count; k++) clzi_hints_destroy(&s->lines[i].hints[k]);
+        for (int k = 0; k < s->lines[i].hint_count; k++) clzi_hints_destroy(&s->lines[i].hints[k]);
+        clzi_reference_destroy(&s->lines[i].reference);
     }
     free(s->path);
     free(s->cuts);
@@ -499,6 +517,13 @@ bool clzi_sheet_has_hints(const struct clzi_sheet *s)
 {
     for (int i = 0; i < s->count; i++)
         if (s->lines[i].layer_count) return true;
+    return false;
+}
+
+bool clzi_sheet_has_stills(const struct clzi_sheet *s)
+{
+    for (int i = 0; i < s->count; i++)
+        if (s->lines[i].reference) return true;
     return false;
 }
 
@@ -550,7 +575,7 @@ static void add_layers(struct clzi_sheet *s, const struct line *l, struct clzi_h
             layers->layer[layers->count++] = &l->layers[i];
         } else if (!s->crowded) {
             s->crowded = true;
-            clzi_log(s->log, CLZ_LOG_WARNING, "%s:%d: more than %d lists of points and files of masks apply to a frame; the "
+            clzi_log(s->log, CLZ_LOG_WARNING, "%s:%d: more than %d lists of points, masks and stills apply to a frame; the "
                      "later ones are left out", s->path, l->number, CLZI_MAX_LAYERS);
         }
     }

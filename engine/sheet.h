@@ -12,7 +12,10 @@
 //     - {shot: 7, points: ["640 50% 9 #7088c0", "10% 90% 2% #406030"]}  # colours of places, as hints.h has them
 //     - {shot: 8, masks: sky.png, follow: false}                        # files of hints; their places stay where they are
 //
-// Lines with points and masks do not override each other: all that apply to a frame are painted, later ones over earlier ones.
+//     - {shot: 9, reference: still.png}                       # the colours of a still, for places that look alike
+//
+// Lines with points, masks and stills do not override each other: all that apply to a frame are painted, later ones over earlier
+// ones.
 //
 // One thread at a time uses a sheet.
 #ifndef CLZI_SHEET_H
@@ -29,7 +32,8 @@ void clzi_sheet_destroy(struct clzi_sheet **sheet);
 
 const char *clzi_sheet_cuts(const struct clzi_sheet *sheet);       // path of its list of shots; NULL: it names none
 bool clzi_sheet_holds(const struct clzi_sheet *sheet);             // whether a line says `hold`
-bool clzi_sheet_has_hints(const struct clzi_sheet *sheet);         // whether a line has points or masks
+bool clzi_sheet_has_hints(const struct clzi_sheet *sheet);         // whether a line has points, masks or a still
+bool clzi_sheet_has_stills(const struct clzi_sheet *sheet);
 
 // Finds the frames of the shots that the lines name. cuts NULL: there is no list. Returns 0 or -EINVAL, with a message.
 int clzi_sheet_number(struct clzi_sheet *sheet, const struct clzi_cuts *cuts);

@@ -313,6 +313,7 @@ int clz_stream_open(clz_stream **out, clz_model *model, const struct clz_stream_
                                                               .no_network = s->params.shots_only,
                                                               .hints = s->params.hints,
                                                               .layers = s->sheet && clzi_sheet_has_hints(s->sheet),
+                                                              .stills = s->sheet && clzi_sheet_has_stills(s->sheet),
                                                               .stage = stabilizer(params, &s->stabilizer) });
     clzi_device_leave(s->dev);
     s->params.bars = s->params.hints = s->params.shots = s->params.cuts = s->params.sheet = NULL;       // likewise

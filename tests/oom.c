@@ -18,6 +18,7 @@
 #include "base/atomic_file.h"
 #include "base/clock.h"
 #include "engine/hints.h"
+#include "engine/reference.h"
 #include "engine/sheet.h"
 #include "kernels/fnv.h"
 #include "pth_files.h"
@@ -317,6 +318,16 @@ static int write_hints_model(const char *path)
     clzi_graph_conv(g, "ab", x, .channels = 2, .k = 1);
     ret = clzi_model_write(path, g, values, &facts, CLZI_F32, NULL);
     clzi_graph_destroy(&g);
+    return ret;
+}
+
+static int read_still(void)
+{
+    struct clzi_reference *r = NULL;
+    char path[PATH];
+    const int ret = clzi_reference_read(&r, in_folder(path, "painted"), &listener);
+
+    clzi_reference_destroy(&r);
     return ret;
 }
 
@@ -694,7 +705,7 @@ int main(void)
     static const struct { const char *name; int (*run)(void); } rows[] = {
         { "oom/open_model", open_model }, { "oom/film_on_ref", film_on_ref }, { "oom/film_on_cpu", film_on_cpu },
         { "oom/film_with_points", film_with_points },
-        { "oom/sheet", read_a_sheet }, { "oom/hints", read_hints }, { "oom/recipe", read_recipe }, { "oom/facts", write_facts },
+        { "oom/sheet", read_a_sheet }, { "oom/hints", read_hints }, { "oom/still", read_still }, { "oom/recipe", read_recipe }, { "oom/facts", write_facts },
         { "oom/pictures_cached", read_pictures_cached },
         { "oom/pictures_uncached", read_pictures_uncached },
         { "oom/training_step", train_on_cpu }, { "oom/checkpoint", keep_checkpoint }, { "oom/write_model", write_model },

@@ -96,10 +96,11 @@ static void wrong(void)
         { "lines:\n- {masks: ''}\n", ":2: masks: the name is empty" },
         { "lines:\n- {masks: {a: b}}\n", ":2: no map or list is expected here" },
         { "lines:\n- {shot: 1, follow: true}\n", ":2: the line sets nothing" },
-        { "lines:\n- {strength: 1, follow: true}\n", ":2: follow: the line has no points or masks" },
+        { "lines:\n- {strength: 1, follow: true}\n", ":2: follow: the line has no points, masks or reference" },
         { "lines:\n- {points: '1 2 3 #ff0000', follow: maybe}\n", ":2: follow: \"maybe\" is not true or false" },
         { "lines:\n- {class: 1}\n", ":2: class: a sheet cannot have this key yet" },
-        { "lines:\n- {reference: still.png}\n", ":2: reference: a sheet cannot have this key yet" },
+        { "lines:\n- {reference: ''}\n", ":2: reference: the name is empty" },
+        { "lines:\n- {reference: [a.png]}\n", ":2: no map or list is expected here" },
         { "lines: [\n", ":2: not YAML" },
         { "lines:\n- &a {strength: 1}\n", ":2: anchors and aliases are not supported" },
     };

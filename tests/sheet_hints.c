@@ -65,6 +65,47 @@ static const char *echo_model(bool with_hints)
     return path;
 }
 
+// The same with an encoder of random features and a decoder that answers nothing, so that stills can be compared.
+static const char *feature_model(void)
+{
+    const char *path = in_folder("features.bin");
+    struct clzi_model_facts facts = { .arch = "echo", .size = 64, .stride = 32, .input = "luma", .l_scale = 50, .l_offset = 1,
+                                      .ab_scale = 110, .train = "made by a test", .license = "CC0" };
+    struct clzi_graph *g = NULL;
+    float *values[16];
+    uint32_t seed = 3;
+    int l, x, y, at8, at16, ret;
+
+    REQUIRE_INT(clzi_graph_create(&g), 0);
+    l = clzi_graph_input(g, "L", .channels = 1);
+    y = clzi_graph_concat(g, "both", l, clzi_graph_input(g, "hints", .channels = 3));
+    y = clzi_graph_conv(g, "echo", y, .channels = 2, .k = 1);
+    at8 = clzi_graph_conv(g, "at8", l, .channels = 24, .k = 8, .stride = 8);
+    at16 = clzi_graph_conv(g, "at16", at8, .channels = 24, .k = 2, .stride = 2);
+    x = clzi_graph_conv(g, "at32", at16, .channels = 8, .k = 2, .stride = 2);
+    x = clzi_graph_concat(g, "up16", clzi_graph_resize(g, "up32", x, .factor = 2), at16);
+    x = clzi_graph_concat(g, "up8", clzi_graph_resize(g, "from16", x, .factor = 2), at8);
+    x = clzi_graph_resize(g, "up", clzi_graph_conv(g, "none", x, .channels = 2, .k = 1), .factor = 8);
+    ret = clzi_graph_add(g, "ab", y, x);
+    REQUIRE(ret > 0);
+    for (int i = 0; i < g->param_count; i++) {
+        const int64_t count = clzi_param_count(&g->params[i]);
+        values[i] = calloc(count, sizeof(float));
+        for (int64_t k = 0; k < count && strcmp(g->params[i].name, "none.weight"); k++) {
+            seed = seed * 1664525u + 1013904223u;
+            values[i][k] = (float)(seed >> 8) / 16777216.f - 0.5f;
+        }
+        if (!strcmp(g->params[i].name, "echo.weight")) {
+            memset(values[i], 0, 8 * sizeof(float));
+            values[i][1] = values[i][4 + 2] = 1;
+        }
+    }
+    REQUIRE_INT(clzi_model_write(path, g, values, &facts, CLZI_F32, &log_), 0);
+    for (int i = 0; i < g->param_count; i++) free(values[i]);
+    clzi_graph_destroy(&g);
+    return path;
+}
+
 // ---- the film ----
 
 static float lattice(int x, int y, uint32_t seed)
@@ -256,6 +297,78 @@ static void following(void)
     free(other);
 }
 
+// The film's first frame, as a player shows it: red left of `border`, green right of it.
+static void write_still(const char *name, const struct film *film, int border)
+{
+    static uint8_t luma[PIXELS], rgb[PIXELS][3];
+    png_image image = { .version = PNG_IMAGE_VERSION, .width = WIDTH, .height = HEIGHT, .format = PNG_FORMAT_RGB };
+
+    draw(film, 0, luma);
+    for (int i = 0; i < PIXELS; i++) {
+        const int v = (luma[i] - 16) * 255 / 219, red = !border ? 0 : i % WIDTH < border ? 40 : -40;
+        const int c[3] = { v + red, v - red / 3, v - red / 4 };
+        for (int k = 0; k < 3; k++) rgb[i][k] = (uint8_t)(c[k] < 0 ? 0 : c[k] > 255 ? 255 : c[k]);
+    }
+    REQUIRE(png_image_write_to_file(&image, in_folder(name), 0, rgb, 0, NULL));
+}
+
+// How many of the pixels within 30 of the place of the border, but not within 10, have the colour of their side, in percent.
+static int right_side(const uint8_t *chroma, int frame, int border)
+{
+    int right = 0, n = 0;
+
+    for (int i = 0; i < PIXELS; i++) {
+        const int d = i % WIDTH - border, v = red(chroma, frame, i % WIDTH, i / WIDTH);
+        if (abs(d) <= 10 || abs(d) > 30 || abs(v) < 6) continue;
+        right += (d < 0) == (v > 0);
+        n++;
+    }
+    return n > 200 ? 100 * right / n : 0;
+}
+
+static void stills(void)
+{
+    uint8_t *chroma = malloc(SIZE), *other = malloc(SIZE);
+    const char *model = feature_model();
+    const char *sheet = write_text("still.yaml", "lines:\n- {reference: still.png}\n");
+    const char *each = write_text("each.yaml", "lines:\n- {reference: still.png, follow: false}\n");
+    const struct film film = { 0, 0 }, cut = { 12, 0 };
+
+    write_still("still.png", &film, 90);
+    CASE("sheet_hints/a_still_gives_its_colours_to_what_looks_alike");
+    REQUIRE_INT(run(model, sheet, &film, &plain, chroma), 0);
+    for (int i = 0; i < FRAMES; i++) {
+        const int percent = right_side(chroma, i, 90 + DX * i);
+        if (percent < 95) printf("  frame %d: %d %%\n", i, percent);       // measured: 100
+        REQUIRE(percent >= 95);
+    }
+    REQUIRE_INT(run(model, sheet, &film, &(struct options){ 4, 2, 0, 0 }, other), 0);
+    REQUIRE(!memcmp(chroma, other, SIZE));
+
+    CASE("sheet_hints/each_frame_can_be_compared");
+    REQUIRE_INT(run(model, each, &film, &plain, chroma), 0);
+    for (int i = 0; i < FRAMES; i += 16)    // moved by whole cells of the features, which random ones are sensitive to
+        REQUIRE(right_side(chroma, i, 90 + DX * i) >= (i ? 75 : 95));        // measured: 100, 81
+
+    CASE("sheet_hints/a_piece_with_a_still_equals_the_whole");
+    REQUIRE_INT(run(model, sheet, &cut, &plain, chroma), 0);
+    REQUIRE_INT(run(model, sheet, &cut, &(struct options){ 3, 1, 12, 0 }, other), 0);
+    REQUIRE(!memcmp(chroma + 12 * 2 * PIXELS, other + 12 * 2 * PIXELS, SIZE - 12 * 2 * PIXELS));
+
+    CASE("sheet_hints/stills_that_cannot_be_used");
+    write_still("grey.png", &film, 0);
+    REQUIRE_INT(run(model, write_text("g.yaml", "lines:\n- {reference: grey.png}\n"), &film, &plain, chroma), -EBADMSG);
+    REQUIRE(strstr(message, "/grey.png: the still has no colours to give"));
+    REQUIRE_INT(run(model, write_text("g.yaml", "lines:\n- {reference: g.yaml}\n"), &film, &plain, chroma), -EBADMSG);
+    REQUIRE(strstr(message, "/g.yaml: a still should be a PNG"));
+    REQUIRE_INT(run(model, write_text("g.yaml", "lines:\n- {reference: none.png}\n"), &film, &plain, chroma), -ENOENT);
+    REQUIRE(strstr(message, "/none.png: cannot be read"));
+    REQUIRE_INT(run(in_folder("echo.bin"), sheet, &film, &plain, chroma), -ENOTSUP);
+    REQUIRE(strstr(message, "the model has no features at 1/8 of the picture's size"));
+    free(chroma);
+    free(other);
+}
+
 static void messages(void)
 {
     uint8_t *chroma = malloc(SIZE);
@@ -264,12 +377,12 @@ static void messages(void)
 
     CASE("sheet_hints/a_model_without_them_says_so");
     REQUIRE_INT(run(echo_model(false), in_folder("points.yaml"), &film, &plain, chroma), -EINVAL);
-    REQUIRE(strstr(message, "plain.bin has no input for hints: points and masks of the sheet cannot be used with it"));
+    REQUIRE(strstr(message, "plain.bin has no input for hints: points, masks and stills of the sheet cannot be used with it"));
 
     CASE("sheet_hints/a_mask_that_is_missing_is_named");
     REQUIRE_INT(run(in_folder("echo.bin"), write_text("none.yaml", "lines:\n- {masks: none.png}\n"), &film, &plain, chroma),
                 -ENOENT);
-    REQUIRE(strstr(message, "/none.png: the hints cannot be read"));
+    REQUIRE(strstr(message, "/none.png: cannot be read"));
 
     CASE("sheet_hints/points_outside_are_warned_of_once");
     message[0] = 0;
@@ -281,7 +394,7 @@ static void messages(void)
     for (int i = 0; i < 17; i++) sprintf(many + strlen(many), "- {points: '%d 50 5 #e61414'}\n", 20 + i);
     message[0] = 0;
     REQUIRE_INT(run(in_folder("echo.bin"), write_text("many.yaml", many), &film, &plain, chroma), 0);
-    REQUIRE(strstr(message, "many.yaml:18: more than 16 lists of points and files of masks apply to a frame"));
+    REQUIRE(strstr(message, "many.yaml:18: more than 16 lists of points, masks and stills apply to a frame"));
     free(chroma);
 }
 
@@ -294,6 +407,7 @@ int main(void)
     if (!mkdtemp(folder)) return 1;
     following();
     messages();
+    stills();
     snprintf(command, sizeof command, "rm -r '%s'", folder);
     return check_end() | (system(command) != 0);
 }

@@ -1,4 +1,4 @@
-// sheet.c - looks for the files that a shot sheet names: `cuts` of the outermost map, `masks` of the lines.
+// sheet.c - looks for the files that a shot sheet names: `cuts` of the outermost map, `masks` and `reference` of the lines.
 #include <errno.h>
 #include <stdbool.h>
 #include <stdlib.h>
@@ -20,7 +20,9 @@ struct search {
 
 static const char *file_key(int depth, const char *key)
 {
-    return depth == TOP && !strcmp(key, "cuts") ? "cuts" : depth == LINE && !strcmp(key, "masks") ? "masks" : NULL;
+    if (depth == TOP) return strcmp(key, "cuts") ? NULL : "cuts";
+    if (depth != LINE) return NULL;
+    return !strcmp(key, "masks") ? "masks" : !strcmp(key, "reference") ? "reference" : NULL;
 }
 
 static int named(const struct search *s, const char *key, const char *name)

@@ -3,7 +3,8 @@
 #define CLZB_SHEET_H
 #include "engine/colorize.h"
 
-// Called for each file that a sheet names, by its key, `cuts` or `masks`, and its path. A negative result ends the search.
+// Called for each file that a sheet names, by its key, `cuts`, `masks` or `reference`, and its path. A negative result ends the
+// search.
 typedef int (*clzb_sheet_file)(void *priv, const char *key, const char *path);
 
 // Returns 0, an error of reading the sheet, which is logged, or the handler's result.
