@@ -705,7 +705,8 @@ int main(void)
     static const struct { const char *name; int (*run)(void); } rows[] = {
         { "oom/open_model", open_model }, { "oom/film_on_ref", film_on_ref }, { "oom/film_on_cpu", film_on_cpu },
         { "oom/film_with_points", film_with_points },
-        { "oom/sheet", read_a_sheet }, { "oom/hints", read_hints }, { "oom/still", read_still }, { "oom/recipe", read_recipe }, { "oom/facts", write_facts },
+        { "oom/sheet", read_a_sheet }, { "oom/hints", read_hints }, { "oom/still", read_still },
+        { "oom/recipe", read_recipe }, { "oom/facts", write_facts },
         { "oom/pictures_cached", read_pictures_cached },
         { "oom/pictures_uncached", read_pictures_uncached },
         { "oom/training_step", train_on_cpu }, { "oom/checkpoint", keep_checkpoint }, { "oom/write_model", write_model },
