@@ -1,7 +1,6 @@
 // data.c - datasets: find files, number their pictures, decode them, keep decoded ones in memory, measure their colours.
 #include <dirent.h>
 #include <errno.h>
-#include <math.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -11,7 +10,7 @@
 #include <unistd.h>
 #include <libavutil/log.h>
 
-#include "crop.h"
+#include "colours.h"
 #include "data.h"
 #include "base/log.h"
 #include "kernels/fnv.h"
@@ -25,7 +24,6 @@ enum {
     MAX_OPEN = 8,                           // decoders that a reader keeps open
     CHUNK = 256,                            // pictures that a thread decodes in sequence for the cache, for videos' sake
     CACHE_BLOCK = 64 << 20,                 // bytes by which the cache grows
-    COLOUR_BLOCK = 8,                       // pixels: width and height of the blocks whose mean colours are measured
     MAX_REPORTS = 10,                       // bad pictures that are named; further ones are only counted
 };
 
@@ -40,6 +38,7 @@ struct clzt_dataset {
     int scale, min_side, threads;
     enum clzt_cache cache;
     int64_t cache_limit;
+    bool quiet;
     void (*progress)(void *priv, int64_t done, int64_t total);
     void *priv;
     const volatile int *stop;
@@ -47,6 +46,8 @@ struct clzt_dataset {
     struct clzt_source *sources;
     int64_t *first;                         // [source_count + 1] number of each source's first picture
     int source_count, source_room;
+    char **left_out;                        // paths of files that could not be opened
+    int left_out_count;
     int64_t count;
     uint64_t hash;
     atomic_uchar *state;                    // [count] enum state
@@ -90,6 +91,17 @@ static int add_file(struct clzt_dataset *d, const char *path, const char *name, 
     return 0;
 }
 
+static int leave_out(struct clzt_dataset *d, const char *path)
+{
+    char **more = realloc(d->left_out, (d->left_out_count + 1) * sizeof *more);
+
+    if (!more) return -ENOMEM;
+    d->left_out = more;
+    if (!(more[d->left_out_count] = strdup(path))) return -ENOMEM;
+    d->left_out_count++;
+    return 0;
+}
+
 static int visible(const struct dirent *entry) { return entry->d_name[0] != '.'; }
 static int by_bytes(const struct dirent **a, const struct dirent **b) { return strcmp((*a)->d_name, (*b)->d_name); }
 
@@ -125,7 +137,7 @@ static int add_folder(struct clzt_dataset *d, const char *path, size_t root, con
             else if (S_ISDIR(st.st_mode) && here.depth < MAX_DEPTH) ret = add_folder(d, name, root, &st, &here);
             else if (S_ISREG(st.st_mode) && clzt_source_probe(name)) {
                 ret = add_file(d, name, name + root, &st);
-                if (ret == -EINVAL) ret = 0;                    // logged; a folder may contain a broken file
+                if (ret == -EINVAL) ret = leave_out(d, name);   // logged; a folder may contain a broken file
             }
         } else if (!ret) ret = -ENOMEM;
         free(name);
@@ -191,13 +203,13 @@ static void mark_bad(struct clzt_dataset *d, int64_t index, const char *why)
 
     if (atomic_exchange(&d->state[index], BAD) == BAD) return;
     pthread_mutex_lock(&d->lock);
-    if (++d->bad_count <= MAX_REPORTS) {
+    if (++d->bad_count <= MAX_REPORTS && !d->quiet) {
         if (d->sources[s].count == 1)
             clzi_log(&d->log, CLZ_LOG_WARNING, "%s: %s; the next picture is used instead.", d->sources[s].path, why);
         else
             clzi_log(&d->log, CLZ_LOG_WARNING, "%s: frame %lld %s; the next picture is used instead.", d->sources[s].path,
                      (long long)(index - d->first[s]), why);
-    } else if (d->bad_count == MAX_REPORTS + 1) {
+    } else if (d->bad_count == MAX_REPORTS + 1 && !d->quiet) {
         clzi_log(&d->log, CLZ_LOG_WARNING, "more than %d pictures cannot be read; further ones are not named.", MAX_REPORTS);
     }
     pthread_mutex_unlock(&d->lock);
@@ -317,8 +329,7 @@ static int decode(struct clzt_reader *r, int64_t index, struct clzt_picture *pic
     return ret;
 }
 
-// Reads exactly this picture. -EIO: it cannot be read.
-static int read_one(struct clzt_reader *r, int64_t index, struct clzt_picture *picture)
+int clzt_reader_try(struct clzt_reader *r, int64_t index, struct clzt_picture *picture)
 {
     struct clzt_dataset *d = r->dataset;
     int ret;
@@ -349,7 +360,7 @@ int clzt_reader_read(struct clzt_reader *reader, int64_t index, struct clzt_pict
     const int64_t count = reader->dataset->count;
     int ret = -EIO;
 
-    for (int64_t i = 0; i < count && ret == -EIO; i++) ret = read_one(reader, (index + i) % count, picture);
+    for (int64_t i = 0; i < count && ret == -EIO; i++) ret = clzt_reader_try(reader, (index + i) % count, picture);
     return ret == -EIO ? none(reader->dataset) : ret;
 }
 
@@ -376,7 +387,7 @@ static uint8_t *cache_room(struct clzt_dataset *d, size_t size)
 static int fill_one(struct clzt_dataset *d, struct clzt_reader *r, int64_t index)
 {
     struct clzt_picture p;
-    const int ret = read_one(r, index, &p);
+    const int ret = clzt_reader_try(r, index, &p);
 
     if (ret < 0) return ret == -EIO ? 0 : ret;
     const size_t size = (size_t)3 * p.width * p.height;
@@ -474,6 +485,7 @@ int clzt_dataset_open(struct clzt_dataset **dataset, const struct clzt_dataset_p
     d->cache = params->cache;
     d->cache_limit = params->cache_limit;
     if (!d->cache_limit) d->cache_limit = (int64_t)sysconf(_SC_PHYS_PAGES) / 2 * sysconf(_SC_PAGESIZE);
+    d->quiet = params->quiet;
     d->progress = params->progress;
     d->priv = params->priv;
     d->stop = params->stop;
@@ -506,6 +518,8 @@ void clzt_dataset_close(struct clzt_dataset **dataset)
         next = b->next;
         free(b);
     }
+    for (int i = 0; i < d->left_out_count; i++) free(d->left_out[i]);
+    free(d->left_out);
     free(d->sources);
     free(d->first);
     free(d->state);
@@ -516,6 +530,23 @@ void clzt_dataset_close(struct clzt_dataset **dataset)
     *dataset = NULL;
 }
 
+struct clzt_place clzt_dataset_file(const struct clzt_dataset *d, int file)
+{
+    const struct clzt_source *s = &d->sources[file];
+
+    return (struct clzt_place){ .file = file, .path = s->path, .film = s->kind == &clzt_source_video, .frames = s->count };
+}
+
+struct clzt_place clzt_dataset_place(const struct clzt_dataset *d, int64_t index)
+{
+    struct clzt_place place = clzt_dataset_file(d, source_of(d, index));
+
+    place.frame = index - d->first[place.file];
+    return place;
+}
+
+const char *clzt_dataset_left_out(const struct clzt_dataset *d, int i) { return i < d->left_out_count ? d->left_out[i] : NULL; }
+int clzt_dataset_files(const struct clzt_dataset *dataset) { return dataset->source_count; }
 int64_t clzt_dataset_count(const struct clzt_dataset *dataset) { return dataset->count; }
 int64_t clzt_dataset_cached(const struct clzt_dataset *dataset) { return dataset->cached_count; }
 int64_t clzt_dataset_bad(const struct clzt_dataset *dataset) { return dataset->bad_count; }
@@ -523,111 +554,31 @@ uint64_t clzt_dataset_hash(const struct clzt_dataset *dataset) { return dataset-
 int clzt_dataset_min_side(const struct clzt_dataset *dataset) { return dataset->min_side; }
 const struct clz_log *clzt_dataset_log(const struct clzt_dataset *dataset) { return &dataset->log; }
 
-static int cell(float ab)                   // index of the histogram cell of a* or b*, given in units of 110
-{
-    const int i = (int)((ab * 110 - CLZT_AB_LOW) / CLZT_AB_STEP);
-    return i < 0 ? 0 : i >= CLZT_AB_CELLS ? CLZT_AB_CELLS - 1 : i;
-}
-
-// Moments of a*, b*, in units of 110. They are taken of means of COLOUR_BLOCK x COLOUR_BLOCK pixels, which film grain and sensor
-// noise in the chroma of a grey picture do not raise much.
-struct moments { double n, a, b, aa, bb, ab; };
-
-static void moments_add(struct moments *m, double a, double b)
-{
-    m->n++;
-    m->a += a;
-    m->b += b;
-    m->aa += a * a;
-    m->bb += b * b;
-    m->ab += a * b;
-}
-
-// Standard deviation of the colours: in all, and along the minor axis of their covariance, in Lab units. The colours of a tinted
-// grey lie along one line, since they differ in chroma but not in hue.
-static void moments_spread(const struct moments *m, double *all, double *across)
-{
-    const double a = m->a / m->n, b = m->b / m->n;
-    const double aa = m->aa / m->n - a * a, bb = m->bb / m->n - b * b, ab = m->ab / m->n - a * b;
-
-    *all = 110 * sqrt(fmax(aa + bb, 0));
-    *across = 110 * sqrt(fmax((aa + bb) / 2 - sqrt((aa - bb) * (aa - bb) / 4 + ab * ab), 0));
-}
-
-struct colour_scan {
-    struct clzt_crop_tables tables;
-    double *counts;                         // or NULL
-    float *row;                             // [3, room] L, a, b
-    double *block;                          // [room / COLOUR_BLOCK, 2] sums of a*, b* over the current row of blocks
-    int room;
-};
-
-static int scan_room(struct colour_scan *s, int width)
-{
-    if (width <= s->room) return 0;
-    free(s->row);
-    free(s->block);
-    s->room = 0;
-    s->row = malloc((size_t)width * 3 * sizeof *s->row);
-    s->block = malloc((size_t)(width / COLOUR_BLOCK + 1) * 2 * sizeof *s->block);
-    if (!s->row || !s->block) return -ENOMEM;
-    s->room = width;
-    return 0;
-}
-
-// Adds the colours of a picture's pixels to sum and counts, those of its blocks to m.
-static void scan(struct colour_scan *s, const struct clzt_picture *p, double sum[2], struct moments *m)
-{
-    const float *a = s->row + s->room, *b = a + s->room;
-    const int side_x = p->width < COLOUR_BLOCK ? p->width : COLOUR_BLOCK;
-    const int side_y = p->height < COLOUR_BLOCK ? p->height : COLOUR_BLOCK;
-    const int blocks = p->width / side_x;   // a rest at the right and at the bottom is left out
-
-    for (int y = 0; y < p->height; y++) {
-        const size_t at = (size_t)y * p->width;
-        clzt_lab_row(&s->tables, p->r + at, p->g + at, p->b + at, p->width, s->row, s->row + s->room, s->row + 2 * s->room);
-        if (y % side_y == 0) memset(s->block, 0, 2 * blocks * sizeof *s->block);
-        for (int x = 0; x < p->width; x++) {
-            sum[0] += a[x];
-            sum[1] += b[x];
-            if (s->counts) s->counts[cell(a[x]) * CLZT_AB_CELLS + cell(b[x])]++;
-        }
-        for (int x = 0; x < blocks * side_x; x++) {
-            s->block[2 * (x / side_x)] += a[x];
-            s->block[2 * (x / side_x) + 1] += b[x];
-        }
-        for (int i = 0; y % side_y == side_y - 1 && i < blocks; i++)
-            moments_add(m, s->block[2 * i] / (side_x * side_y), s->block[2 * i + 1] / (side_x * side_y));
-    }
-}
-
 int clzt_dataset_colours(struct clzt_dataset *dataset, int64_t pictures, struct clzt_colours *colours, double *counts)
 {
     const int64_t n = pictures > 0 && pictures < dataset->count ? pictures : dataset->count;
-    struct colour_scan s = { .counts = counts };
+    struct clzt_colour_meter *meter = NULL;
     struct clzt_reader *reader = NULL;
+    struct clzt_colour_sums all = {0};
     struct clzt_picture p;
-    struct moments all = {0};
-    double sum[2] = { 0, 0 }, pixels = 0, spread, across;
     int ret = clzt_reader_create(&reader, dataset);
 
     *colours = (struct clzt_colours){ .pictures = n };
-    clzt_crop_tables_make(&s.tables);
+    if (!ret) ret = clzt_colour_meter_create(&meter);
     if (counts) memset(counts, 0, CLZT_AB_CELLS * CLZT_AB_CELLS * sizeof *counts);
     for (int64_t i = 0; i < n && !ret; i++) {
-        if ((ret = clzt_reader_read(reader, i * dataset->count / n, &p)) < 0 || (ret = scan_room(&s, p.width)) < 0) break;
-        struct moments own = {0};
-        scan(&s, &p, sum, &own);
-        moments_spread(&own, &spread, &across);
+        struct clzt_colour_sums own = {0};
+        double spread;
+        if ((ret = clzt_reader_read(reader, i * dataset->count / n, &p)) < 0) break;
+        if ((ret = clzt_colour_meter_add(meter, &p, &own, counts)) < 0) break;
+        clzt_colour_spread(&own, &spread, NULL);
         colours->grey += spread < CLZT_GREY;
-        all = (struct moments){ all.n + own.n, all.a + own.a, all.b + own.b, all.aa + own.aa, all.bb + own.bb, all.ab + own.ab };
         colours->spread += spread / n;
-        pixels += (double)p.width * p.height;
+        clzt_colour_sums_add(&all, &own);
     }
-    if (!ret) moments_spread(&all, &spread, &colours->across);
-    for (int c = 0; c < 2; c++) colours->mean[c] = pixels > 0 ? sum[c] / pixels : 0;
-    free(s.row);
-    free(s.block);
+    if (!ret) clzt_colour_spread(&all, NULL, &colours->across);
+    for (int c = 0; c < 2; c++) colours->mean[c] = all.pixels > 0 ? all.sum[1 + c] / all.pixels : 0;
+    clzt_colour_meter_destroy(&meter);
     clzt_reader_destroy(&reader);
     return ret;
 }

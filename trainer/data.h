@@ -23,6 +23,7 @@ struct clzt_dataset_params {
     enum clzt_cache cache;                  // RAM: clzt_dataset_fill decodes everything and keeps it as 8-bit RGB
     int64_t cache_limit;                    // bytes; pictures beyond it are decoded for each use. 0: half of the memory
     int threads;                            // of clzt_dataset_fill, 0: one per core
+    bool quiet;                             // pictures that cannot be decoded are not logged
     struct clz_log log;
     void (*progress)(void *priv, int64_t done, int64_t total);  // optional; called by the thread in clzt_dataset_fill
     void *priv;
@@ -50,6 +51,18 @@ int64_t clzt_dataset_cached(const struct clzt_dataset *dataset);    // pictures 
 int64_t clzt_dataset_bad(const struct clzt_dataset *dataset);       // pictures that turned out to be unreadable so far
 uint64_t clzt_dataset_hash(const struct clzt_dataset *dataset);     // of the files' names, sizes and numbers of pictures
 
+// Where a picture comes from. path is valid until the dataset is closed.
+struct clzt_place {
+    int file;                               // its number, from 0
+    const char *path;
+    bool film;
+    int64_t frame, frames;                  // its number within the file, from 0, and the pictures of the file
+};
+struct clzt_place clzt_dataset_place(const struct clzt_dataset *dataset, int64_t index);
+int clzt_dataset_files(const struct clzt_dataset *dataset);
+struct clzt_place clzt_dataset_file(const struct clzt_dataset *dataset, int file);     // its first picture
+const char *clzt_dataset_left_out(const struct clzt_dataset *dataset, int i);  // file i that could not be opened; NULL: no more
+
 int clzt_dataset_min_side(const struct clzt_dataset *dataset);       // params.min_side
 const struct clz_log *clzt_dataset_log(const struct clzt_dataset *dataset);
 
@@ -67,6 +80,9 @@ void clzt_reader_destroy(struct clzt_reader **reader);
 // Reads picture `index`, or the next readable one after it (wrapping around). It is valid until the next call with this reader.
 // -EBADMSG: no picture of the dataset can be read, which is logged once.
 int clzt_reader_read(struct clzt_reader *reader, int64_t index, struct clzt_picture *picture);
+
+// Reads this picture only. -EIO: it cannot be decoded.
+int clzt_reader_try(struct clzt_reader *reader, int64_t index, struct clzt_picture *picture);
 
 // ---- loader ----
 

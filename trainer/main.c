@@ -20,6 +20,7 @@
 #include "progress.h"
 #include "run.h"
 #include "source.h"
+#include "survey.h"
 #include "validate.h"
 
 enum { EXIT_USAGE = 2, EXIT_DATA = 65, EXIT_IO = 74 };
@@ -437,6 +438,56 @@ static int info(int argc, char **argv, const struct clz_log *log)
     return 0;
 }
 
+static void show_survey(void *priv, int64_t done, int64_t total)
+{
+    (void)total;
+    clzt_progress_update(priv, done, NULL);
+}
+
+static int dataset(int argc, char **argv, const struct clz_log *log)
+{
+    const bool stats = !strcmp(argv[0], "stats");
+    struct clzt_dataset_params d = { .quiet = true, .log = *log };
+    struct clzt_survey_params p = { .progress = show_survey };
+    struct clzt_console *console = log->priv;
+    struct clzt_progress *progress = NULL;
+    struct clzt_dataset *data = NULL;
+    struct clzt_survey *survey = NULL;
+    const char **const paths = calloc(argc, sizeof *paths);
+    bool json = false;
+    int ret = paths ? 0 : -ENOMEM, pictures = 0;
+
+    if (!stats && strcmp(argv[0], "scan"))
+        ret = clzi_fail(log, -EINVAL, "dataset: \"%.100s\" is neither scan nor stats.", argv[0]);
+    for (int i = 1; i < argc && ret >= 0; i++) {
+        if (!strcmp(argv[i], "--json")) json = true;
+        else if (!strncmp(argv[i], "workers=", 8)) ret = number_of(argv[i], 8, 0, 256, &p.workers, log);
+        else if (stats && !strncmp(argv[i], "pictures=", 9)) ret = number_of(argv[i], 9, 0, 1000000000, &pictures, log);
+        else if (stats && !strncmp(argv[i], "scale=", 6)) ret = number_of(argv[i], 6, 0, 8192, &d.scale, log);
+        else paths[d.path_count++] = argv[i];
+    }
+    if (ret >= 0 && !d.path_count) ret = clzi_fail(log, -EINVAL, "dataset %s: no folder, video or picture is given.", argv[0]);
+    d.paths = paths;
+    p.pictures = pictures;
+    if (ret >= 0) ret = clzt_progress_create(&progress, &(struct clzt_progress_params){ .file = stderr, .unit = "picture" });
+    if (ret >= 0) ret = clzt_dataset_open(&data, &d);
+    if (ret >= 0) {
+        const int64_t count = clzt_dataset_count(data);
+        p.priv = console->progress = progress;
+        clzt_progress_begin(progress, argv[0], 0, pictures && pictures < count ? pictures : count, 0);
+        ret = clzt_survey_make(&survey, data, &p);
+        clzt_progress_end(progress);
+    }
+    if (ret >= 0)
+        ret = stats ? clzt_survey_print_stats(stdout, survey, json) : clzt_survey_print_scan(stdout, survey, data, json);
+    console->progress = NULL;
+    clzt_survey_destroy(&survey);
+    clzt_dataset_close(&data);
+    clzt_progress_destroy(&progress);
+    free(paths);
+    return ret;
+}
+
 static int keys(int argc, char **argv, const struct clz_log *log)
 {
     (void)log;
@@ -464,6 +515,9 @@ static const struct command commands[] = {
     { "convert", "WEIGHTS.pth OUT.bin [net=NAME] [section=KEY] [strict=no] [license=...] [input=lstar] [working_size=N] "
       "[working_shape=square]", 2, "write a PyTorch checkpoint or safetensors file as a model file, for init= of a recipe",
       convert },
+    { "dataset", "scan PATH... [--json] [workers=N] | stats PATH... [--json] [pictures=N] [scale=N] [workers=N]", 2,
+      "scan: count pictures, films, sizes, damaged files, nearly grey pictures, duplicates; stats: means and deviations of L*, "
+      "a*, b*, colourfulness, the 313 classes of colour", dataset },
     { "info",   "MODEL.bin", 1, "print the metadata of a model file", info },
     { "nets",   "", 0, "list the networks", nets },
     { "keys",   "[--markdown]", 0, "list the keys of recipes with defaults and ranges", keys },
