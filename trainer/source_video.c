@@ -260,8 +260,8 @@ static int seek(struct reader *r, const struct clzt_source *source, int64_t inde
     if (!v->timed) return index < r->next ? start(r, source) : 0;
     while (key > 0 && !v->marks[key].key) key--;
     if (index >= r->next && key <= r->next) return 0;          // seeking would not save any decoding
-    // Not to the frame itself: some demuxers compare decoding times, and find the key frame after it, without which a B-frame before
-    // it in presentation order cannot be decoded.
+    // Not to the frame itself: some demuxers compare decoding times, and find the key frame after it, without which a B-frame
+    // before it in presentation order cannot be decoded.
     if (av_seek_frame(r->format, v->stream, v->marks[key].pts, AVSEEK_FLAG_BACKWARD) < 0) return start(r, source);
     avcodec_flush_buffers(r->codec);
     av_frame_unref(r->held);
