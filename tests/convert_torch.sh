@@ -47,6 +47,7 @@ answers strided resnet18-unet 64
 answers torchvision resnet18-light 64 encoder.7.1.relu2
 answers training resnet18-unet 64 layers.0.7.1.relu2
 answers lite0 lite0 64 encoder._blocks.15._bn2
+answers head lite0-features 64
 
 # A run of one step that starts from PyTorch's weights, and back.
 cat >"$dir/recipe.yaml" <<'END'

@@ -100,6 +100,42 @@ ends val/saturation_is_a_number 2 'saturation: "abc" is not a number' "$train" v
 check val/saturation awk '$1 != "cf_ratio" { next } NR == FNR { whole = $2; next }
     { ok = $2 > 0.3 * whole && $2 < 0.7 * whole } END { exit !ok }' whole half
 ends val/of_a_film 0 "12 pictures" "$train" val straight/model.bin val=film.mkv size=64 threads=1
+check val/film_is_asked_for sh -c '! grep -q "^cdc\|^still\|^fd" out'
+cp out table
+ends val/film_and_json 0 "^still_change_true " "$train" val straight/model.bin val=film.mkv size=64 threads=1 film=yes json=v.json
+check val/steadiness_beside_the_truths awk '$1 == "cdc" || $1 == "cdc_true" { n += $2 > 0 && $2 < 0.7 } END { exit n != 2 }' out
+ends val/json_alone 0 '"own_mean"' "$train" val straight/model.bin val=film.mkv size=64 threads=1 film=yes --json
+same val/json_is_the_same_in_a_file v.json out
+# strictly parsed; a number of the table is that of the JSON, rounded
+cat >scores.py <<'END'
+import json, sys
+def refuse(word): raise ValueError(word)
+def once(pairs): assert len(dict(pairs)) == len(pairs); return dict(pairs)
+j = json.load(open(sys.argv[1], encoding="utf-8"), parse_constant=refuse, object_pairs_hook=once)
+table = [line.split() for line in open(sys.argv[2])]
+keys = sys.argv[3:]
+assert list(j["scores"]) == keys, list(j["scores"])
+rows = [row for row in table[1:] if row[1:2] != ["pictures"]]
+assert [row[0] for row in rows if row[0] in j["scores"][keys[0]]] == list(j["scores"][keys[0]])[:len(rows)]
+for row in rows:
+    for key, text in zip(keys, row[1:]):
+        digits = len(text.partition(".")[2])
+        if text == "-": assert j["scores"][key][row[0]] is None
+        else: assert f"{j['scores'][key][row[0]]:.{digits}f}" == text, (key, row)
+assert j["pictures"] == int(table[-1][0])
+print("agree")
+END
+if command -v python3 >/dev/null; then
+    ends val/json_is_strict_and_says_what_the_table_says 0 agree python3 scores.py v.json table model grey mean_colour own_mean
+fi
+ends val/every_frame_of_a_film 2 "val_pictures: 5; expected none with film=yes" \
+    "$train" val straight/model.bin val=film.mkv film=yes val_pictures=5
+ends val/film_is_yes_or_no 2 'film: "1" is neither no nor yes' "$train" val straight/model.bin val=film.mkv film=1
+ends val/features_of_another_net 2 "straight/model.bin is a model of light; expected one of lite0-features" \
+    "$train" val straight/model.bin val=film.mkv size=64 threads=1 features=straight/model.bin
+ends val/features_that_are_missing 1 "features: nofile.bin: No such file" \
+    "$train" val straight/model.bin val=film.mkv features=nofile.bin
+ends val/json_in_no_folder 1 "json: nothere: No such file" "$train" val straight/model.bin val=film.mkv json=nothere/x
 # pictures of any size are scaled as in the model's training
 mkdir large && ffmpeg -nostdin -v error -i photos/%02d.png -frames:v 4 -vf scale=480:480 large/%02d.png
 val_large() { ends "$1" 0 "$2" "$train" val "$3" val=large threads=1 batch=4 $4; }
@@ -232,7 +268,14 @@ check compare/half_cf_true score cf_true 0.005 85.53 85.53 85.53
 check compare/half_cf_ratio score cf_ratio 0 0.5 0 1
 ends compare/one_frame 0 "^1 pictures" "$train" compare red.mkv half.mkv pictures=1     # the central one of two is the second
 check compare/one_frame_psnr score psnr 0.005 6.032 6.032 100
-ends compare/all_frames 0 "^12 pictures" "$train" compare film.mkv film.mkv pictures=0
+check compare/some_frames_say_nothing_of_steadiness sh -c '! grep -q "^cdc" out'
+ends compare/all_frames 0 "^12 pictures" "$train" compare film.mkv film.mkv pictures=0 json=c.json
+check compare/as_steady_as_itself awk '$1 == "cdc" || $1 == "still_change" { v[$1] = $2 }
+    $1 == "cdc_true" || $1 == "still_change_true" { n += v[substr($1, 1, length($1) - 5)] == $2 } END { exit n != 2 }' out
+if command -v python3 >/dev/null; then
+    cp out table
+    ends compare/json 0 agree python3 scores.py c.json table film grey mean_colour own_mean
+fi
 # The colour matrix of untagged film is that of the filter: by width too, and of a rotated film the same.
 tagged() { ffmpeg -nostdin -v error -f lavfi -i "testsrc2=s=$2,format=yuv444p" -frames:v 1 -c:v ffv1 $3 "$1"; }
 # film NAME SIZE MATRIX PSNR: compares a film whose tag is MATRIX with an untagged one

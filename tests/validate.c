@@ -5,6 +5,8 @@
 #include "check.h"
 #include "engine/backend.h"
 #include "engine/graph.h"
+#include "engine/model.h"
+#include "trainer/nets.h"
 #include "trainer/sheet.h"
 #include "trainer/validate.h"
 
@@ -26,6 +28,65 @@ static struct clzt_scores scores(struct clzi_device *dev, struct clzt_dataset *d
         .workers = 1 }, &v), 0);
     clzi_graph_destroy(&g);
     return v.model;
+}
+
+// The network of FD-lite0 with random weights.
+static void write_features(const char *path)
+{
+    const struct clzi_model_facts facts = { .size = 256, .stride = 32, .l_scale = 50, .l_offset = 1, .ab_scale = 110,
+                                            .arch = "lite0-features", .shape = "frame", .input = "luma" };
+    struct clzi_graph *g = NULL;
+    float **values;
+
+    REQUIRE_INT(clzi_graph_create(&g), 0);
+    REQUIRE_INT(clzt_net_lite0_features.build(g, NULL), 0);
+    values = calloc((size_t)g->param_count, sizeof *values);
+    for (int i = 0; i < g->param_count; i++) values[i] = calloc((size_t)clzi_param_count(&g->params[i]), sizeof(float));
+    clzt_net_init(g, CLZT_INIT_HE, 1, values);
+    REQUIRE_INT(clzi_model_write(path, g, values, &facts, CLZI_F32, NULL), 0);
+    for (int i = 0; i < g->param_count; i++) free(values[i]);
+    free(values);
+    clzi_graph_destroy(&g);
+}
+
+// Scores of the colour bias everywhere, beside the same colour as the mean of the training set; features: NULL or a model file.
+static int flat_scores(struct clzi_device *dev, struct clzt_dataset *data, float *bias, const char *features,
+                       struct clzt_validation *v)
+{
+    float *values[] = { (float[]){ 0, 0 }, bias };
+    struct clzi_graph *g = NULL;
+    int ret;
+
+    REQUIRE_INT(clzi_graph_create(&g), 0);
+    clzi_graph_conv(g, "out", clzi_graph_input(g, "L", .channels = 1), .channels = 2, .k = 1, .bias = 1);
+    ret = clzt_validate(dev, g, values, data, &(struct clzt_validate_params){
+        .size = SIZE, .batch = 2, .luma = CLZT_LUMA_601, .l_scale = 50, .l_offset = 1, .saturation = 1, .workers = 1,
+        .own = true, .film = true, .features = features, .mean = { bias[0], bias[1] } }, v);
+    clzi_graph_destroy(&g);
+    return ret;
+}
+
+static void features_and_film(struct clzi_device *dev, struct clzt_dataset *data, const char *folder)
+{
+    struct clzt_validation v;
+    char path[300];
+
+    snprintf(path, sizeof path, "%s/features.bin", folder);
+    write_features(path);
+    CASE("validate/fd_of_equal_colours_is_equal");
+    REQUIRE_INT(flat_scores(dev, data, (float[]){ 0.3f, -0.2f }, path, &v), 0);
+    REQUIRE(v.model.fd > 0);
+    REQUIRE_NEAR(v.model.fd, v.mean.fd, 1e-6 * v.model.fd);
+    REQUIRE(v.own.fd > 0 && fabs(v.own.fd - v.model.fd) > 1e-3 * v.model.fd);
+    REQUIRE_NEAR(v.own.cf_abs_true, v.model.cf_abs_true, 0);
+    CASE("validate/film_of_pictures_in_a_folder");
+    REQUIRE_NEAR(v.model.change, 0, 0);     // the same colour in all frames; the truth's changes
+    REQUIRE(v.model.change_true > 0.1);
+    REQUIRE(v.own.change > 0.1);
+    REQUIRE(isnan(v.model.cdc));            // three frames are too few
+    CASE("validate/features_of_another_net");
+    unlink(path);
+    REQUIRE(flat_scores(dev, data, (float[]){ 0, 0 }, path, &v) < 0);
 }
 
 int main(void)
@@ -56,6 +117,7 @@ int main(void)
     REQUIRE_NEAR(other.l1, ours.l1, 1e-7);
     REQUIRE(fabs(plain.l1 - ours.l1) > 1e-3);
 
+    features_and_film(dev, data, folder);
     clzt_dataset_close(&data);
     clzi_device_close(&dev);
     for (int i = 0; i < 3; i++) {

@@ -37,6 +37,7 @@ static const struct rule lite_rules[] = {
     { "_conv_head.", NULL, "the classifier's head" }, { "_bn1.", NULL, "the classifier's head" },
     { "_fc.", NULL, "the classifier" }, { "", "", NULL }, { NULL, NULL, NULL }
 };
+static const struct rule lite_head_rules[] = { { "_fc.", NULL, "the classifier" }, { "", "", NULL }, { NULL, NULL, NULL } };
 static const struct rule resnet_rules[] = {
     { "conv1.", "0.", NULL }, { "bn1.", "1.", NULL }, { "layer1.", "4.", NULL }, { "layer2.", "5.", NULL },
     { "layer3.", "6.", NULL }, { "layer4.", "7.", NULL }, { "fc.", NULL, "the classifier" }, { NULL, NULL, NULL }
@@ -55,6 +56,8 @@ static const struct rule same_rules[] = { { "", "", NULL }, { NULL, NULL, NULL }
 static const struct family families[] = {
     { "a whole network", NULL, NULL, false, same_rules },           // the tutorial's U-Net, DynamicUnet, PatchGAN, our exports
     { "EfficientNet-Lite", "_blocks.0._depthwise_conv.weight", "_blocks.0._depthwise_conv.weight", true, lite_rules },
+    { "EfficientNet-Lite with its head", "_blocks.0._depthwise_conv.weight", "_blocks.0._depthwise_conv.weight", true,
+      lite_head_rules },
     { "torchvision's ResNet", "layer1.0.conv1.weight", "4.0.conv1.weight", true, resnet_rules },
     { "pix2pix's discriminator", "model.11.weight", "model.4.0.weight", false, pix2pix_d_rules },
     { "torchvision's ResNet as nn.Sequential", "4.0.conv1.weight", "4.0.conv1.weight", true, body_rules },
@@ -228,6 +231,8 @@ static const struct clzt_net *find_net(const char *name)
 {
     for (const struct clzt_net *const *d = clzt_discriminators; *d; d++)
         if (!strcmp((*d)->name, name)) return *d;
+    for (const struct clzt_net *const *f = clzt_feature_nets; *f; f++)
+        if (!strcmp((*f)->name, name)) return *f;
     return clzt_net_find(name);
 }
 

@@ -197,6 +197,23 @@ static int source_of(const struct clzt_dataset *d, int64_t index)
     return low;
 }
 
+static int folder_length(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    return slash ? (int)(slash - path) : 0;
+}
+
+bool clzt_dataset_follows(const struct clzt_dataset *d, int64_t index)
+{
+    const int here = source_of(d, index), before = index > 0 ? source_of(d, index - 1) : -1;
+    const char *path = d->sources[here].path;
+
+    if (index <= 0 || here == before) return index > 0;
+    return d->sources[here].count == 1 && d->sources[before].count == 1 &&
+           folder_length(path) == folder_length(d->sources[before].path) &&
+           !strncmp(path, d->sources[before].path, folder_length(path));
+}
+
 static void mark_bad(struct clzt_dataset *d, int64_t index, const char *why)
 {
     const int s = source_of(d, index);

@@ -49,6 +49,8 @@ void clzt_dataset_close(struct clzt_dataset **dataset);
 int64_t clzt_dataset_count(const struct clzt_dataset *dataset);     // pictures
 int64_t clzt_dataset_cached(const struct clzt_dataset *dataset);    // pictures in memory
 int64_t clzt_dataset_bad(const struct clzt_dataset *dataset);       // pictures that turned out to be unreadable so far
+// Whether picture `index` is the next frame of a film after index - 1: both are of one video, or pictures of one folder.
+bool clzt_dataset_follows(const struct clzt_dataset *dataset, int64_t index);
 uint64_t clzt_dataset_hash(const struct clzt_dataset *dataset);     // of the files' names, sizes and numbers of pictures
 
 // Where a picture comes from. path is valid until the dataset is closed.

@@ -9,6 +9,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/atomic_file.h"
 #include "base/log.h"
 #include "checkpoint.h"
 #include "compare.h"
@@ -23,6 +24,7 @@
 #include "survey.h"
 #include "validate.h"
 
+enum { VAL_PICTURES = 256 };                // default of val_pictures, as in recipes
 enum { EXIT_USAGE = 2, EXIT_DATA = 65, EXIT_IO = 74 };
 
 static volatile sig_atomic_t stop_signal;   // the only type a signal handler may write
@@ -285,14 +287,14 @@ static int luma_as_trained(const struct clz_model *m, const struct clz_log *log)
     return CLZT_LUMA_LSTAR;
 }
 
-// Checks that the folder of the sheet exists before the scores are computed.
-static int check_sheet(const char *sheet, const struct clz_log *log)
+// Checks that the folder of an output file exists before slow work begins.
+static int check_folder(const char *key, const char *path, const struct clz_log *log)
 {
-    const char *slash = strrchr(sheet, '/');
-    char *folder = slash ? strndup(sheet, slash == sheet ? 1 : (size_t)(slash - sheet)) : strdup(".");
+    const char *slash = strrchr(path, '/');
+    char *folder = slash ? strndup(path, slash == path ? 1 : (size_t)(slash - path)) : strdup(".");
     int ret = folder ? 0 : -ENOMEM;
 
-    if (!ret && access(folder, F_OK)) ret = clzi_fail(log, -errno, "sheet: %s: %s.", folder, strerror(errno));
+    if (!ret && access(folder, F_OK)) ret = clzi_fail(log, -errno, "%s: %s: %s.", key, folder, strerror(errno));
     free(folder);
     return ret;
 }
@@ -322,6 +324,20 @@ static int number_of(const char *argument, int at, int least, int most, int *n, 
     return 0;
 }
 
+// Prints the scores, or writes them as JSON where the arguments --json and json=FILE say so.
+static int put_scores(const struct clzt_column *columns, int count, json_t *facts, bool json, const char *path,
+                      const struct clz_log *log)
+{
+    char *text = clzt_scores_json(facts, columns, count);
+    int ret = text ? 0 : -ENOMEM;
+
+    if (ret >= 0 && json) ret = fputs(text, stdout) < 0 ? -EIO : 0;
+    else if (ret >= 0) ret = clzt_scores_print(stdout, columns, count);
+    if (ret >= 0 && path) ret = clzi_file_replace(path, text, strlen(text), log);
+    free(text);
+    return ret;
+}
+
 static int val(int argc, char **argv, const struct clz_log *log)
 {
     struct clzt_recipe *r = NULL;
@@ -330,23 +346,33 @@ static int val(int argc, char **argv, const struct clz_log *log)
     struct clzt_dataset *data = NULL;
     struct clzt_colours colours;
     struct clzt_validation v;
-    const char *sheet = NULL;
-    int ret = clzt_recipe_create(&r), hints = 0;
+    const char *sheet = NULL, *features = NULL, *json_path = NULL, *text;
+    int ret = clzt_recipe_create(&r), hints = 0, film = 0;
+    bool json = false;
 
     if (ret >= 0) ret = clzi_model_read(&m, argv[0], log);
     if (ret >= 0) ret = check_generator(m, argv[0], log);
     if (ret >= 0) {
         r->size = m->facts.size;
-        r->scale = r->luma = -1;            // not given; outside the range of both keys
+        r->scale = r->luma = r->val_pictures = -1;      // not given; outside the ranges of these keys
     }
     for (int i = 1; i < argc && ret >= 0; i++) {
         if (!strncmp(argv[i], "sheet=", 6)) sheet = argv[i] + 6;
         else if (!strncmp(argv[i], "hints=", 6)) ret = number_of(argv[i], 6, 0, 1000, &hints, log);
+        else if (option(argv[i], "film", &text)) ret = one_of("film", text, "no", "yes", &film, log);
+        else if (option(argv[i], "features", &features) || option(argv[i], "json", &json_path)) continue;
+        else if (!strcmp(argv[i], "--json")) json = true;
         else ret = clzt_recipe_set(r, argv[i], log);
     }
     if (ret >= 0 && !r->val.count) ret = clzi_fail(log, -EINVAL, "val: no folder, video or picture is given.");
     if (ret >= 0) ret = clzt_paths_check((const char *const *)r->val.items, r->val.count, "val", log);
-    if (ret >= 0 && sheet) ret = check_sheet(sheet, log);
+    if (ret >= 0 && features) ret = clzt_paths_check(&features, 1, "features", log);
+    if (ret >= 0 && sheet) ret = check_folder("sheet", sheet, log);
+    if (ret >= 0 && json_path) ret = check_folder("json", json_path, log);
+    if (ret >= 0 && film && r->val_pictures >= 0)
+        ret = clzi_fail(log, -EINVAL, "val_pictures: %d; expected none with film=yes, which scores every frame.",
+                        r->val_pictures);
+    if (ret >= 0 && r->val_pictures < 0) r->val_pictures = film ? 0 : VAL_PICTURES;
     if (ret >= 0 && r->size % m->facts.stride)
         ret = clzi_fail(log, -EINVAL, "size: %d is not a multiple of %d, the stride of %s.", r->size, m->facts.stride, argv[0]);
     if (ret >= 0 && r->scale < 0) r->scale = scale_as_trained(m, r->size, log);
@@ -368,8 +394,15 @@ static int val(int argc, char **argv, const struct clz_log *log)
                                 .hints = hints, .luma = r->luma, .l_scale = m->facts.l_scale, .l_offset = m->facts.l_offset,
                                 .mean = { colours.mean[0], colours.mean[1] },
                                 .saturation = (float)r->saturation * m->facts.ab_scale / 110,
+                                .own = true, .film = film, .features = features,
                                 .sheet = sheet, .sheet_pictures = r->sheet_pictures, .workers = r->workers }, &v);
-    if (ret >= 0) clzt_scores_print(stdout, &v.model, &v.grey, &v.mean);
+    if (ret >= 0) {
+        const struct clzt_column columns[] = { { "model", "model", &v.model }, { "grey", "grey", &v.grey },
+                                               { "mean colour", "mean_colour", &v.mean }, { "own mean", "own_mean", &v.own } };
+        ret = put_scores(columns, 4, json_pack("{s:s, s:s, s:i, s:i, s:i}", "model", clzi_printable(argv[0]).text, "net",
+                                               clzi_printable(m->facts.arch).text, "size", r->size, "scale", r->scale, "hints",
+                                               hints), json, json_path, log);
+    }
     if (ret >= 0) ret = v.sheet;
     clzt_dataset_close(&data);
     clzi_device_close(&dev);
@@ -384,18 +417,28 @@ static int compare(int argc, char **argv, const struct clz_log *log)
     struct clzt_colours colours;
     struct clzt_comparison c;
     long long pictures = 64;
+    const char *json_path = NULL;
+    bool json = false;
     int ret = 0;
     char more;
 
-    for (int i = 2; i < argc && ret >= 0; i++)
-        if (sscanf(argv[i], "pictures=%lld%c", &pictures, &more) != 1 || pictures < 0)
-            ret = clzi_fail(log, -EINVAL, "compare: \"%s\" is not pictures=N.", argv[i]);
+    for (int i = 2; i < argc && ret >= 0; i++) {
+        if (option(argv[i], "json", &json_path)) ret = check_folder("json", json_path, log);
+        else if (!strcmp(argv[i], "--json")) json = true;
+        else if (sscanf(argv[i], "pictures=%lld%c", &pictures, &more) != 1 || pictures < 0)
+            ret = clzi_fail(log, -EINVAL, "compare: \"%s\" is not pictures=N, json=FILE or --json.", argv[i]);
+    }
     for (int i = 0; i < 2 && ret >= 0; i++)
         ret = clzt_dataset_open(&films[i], &(struct clzt_dataset_params){ .paths = (const char *const *)argv + i, .path_count = 1,
                                                                           .log = *log });
     if (ret >= 0) ret = clzt_dataset_colours(films[0], pictures, &colours, NULL);
     if (ret >= 0) ret = clzt_compare(films[0], films[1], pictures, colours.mean, &c);
-    if (ret >= 0) ret = clzt_scores_print(stdout, &c.film, &c.grey, &c.mean);
+    if (ret >= 0) {
+        const struct clzt_column columns[] = { { "film", "film", &c.film }, { "grey", "grey", &c.grey },
+                                               { "mean colour", "mean_colour", &c.mean }, { "own mean", "own_mean", &c.own } };
+        ret = put_scores(columns, 4, json_pack("{s:s, s:s}", "truth", clzi_printable(argv[0]).text, "film",
+                                               clzi_printable(argv[1]).text), json, json_path, log);
+    }
     for (int i = 0; i < 2; i++) clzt_dataset_close(&films[i]);
     return ret;
 }
@@ -504,11 +547,13 @@ static int nets(int argc, char **argv, const struct clz_log *log)
 static const struct command commands[] = {
     { "train",  "RECIPE.yaml [key=value ...]", 1, "train; continues from the newest checkpoint of the run folder", train },
     { "resume", "RUN [key=value ...]", 1, "continue the run in a folder", resume },
-    { "val",    "MODEL.bin val=PATH [size=N] [scale=N] [batch=32] [sheet=OUT.png] [saturation=1] [key=value ...]", 1,
-      "scores of a model, beside two baselines: grey and mean colour; default of size: the model's; of scale: as in training, "
-      "0: pictures are not scaled", val },
-    { "compare", "TRUE.mp4 FILM.mp4 [pictures=64]", 2, "the same scores of a coloured film against the true one; 0: all frames",
-      compare },
+    { "val",    "MODEL.bin val=PATH [size=N] [scale=N] [batch=32] [sheet=OUT.png] [film=yes] [features=NET.bin] [json=FILE] "
+      "[--json] [saturation=1] [key=value ...]", 1,
+      "scores of a model, beside three baselines: grey, the mean colour of all pictures, and each picture's own; default of size: the "
+      "model's; of scale: as in training, 0: pictures are not scaled. film=yes: the pictures are a film, whose steadiness is "
+      "scored; features: FD-lite0; --json: as JSON instead of the table", val },
+    { "compare", "TRUE.mp4 FILM.mp4 [pictures=64] [json=FILE] [--json]", 2,
+      "the same scores of a coloured film against the true one; 0: all frames, and the film's steadiness", compare },
     { "export", "RUN OUT.bin [f16|f32|bf16] [working_size=N] [working_shape=square] [saturation=X] [license=...] [notes=...]", 2,
       "write the newest checkpoint as a model file; OUT.safetensors or --safetensors: as weights for PyTorch, f32",
       export_model },

@@ -1,7 +1,9 @@
 // metrics.c - scores. Single-threaded: a picture takes milliseconds, and OpenMP's waiting threads would slow the loader's down.
 // Several threads can each have a struct clzt_metrics.
 #include <errno.h>
+#include <jansson.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -221,6 +223,23 @@ void clzt_metrics_add_flat(struct clzt_metrics *m, const float *l, const float *
     clzt_metrics_add(m, l, true_ab, m->flat);
 }
 
+void clzt_metrics_add_own(struct clzt_metrics *m, const float *l, const float *true_ab)
+{
+    const size_t pixels = (size_t)m->width * m->height;
+    double mean[2] = { 0, 0 };
+
+    for (int c = 0; c < 2; c++) {
+        for (size_t i = 0; i < pixels; i++) mean[c] += true_ab[c * pixels + i];
+        mean[c] /= (double)pixels;
+    }
+    clzt_metrics_add_flat(m, l, true_ab, mean);
+}
+
+struct clzt_added clzt_metrics_added(const struct clzt_metrics *m)
+{
+    return (struct clzt_added){ m->truth, m->guess, m->flat };
+}
+
 struct clzt_scores clzt_metrics_scores(const struct clzt_metrics *m)
 {
     const double n = m->pictures ? (double)m->pictures : NAN;
@@ -230,6 +249,7 @@ struct clzt_scores clzt_metrics_scores(const struct clzt_metrics *m)
         .de2000 = m->de / n, .cf = m->cf / n, .cf_abs = m->cf_abs / n, .cf_true = m->cf_true / n,
         .cf_abs_true = m->cf_abs_true / n, .cf_ratio = m->cf_true > 0 ? m->cf / m->cf_true : NAN,
         .cf_abs_ratio = m->cf_abs_true > 0 ? m->cf_abs / m->cf_abs_true : NAN,
+        .fd = NAN, .cdc = NAN, .cdc_true = NAN, .change = NAN, .change_true = NAN,
     };
     const double below = 0.8 - s.cf_abs_ratio, above = s.cf_abs_ratio - 1.15;
 
@@ -254,22 +274,58 @@ const struct clzt_score_info clzt_score_list[] = {
     { NULL, 0, 0, false, NULL }
 };
 
-int clzt_scores_print(FILE *file, const struct clzt_scores *model, const struct clzt_scores *grey,
-                      const struct clzt_scores *mean)
-{
-    const struct clzt_scores *const columns[] = { model, grey, mean };
-    static const char *const titles[] = { "model", "grey", "mean colour" };
+const struct clzt_score_info clzt_more_scores[] = {
+    { "fd_lite0", AT(fd), 2, false, "Frechet distance of EfficientNet-Lite0's features from the truth's" },
+    { "cdc", AT(cdc), 5, false, "colour distribution consistency of the film; a fade or cut counts too" },
+    { "cdc_true", AT(cdc_true), 5, false, "that of the true film" },
+    { "still_change", AT(change), 4, false, "change of a*, b* from frame to frame where L* stays, Lab units" },
+    { "still_change_true", AT(change_true), 4, false, "that of the true film" },
+    { NULL, 0, 0, false, NULL }
+};
+static const struct clzt_score_info *const lists[] = { clzt_score_list, clzt_more_scores, NULL };
 
-    fprintf(file, "%-14s", "");
-    for (int i = 0; i < 3; i++)
-        if (columns[i]) fprintf(file, "%12s", titles[i]);
+int clzt_scores_print(FILE *file, const struct clzt_column *columns, int count)
+{
+    fprintf(file, "%-18s", "");
+    for (int i = 0; i < count; i++) fprintf(file, "%12s", columns[i].title);
     fputc('\n', file);
-    for (const struct clzt_score_info *info = clzt_score_list; info->name; info++) {
-        fprintf(file, "%-14s", info->name);
-        for (int i = 0; i < 3; i++)
-            if (columns[i]) fprintf(file, "%12.*f", info->decimals, clzt_score(columns[i], info));
-        fprintf(file, "  %s\n", info->help);
-    }
-    fprintf(file, "%lld pictures\n", (long long)model->pictures);
+    for (const struct clzt_score_info *const *list = lists; *list; list++)
+        for (const struct clzt_score_info *info = *list; info->name; info++) {
+            if (*list == clzt_more_scores && isnan(clzt_score(columns[0].scores, info))) continue;
+            fprintf(file, "%-18s", info->name);
+            for (int i = 0; i < count; i++) {
+                const double value = clzt_score(columns[i].scores, info);
+                if (isfinite(value)) fprintf(file, "%12.*f", info->decimals, value);
+                else fprintf(file, "%12s", "-");
+            }
+            fprintf(file, "  %s\n", info->help);
+        }
+    fprintf(file, "%lld pictures\n", (long long)columns[0].scores->pictures);
     return ferror(file) ? -EIO : 0;
+}
+
+char *clzt_scores_json(json_t *facts, const struct clzt_column *columns, int count)
+{
+    json_t *scores = json_object();
+    bool failed = !facts || !scores;
+    char *text = NULL, *lines = NULL;
+
+    for (int i = 0; i < count && !failed; i++) {
+        json_t *column = json_object();
+        for (const struct clzt_score_info *const *list = lists; *list; list++)
+            for (const struct clzt_score_info *info = *list; info->name; info++) {
+                const double value = clzt_score(columns[i].scores, info);
+                if (*list == clzt_more_scores && isnan(clzt_score(columns[0].scores, info))) continue;
+                failed |= json_object_set_new(column, info->name, isfinite(value) ? json_real(value) : json_null()) < 0;
+            }
+        failed |= json_object_set_new(scores, columns[i].key, column) < 0;
+    }
+    failed = failed || json_object_set_new(facts, "pictures", json_integer(columns[0].scores->pictures)) < 0 ||
+             json_object_set(facts, "scores", scores) < 0;
+    if (!failed) text = json_dumps(facts, JSON_INDENT(2) | JSON_REAL_PRECISION(10));
+    json_decref(facts);
+    json_decref(scores);
+    if (text && asprintf(&lines, "%s\n", text) < 0) lines = NULL;
+    free(text);
+    return lines;
 }

@@ -23,11 +23,14 @@ struct clzt_scores {
     double l1, ab_mae, psnr, ssim, de2000;
     double cf, cf_abs, cf_true, cf_abs_true, cf_ratio, cf_abs_ratio;
     double score;
+    double fd;                              // FD-lite0 (features.h); NAN: not measured, as the following
+    double cdc, cdc_true, change, change_true;      // of films, temporal.h
 };
 
 // Names and offsets of the scores, for logs and tables; ends with a row whose name is NULL.
 struct clzt_score_info { const char *name; size_t offset; int decimals; bool more_is_better; const char *help; };
 extern const struct clzt_score_info clzt_score_list[];
+extern const struct clzt_score_info clzt_more_scores[];         // those that are measured only where they are asked for
 static inline double clzt_score(const struct clzt_scores *s, const struct clzt_score_info *i)
 {
     return *(const double *)((const char *)s + i->offset);
@@ -44,11 +47,23 @@ void clzt_metrics_add(struct clzt_metrics *metrics, const float *l, const float 
 
 // The same for one colour everywhere, in units of 110: the baselines grey, {0, 0}, and mean colour, clzt_colours.mean.
 void clzt_metrics_add_flat(struct clzt_metrics *metrics, const float *l, const float *true_ab, const double ab[2]);
+// The same for the mean of the picture's own true colours, the best that one colour everywhere can be.
+void clzt_metrics_add_own(struct clzt_metrics *metrics, const float *l, const float *true_ab);
+
+// Of the last picture that was added: as 8-bit RGB, and a*, b* in units of 110 if it was one colour.
+struct clzt_added { const uint8_t *truth, *guess; const float *flat; };
+struct clzt_added clzt_metrics_added(const struct clzt_metrics *metrics);
 struct clzt_scores clzt_metrics_scores(const struct clzt_metrics *metrics);
 
-// Prints a line per score: name, model, grey, mean colour. The baselines may be NULL.
-int clzt_scores_print(FILE *file, const struct clzt_scores *model, const struct clzt_scores *grey,
-                      const struct clzt_scores *mean);
+// A model, or a baseline.
+struct clzt_column { const char *title, *key; const struct clzt_scores *scores; };
+
+// Prints a line per score: name, a number for each column, help. The first column is the model's.
+int clzt_scores_print(FILE *file, const struct clzt_column *columns, int count);
+// The same as JSON: {"pictures": N, "scores": {KEY: {"l1": X, ...}, ...}} with the members of `facts`, a json_t object which is
+// released, in front. What is not a finite number is null. NULL: out of memory. To be freed.
+struct json_t;
+char *clzt_scores_json(struct json_t *facts, const struct clzt_column *columns, int count);
 
 // ---- scores of single pictures: 8-bit RGB, interleaved, rows without padding ----
 

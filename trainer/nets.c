@@ -15,6 +15,7 @@ const struct clzt_net *const clzt_nets[] = {
 };
 
 const struct clzt_net *const clzt_discriminators[] = { &clzt_net_patchgan, NULL };
+const struct clzt_net *const clzt_feature_nets[] = { &clzt_net_lite0_features, NULL };
 
 const struct clzt_net *clzt_net_find(const char *name)
 {

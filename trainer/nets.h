@@ -33,13 +33,15 @@ const struct clzt_net *clzt_net_find(const char *name);     // NULL: no such net
 
 // Discriminators: inputs "L" [N,1,H,W] and "ab" [N,2,H,W], output logits. Ends with NULL.
 extern const struct clzt_net *const clzt_discriminators[];
+// Networks that only describe pictures: input "RGB" [N,3,H,W], (R - 127) / 128; output a vector. Ends with NULL.
+extern const struct clzt_net *const clzt_feature_nets[];
 extern const struct clzt_net clzt_net_patchgan;
 
 // Fills values[i] (already allocated) of each parameter. Counter-based random numbers: depends on seed and names only.
 void clzt_net_init(const struct clzi_graph *g, enum clzt_init init, uint64_t seed, float *const *values);
 
 extern const struct clzt_net clzt_net_light, clzt_net_lite0, clzt_net_lite1, clzt_net_lite2, clzt_net_unet,
-    clzt_net_resnet18_unet, clzt_net_resnet18_light, clzt_net_resnet18_lite;
+    clzt_net_resnet18_unet, clzt_net_resnet18_light, clzt_net_resnet18_lite, clzt_net_lite0_features;
 
 // ---- blocks that several nets share ----
 

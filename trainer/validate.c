@@ -5,8 +5,16 @@
 
 #include "engine/exec.h"
 #include "base/log.h"
+#include "features.h"
+#include "frechet.h"
 #include "sheet.h"
+#include "temporal.h"
 #include "validate.h"
+
+enum { MODEL, GREY, MEAN, OWN, COLUMNS, TRUTH = COLUMNS, SETS };
+
+// What is known of the predicted colours, of a baseline's, and of the true ones.
+struct set { struct clzt_metrics *metrics; struct clzt_temporal *temporal; struct clzt_moments moments; };
 
 struct validation {
     const struct clzt_validate_params *params;
@@ -16,7 +24,10 @@ struct validation {
     struct clzi_exec *exec;
     int l_port, hints_port;                 // of the graph; -1: none
     struct clzt_loader *loader;
-    struct clzt_metrics *model, *grey, *mean;
+    struct set sets[SETS];                  // the truth has no metrics
+    int columns;
+    struct clzt_features *features;
+    float *vector;
     struct clzt_sheet *sheet;
     int rows;                               // of the sheet
     float *l, *ab;                          // [batch,1,s,s], [batch,2,s,s]
@@ -27,9 +38,13 @@ struct validation {
 static void destroy(struct validation *v)
 {
     clzt_sheet_destroy(&v->sheet);
-    clzt_metrics_destroy(&v->model);
-    clzt_metrics_destroy(&v->grey);
-    clzt_metrics_destroy(&v->mean);
+    for (int i = 0; i < SETS; i++) {
+        clzt_metrics_destroy(&v->sets[i].metrics);
+        clzt_temporal_destroy(&v->sets[i].temporal);
+        clzt_moments_destroy(&v->sets[i].moments);
+    }
+    clzt_features_destroy(&v->features);
+    free(v->vector);
     if (v->loader) clzt_loader_destroy(&v->loader);
     clzi_exec_destroy(&v->exec);
     clzi_params_destroy(&v->weights);
@@ -39,6 +54,27 @@ static void destroy(struct validation *v)
     free(v->l);
     free(v->ab);
     free(v->rgb);
+}
+
+static int create_sets(struct validation *v, struct clzi_device *dev)
+{
+    const struct clzt_validate_params *p = v->params;
+    int ret = 0, size = 0;
+
+    v->columns = p->own ? COLUMNS : OWN;
+    if (p->features) {
+        ret = clzt_features_create(&v->features, dev, p->features, p->size, p->size, &clzi_device_base(dev)->log);
+        if (ret < 0) return ret;
+        size = clzt_features_size(v->features);
+        if (!(v->vector = malloc((size_t)size * sizeof *v->vector))) return -ENOMEM;
+    }
+    for (int i = 0; i < SETS && ret >= 0; i++) {
+        if (i >= v->columns && i != TRUTH) continue;
+        if (i != TRUTH) ret = clzt_metrics_create(&v->sets[i].metrics, p->size, p->size);
+        if (ret >= 0 && p->film) ret = clzt_temporal_create(&v->sets[i].temporal, (int64_t)p->size * p->size);
+        if (ret >= 0 && p->features) ret = clzt_moments_create(&v->sets[i].moments, size);
+    }
+    return ret;
 }
 
 static int create(struct validation *v, struct clzi_device *dev, const struct clzi_graph *graph, float *const *values,
@@ -68,10 +104,7 @@ static int create(struct validation *v, struct clzi_device *dev, const struct cl
                                                            .luma = p->luma, .workers = p->workers, .want_true_l = true,
                                                            .pictures = v->total, .hints = { .points = p->hints } });
     if (ret < 0) return ret;
-    if ((ret = clzt_metrics_create(&v->model, p->size, p->size)) < 0 ||
-        (ret = clzt_metrics_create(&v->grey, p->size, p->size)) < 0 ||
-        (ret = clzt_metrics_create(&v->mean, p->size, p->size)) < 0)
-        return ret;
+    if ((ret = create_sets(v, dev)) < 0) return ret;
     v->rows = p->sheet_pictures < v->total ? p->sheet_pictures : (int)v->total;
     if (p->sheet && p->sheet_pictures > 0 && (ret = clzt_sheet_create(&v->sheet, 3, v->rows, p->size, p->size)) < 0)
         return ret;
@@ -93,7 +126,36 @@ static void show(struct validation *v, int row, const float *l, const float *tru
     clzt_sheet_put(v->sheet, 2, row, v->rgb);
 }
 
-static int judge(struct validation *v, const struct clzt_batch *batch)
+static int add_to_set(struct validation *v, struct set *set, bool follows, const uint8_t *rgb, const float *l, const float *ab)
+{
+    int ret = 0;
+
+    if (v->features && (ret = clzt_features_run(v->features, rgb, v->vector)) >= 0) clzt_moments_add(&set->moments, v->vector);
+    if (!set->temporal) return ret;
+    if (!follows) clzt_temporal_cut(set->temporal);
+    clzt_temporal_add(set->temporal, rgb, l, ab);
+    return ret;
+}
+
+static int add_picture(struct validation *v, bool follows, const float *l, const float *true_ab, const float *ab)
+{
+    struct set *sets = v->sets;
+    int ret = 0;
+
+    clzt_metrics_add(sets[MODEL].metrics, l, true_ab, ab);
+    clzt_metrics_add_flat(sets[GREY].metrics, l, true_ab, (const double[2]){ 0, 0 });
+    clzt_metrics_add_flat(sets[MEAN].metrics, l, true_ab, v->params->mean);
+    if (v->params->own) clzt_metrics_add_own(sets[OWN].metrics, l, true_ab);
+    if (!v->features && !v->params->film) return 0;
+    for (int i = 0; i < v->columns && ret >= 0; i++) {
+        const struct clzt_added added = clzt_metrics_added(sets[i].metrics);
+        ret = add_to_set(v, &sets[i], follows, added.guess, l, i == MODEL ? ab : added.flat);
+    }
+    return ret < 0 ? ret : add_to_set(v, &sets[TRUTH], follows, clzt_metrics_added(sets[MODEL].metrics).truth, l,
+                                      true_ab);
+}
+
+static int judge(struct validation *v, const struct clzt_dataset *dataset, const struct clzt_batch *batch)
 {
     const int64_t pixels = (int64_t)v->params->size * v->params->size;
     const float factor = CLZT_L_SCALE / v->params->l_scale, offset = CLZT_L_OFFSET * factor - v->params->l_offset;
@@ -107,16 +169,40 @@ static int judge(struct validation *v, const struct clzt_batch *batch)
         (ret = clzi_exec_download(v->exec, 0, v->ab)) < 0)
         return ret;
     for (int64_t i = 0; i < batch->count * pixels * 2; i++) v->ab[i] *= v->params->saturation;
-    for (int i = 0; i < batch->count; i++, v->done++) {
+    for (int i = 0; i < batch->count && ret >= 0; i++, v->done++) {
         const float *l = batch->true_l + i * pixels, *ab = v->ab + i * 2 * pixels, *true_ab = batch->ab + i * 2 * pixels;
-        clzt_metrics_add(v->model, l, true_ab, ab);
-        clzt_metrics_add_flat(v->grey, l, true_ab, (const double[2]){ 0, 0 });
-        clzt_metrics_add_flat(v->mean, l, true_ab, v->params->mean);
+        ret = add_picture(v, clzt_dataset_follows(dataset, batch->index[i]), l, true_ab, ab);
         // the sheet's rows are spread evenly over the set
         for (int row = 0; v->sheet && row < v->rows; row++)
             if (v->done == row * v->total / v->rows) show(v, row, batch->l + i * pixels, l, ab, true_ab);
     }
-    return 0;
+    return ret;
+}
+
+static int score(const struct validation *v, int column, struct clzt_scores *s)
+{
+    const struct set *set = &v->sets[column], *truth = &v->sets[TRUTH];
+
+    *s = clzt_metrics_scores(set->metrics);
+    if (v->params->film) {
+        const struct clzt_temporal_scores here = clzt_temporal_scores(set->temporal);
+        const struct clzt_temporal_scores there = clzt_temporal_scores(truth->temporal);
+        s->cdc = here.cdc;
+        s->change = here.change;
+        s->cdc_true = there.cdc;
+        s->change_true = there.change;
+    }
+    return v->features ? clzt_frechet(&truth->moments, &set->moments, &s->fd) : 0;
+}
+
+static int score_all(struct validation *v, struct clzi_device *dev, struct clzt_validation *result)
+{
+    struct clzt_scores *const scores[COLUMNS] = { &result->model, &result->grey, &result->mean, &result->own };
+    int ret = 0;
+
+    for (int i = 0; i < v->columns && ret >= 0; i++) ret = score(v, i, scores[i]);
+    if (ret >= 0 && v->sheet) result->sheet = clzt_sheet_write(v->sheet, v->params->sheet, &clzi_device_base(dev)->log);
+    return ret;
 }
 
 int clzt_validate(struct clzi_device *dev, const struct clzi_graph *graph, float *const *values, struct clzt_dataset *dataset,
@@ -127,15 +213,13 @@ int clzt_validate(struct clzi_device *dev, const struct clzi_graph *graph, float
     int ret = create(&v, dev, graph, values, dataset);
 
     while (ret >= 0 && (ret = clzt_loader_next(v.loader, &batch)) >= 0) {
-        ret = params->stop && *params->stop ? -ECANCELED : judge(&v, batch);
+        ret = params->stop && *params->stop ? -ECANCELED : judge(&v, dataset, batch);
         clzt_loader_release(v.loader, &batch);
         if (params->progress) params->progress(params->priv, v.done, v.total);
     }
     if (ret == -ENODATA) {
-        *result = (struct clzt_validation){ clzt_metrics_scores(v.model), clzt_metrics_scores(v.grey),
-                                           clzt_metrics_scores(v.mean),
-                                            v.sheet ? clzt_sheet_write(v.sheet, params->sheet, &clzi_device_base(dev)->log) : 0 };
-        ret = 0;
+        *result = (struct clzt_validation){ .sheet = 0 };
+        ret = score_all(&v, dev, result);
     }
     destroy(&v);
     return ret;

@@ -1,4 +1,5 @@
-// validate.h - scores of a model on pictures it was not trained on, beside two baselines: grey, and one colour everywhere.
+// validate.h - scores of a model on pictures it was not trained on, beside baselines: grey; one colour everywhere; the mean
+// of the picture's own true colours everywhere.
 #ifndef CLZT_VALIDATE_H
 #define CLZT_VALIDATE_H
 #include "data.h"
@@ -7,6 +8,7 @@
 
 struct clzt_validation {
     struct clzt_scores model, grey, mean;
+    struct clzt_scores own;                 // only if params.own
     int sheet;                              // 0, or the error of writing the sheet; the scores are valid all the same
 };
 
@@ -18,6 +20,9 @@ struct clzt_validate_params {
     enum clzt_luma_input luma;
     float l_scale, l_offset;                // the network's input is L* / l_scale - l_offset
     double mean[2];                         // mean colour of the training set, ab / 110
+    bool own;                               // the third baseline, which takes a quarter of the time
+    bool film;                              // all pictures are frames in order (clzt_dataset_follows): cdc and change
+    const char *features;                   // model file of the network of FD-lite0, NULL: not measured
     float saturation;                       // factor on the predicted ab, usually 1
     const char *sheet;                      // path of a PNG with rows of grey | predicted | true, NULL: none
     int sheet_pictures;

@@ -31,6 +31,7 @@ FORMS = {
     "torchvision.pth": ("torchvision", 64, lambda net: net.state_dict(), False),
     "training.pth": ("torchvision", 64, None, True),
     "lite0.pth": ("lite0", 64, lambda net: net.state_dict(), True),
+    "head.pth": ("lite0", 64, lambda net: net.state_dict(), False),     # the same, for its features behind the head
 }
 
 
@@ -50,8 +51,13 @@ def make(folder):
         else:
             make_net, channels, _ = nets_torch.NETS[name]
             net = answer = make_net()
+        if file == "head.pth":
+            answer = lambda x: torch.relu(net._bn1(net._conv_head(net(x)))).clamp(max=6).mean((2, 3))
         net.train()
         with torch.no_grad():               # batch norm statistics other than 0 and 1
+            if file == "head.pth":
+                net._bn1.running_mean.uniform_(-0.5, 0.5)
+                net._bn1.running_var.uniform_(0.5, 2)
             net(torch.rand(2, channels, size, size) * 2 - 1)
             net(torch.rand(2, channels, size, size) - 0.5)
         if saved:

@@ -133,6 +133,21 @@ static int resnet18_lite(struct clzi_graph *g, const struct clzt_net_options *op
     return x < 0 ? x : 0;
 }
 
+// What the classifier of EfficientNet-Lite0 sees of a colour picture: its last features, averaged. For FD-lite0.
+static int lite0_features(struct clzi_graph *g, const struct clzt_net_options *options)
+{
+    int taps[LEVELS], x = efficientnet(g, clzi_graph_input(g, "RGB", .channels = 3), (struct scaling){ 1, 1 }, taps);
+
+    (void)options;
+    x = clzi_graph_conv(g, "encoder._conv_head", x, .channels = 1280, .k = 1);
+    x = norm(g, "encoder._bn1", x, CLZI_ACT_RELU6);
+    x = clzi_graph_globalpool(g, "features", x);
+    return x < 0 ? x : 0;
+}
+
+const struct clzt_net clzt_net_lite0_features = {
+    "lite0-features", "EfficientNet-Lite0 to its last features, for FD-lite0", lite0_features, CLZT_INIT_HE, 256, NULL, false
+};
 const struct clzt_net clzt_net_lite0 = {
     "lite0", "EfficientNet-Lite0 encoder, light decoder: 1 GMAC at 256x256; needs pretrained weights", lite0, CLZT_INIT_HE, 256,
     "encoder.", true
