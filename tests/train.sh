@@ -87,6 +87,35 @@ check metrics/scores_at_40_and_80 [ "$(column straight/metrics.csv psnr | tr '\n
 check run_folder/recipe_is_complete \
     [ "$(grep -c '^ *[a-z_0-9]*: .' straight/recipe.yaml)" = "$("$train" keys --markdown | sed 1,2d | wc -l)" ]
 
+# TensorBoard's event files say the same: by the reader of tests/events.c, and by TensorBoard's own if it is installed
+events=$BUILD/tests/events
+if [ -x "$events" ]; then
+    "$events" list straight/events >list
+    sed -n 's/ train.l1 /,/p' list >losses
+    check events/losses awk -F, 'NR == FNR { loss[$1] = $2; next }
+        FNR == 1 { for (i = 1; i <= NF; i++) if ($i == "train_l1") n = i; next }
+        $n != "" { same += ($n - loss[$1]) ^ 2 <= 1e-12 * $n * $n } END { exit same != 80 }' losses straight/metrics.csv
+    check events/scores_and_sheets [ "$(awk '$2 == "val/psnr" || $2 == "samples" { printf "%s %s ", $1, $2 }
+        $2 == "samples" { printf "%s ", $3 }' list)" = "40 val/psnr 40 samples 104x140 80 val/psnr 80 samples 104x140 " ]
+    check events/one_start [ "$(grep start list)" = "1 start" ]
+fi
+for python in "${TENSORBOARD_PYTHON:-python3}" python3 ''; do
+    [ -z "$python" ] || ! "$python" -c 'import tensorboard' 2>/dev/null || break
+done
+if [ -n "$python" ]; then
+    ends events/tensorboard_reads_them 0 "80 steps" "$python" "$SRC/tests/ref/read_events.py" straight/events
+fi
+# resumed at step 10, though events of later steps were written: the second file says so, and TensorBoard shows no step twice
+"$train" train r.yaml run=again steps=12 save_every=10 val_every=10 >out 2>err && rm -r again/ckpt/step-12 &&
+    "$train" resume again >out 2>err
+if [ -x "$events" ]; then
+    check events/a_file_for_each_start [ "$("$events" list again/events | grep start | tr '\n' ' ')" = "1 start 11 start " ]
+fi
+[ -z "$python" ] || ends events/tensorboard_shows_no_step_twice 0 "12 steps" \
+    "$python" "$SRC/tests/ref/read_events.py" again/events
+"$train" train r.yaml run=quiet steps=2 warmup=0 tensorboard=false >out 2>err
+check events/none_if_so_said [ -e quiet/metrics.csv -a ! -e quiet/events ]
+
 # ---- commands ----
 
 ends val/status 0 "24 pictures" \

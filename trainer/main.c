@@ -549,8 +549,8 @@ static const struct command commands[] = {
     { "resume", "RUN [key=value ...]", 1, "continue the run in a folder", resume },
     { "val",    "MODEL.bin val=PATH [size=N] [scale=N] [batch=32] [sheet=OUT.png] [film=yes] [features=NET.bin] [json=FILE] "
       "[--json] [saturation=1] [key=value ...]", 1,
-      "scores of a model, beside three baselines: grey, the mean colour of all pictures, and each picture's own; default of size: the "
-      "model's; of scale: as in training, 0: pictures are not scaled. film=yes: the pictures are a film, whose steadiness is "
+      "scores of a model, beside three baselines: grey, the mean colour of all pictures, that of each picture. Default of size: "
+      "the model's; of scale: as in training, 0: pictures are not scaled. film=yes: the pictures are a film, whose steadiness is "
       "scored; features: FD-lite0; --json: as JSON instead of the table", val },
     { "compare", "TRUE.mp4 FILM.mp4 [pictures=64] [json=FILE] [--json]", 2,
       "the same scores of a coloured film against the true one; 0: all frames, and the film's steadiness", compare },

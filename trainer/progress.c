@@ -5,13 +5,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/atomic_file.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "progress.h"
+#include "whole_file.h"
 
 // ---- smoothing ----
 
@@ -166,25 +166,6 @@ enum { MAX_CSV = 1 << 30, MAX_OLD = 1000 };
 
 struct clzt_csv { FILE *file; int columns; };
 
-// Returns the content of a regular file. NULL: it is none, or it cannot be read.
-static char *read_whole(const char *path, size_t *size)
-{
-    struct stat st;
-    FILE *file = !stat(path, &st) && S_ISREG(st.st_mode) ? fopen(path, "rb") : NULL;
-    char *text = NULL;
-    long n;
-
-    *size = 0;
-    if (!file) return NULL;
-    if (!fseek(file, 0, SEEK_END) && (n = ftell(file)) >= 0 && n < MAX_CSV && (text = malloc(n + 1))) {
-        rewind(file);
-        *size = fread(text, 1, n, file);
-        text[*size] = 0;
-    }
-    fclose(file);
-    return text;
-}
-
 // Drops rows of steps after `step`, and rows that are no rows; returns the size of the rest.
 static size_t keep_rows(char *text, size_t header, int64_t step)
 {
@@ -284,7 +265,7 @@ int clzt_csv_open(struct clzt_csv **csv, const char *path, const char *const *na
     for (; names[c->columns]; c->columns++) fprintf(memory, "%s%s", c->columns ? "," : "", names[c->columns]);
     fputc('\n', memory);
     if (fclose(memory)) goto fail;
-    old = text = read_whole(path, &size);
+    old = text = clzt_file_whole(path, MAX_CSV, &size);
     old_size = size;
     if (text && size && (size < header_size || memcmp(text, header, header_size))) {
         if (!has_only(old, names)) aside = "has columns that this recipe does not write";
@@ -322,7 +303,7 @@ int clzt_csv_add(struct clzt_csv *csv, int64_t step, const double *values)
 bool clzt_csv_has(const char *path, int64_t step, const char *column)
 {
     size_t size;
-    char *text = read_whole(path, &size);
+    char *text = clzt_file_whole(path, MAX_CSV, &size);
     const int n = text ? column_of(text, column) : -1;
     bool has = false;
 
@@ -338,7 +319,7 @@ struct clzt_csv_best clzt_csv_best(const char *path, const char *column, int64_t
 {
     struct clzt_csv_best best = { 0, 0, 0 };
     size_t size;
-    char *text = read_whole(path, &size);
+    char *text = clzt_file_whole(path, MAX_CSV, &size);
     const int n = text ? column_of(text, column) : -1;
 
     for (char *row = n < 0 ? NULL : strchr(text, '\n'); row; row = strchr(row, '\n')) {

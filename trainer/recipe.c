@@ -199,6 +199,8 @@ static const struct key table[] = {
       "steps between sample sheets; 0: only at the end" },
     { "sheet_pictures", TYPE_INT, 0, AT(sheet_pictures), "8", 0, 64, NULL, "rows of a sample sheet; 0: no sheets" },
     { "log_every", TYPE_COUNT, 0, AT(log_every), "50", 1, 1e12, NULL, "steps between rows of metrics.csv" },
+    { "tensorboard", TYPE_BOOL, 0, AT(tensorboard), "true", 0, 0, NULL,
+      "write the same, and the sample sheets, as TensorBoard event files into events/ of the run folder" },
 
     { "working_size", TYPE_INT, 0, AT(working_size), "0", 0, 2048, NULL,
       "written into the model: short side of the network's input at inference; 0: the net's default" },

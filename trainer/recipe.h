@@ -75,6 +75,7 @@ struct clzt_recipe {
 
     int64_t save_every, val_every, sheet_every, log_every;     // steps, 0: never
     int keep, val_pictures, sheet_pictures; // val_pictures 0: all
+    bool tensorboard;                       // write event files
 
     double saturation;                      // of the written model: its ab_scale is 110 times this
     int working_size;                       // short side written into the model, 0: the net's own

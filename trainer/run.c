@@ -41,6 +41,7 @@ char *clzt_run_path(const struct clzt_run *r, const char *format, ...)
 static void destroy(struct clzt_run *r)
 {
     clzt_csv_close(&r->csv);
+    clzt_events_close(&r->events);
     if (r->loader) clzt_loader_destroy(&r->loader);
     clzt_step_destroy(&r->step);
     for (int i = 0; i < CLZT_PLAYERS; i++) clzt_net_state_destroy(&r->players[i]);
@@ -255,6 +256,7 @@ static int set_up(struct clzt_run *r)
     ret = clzt_run_load(r);
     if ((ret < 0 && ret != -ENOENT) || (ret = clzt_run_create_step(r)) < 0) return ret;
     if ((ret = write_recipe(r)) < 0 || (ret = clzt_run_open_csv(r)) < 0) return ret;
+    clzt_run_open_events(r);
     if (r->number && r->best.step == r->number) {               // stopped before best.bin was written
         if ((ret = clzt_run_read_values(r)) < 0) return ret;
         clzt_run_keep_best(r);

@@ -4,11 +4,15 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "base/log.h"
 #include "facts.h"
 #include "nets.h"
 #include "run_parts.h"
+#include "whole_file.h"
+
+enum { MAX_SHEET = 256 << 20 };             // bytes
 
 int clzt_run_read_values(struct clzt_run *r)
 {
@@ -45,9 +49,16 @@ bool clzt_run_is_reported(const struct clzt_run *r, int value)
     return value >= CLZT_MAX_LOSSES || (clzt_value_name(value) && r->recipe->loss[value]);
 }
 
+static void warn_of_events(struct clzt_run *r, int ret)
+{
+    if (ret < 0 && !r->events_failed++)
+        clzi_log(r->log, CLZ_LOG_WARNING, "%s/events: an event was not written; training continues.", r->recipe->run);
+}
+
 void clzt_run_csv_row(struct clzt_run *r, const double *values, double lr, double rate, const struct clzt_scores *scores)
 {
-    double row[CLZT_VALUES + 33];
+    double row[CLZT_RUN_COLUMNS];
+    const char *tags[CLZT_RUN_COLUMNS];
     int n = 0;
 
     row[n++] = lr;
@@ -59,6 +70,23 @@ void clzt_run_csv_row(struct clzt_run *r, const double *values, double lr, doubl
     for (int i = 0; clzt_score_list[i].name; i++) row[n++] = scores ? clzt_score(scores, &clzt_score_list[i]) : NAN;
     if (clzt_csv_add(r->csv, r->number, row) < 0 && !r->csv_failed++)
         clzi_log(r->log, CLZ_LOG_WARNING, "%s/metrics.csv: a row was not written; training continues.", r->recipe->run);
+    if (!r->events) return;
+    for (int i = 0; i < n; i++) tags[i] = r->tags[i];
+    warn_of_events(r, clzt_events_scalars(r->events, r->number, tags, row, n));
+}
+
+// Puts a sample sheet that was just written into the event file, too.
+static void add_sheet_event(struct clzt_run *r, const char *path)
+{
+    size_t size = 0;
+    char *png = clzt_file_whole(path, MAX_SHEET, &size);
+    const uint8_t *head = (const uint8_t *)png;         // IHDR: width and height, big-endian, from byte 16
+    int ret = size < 24 ? -EIO : 0;
+
+    if (ret >= 0)
+        ret = clzt_events_png(r->events, r->number, "samples", head[18] << 8 | head[19], head[22] << 8 | head[23], png, size);
+    warn_of_events(r, ret);
+    free(png);
 }
 
 // Whether the validation of the current step is in metrics.csv. A run may have been stopped between checkpoint and validation.
@@ -81,25 +109,43 @@ void clzt_run_column(char *column, size_t size, const char *loss)
 
 int clzt_run_open_csv(struct clzt_run *r)
 {
-    const char *names[CLZT_VALUES + 37];
+    const char *names[CLZT_RUN_COLUMNS + 2];
     char columns[CLZT_VALUES][40], *path = clzt_run_path(r, "metrics.csv");
-    int n = 0, ret;
+    int n = 0, losses, scores, ret;
 
     names[n++] = "step";
     names[n++] = "lr";
     names[n++] = "pictures_per_s";
+    losses = n;
     for (int i = 0; i < CLZT_VALUES; i++) {
         if (!has_column(r, i)) continue;
         clzt_run_column(columns[i], sizeof columns[i], clzt_value_name(i));
         names[n++] = columns[i];
     }
     if (r->recipe->gan.steps) names[n++] = "alarm";
+    scores = n;
     for (int i = 0; clzt_score_list[i].name; i++) names[n++] = clzt_score_list[i].name;
     names[n] = NULL;
+    for (int i = 1; i < n; i++) {
+        const bool doubled = i >= losses && i < scores && !strncmp(names[i], "train_", 6);
+        snprintf(r->tags[i - 1], sizeof r->tags[0], "%s%s", i < losses ? "" : i < scores ? "train/" : "val/",
+                 names[i] + 6 * doubled);
+    }
     ret = path ? clzt_csv_open(&r->csv, path, names, r->number, r->log) : -ENOMEM;
     if (ret >= 0) r->best = clzt_csv_best(path, "score", r->recipe->steps);
     free(path);
     return ret;
+}
+
+// Failing is a warning, as a missing row is.
+void clzt_run_open_events(struct clzt_run *r)
+{
+    char *path = r->recipe->tensorboard ? clzt_run_path(r, "events") : NULL;
+
+    if (path) mkdir(path, 0777);            // an error shows in the next line
+    if (path && clzt_events_open(&r->events, path, r->number + 1, r->log) < 0)
+        clzi_log(r->log, CLZ_LOG_WARNING, "%s: no event file could be created; training continues without.", path);
+    free(path);
 }
 
 int clzt_run_write_model(struct clzt_run *r, const char *path, enum clzi_dtype dtype, bool plain)
@@ -156,7 +202,6 @@ int clzt_run_validate(struct clzt_run *r, bool sheet)
                                                             .sheet = path, .sheet_pictures = c->sheet_pictures,
                                                             .workers = c->workers, .stop = r->stop,
                                                             .progress = show_progress, .priv = r->progress }, &v);
-    free(path);
     clzt_progress_end(r->progress);
     if (ret >= 0) {
         clzi_log(r->log, CLZ_LOG_INFO, "step %" PRId64 ": val l1 %.4f, PSNR %.2f dB (grey %.2f, mean colour %.2f), SSIM %.4f, "
@@ -166,7 +211,9 @@ int clzt_run_validate(struct clzt_run *r, bool sheet)
         clzt_run_keep_best(r);
         if (v.sheet < 0) clzi_log(r->log, CLZ_LOG_WARNING, "step %" PRId64 ": no sample sheet was written; training continues.",
                                   r->number);
+        else if (path && r->events && c->sheet_pictures) add_sheet_event(r, path);
     }
+    free(path);
     clzt_progress_begin(r->progress, "train", r->number, clzt_recipe_total(c), c->batch);
     return ret == -ECANCELED ? 0 : ret;
 }

@@ -2,11 +2,14 @@
 #ifndef CLZT_RUN_PARTS_H
 #define CLZT_RUN_PARTS_H
 #include "engine/model.h"
+#include "events.h"
 #include "progress.h"
 #include "recipe.h"
 #include "run.h"
 #include "step.h"
 #include "validate.h"
+
+enum { CLZT_RUN_COLUMNS = CLZT_VALUES + 36 };   // at most: of metrics.csv
 
 struct clzt_run {
     struct clzt_recipe *recipe;
@@ -26,6 +29,8 @@ struct clzt_run {
     struct clzt_step *step;
     struct clzt_progress *progress;
     struct clzt_csv *csv;
+    struct clzt_events *events;             // NULL: none
+    char tags[CLZT_RUN_COLUMNS][48];        // of its scalars: one for each column but the step
     struct clzt_ab_weights rarity;
     struct clzt_ab_weights adjustment;      // of the logits, if recipe->adjustment > 0
     double mean[2];                         // of the training set, ab / 110
@@ -36,7 +41,7 @@ struct clzt_run {
     struct clzt_smooth smooth[CLZT_VALUES];
     struct clzt_balance balance;
     struct clzt_csv_best best;              // of the validations
-    int bad_steps, failed_saves, csv_failed;
+    int bad_steps, failed_saves, csv_failed, events_failed;
     int save_error;                         // error of saving that ends the training; 0: none
     int lock;                               // descriptor of the run folder, which is locked; -1: none
     bool existed[3];                        // the run folder, its samples, its ckpt: before the start
@@ -68,6 +73,7 @@ enum clzt_kept clzt_run_best_kind(const struct clzt_run *run); // of weights, to
 // ---- run_output.c: metrics.csv, validation, model files ----
 
 int clzt_run_open_csv(struct clzt_run *run);
+void clzt_run_open_events(struct clzt_run *run);
 void clzt_run_csv_row(struct clzt_run *run, const double *values, double lr, double rate, const struct clzt_scores *scores);
 bool clzt_run_is_reported(const struct clzt_run *run, int value);
 bool clzt_run_is_validated(const struct clzt_run *run);        // whether the current step's scores are in metrics.csv
