@@ -116,6 +116,51 @@ fi
 "$train" train r.yaml run=quiet steps=2 warmup=0 tensorboard=false >out 2>err
 check events/none_if_so_said [ -e quiet/metrics.csv -a ! -e quiet/events ]
 
+# ---- report ----
+
+cat >page.py <<'END'
+import base64, sys
+from html.parser import HTMLParser
+class Page(HTMLParser):
+    void = {"meta", "img", "br"}
+    def __init__(self):
+        super().__init__()
+        self.open, self.counts, self.text = [], {}, ""
+    def handle_starttag(self, tag, attributes):
+        self.counts[tag] = self.counts.get(tag, 0) + 1
+        for name, value in attributes:
+            assert not name.startswith("on") and name != "href", (tag, name)
+            if name == "src":
+                kind, data = value.split(",")
+                assert kind == "data:image/png;base64" and base64.b64decode(data, validate=True).startswith(b"\x89PNG"), kind
+        if tag not in self.void: self.open.append(tag)
+    def handle_startendtag(self, tag, attributes): self.counts[tag] = self.counts.get(tag, 0) + 1
+    def handle_endtag(self, tag): assert self.open.pop() == tag, tag
+    def handle_data(self, data): self.text += data
+page = Page()
+text = open(sys.argv[1], encoding="utf-8").read()
+page.feed(text)
+assert not page.open and "script" not in page.counts and "link" not in page.counts, page.counts
+assert "http:" not in text and "https:" not in text and "url(" not in text
+for words in sys.argv[4:]: assert words in page.text, words
+assert page.counts["img"] == int(sys.argv[2]), page.counts["img"]
+assert page.counts["polyline"] == int(sys.argv[3]), page.counts["polyline"]
+print("whole")
+END
+# lr, pictures/s, two losses, ten scores; sheets of steps 40 and 80
+ends report/of_a_run 0 "straight/report.html written" "$train" report straight
+if command -v python3 >/dev/null; then
+    ends report/is_whole_and_loads_nothing 0 whole python3 page.py straight/report.html 2 14 'notes: "waves' "nearly grey" \
+        "80 of 80" "CIEDE2000" "step 40" "learning rate"
+fi
+mkdir 'a <b>&"c' && cp -r again/. 'a <b>&"c' && rm 'a <b>&"c'/recipe.yaml
+ends report/of_several 0 "two.html written" "$train" report straight 'a <b>&"c' out=two.html sheets=1
+if command -v python3 >/dev/null; then
+    ends report/side_by_side 0 whole python3 page.py two.html 2 28 'a <b>&"c' "nearly grey"
+fi
+ends report/no_run 1 "nothere/metrics.csv: the file is missing" "$train" report nothere
+ends report/out_in_no_folder 1 "out: nothere: No such file" "$train" report straight out=nothere/x.html
+
 # ---- commands ----
 
 ends val/status 0 "24 pictures" \

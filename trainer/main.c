@@ -19,6 +19,7 @@
 #include "facts.h"
 #include "nets.h"
 #include "progress.h"
+#include "report.h"
 #include "run.h"
 #include "source.h"
 #include "survey.h"
@@ -443,6 +444,22 @@ static int compare(int argc, char **argv, const struct clz_log *log)
     return ret;
 }
 
+static int report(int argc, char **argv, const struct clz_log *log)
+{
+    const char *runs[CLZT_REPORT_RUNS];
+    struct clzt_report r = { .runs = runs, .sheets = -1 };
+    int ret = 0;
+
+    for (int i = 0; i < argc && ret >= 0; i++) {
+        if (option(argv[i], "out", &r.out)) ret = check_folder("out", r.out, log);
+        else if (!strncmp(argv[i], "sheets=", 7)) ret = number_of(argv[i], 7, 0, CLZT_REPORT_SHEETS, &r.sheets, log);
+        else if (r.count < CLZT_REPORT_RUNS) runs[r.count++] = argv[i];
+        else ret = clzi_fail(log, -EINVAL, "report: \"%s\" is one run too many; expected at most %d.", argv[i], CLZT_REPORT_RUNS);
+    }
+    if (ret >= 0 && !r.count) ret = clzi_fail(log, -EINVAL, "report: no folder of a run is given.");
+    return ret < 0 ? ret : clzt_report_write(&r, log);
+}
+
 // Prints text of a model file without control characters, since escape sequences from an untrusted file must not reach the
 // terminal. The text is UTF-8; the C1 controls are encoded as c2 80 to c2 9f.
 static void print_text(const char *label, const char *text)
@@ -554,6 +571,9 @@ static const struct command commands[] = {
       "scored; features: FD-lite0; --json: as JSON instead of the table", val },
     { "compare", "TRUE.mp4 FILM.mp4 [pictures=64] [json=FILE] [--json]", 2,
       "the same scores of a coloured film against the true one; 0: all frames, and the film's steadiness", compare },
+    { "report", "RUN [RUN ...] [out=FILE.html] [sheets=N]", 1,
+      "write a page about a run, or several side by side: curves, scores, N sample sheets, recipe; default: RUN/report.html",
+      report },
     { "export", "RUN OUT.bin [f16|f32|bf16] [working_size=N] [working_shape=square] [saturation=X] [license=...] [notes=...]", 2,
       "write the newest checkpoint as a model file; OUT.safetensors or --safetensors: as weights for PyTorch, f32",
       export_model },

@@ -77,7 +77,7 @@ static int make_folder(const char *path, const struct clz_log *log)
 
 static void sweep(const struct clzt_run *r)
 {
-    static const char *const files[] = { "model.bin", "best.bin", "recipe.yaml", "metrics.csv", "samples/" };
+    static const char *const files[] = { "model.bin", "best.bin", "recipe.yaml", "metrics.csv", "data.json", "samples/" };
     char *path = clzt_run_path(r, "ckpt");
 
     if (path) clzt_checkpoint_sweep(path);
@@ -157,7 +157,7 @@ static int check_paths(const struct clzt_run *r)
 static int check_files(const struct clzt_run *r)
 {
     static const struct { const char *name; bool model; } files[] = {
-        { "recipe.yaml", false }, { "metrics.csv", false }, { "model.bin", true }, { "best.bin", true }
+        { "recipe.yaml", false }, { "metrics.csv", false }, { "data.json", false }, { "model.bin", true }, { "best.bin", true }
     };
     char *ckpt = clzt_run_path(r, "ckpt");
     int64_t step;
@@ -255,7 +255,8 @@ static int set_up(struct clzt_run *r)
     if ((ret = clzt_run_create_generator(r)) < 0) return ret;
     ret = clzt_run_load(r);
     if ((ret < 0 && ret != -ENOENT) || (ret = clzt_run_create_step(r)) < 0) return ret;
-    if ((ret = write_recipe(r)) < 0 || (ret = clzt_run_open_csv(r)) < 0) return ret;
+    if ((ret = write_recipe(r)) < 0 || (ret = clzt_run_write_data(r, &colours)) < 0 || (ret = clzt_run_open_csv(r)) < 0)
+        return ret;
     clzt_run_open_events(r);
     if (r->number && r->best.step == r->number) {               // stopped before best.bin was written
         if ((ret = clzt_run_read_values(r)) < 0) return ret;

@@ -1,11 +1,13 @@
 // run_output.c - what a training run writes besides checkpoints: metrics.csv, sample sheets, model files.
 #include <errno.h>
 #include <inttypes.h>
+#include <jansson.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
+#include "base/atomic_file.h"
 #include "base/log.h"
 #include "facts.h"
 #include "nets.h"
@@ -97,6 +99,41 @@ bool clzt_run_is_validated(const struct clzt_run *r)
 
     free(path);
     return is;
+}
+
+// Paths that are no UTF-8 are left out.
+static json_t *paths_json(const struct clzt_list *paths)
+{
+    json_t *list = json_array();
+
+    for (int i = 0; i < paths->count; i++) json_array_append_new(list, json_string(paths->items[i]));
+    return list;
+}
+
+static double or_0(double x) { return isfinite(x) ? x : 0; }     // JSON has no other numbers
+
+int clzt_run_write_data(struct clzt_run *r, const struct clzt_colours *c)
+{
+    char hash[20], *path = clzt_run_path(r, "data.json"), *text = NULL;
+    json_t *json;
+    int ret = 0;
+
+    snprintf(hash, sizeof hash, "%016" PRIx64, r->data);
+    json = json_pack("{s:{s:o, s:I, s:I, s:I, s:I, s:f, s:f, s:f, s:f, s:s}}", "train", "paths", paths_json(&r->recipe->train),
+                     "pictures", (json_int_t)clzt_dataset_count(r->train), "in memory", (json_int_t)clzt_dataset_cached(r->train),
+                     "measured", (json_int_t)c->pictures, "of these nearly grey", (json_int_t)c->grey, "mean a*",
+                     110 * c->mean[0], "mean b*", 110 * c->mean[1], "spread of a picture", or_0(c->spread),
+                     "spread across the hue", or_0(c->across), "hash", hash);
+    if (json && r->val)
+        json_object_set_new(json, "val", json_pack("{s:o, s:I}", "paths", paths_json(&r->recipe->val), "pictures",
+                                                   (json_int_t)clzt_dataset_count(r->val)));
+    text = json ? json_dumps(json, JSON_INDENT(2) | JSON_REAL_PRECISION(6)) : NULL;
+    if (!path || !text) ret = -ENOMEM;
+    else ret = clzi_file_replace(path, text, strlen(text), r->log);
+    json_decref(json);
+    free(text);
+    free(path);
+    return ret;
 }
 
 void clzt_run_column(char *column, size_t size, const char *loss)

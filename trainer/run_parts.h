@@ -72,6 +72,7 @@ enum clzt_kept clzt_run_best_kind(const struct clzt_run *run); // of weights, to
 
 // ---- run_output.c: metrics.csv, validation, model files ----
 
+int clzt_run_write_data(struct clzt_run *run, const struct clzt_colours *colours);     // data.json: facts of the pictures
 int clzt_run_open_csv(struct clzt_run *run);
 void clzt_run_open_events(struct clzt_run *run);
 void clzt_run_csv_row(struct clzt_run *run, const double *values, double lr, double rate, const struct clzt_scores *scores);
