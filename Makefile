@@ -242,6 +242,7 @@ $(gpu_programs): $(BUILD)/gpu/%: $(BUILD)/tests/%.o $(call objects,$(gpu_objects
 	$(call say,LD,$@)
 	$(Q)$(CC) $(LDFLAGS_CONFIG) $(LDFLAGS) $^ -o $@ -Wl,--disable-new-dtags,-rpath,'$$ORIGIN/../lib' $(LIBS_ENGINE) -ldl
 	$(Q)ln -sf ../libcolorize-cuda.so.0 $(@D)       # where the programs look first
+check: $(gpu_programs)                                  # they are not run, but they are built
 check-cuda bench-cuda train-cuda: all $(gpu_programs)
 	$(Q)BIN=$(abspath $(BUILD)/gpu) TRAINER=$(abspath $(train)) SRC=$(SRC) sh $(SRC)/tests/gpu.sh $(@:%-cuda=%)
 # TRAINER_OBJECTS, LIBS: how the script links the trainer once more, with its own FFmpeg libraries.

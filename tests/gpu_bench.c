@@ -19,7 +19,11 @@
 
 enum { WARM = 3, SETS = 5 };
 #define SET_SECONDS 0.06                    // as in gpu_bench.py
-static const int sizes[] = { 128, 256, 512 }, batches[] = { 1, 8, 16, 32 };
+// The shapes, the most telling ones first: the time may not suffice for all. As in gpu_bench.py.
+static const struct { int size, batch; } shapes[] = {
+    { 256, 16 }, { 256, 1 }, { 512, 16 }, { 128, 16 }, { 128, 1 }, { 512, 1 }, { 256, 8 }, { 256, 32 }, { 512, 8 }, { 512, 32 },
+    { 128, 8 }, { 128, 32 },
+};
 
 struct net { struct clzi_graph *g; float **values; };
 
@@ -73,32 +77,46 @@ static double measure(struct clzi_device *dev, struct clzi_exec *e, struct clzi_
     return times[SETS / 2];
 }
 
-static void bench(struct clzi_device *dev, const struct clzt_net *n)
-{
-    struct net net = net_create(n), fused = { 0 };
-    struct clzi_params *weights = NULL;
+struct fused { struct net net; struct clzi_params *weights; };
 
-    if (clzi_graph_fuse(net.g, net.values, &fused.g, &fused.values) < 0 ||
-        clzi_params_create(&weights, dev, fused.g, fused.values, NULL) < 0) {
+static void fused_create(struct fused *f, struct clzi_device *dev, const struct clzt_net *n)
+{
+    struct net net = net_create(n);
+
+    if (clzi_graph_fuse(net.g, net.values, &f->net.g, &f->net.values) < 0 ||
+        clzi_params_create(&f->weights, dev, f->net.g, f->net.values, NULL) < 0)
         printf("%-16s cannot be made\n", n->name);
-        goto end;
-    }
-    for (size_t s = 0; s < sizeof sizes / sizeof *sizes; s++)
-        for (size_t b = 0; b < sizeof batches / sizeof *batches; b++) {
-            struct clzi_exec *e = NULL;
-            const struct clzi_exec_params p = { .n = batches[b], .h = sizes[s], .w = sizes[s] };
-            double seconds;
-            if ((n == &clzt_net_unet && sizes[s] < 256) || clzi_exec_create(&e, fused.g, weights, &p) < 0) continue;
-            seconds = measure(dev, e, weights);
-            printf("%-16s %4d %3d %10.3f ms %10.1f frames/s\n", n->name, sizes[s], batches[b], seconds * 1e3,
-                   batches[b] / seconds);
-            fflush(stdout);
-            clzi_exec_destroy(&e);
-        }
-end:
-    clzi_params_destroy(&weights);
-    net_destroy(&fused);
     net_destroy(&net);
+}
+
+static void bench(struct clzi_device *dev, const struct clzt_net *n, const struct fused *f, int size, int batch)
+{
+    const struct clzi_exec_params p = { .n = batch, .h = size, .w = size };
+    struct clzi_exec *e = NULL;
+    double seconds;
+
+    if ((n == &clzt_net_unet && size < 256) || !f->weights || clzi_exec_create(&e, f->net.g, f->weights, &p) < 0) return;
+    seconds = measure(dev, e, f->weights);
+    printf("%-16s %4d %3d %10.3f ms %10.1f frames/s\n", n->name, size, batch, seconds * 1e3, batch / seconds);
+    fflush(stdout);
+    clzi_exec_destroy(&e);
+}
+
+// Of the net `only`, or of all: shape after shape.
+static void bench_nets(struct clzi_device *dev, const char *only)
+{
+    enum { MOST_NETS = 32 };
+    struct fused nets[MOST_NETS] = { 0 };
+
+    for (int i = 0; clzt_nets[i] && i < MOST_NETS; i++)
+        if (!only || !strcmp(only, clzt_nets[i]->name)) fused_create(&nets[i], dev, clzt_nets[i]);
+    for (size_t s = 0; s < sizeof shapes / sizeof *shapes; s++)
+        for (int i = 0; clzt_nets[i] && i < MOST_NETS; i++)
+            bench(dev, clzt_nets[i], &nets[i], shapes[s].size, shapes[s].batch);
+    for (int i = 0; i < MOST_NETS; i++) {
+        clzi_params_destroy(&nets[i].weights);
+        net_destroy(&nets[i].net);
+    }
 }
 
 // ---- frames of 1080p ----
@@ -250,7 +268,7 @@ static int bench_stream(const char *device, const char *path, const char *format
 // ---- training ----
 
 // Seconds of one step, the median of SETS sets; a negative errno if a step fails.
-static double measure_steps(struct clzt_step *s, const float *l, const float *ab)
+static double measure_steps(struct clzt_step *s, const struct clzt_sample *sample)
 {
     double times[SETS], values[CLZT_VALUES], once = 0;
     int64_t number = 0;
@@ -258,13 +276,13 @@ static double measure_steps(struct clzt_step *s, const float *l, const float *ab
 
     for (int i = 0; i <= WARM && ret >= 0; i++) {
         once = clzi_now();
-        ret = clzt_step_run(s, ++number, 1e-4f, 0, l, ab, values);      // ends by reading the losses back
+        ret = clzt_step_run(s, ++number, 1e-4f, 0, sample, values);      // ends by reading the losses back
         once = clzi_now() - once;
     }
     runs = once > SET_SECONDS ? 1 : (int)(SET_SECONDS / once);
     for (int k = 0; k < SETS && ret >= 0; k++) {
         const double start = clzi_now();
-        for (int i = 0; i < runs && ret >= 0; i++) ret = clzt_step_run(s, ++number, 1e-4f, 0, l, ab, values);
+        for (int i = 0; i < runs && ret >= 0; i++) ret = clzt_step_run(s, ++number, 1e-4f, 0, sample, values);
         times[k] = (clzi_now() - start) / runs;
     }
     if (ret < 0) return ret;
@@ -296,7 +314,7 @@ static int bench_train(struct clzi_device *dev, const struct clzt_net *n, int ph
         ret = clzt_net_state_create(&players[i], dev, nets[i].g, nets[i].values,
                                     &(struct clzt_net_state_params){ .name = names[i], .prefix = i ? "d." : "" });
     if (ret >= 0) ret = clzt_step_create(&step, &clzt_phases[phase], players, &params);
-    seconds = ret < 0 ? ret : measure_steps(step, l, ab);
+    seconds = ret < 0 ? ret : measure_steps(step, &(struct clzt_sample){ .l = l, .ab = ab });
     if (seconds > 0)
         printf("train %-16s %-12s %4d %3d %10.3f ms %10.1f images/s\n", n->name, clzt_phases[phase].name, size, batch,
                seconds * 1e3, batch / seconds);
@@ -373,10 +391,8 @@ int main(int argc, char **argv)
     }
     for (int i = 0; i < 4 && train; i++)
         if (!only || !strcmp(only, trained[i / 2]->name)) ret |= bench_train(dev, trained[i / 2], i % 2, size, batch);
-    for (int i = 0; clzt_nets[i] && !train; i++) {
-        if (only && strcmp(only, clzt_nets[i]->name)) continue;
-        if (!folder) bench(dev, clzt_nets[i]);
-        else if (export(folder, clzt_nets[i]) < 0) return 1;
-    }
+    if (!folder && !train) bench_nets(dev, only);
+    for (int i = 0; clzt_nets[i] && folder; i++)
+        if ((!only || !strcmp(only, clzt_nets[i]->name)) && export(folder, clzt_nets[i]) < 0) return 1;
     return ret;
 }
