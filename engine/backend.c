@@ -94,6 +94,12 @@ static void not_opened(const struct clz_log *log, const char *name, int ret, con
     snprintf(why + used, 256 - used, "%s %s is not available", strchr(why, ';') ? "," : ";", name);
 }
 
+static void keep(void *priv, enum clz_log_level level, const char *text)
+{
+    (void)level;
+    snprintf(priv, 256, "%.255s", text);
+}
+
 // The first that opens: the plug-ins, then the rest; ref, which is there to be right and not to be fast, only when nothing else
 // does. What a plug-in logs while it is tried is no error here.
 static int open_best(struct clzi_device **dev, const struct clzi_device_params *params)
@@ -103,16 +109,17 @@ static int open_best(struct clzi_device **dev, const struct clzi_device_params *
     int ret = -ENOTSUP;
 
     p.index = quiet.index = 0;
-    quiet.log.cb = NULL;
+    quiet.log = (struct clz_log){ keep, reason, CLZ_LOG_ERROR };
     for (int i = 0; i < PLUGINS; i++) {
         const struct clzi_backend *be = load(i, reason);
+        if (be) *reason = 0;
         ret = be ? be->open(dev, &quiet) : -ENOTSUP;
         if (ret >= 0) {
             clzi_device_base(*dev)->log = params->log;
             announce(*dev, why);
             return 0;
         }
-        not_opened(&params->log, plugins[i].name, -ENOTSUP, be ? strerror(-ret) : reason, why);
+        not_opened(&params->log, plugins[i].name, -ENOTSUP, *reason ? reason : strerror(-ret), why);
     }
     for (int i = 0; clzi_backends[i]; i++) {
         const struct clzi_backend *be = clzi_backends[i];

@@ -320,10 +320,11 @@ void clzi_exec_destroy(struct clzi_exec **exec)
 
     *exec = NULL;
     if (!e) return;
-    for (int i = 0; e->nodes && i < e->graph->node_count; i++)
-        if (e->nodes[i].op && e->nodes[i].op->destroy) e->nodes[i].op->destroy(&e->nodes[i].call);
+    // the passes first: a device may still be running what the ops have planned
     if (e->forward_pass) e->be->pass_destroy(e->dev, &e->forward_pass);
     if (e->backward_pass) e->be->pass_destroy(e->dev, &e->backward_pass);
+    for (int i = 0; e->nodes && i < e->graph->node_count; i++)
+        if (e->nodes[i].op && e->nodes[i].op->destroy) e->nodes[i].op->destroy(&e->nodes[i].call);
     if (e->memory) e->be->free(e->dev, e->memory);
     if (e->seed) e->be->free(e->dev, e->seed);
     free(e->nodes);

@@ -174,6 +174,86 @@ static void test_streams(void)
     REQUIRE_INT(emulated_runtime()->blocks, blocks);
 }
 
+// ---- too little memory, a lost device ----
+
+enum { BATCH = 4 };
+
+// Colours BATCH frames; returns the first error of a frame. *images: of a network run, 0 if there was none.
+static int colour_batch(int *images)
+{
+    const struct clz_stream_params params = { .device = "cuda", .precision = CLZ_PRECISION_F32, .batch = BATCH };
+    struct stream_check_picture in[BATCH], out[BATCH];
+    struct clz_frame done;
+    clz_stream *stream = NULL;
+    clz_model *model = NULL;
+    char path[512];
+    const char *at;
+    const int fd = mkstemp(check_temporary(path, "cuda"));
+    int ret = 0, first = 0;
+
+    *images = 0;
+    REQUIRE_INT(tiny_model_write(path), 0);
+    REQUIRE_INT(clz_model_open(&model, path, NULL), 0);
+    for (int i = 0; i < BATCH; i++) {
+        in[i] = stream_check_paint("yuv420p", 96, 64, i, 0);
+        out[i] = stream_check_paint("yuv420p", 96, 64, 100, 0);
+    }
+    first = clz_stream_open(&stream, model, &params);
+    for (int i = 0; i < BATCH && stream; i++) REQUIRE_INT(clz_stream_send(stream, &in[i].f, &out[i].f, NULL), 0);
+    if (stream) clz_stream_drain(stream);
+    for (int i = 0; i < BATCH && stream; i++)
+        if ((ret = clz_stream_receive(stream, &done, 1)) < 0 && !first) first = ret;
+    if (stream && (at = strstr(clz_stream_describe(stream), " frame"))) {
+        while (at[-1] >= '0' && at[-1] <= '9') at--;
+        *images = atoi(at);
+    }
+    clz_stream_close(&stream);
+    clz_model_close(&model);
+    for (int i = 0; i < BATCH; i++) free(in[i].bytes), free(out[i].bytes);
+    remove(path);
+    close(fd);
+    return first;
+}
+
+static void test_failures(void)
+{
+    struct emulated_runtime *r = emulated_runtime();
+    const int blocks = r->blocks;
+    int images, fewest = BATCH, ret = 0;
+
+    CASE("cuda_device/too_little_memory_makes_runs_smaller");
+    for (r->memory = 1 << 23; r->memory > 1024 && ret >= 0; r->memory = r->memory * 9 / 10) {
+        ret = colour_batch(&images);
+        REQUIRE(ret == 0 || ret == -ENOMEM);
+        REQUIRE(!r->last && !r->stale);     // what has been dealt with is not reported again
+        REQUIRE_INT(r->blocks, blocks);
+        if (ret >= 0 && images < fewest) fewest = images;
+    }
+    r->memory = 0;
+    REQUIRE_INT(ret, -ENOMEM);
+    REQUIRE_INT(fewest, 1);
+
+    CASE("cuda_device/any_allocation_may_fail");
+    for (int n = 1, left = 0; !left; n++) {
+        r->fail_at = n;
+        ret = colour_batch(&images);
+        left = r->fail_at;                  // there were fewer allocations
+        r->fail_at = 0;
+        REQUIRE(ret == 0 || ret == -ENOMEM || ret == -EIO);
+        REQUIRE(left ? ret == 0 && n > 20 : ret < 0 || images < BATCH);
+        REQUIRE(!r->last && !r->stale);
+        REQUIRE_INT(r->blocks, blocks);
+    }
+
+    CASE("cuda_device/frames_of_a_lost_device_fail");
+    r->lost = true;
+    ret = colour_batch(&images);
+    r->lost = false;
+    REQUIRE_INT(ret, -EIO);
+    REQUIRE_INT(colour_batch(&images), 0);
+    REQUIRE_INT(r->blocks, blocks);
+}
+
 int main(void)
 {
     char *ops[] = { "ops", "--device", "cuda", NULL }, *device[] = { "", "cuda", NULL };
@@ -183,6 +263,7 @@ int main(void)
     test_open();
     test_plan_cache();
     test_streams();
+    test_failures();
     check_case_end();
     failed = check_state.failed_cases > 0;
     failed |= window_main(2, device);

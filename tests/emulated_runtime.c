@@ -4,6 +4,7 @@
 #include <cublas_v2.h>
 #include <cuda_runtime_api.h>
 #include <errno.h>
+#include <malloc.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -18,54 +19,52 @@ struct emulated_runtime *emulated_runtime(void) { return &state; }
 
 static cudaError_t sticky(cudaError_t error) { return state.last = error; }
 
+// A call that succeeds. What an earlier one has left for cudaGetLastError() would be taken for this one's error.
+static cudaError_t succeeds(void)
+{
+    if (state.last) state.stale++;
+    return cudaSuccess;
+}
+
 static cudaError_t allocate(void **p, size_t size)
 {
     *p = NULL;
-    if (state.memory_left && state.memory_left < size) return sticky(cudaErrorMemoryAllocation);
+    if ((state.memory && state.used + size > state.memory) || (state.fail_at && !--state.fail_at))
+        return sticky(cudaErrorMemoryAllocation);
     if (!(*p = aligned_alloc(256, (size + 255) / 256 * 256))) return sticky(cudaErrorMemoryAllocation);
     memset(*p, 0xff, size);                 // NaN until it is written
     state.blocks++;
-    return cudaSuccess;
+    state.used += malloc_usable_size(*p);
+    return succeeds();
 }
 
 static cudaError_t release(void *p)
 {
     if (p) state.blocks--;
+    if (p) state.used -= malloc_usable_size(p);
     free(p);
     return cudaSuccess;
 }
 
 cudaError_t cudaMalloc(void **p, size_t size) { return allocate(p, size); }
 cudaError_t cudaFree(void *p) { return release(p); }
-cudaError_t cudaMallocAsync(void **p, size_t size, cudaStream_t s) { (void)s; return allocate(p, size); }
-cudaError_t cudaFreeAsync(void *p, cudaStream_t s) { (void)s; return release(p); }
 cudaError_t cudaHostAlloc(void **p, size_t size, unsigned flags) { (void)flags; return allocate(p, size); }
 cudaError_t cudaFreeHost(void *p) { return release(p); }
 
-cudaError_t cudaMemcpy(void *to, const void *from, size_t size, enum cudaMemcpyKind kind)
-{
-    (void)kind;
-    memcpy(to, from, size);
-    return cudaSuccess;
-}
-
+// There are no cudaMemcpy() and cudaMemset(): they work on the default stream, which the device's own streams do not wait for,
+// and may return before the device's memory is written.
 cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t size, enum cudaMemcpyKind kind, cudaStream_t s)
 {
-    (void)s;
-    return cudaMemcpy(to, from, size, kind);
-}
-
-cudaError_t cudaMemset(void *p, int value, size_t size)
-{
-    memset(p, value, size);
-    return cudaSuccess;
+    (void)s, (void)kind;
+    memcpy(to, from, size);
+    return succeeds();
 }
 
 cudaError_t cudaMemsetAsync(void *p, int value, size_t size, cudaStream_t s)
 {
     (void)s;
     memset(p, value, size);
-    return cudaSuccess;
+    return succeeds();
 }
 
 cudaError_t cudaStreamCreateWithFlags(cudaStream_t *s, unsigned flags)

@@ -68,23 +68,27 @@ static int plan(struct clzi_call *c)
     const bool backward = c->want_dx[0] || c->want_dx[1] || c->want_dw;
     struct conv *s = c->priv = calloc(1, sizeof *s);
     struct clzi_device *dev = c->dev;
+    struct clzi_dnn_target target = dev->target;
     size_t workspace = 0;
     int ret;
 
     if (!s) return -ENOMEM;
+    target.log = dev->base.log;
     s->depthwise = clzi_cuda_is_depthwise(c->node, c->xs, c->ys);
     s->fused = clzi_cuda_is_fusible(c->node);
     s->window = (struct clzk_depthwise){ c->ys.c, c->xs[0].h, c->xs[0].w, c->ys.h, c->ys.w, a->k, a->stride, a->pad };
     for (int pass = 0; pass < CLZI_CUDA_PASS_COUNT; pass++) {
         struct clzi_dnn_conv_params problem;
         if (!wants(c, pass) || !clzi_cuda_conv_problem(c->node, c->xs, c->ys, dev->type, pass, &problem)) continue;
-        if ((ret = clzi_dnn_conv_create(&s->plans[pass], &dev->target, &problem, NULL)) < 0) return ret;
+        if ((ret = clzi_dnn_conv_create(&s->plans[pass], &target, &problem, NULL)) < 0) return ret;
         s->planned[pass] = true;
         workspace = larger(workspace, s->plans[pass].workspace);
     }
     if (cudaMalloc(&s->weights, (size_t)weight_count(c) * (s->depthwise ? sizeof(float) : clzk_type_size(dev->type))) ||
-        cudaMalloc(&s->bias, c->ys.c * sizeof(float)))
+        cudaMalloc(&s->bias, c->ys.c * sizeof(float))) {
+        cudaGetLastError();                 // the caller may try again with less
         return -ENOMEM;
+    }
     cudaMemsetAsync(s->bias, 0, c->ys.c * sizeof(float), dev->stream);
     c->backward_reads_x = c->want_dw;
     c->backward_reads_y = a->act != CLZI_ACT_NONE;

@@ -20,7 +20,6 @@ struct clzi_device {
     enum clzk_type type;                    // of activations
     struct clzi_cuda_driver driver;
     void *context;                          // CUcontext of all calls
-    bool retained;                          // context is the device's primary one and we hold a reference
     cudaStream_t stream;                    // the network; the application's if `borrowed`
     bool borrowed;
     cudaStream_t up, down;                  // copies of frames between host and device
@@ -29,8 +28,10 @@ struct clzi_device {
     cublasHandle_t blas;                    // NULL until a graph needs it
     void *blas_memory;
     void *train_work;                       // CLZK_CU_SCALAR_WORK bytes
+    float *dense;                           // of upload() and download(); made at the first use
+    size_t dense_size;                      // bytes
     struct clzi_cuda_bars bars;
-    struct clzi_dnn_target target;
+    struct clzi_dnn_target target;          // without a log: clzi_device_open() may still change base.log
     char name[256];                         // "NVIDIA H200, sm_90"
     char *cache;
 };

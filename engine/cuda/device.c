@@ -48,6 +48,7 @@ static void cuda_close(struct clzi_device **device)
         cudaFree(dev->blas_memory);
         clzi_cuda_bars_free(dev);
         cudaFree(dev->train_work);
+        cudaFree(dev->dense);
         if (dev->dnn) cudnnDestroy(dev->dnn);
         for (int i = 0; i < CLZI_CUDA_RUNS; i++)
             if (dev->marks[i]) cudaEventDestroy(dev->marks[i]);
@@ -69,6 +70,7 @@ static int find_context(struct clzi_device *dev, const struct clzi_device_params
     int count = 0, index;
     const cudaError_t error = cudaGetDeviceCount(&count);
 
+    cudaGetLastError();
     if (error || !count)
         return clzi_fail(&params->log, -ENOTSUP, "cuda: no device: %s", error ? cudaGetErrorString(error) : "none is visible");
     if (params->index >= count)
@@ -168,7 +170,7 @@ static int cuda_open(struct clzi_device **out, const struct clzi_device_params *
     cuda_leave(dev);
     if (ret < 0) goto fail;
     dev->cache = clzi_plan_cache_folder(&dev->base.log);
-    dev->target = (struct clzi_dnn_target){ dev->dnn, NULL, dev->cache, dev->name, dev->base.log };
+    dev->target = (struct clzi_dnn_target){ .handle = dev->dnn, .cache = dev->cache, .device_name = dev->name };
     *out = dev;
     return 0;
 fail:
@@ -240,35 +242,43 @@ static size_t cuda_tensor_size(struct clzi_device *dev, struct clzi_shape shape)
     return clzi_cuda_bytes(dev, clzi_shape_count(shape));
 }
 
-// Through an f32 copy in device memory: for the trainer's pictures and for tests; frames have their own way (frames.c).
+// For an f32 copy of a tensor, on its way to NHWC or back. One serves all, since calls take effect in order; it only grows, so that
+// training steps allocate nothing.
+static int reserve_dense(struct clzi_device *dev, size_t size)
+{
+    cudaError_t error;
+
+    if (size <= dev->dense_size) return 0;
+    error = cudaStreamSynchronize(dev->stream);
+    cudaFree(dev->dense);
+    dev->dense = NULL;
+    dev->dense_size = 0;
+    if (!error) error = cudaMalloc((void **)&dev->dense, size);
+    if (error) return clzi_cuda_error(dev, error, "memory for a copy");
+    dev->dense_size = size;
+    return 0;
+}
+
+// For the trainer's pictures, for stages that compute on the CPU and for tests; frames have their own way (frames.c).
 static int cuda_upload(struct clzi_device *dev, void *tensor, struct clzi_shape s, const float *nchw)
 {
     const int64_t count = clzi_shape_count(s);
-    float *dense = NULL;
-    cudaError_t error = cudaMallocAsync((void **)&dense, (size_t)count * sizeof *dense, dev->stream);
-    int ret;
+    int ret = reserve_dense(dev, (size_t)count * sizeof *dev->dense);
 
-    if (error) return clzi_cuda_error(dev, error, "copying to the device");
-    if ((ret = cuda_write(dev, dense, nchw, count)) >= 0)
-        ret = clzi_cuda_error(dev, clzk_cu_from_nchw(dev->stream, dev->type, tensor, dense, s.n, s.c, (int64_t)s.h * s.w),
-                              "converting to NHWC");
-    error = cudaFreeAsync(dense, dev->stream);
-    return ret < 0 ? ret : clzi_cuda_error(dev, error, "copying to the device");
+    if (ret < 0 || (ret = cuda_write(dev, dev->dense, nchw, count)) < 0) return ret;
+    return clzi_cuda_error(dev, clzk_cu_from_nchw(dev->stream, dev->type, tensor, dev->dense, s.n, s.c, (int64_t)s.h * s.w),
+                           "converting to NHWC");
 }
 
 static int cuda_download(struct clzi_device *dev, const void *tensor, struct clzi_shape s, float *nchw)
 {
     const int64_t count = clzi_shape_count(s);
-    float *dense = NULL;
-    cudaError_t error = cudaMallocAsync((void **)&dense, (size_t)count * sizeof *dense, dev->stream);
-    int ret;
+    int ret = reserve_dense(dev, (size_t)count * sizeof *dev->dense);
 
-    if (error) return clzi_cuda_error(dev, error, "copying from the device");
-    ret = clzi_cuda_error(dev, clzk_cu_to_nchw(dev->stream, dev->type, dense, tensor, s.n, s.c, (int64_t)s.h * s.w, false),
+    if (ret < 0) return ret;
+    ret = clzi_cuda_error(dev, clzk_cu_to_nchw(dev->stream, dev->type, dev->dense, tensor, s.n, s.c, (int64_t)s.h * s.w, false),
                           "converting to NCHW");
-    if (ret >= 0) ret = cuda_read(dev, nchw, dense, count);
-    error = cudaFreeAsync(dense, dev->stream);
-    return ret < 0 ? ret : clzi_cuda_error(dev, error, "copying from the device");
+    return ret < 0 ? ret : cuda_read(dev, nchw, dev->dense, count);
 }
 
 static int cuda_add(struct clzi_device *dev, void *sum, const void *x, struct clzi_shape shape)

@@ -164,10 +164,13 @@ static int create_tables(struct clzi_frames *f, const struct clzi_frames_params 
         if (f->has_seen)
             clzk_cu_frame_plan_fill(&f->seen, &seen, &seen_out, p->w, p->h, p->colours, &colours, block + sizes[0] + sizes[1],
                                     device + sizes[0] + sizes[1]);
-        error = cudaMemcpy(f->tables, block, total, cudaMemcpyHostToDevice);
+        // not cudaMemcpy(): it works on the default stream, for which f->dev->stream does not wait
+        error = cudaMemcpyAsync(f->tables, block, total, cudaMemcpyHostToDevice, f->dev->stream);
     }
     free(block);
-    return error_of(f, error);
+    if (error != cudaErrorMemoryAllocation) return error_of(f, error);
+    cudaGetLastError();                     // the caller may try again with fewer frames at once
+    return -ENOMEM;
 }
 
 static int create_buffers(struct clzi_frames *f)
@@ -190,11 +193,12 @@ static int create_buffers(struct clzi_frames *f)
                                   cudaHostAlloc(buffers[i].at, buffers[i].size, cudaHostAllocDefault) :
                                   cudaMalloc(buffers[i].at, buffers[i].size);
         if (!error) continue;
-        cudaGetLastError();                 // the caller may try again with fewer frames at once
-        return error == cudaErrorMemoryAllocation ? -ENOMEM : error_of(f, error);
+        if (error != cudaErrorMemoryAllocation) return error_of(f, error);
+        cudaGetLastError();
+        return -ENOMEM;
     }
     memset(f->bad_host, 0, CLZI_CUDA_RUNS * sizeof(int));
-    return error_of(f, cudaMemset(f->bad, 0, CLZI_CUDA_RUNS * sizeof(int)));
+    return error_of(f, cudaMemsetAsync(f->bad, 0, CLZI_CUDA_RUNS * sizeof(int), f->dev->stream));
 }
 
 static int cuda_create(struct clzi_frames **out, struct clzi_device *dev, const struct clzi_frames_params *p)

@@ -14,12 +14,15 @@
 // `name`: shared memory of the block, `count` (a constant) elements of `type`.
 #define CLZK_SHARED(type, name, count) __shared__ type name[count]
 
-// Queues kernel(args...). Returns a cudaError_t.
+// Queues kernel(args...). Returns a cudaError_t, of this launch: cudaGetLastError(), which <<<>>> needs, would also report what
+// an earlier call of this thread, perhaps the application's, has left there.
 template <typename... P, typename... A>
 static int clzk_launch(void (*kernel)(P...), dim3 grid, dim3 block, clzk_stream stream, A... args)
 {
-    kernel<<<grid, block, 0, stream>>>(args...);
-    return (int)cudaGetLastError();
+    return [&](P... exact) {
+        void *list[] = { (void *)&exact... };
+        return (int)cudaLaunchKernel((const void *)kernel, grid, block, list, 0, stream);
+    }(args...);
 }
 #endif
 
