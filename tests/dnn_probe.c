@@ -70,6 +70,59 @@ static void collect_net(const struct clzt_net *net, const struct clzt_net_option
     clzi_graph_destroy(&fused);
 }
 
+// Whether the engine of a plan sums in f32 and always in the same order.
+static bool is_faithful(cudnnBackendDescriptor_t plan)
+{
+    cudnnBackendNumericalNote_t notes[CUDNN_NUMERICAL_NOTE_TYPE_COUNT];
+    cudnnBackendDescriptor_t config = NULL, engine = NULL;
+    int64_t count = 0;
+    bool faithful = true;
+
+    REQUIRE_INT(cudnnBackendCreateDescriptor(CUDNN_BACKEND_ENGINECFG_DESCRIPTOR, &config), 0);
+    REQUIRE_INT(cudnnBackendCreateDescriptor(CUDNN_BACKEND_ENGINE_DESCRIPTOR, &engine), 0);
+    REQUIRE_INT(cudnnBackendGetAttribute(plan, CUDNN_ATTR_EXECUTION_PLAN_ENGINE_CONFIG, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &count,
+                                         &config), 0);
+    REQUIRE_INT(cudnnBackendGetAttribute(config, CUDNN_ATTR_ENGINECFG_ENGINE, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &count,
+                                         &engine), 0);
+    count = 0;
+    REQUIRE_INT(cudnnBackendGetAttribute(engine, CUDNN_ATTR_ENGINE_NUMERICAL_NOTE, CUDNN_TYPE_NUMERICAL_NOTE,
+                                         CUDNN_NUMERICAL_NOTE_TYPE_COUNT, &count, notes), 0);
+    for (int64_t i = 0; i < count; i++)
+        faithful &= notes[i] != CUDNN_NUMERICAL_NOTE_NONDETERMINISTIC &&
+                    notes[i] != CUDNN_NUMERICAL_NOTE_REDUCED_PRECISION_REDUCTION;
+    cudnnBackendDestroyDescriptor(engine);
+    cudnnBackendDestroyDescriptor(config);
+    return faithful;
+}
+
+// The second plan of a problem comes from the cache: no heuristic is asked.
+static void check_cache(void)
+{
+    const struct clzi_dnn_conv_params p = {
+        .type = CLZK_BF16, .x = { 8, 64, 32, 32 }, .y = { 8, 64, 32, 32 }, .k = 3, .stride = 1, .pad = 1, .groups = 1,
+        .bias = true, .residual = true, .act = CLZI_ACT_RELU,
+    };
+    char folder[512], command[600];
+    struct clzi_dnn_target target = { .device_name = dnn_devices[1].name, .log = { message, NULL, CLZ_LOG_INFO } };
+    size_t workspace = 0;
+
+    CASE("dnn_probe/a_plan_is_read_back_from_the_cache");
+    REQUIRE(mkdtemp(check_temporary(folder, "plans")));
+    target.cache = folder;
+    target.device = device_of(dnn_devices[1].json);
+    for (int i = 0; i < 2; i++) {
+        struct clzi_dnn_conv conv;
+        int engines = -1;
+        REQUIRE_INT(clzi_dnn_conv_create(&conv, &target, &p, &engines), 0);
+        REQUIRE(conv.plan && (i ? engines == -1 && conv.workspace == workspace : engines > 0));
+        workspace = conv.workspace;
+        clzi_dnn_conv_destroy(&conv);
+    }
+    cudnnBackendDestroyDescriptor(target.device);
+    snprintf(command, sizeof command, "rm -r %s", folder);
+    REQUIRE_INT(system(command), 0);
+}
+
 int main(int argc, char **argv)
 {
     static const char *const types[] = { "f32", "f16", "bf16" };
@@ -88,7 +141,7 @@ int main(int argc, char **argv)
         for (size_t d = 0; d < sizeof dnn_devices / sizeof *dnn_devices; d++) {
             struct clzi_dnn_target target = { .device_name = dnn_devices[d].name, .log = { message, NULL, CLZ_LOG_INFO } };
             char name[128];
-            int without = 0;
+            int without = 0, unfaithful = 0;
             if (argc > 1 && strcmp(argv[1], dnn_devices[d].name)) continue;
             snprintf(name, sizeof name, "dnn_probe/%s_%s_has_engines", dnn_devices[d].name, types[type]);
             CASE(name);
@@ -97,12 +150,15 @@ int main(int argc, char **argv)
                 struct clzi_dnn_conv conv;
                 int engines = 0;
                 if (clzi_dnn_conv_create(&conv, &target, &problems[i], &engines) < 0) without++;
+                else if (!is_faithful(conv.plan)) unfaithful++;
                 clzi_dnn_conv_destroy(&conv);
             }
             REQUIRE_INT(without, 0);
+            REQUIRE_INT(unfaithful, 0);
             printf("  %d convolutions, %d without an engine\n", problem_count, without);
             cudnnBackendDestroyDescriptor(target.device);
         }
     }
+    if (argc < 2) check_cache();
     return check_end();
 }

@@ -11,6 +11,7 @@ static struct {
     int (*init)(unsigned), (*device)(int *, int), (*retain)(void **, int), (*push)(void *);
     int (*alloc)(uint64_t *, size_t), (*free)(uint64_t);
     int (*to_device)(uint64_t, const void *, size_t), (*to_host)(void *, uint64_t, size_t);
+    int (*info)(size_t *free, size_t *all);
 } gpu_driver;
 
 static inline void *gpu_memory_alloc(size_t size)
@@ -27,6 +28,14 @@ static inline void gpu_memory_copy(void *to, const void *from, size_t size, bool
     else REQUIRE_INT(gpu_driver.to_host(to, (uintptr_t)from, size), 0);
 }
 
+// KiB of the GPU that are in use, after gpu_memory_open().
+static inline long gpu_memory_used(void)
+{
+    size_t left = 0, all = 0;
+    REQUIRE_INT(gpu_driver.info(&left, &all), 0);
+    return (long)((all - left) / 1024);
+}
+
 // The first GPU's primary context, which stays current on the calling thread, and its default stream. false: there is none.
 static inline bool gpu_memory_open(struct stream_check_memory *m)
 {
@@ -34,6 +43,7 @@ static inline bool gpu_memory_open(struct stream_check_memory *m)
         { "cuInit", &gpu_driver.init }, { "cuDeviceGet", &gpu_driver.device }, { "cuDevicePrimaryCtxRetain", &gpu_driver.retain },
         { "cuCtxPushCurrent_v2", &gpu_driver.push }, { "cuMemAlloc_v2", &gpu_driver.alloc }, { "cuMemFree_v2", &gpu_driver.free },
         { "cuMemcpyHtoD_v2", &gpu_driver.to_device }, { "cuMemcpyDtoH_v2", &gpu_driver.to_host },
+        { "cuMemGetInfo_v2", &gpu_driver.info },
     };
     void *library = dlopen("libcuda.so.1", RTLD_NOW);
     int number;

@@ -75,6 +75,12 @@ static inline struct stream_check_picture stream_check_move(const struct stream_
     return q;
 }
 
+static inline void stream_check_message(void *priv, enum clz_log_level level, const char *text)
+{
+    (void)priv, (void)level;
+    printf("  %s\n", text);
+}
+
 static inline void stream_check_colour(const char *device, enum clz_precision precision, const struct stream_check_film *film,
                                        const struct stream_check_memory *memory,
                                        struct stream_check_picture out[STREAM_CHECK_FRAMES])
@@ -82,6 +88,7 @@ static inline void stream_check_colour(const char *device, enum clz_precision pr
     const struct clz_stream_params params = {
         .device = device, .precision = precision, .batch = 3, .threads = 1, .out_range = film->range, .bars = film->bars,
         .cuda_context = memory ? memory->context : NULL, .cuda_stream = memory ? memory->stream : NULL,
+        .log = { stream_check_message, NULL, CLZ_LOG_WARNING },
     };
     const int bar = strcmp(film->bars, "auto") ? 0 : 8;
     struct stream_check_picture in[STREAM_CHECK_FRAMES], to[STREAM_CHECK_FRAMES];

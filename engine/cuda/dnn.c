@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "dnn.h"
 #include "base/log.h"
@@ -17,6 +18,7 @@ enum {
     MAX_CONFIGS = 32,                       // of one heuristic
     MAX_TIMED = 6,                          // plans that are timed
     TIMED_RUNS = 5,
+    HOLD_NANOSECONDS = 200000,              // in which TIMED_RUNS are queued
     ALIGNMENT = 16,                         // of all pointers, bytes
 };
 #define MAX_WORKSPACE ((int64_t)512 << 20)
@@ -184,7 +186,25 @@ static desc graph(struct builder *b, const struct clzi_dnn_target *t, const stru
 
 // ---- engines ----
 
-// Whether a configuration gives the same bits every time and, for f32, computes in f32.
+// Notes of engines that are not taken. Winograd and FFT lose digits, which f32 is there for; a reduced reduction sums in f16.
+static const cudnnBackendNumericalNote_t refused[] = {
+    CUDNN_NUMERICAL_NOTE_NONDETERMINISTIC, CUDNN_NUMERICAL_NOTE_REDUCED_PRECISION_REDUCTION,
+}, refused_f32[] = {
+    CUDNN_NUMERICAL_NOTE_TENSOR_CORE, CUDNN_NUMERICAL_NOTE_DOWN_CONVERT_INPUTS, CUDNN_NUMERICAL_NOTE_FFT,
+    CUDNN_NUMERICAL_NOTE_WINOGRAD, CUDNN_NUMERICAL_NOTE_WINOGRAD_TILE_4x4, CUDNN_NUMERICAL_NOTE_WINOGRAD_TILE_6x6,
+    CUDNN_NUMERICAL_NOTE_WINOGRAD_TILE_13x13,
+};
+
+static bool is_refused(cudnnBackendNumericalNote_t note, enum clzk_type type)
+{
+    for (size_t i = 0; i < sizeof refused / sizeof *refused; i++)
+        if (note == refused[i]) return true;
+    for (size_t i = 0; type == CLZK_F32 && i < sizeof refused_f32 / sizeof *refused_f32; i++)
+        if (note == refused_f32[i]) return true;
+    return false;
+}
+
+// Whether a configuration gives the same bits every time, sums in f32 and, for f32, computes in f32.
 static bool is_exact(desc config, enum clzk_type type)
 {
     cudnnBackendNumericalNote_t notes[CUDNN_NUMERICAL_NOTE_TYPE_COUNT];
@@ -200,11 +220,7 @@ static bool is_exact(desc config, enum clzk_type type)
         destroy_all(&b);
         return false;
     }
-    for (int64_t i = 0; i < count; i++) {
-        exact &= notes[i] != CUDNN_NUMERICAL_NOTE_NONDETERMINISTIC;
-        exact &= type != CLZK_F32 || (notes[i] != CUDNN_NUMERICAL_NOTE_TENSOR_CORE &&
-                                      notes[i] != CUDNN_NUMERICAL_NOTE_DOWN_CONVERT_INPUTS);
-    }
+    for (int64_t i = 0; i < count; i++) exact &= !is_refused(notes[i], type);
     destroy_all(&b);
     return exact;
 }
@@ -261,8 +277,6 @@ static int configs_of(const struct clzi_dnn_target *t, desc g, cudnnBackendHeurM
 
 // ---- the fastest ----
 
-struct buffers { void *x, *w, *y, *bias, *residual; };
-
 static size_t bytes(struct clzi_shape s, enum clzk_type type) { return (size_t)clzi_shape_count(s) * clzk_type_size(type); }
 
 static void buffers_free(struct clzi_dnn_data *d)
@@ -272,31 +286,40 @@ static void buffers_free(struct clzi_dnn_data *d)
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) cudaFree(all[i]);
 }
 
-static bool buffers_alloc(struct clzi_dnn_data *d, const struct clzi_dnn_conv_params *p)
+static bool buffers_alloc(struct clzi_dnn_data *d, const struct clzi_dnn_conv_params *p, cudaStream_t stream)
 {
-    const struct clzi_shape weights = { p->y.c, p->x.c / p->groups, p->k, p->k };
-    const size_t most = bytes(p->y, p->type) > bytes(p->x, p->type) ? bytes(p->y, p->type) : bytes(p->x, p->type);
+    const struct clzi_shape weights = { p->y.c, p->x.c / p->groups, p->k, p->k }, vector = { 1, p->y.c, 1, 1 };
     const struct { void **at; size_t size; } wanted[] = {
         { &d->x, bytes(p->x, p->type) }, { &d->w, bytes(weights, p->type) }, { &d->y, bytes(p->y, p->type) },
-        { &d->bias, p->bias ? most : 0 }, { &d->residual, p->residual ? bytes(p->y, p->type) : 0 },
+        { &d->bias, p->bias ? bytes(vector, p->type) : 0 }, { &d->residual, p->residual ? bytes(p->y, p->type) : 0 },
     };
 
     for (size_t i = 0; i < sizeof wanted / sizeof *wanted; i++)
-        if (wanted[i].size && (cudaMalloc(wanted[i].at, wanted[i].size) || cudaMemset(*wanted[i].at, 0, wanted[i].size)))
+        if (wanted[i].size && (cudaMalloc(wanted[i].at, wanted[i].size) ||
+                               cudaMemsetAsync(*wanted[i].at, 0, wanted[i].size, stream))) {
+            cudaGetLastError();
             return false;
+        }
     return true;
 }
 
+// Keeps a stream waiting until the calls that are timed lie in its queue: short convolutions run faster than they are queued.
+static void CUDART_CB hold(void *unused)
+{
+    const struct timespec time = { 0, HOLD_NANOSECONDS };
+
+    (void)unused;
+    nanosleep(&time, NULL);
+}
+
 // Milliseconds of one run, or a negative number if it fails.
-static float time_plan(const struct clzi_dnn_conv *conv, cudnnHandle_t handle, struct clzi_dnn_data d)
+static float time_plan(const struct clzi_dnn_conv *conv, cudnnHandle_t handle, cudaStream_t stream, struct clzi_dnn_data d)
 {
     cudaEvent_t start = NULL, end = NULL;
-    cudaStream_t stream = NULL;
     float ms = -1;
 
-    if (cudnnGetStream(handle, &stream) || (conv->workspace && cudaMalloc(&d.workspace, conv->workspace))) return -1;
-    if (!cudaEventCreate(&start) && !cudaEventCreate(&end) && !clzi_dnn_conv_run(conv, handle, &d) &&
-        !cudaEventRecord(start, stream)) {
+    if ((!conv->workspace || !cudaMalloc(&d.workspace, conv->workspace)) && !cudaEventCreate(&start) && !cudaEventCreate(&end) &&
+        !clzi_dnn_conv_run(conv, handle, &d) && !cudaLaunchHostFunc(stream, hold, NULL) && !cudaEventRecord(start, stream)) {
         int ret = 0;
         for (int i = 0; i < TIMED_RUNS && !ret; i++) ret = clzi_dnn_conv_run(conv, handle, &d);
         if (ret || cudaEventRecord(end, stream) || cudaEventSynchronize(end) || cudaEventElapsedTime(&ms, start, end)) ms = -1;
@@ -304,6 +327,7 @@ static float time_plan(const struct clzi_dnn_conv *conv, cudnnHandle_t handle, s
     if (start) cudaEventDestroy(start);
     if (end) cudaEventDestroy(end);
     cudaFree(d.workspace);
+    if (ms < 0) cudaGetLastError();         // another plan is tried
     return ms;
 }
 
@@ -314,7 +338,8 @@ static int choose(struct clzi_dnn_conv *conv, const struct clzi_dnn_target *t, d
     struct clzi_dnn_data data = { 0 };
     float best = -1;
     int timed = 0;
-    const bool timing = t->handle && buffers_alloc(&data, &conv->params);
+    cudaStream_t stream = NULL;
+    const bool timing = t->handle && !cudnnGetStream(t->handle, &stream) && buffers_alloc(&data, &conv->params, stream);
 
     for (size_t m = 0; m < sizeof modes / sizeof *modes && timed < MAX_TIMED && !(conv->plan && m); m++) {
         desc configs[MAX_CONFIGS];
@@ -326,7 +351,7 @@ static int choose(struct clzi_dnn_conv *conv, const struct clzi_dnn_target *t, d
             if ((conv->plan && !timing) || !is_exact(configs[i], conv->params.type)) continue;
             if (!(other.plan = plan_of(t, configs[i], &other.workspace))) continue;
             timed++;
-            if (timing && (ms = time_plan(&other, t->handle, data)) < 0) {
+            if (timing && (ms = time_plan(&other, t->handle, stream, data)) < 0) {
                 clzi_dnn_conv_destroy(&other);
             } else if (conv->plan && ms >= best) {
                 clzi_dnn_conv_destroy(&other);
@@ -387,6 +412,14 @@ static void store_plan(const struct clzi_dnn_conv *conv, const struct clzi_dnn_t
 
 // ---- interface ----
 
+// What cuDNN says about a failed call of this thread.
+static const char *reason(cudnnStatus_t status, char text[256])
+{
+    *text = 0;
+    cudnnGetLastErrorString(text, 256);
+    return *text ? text : cudnnGetErrorString(status);
+}
+
 void clzi_dnn_conv_name(const struct clzi_dnn_conv_params *p, char name[CLZI_DNN_NAME_SIZE])
 {
     static const char *const kind[] = { "forward", "data", "weights" }, *const type[] = { "f32", "f16", "bf16" };
@@ -400,7 +433,7 @@ void clzi_dnn_conv_name(const struct clzi_dnn_conv_params *p, char name[CLZI_DNN
 int clzi_dnn_conv_create(struct clzi_dnn_conv *conv, const struct clzi_dnn_target *t, const struct clzi_dnn_conv_params *params,
                          int *engines)
 {
-    char name[CLZI_DNN_NAME_SIZE], key[CLZI_PLAN_KEY_SIZE];
+    char name[CLZI_DNN_NAME_SIZE], key[CLZI_PLAN_KEY_SIZE], text[256];
     struct builder b = { .count = 0 };
     int ret, offered = 0;
     desc g;
@@ -408,17 +441,21 @@ int clzi_dnn_conv_create(struct clzi_dnn_conv *conv, const struct clzi_dnn_targe
     *conv = (struct clzi_dnn_conv){ .params = *params };
     clzi_dnn_conv_name(params, name);
     cache_key(t, name, key);
-    if (t->cache && load_plan(conv, t, key)) return 0;
+    if (t->cache && load_plan(conv, t, key)) {
+        conv->log = t->log;
+        return 0;
+    }
     g = graph(&b, t, params);
     if (b.status) {
-        char text[256] = "";
-        cudnnGetLastErrorString(text, sizeof text);
-        ret = clzi_fail(&t->log, -ENOTSUP, "cuda: cuDNN refuses %s: %s", name, *text ? text : cudnnGetErrorString(b.status));
+        ret = clzi_fail(&t->log, -ENOTSUP, "cuda: cuDNN refuses %s: %s", name, reason(b.status, text));
     } else {
         ret = choose(conv, t, g, &offered);
-        if (ret < 0) clzi_log(&t->log, CLZ_LOG_ERROR, "cuda: cuDNN has no engine for %s", name);
+        if (ret < 0)
+            clzi_log(&t->log, CLZ_LOG_ERROR, "cuda: cuDNN has no engine for %s among the %d that it offers; its last message: %s",
+                     name, offered, reason(CUDNN_STATUS_NOT_SUPPORTED, text));
     }
     destroy_all(&b);
+    conv->log = t->log;
     if (ret >= 0 && t->cache) store_plan(conv, t, key);
     if (engines) *engines = offered;
     return ret;
@@ -453,6 +490,12 @@ int clzi_dnn_conv_run(const struct clzi_dnn_conv *conv, cudnnHandle_t handle, co
     set(&b, pack, CUDNN_ATTR_VARIANT_PACK_WORKSPACE, CUDNN_TYPE_VOID_PTR, 1, &workspace);
     finish(&b, pack);
     if (!b.status) b.status = cudnnBackendExecute(handle, conv->plan, pack);
+    if (b.status) {
+        char name[CLZI_DNN_NAME_SIZE], text[256];
+        clzi_dnn_conv_name(p, name);
+        clzi_log(&conv->log, CLZ_LOG_ERROR, "cuda: cuDNN: %s: %s", name, reason(b.status, text));
+        cudaGetLastError();
+    }
     destroy_all(&b);
     return b.status ? -EIO : 0;
 }

@@ -33,6 +33,7 @@ struct clzi_dnn_conv_params {
 
 struct clzi_dnn_conv {
     struct clzi_dnn_conv_params params;
+    struct clz_log log;                     // of run(); while plans are timed there is none
     cudnnBackendDescriptor_t plan;
     size_t workspace;                       // bytes
 };
