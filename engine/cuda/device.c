@@ -242,8 +242,8 @@ static size_t cuda_tensor_size(struct clzi_device *dev, struct clzi_shape shape)
     return clzi_cuda_bytes(dev, clzi_shape_count(shape));
 }
 
-// For an f32 copy of a tensor, on its way to NHWC or back. One serves all, since calls take effect in order; it only grows, so that
-// training steps allocate nothing.
+// For an f32 copy of a tensor, on its way to NHWC or back. One serves all, since calls take effect in order; it only grows, so
+// that training steps allocate nothing.
 static int reserve_dense(struct clzi_device *dev, size_t size)
 {
     cudaError_t error;
