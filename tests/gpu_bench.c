@@ -4,7 +4,7 @@
 // With --frames, the ends of the network at 1080p: GB/s of the frames' planes, in percent of what a copy reaches here; with
 // --stream MODEL whole streams of 1080p frames. Frames lie in the memory of the GPU, on other devices in the host's.
 //
-//     gpu_bench [--device cuda] [--precision f32|bf16|f16] [--export DIR | --frames | --stream MODEL]
+//     gpu_bench [--device cuda] [--precision f32|bf16|f16] [--export DIR | --frames | --stream MODEL [--batch 16]]
 //               [--train [--size 256] [--batch 16]] [NET]
 #include "check.h"
 #include "base/clock.h"
@@ -228,11 +228,12 @@ static void bench_frames(struct clzi_device *dev, const char *format, const stru
 }
 
 // Frames/s of a whole stream: in place, as many frames as the stream holds, again and again.
-static int bench_stream(const char *device, const char *path, const char *format, const char *bars,
+static int bench_stream(const char *device, const char *path, int batch, const char *format, const char *bars,
                         const struct stream_check_memory *m, bool gpu)
 {
     const struct clz_stream_params params = {
-        .device = device, .bars = bars, .cuda_context = gpu ? m->context : NULL, .cuda_stream = gpu ? m->stream : NULL,
+        .device = device, .batch = batch, .bars = bars,
+        .cuda_context = gpu ? m->context : NULL, .cuda_stream = gpu ? m->stream : NULL,
     };
     const int wanted = gpu ? 4000 : 8;
     struct clz_frame *ring, done;
@@ -352,7 +353,7 @@ int main(int argc, char **argv)
     struct stream_check_memory memory = { NULL, NULL, host_alloc, free, host_copy };
     static const struct clzt_net *const trained[] = { &clzt_net_lite0, &clzt_net_resnet18_unet };
     bool frames = false, train = false, gpu;
-    int ret = 0, size = 256, batch = 16;
+    int ret = 0, size = 256, batch = 0;
     struct clzi_device_params params = { .precision = CLZ_PRECISION_AUTO };
     struct clzi_device *dev;
 
@@ -377,9 +378,9 @@ int main(int argc, char **argv)
         params.cuda_stream = memory.stream;
     }
     if (stream) {
-        ret = bench_stream(device, stream, "nv12", "off", &memory, gpu);
-        ret |= bench_stream(device, stream, "nv12", "auto", &memory, gpu);
-        return ret | bench_stream(device, stream, "p010", "off", &memory, gpu);
+        ret = bench_stream(device, stream, batch, "nv12", "off", &memory, gpu);
+        ret |= bench_stream(device, stream, batch, "nv12", "auto", &memory, gpu);
+        return ret | bench_stream(device, stream, batch, "p010", "off", &memory, gpu);
     }
     if (!folder && (clzi_device_open(&dev, device, &params) < 0 || clzi_device_enter(dev) < 0)) SKIP("no such device here");
     if (!folder) printf("# %s\n", clzi_device_base(dev)->describe);
@@ -389,8 +390,10 @@ int main(int argc, char **argv)
         bench_frames(dev, "p010", &memory, gpu, copy);
         return 0;
     }
-    for (int i = 0; i < 4 && train; i++)
-        if (!only || !strcmp(only, trained[i / 2]->name)) ret |= bench_train(dev, trained[i / 2], i % 2, size, batch);
+    for (int i = 0; i < 4 && train; i++) {
+        if (only && strcmp(only, trained[i / 2]->name)) continue;
+        ret |= bench_train(dev, trained[i / 2], i % 2, size, batch ? batch : 16);
+    }
     if (!folder && !train) bench_nets(dev, only);
     for (int i = 0; clzt_nets[i] && folder; i++)
         if ((!only || !strcmp(only, clzt_nets[i]->name)) && export(folder, clzt_nets[i]) < 0) return 1;
