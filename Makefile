@@ -260,14 +260,15 @@ bench: all $(benches)
 
 # Fuzz targets need clang and its runtime (packages clang, libclang-rt-14-dev). The head of tests/fuzz_filter.c tells how to build
 # that target.
-fuzz: $(addprefix $(BUILD)/fuzz/,fuzz_model fuzz_pth fuzz_hints)
+fuzz: $(addprefix $(BUILD)/fuzz/,fuzz_model fuzz_pth fuzz_hints fuzz_coco)
 parser := $(filter engine/model%.c $(patsubst %,engine/%.c,bytes safetensors graph op fuse),$(engine)) \
     $(filter kernels/colour_table.c,$(kernels)) $(patsubst %,base/%.c,atomic_file log sha256)
 $(BUILD)/fuzz/fuzz_model: tests/fuzz_model.c
 $(BUILD)/fuzz/fuzz_pth: tests/fuzz_pth.c tests/pth_files.h $(filter trainer/pth% trainer/tensors%,$(trainer)) \
     $(call rel,trainer/*.h)
 $(BUILD)/fuzz/fuzz_hints: tests/fuzz_hints.c engine/hints.c
-$(addprefix $(BUILD)/fuzz/,fuzz_model fuzz_pth fuzz_hints): $(parser) $(call rel,engine/*.h engine/*.def) Makefile
+$(BUILD)/fuzz/fuzz_coco: tests/fuzz_coco.c trainer/coco.c trainer/json_stream.c $(call rel,trainer/*.h)
+$(addprefix $(BUILD)/fuzz/,fuzz_model fuzz_pth fuzz_hints fuzz_coco): $(parser) $(call rel,engine/*.h engine/*.def) Makefile
 	@mkdir -p $(@D)
 	$(call say,FUZZ,$@)
 	$(Q)clang -std=gnu11 -g -O1 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined -Wno-unknown-pragmas \

@@ -46,6 +46,12 @@ struct clzt_dataset {
     struct clzt_source *sources;
     int64_t *first;                         // [source_count + 1] number of each source's first picture
     int source_count, source_room;
+    const char *const *coco_images;         // during opening
+    int coco_images_count;
+    char *category[CLZT_MAX_CATEGORIES];
+    int category_count;
+    struct clzt_categories *sets;           // of the pictures of COCO
+    int set_count, set_room;
     char **left_out;                        // paths of files that could not be opened
     int left_out_count;
     int64_t count;
@@ -174,6 +180,130 @@ int clzt_paths_check(const char *const *paths, int count, const char *what, cons
     return ret;
 }
 
+// ---- COCO ----
+
+// Folders in which the pictures of an instances file are looked for.
+struct folders { char *path[4]; int count; };
+
+static int add_candidate(struct folders *f, const char *format, int size, const char *folder, const char *name)
+{
+    if (asprintf(&f->path[f->count], format, size, folder, name) < 0) return -ENOMEM;
+    f->count++;
+    return 0;
+}
+
+// Of COCO's layout: annotations/instances_train2017.json, train2017/ or images/train2017/; and next to the file.
+static int usual_folders(const char *path, struct folders *f)
+{
+    const char *slash = strrchr(path, '/'), *file = slash ? slash + 1 : path, *score = strchr(file, '_');
+    const int folder = slash ? (int)(slash - path) : 1;
+    const char *const where = slash ? path : ".";
+    char *name = strdup(score ? score + 1 : file), *dot = name ? strrchr(name, '.') : NULL;
+    int ret = name ? 0 : -ENOMEM;
+
+    if (dot) *dot = 0;
+    if (!ret) ret = add_candidate(f, "%.*s/../%s", folder, where, name);
+    if (!ret) ret = add_candidate(f, "%.*s/../images/%s", folder, where, name);
+    if (!ret) ret = add_candidate(f, "%.*s/%s", folder, where, name);
+    if (!ret) ret = add_candidate(f, "%.*s%s", folder, where, "");
+    free(name);
+    return ret;
+}
+
+// The index of each category of a file among those of the dataset.
+static int join_categories(struct clzt_dataset *d, const struct clzt_coco *coco, int index[CLZT_MAX_CATEGORIES])
+{
+    for (int i = 0; i < coco->category_count; i++) {
+        int k = 0;
+        while (k < d->category_count && strcmp(d->category[k], coco->category[i])) k++;
+        if (k == CLZT_MAX_CATEGORIES)
+            return clzi_fail(&d->log, -EINVAL, "more than %d categories in all files of COCO.", CLZT_MAX_CATEGORIES);
+        if (k == d->category_count) {
+            if (!(d->category[k] = strdup(coco->category[i]))) return -ENOMEM;
+            d->category_count++;
+        }
+        index[i] = k;
+    }
+    return 0;
+}
+
+static int add_set(struct clzt_dataset *d, const struct clzt_categories *from, const int *index, int count)
+{
+    struct clzt_categories set = {0};
+
+    if (d->set_count == d->set_room) {
+        const int room = d->set_room * 2 + 1024;
+        struct clzt_categories *more = realloc(d->sets, room * sizeof *more);
+        if (!more) return -ENOMEM;
+        d->sets = more;
+        d->set_room = room;
+    }
+    for (int i = 0; i < count; i++)
+        if (clzt_categories_have(from, i)) clzt_categories_add(&set, index[i]);
+    d->sets[d->set_count] = set;
+    d->sources[d->source_count - 1].categories = d->set_count++;
+    return 0;
+}
+
+// Adds the picture from the first folder that has it. MISSING: none has. LEFT_OUT: it is neither picture nor video.
+enum { MISSING = 1, LEFT_OUT };
+static int add_image(struct clzt_dataset *d, const char *name, const char *const *folders, int count)
+{
+    int ret = MISSING;
+
+    for (int i = 0; i < count && ret == MISSING; i++) {
+        char *path;
+        struct stat st;
+        if (asprintf(&path, "%s/%s", folders[i], name) < 0) return -ENOMEM;
+        if (!stat(path, &st) && S_ISREG(st.st_mode)) ret = add_file(d, path, name, &st);
+        if (ret == -EINVAL && !(ret = leave_out(d, path))) ret = LEFT_OUT;
+        free(path);
+    }
+    return ret;
+}
+
+static int add_images(struct clzt_dataset *d, const char *path, const struct clzt_coco *coco, const char *const *folders,
+                      int count)
+{
+    int index[CLZT_MAX_CATEGORIES], missing = 0, ret = join_categories(d, coco, index);
+
+    for (int i = 0; i < coco->image_count && ret >= 0; i++) {
+        const struct clzt_coco_image *image = &coco->images[i];
+        ret = d->stop && *d->stop ? -ECANCELED : add_image(d, image->name, folders, count);
+        if (ret == MISSING) {
+            if (++missing <= MAX_REPORTS)
+                clzi_log(&d->log, CLZ_LOG_WARNING, "%s: the picture %s is not in %s%s.", path, image->name, folders[0],
+                         count > 1 ? " or the other folders" : "");
+        } else if (!ret) ret = add_set(d, &image->categories, index, coco->category_count);
+    }
+    if (ret > 0) ret = 0;
+    if (!ret && missing == coco->image_count)
+        return clzi_fail(&d->log, -ENOENT, "%s: none of its %d pictures is there; coco.images gives their folder.", path,
+                         coco->image_count);
+    if (!ret)
+        clzi_log(&d->log, missing ? CLZ_LOG_WARNING : CLZ_LOG_INFO, "%s: %d pictures, %d of them missing; %lld annotations, %d "
+                 "categories", path, coco->image_count, missing, (long long)coco->annotation_count, coco->category_count);
+    if (!ret && coco->orphans)
+        clzi_log(&d->log, CLZ_LOG_WARNING, "%s: %lld annotations are of pictures that it does not list.", path,
+                 (long long)coco->orphans);
+    return ret;
+}
+
+static int add_coco(struct clzt_dataset *d, const char *path)
+{
+    struct clzt_coco *coco = NULL;
+    struct folders usual = {0};
+    int ret = clzt_coco_open(&coco, path, &d->log);
+
+    if (ret == -EBADMSG) ret = -EINVAL;     // the data set is wrong, not a picture of it
+    if (!ret && !d->coco_images_count) ret = usual_folders(path, &usual);
+    if (!ret && d->coco_images_count) ret = add_images(d, path, coco, d->coco_images, d->coco_images_count);
+    else if (!ret) ret = add_images(d, path, coco, (const char *const *)usual.path, usual.count);
+    for (int i = 0; i < usual.count; i++) free(usual.path[i]);
+    clzt_coco_destroy(&coco);
+    return ret;
+}
+
 static int add_path(struct clzt_dataset *d, const char *path)
 {
     const char *slash = strrchr(path, '/');
@@ -182,6 +312,7 @@ static int add_path(struct clzt_dataset *d, const char *path)
 
     if ((ret = check_path(path, &st, "", &d->log)) < 0) return ret;
     if (S_ISDIR(st.st_mode)) return add_folder(d, path, strlen(path), &st, NULL);
+    if (clzt_has_extension(path, ".json")) return add_coco(d, path);
     return add_file(d, path, slash ? slash + 1 : path, &st);
 }
 
@@ -503,6 +634,8 @@ int clzt_dataset_open(struct clzt_dataset **dataset, const struct clzt_dataset_p
     d->cache_limit = params->cache_limit;
     if (!d->cache_limit) d->cache_limit = (int64_t)sysconf(_SC_PHYS_PAGES) / 2 * sysconf(_SC_PAGESIZE);
     d->quiet = params->quiet;
+    d->coco_images = params->coco_images;
+    d->coco_images_count = params->coco_images_count;
     d->progress = params->progress;
     d->priv = params->priv;
     d->stop = params->stop;
@@ -537,6 +670,8 @@ void clzt_dataset_close(struct clzt_dataset **dataset)
     }
     for (int i = 0; i < d->left_out_count; i++) free(d->left_out[i]);
     free(d->left_out);
+    for (int i = 0; i < d->category_count; i++) free(d->category[i]);
+    free(d->sets);
     free(d->sources);
     free(d->first);
     free(d->state);
@@ -563,6 +698,19 @@ struct clzt_place clzt_dataset_place(const struct clzt_dataset *d, int64_t index
 }
 
 const char *clzt_dataset_left_out(const struct clzt_dataset *d, int i) { return i < d->left_out_count ? d->left_out[i] : NULL; }
+int clzt_dataset_category_count(const struct clzt_dataset *d) { return d->category_count; }
+
+const char *clzt_dataset_category_name(const struct clzt_dataset *d, int category)
+{
+    return category >= 0 && category < d->category_count ? d->category[category] : NULL;
+}
+
+const struct clzt_categories *clzt_dataset_categories(const struct clzt_dataset *d, int64_t index)
+{
+    const int set = d->sources[source_of(d, index)].categories;
+    return set < 0 ? NULL : &d->sets[set];
+}
+
 int clzt_dataset_files(const struct clzt_dataset *dataset) { return dataset->source_count; }
 int64_t clzt_dataset_count(const struct clzt_dataset *dataset) { return dataset->count; }
 int64_t clzt_dataset_cached(const struct clzt_dataset *dataset) { return dataset->cached_count; }

@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "coco.h"
 #include "engine/colorize.h"
 
 // ---- dataset ----
@@ -16,8 +17,11 @@
 enum clzt_cache { CLZT_CACHE_NONE, CLZT_CACHE_RAM };
 
 struct clzt_dataset_params {
-    const char *const *paths;               // folders (searched recursively, sorted by name), videos, pictures
+    const char *const *paths;               // folders (searched recursively, sorted by name), videos, pictures; instances files
+                                            // of COCO, .json: the pictures that they list
     int path_count;
+    const char *const *coco_images;         // folders in which these are looked for; none: those of COCO's layout, train2017
+    int coco_images_count;                  // for instances_train2017.json in the same folder, its parent, or images within it
     int scale;                              // short side that pictures are scaled to, 0: not scaled
     int min_side;                           // pictures with a shorter short side are enlarged to this: the size of crops
     enum clzt_cache cache;                  // RAM: clzt_dataset_fill decodes everything and keeps it as 8-bit RGB
@@ -64,6 +68,12 @@ struct clzt_place clzt_dataset_place(const struct clzt_dataset *dataset, int64_t
 int clzt_dataset_files(const struct clzt_dataset *dataset);
 struct clzt_place clzt_dataset_file(const struct clzt_dataset *dataset, int file);     // its first picture
 const char *clzt_dataset_left_out(const struct clzt_dataset *dataset, int i);  // file i that could not be opened; NULL: no more
+
+// Categories of what pictures show, from COCO: number and names of all, and the set of each picture; NULL: not known. Names that
+// occur in several files have one index.
+int clzt_dataset_category_count(const struct clzt_dataset *dataset);
+const char *clzt_dataset_category_name(const struct clzt_dataset *dataset, int category);
+const struct clzt_categories *clzt_dataset_categories(const struct clzt_dataset *dataset, int64_t index);
 
 int clzt_dataset_min_side(const struct clzt_dataset *dataset);       // params.min_side
 const struct clz_log *clzt_dataset_log(const struct clzt_dataset *dataset);

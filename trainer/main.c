@@ -384,7 +384,9 @@ static int val(int argc, char **argv, const struct clz_log *log)
     if (ret >= 0) ret = clzi_device_enter(dev);
     if (ret >= 0)
         ret = clzt_dataset_open(&data, &(struct clzt_dataset_params){
-            .paths = (const char *const *)r->val.items, .path_count = r->val.count, .scale = r->scale, .min_side = r->size,
+            .paths = (const char *const *)r->val.items, .path_count = r->val.count,
+            .coco_images = (const char *const *)r->coco_images.items, .coco_images_count = r->coco_images.count,
+            .scale = r->scale, .min_side = r->size,
             .threads = r->threads, .log = *log });
     if (ret >= 0) ret = clzt_dataset_colours(data, 0, &colours, NULL);
     if (ret >= 0) clzt_colours_warn(&colours, "val", log);
@@ -513,7 +515,7 @@ static int dataset(int argc, char **argv, const struct clz_log *log)
     struct clzt_progress *progress = NULL;
     struct clzt_dataset *data = NULL;
     struct clzt_survey *survey = NULL;
-    const char **const paths = calloc(argc, sizeof *paths);
+    const char **const paths = calloc(argc, sizeof *paths), *images = NULL;
     bool json = false;
     int ret = paths ? 0 : -ENOMEM, pictures = 0;
 
@@ -524,10 +526,12 @@ static int dataset(int argc, char **argv, const struct clz_log *log)
         else if (!strncmp(argv[i], "workers=", 8)) ret = number_of(argv[i], 8, 0, 256, &p.workers, log);
         else if (stats && !strncmp(argv[i], "pictures=", 9)) ret = number_of(argv[i], 9, 0, 1000000000, &pictures, log);
         else if (stats && !strncmp(argv[i], "scale=", 6)) ret = number_of(argv[i], 6, 0, 8192, &d.scale, log);
+        else if (option(argv[i], "coco.images", &images)) d.coco_images_count = 1;
         else paths[d.path_count++] = argv[i];
     }
     if (ret >= 0 && !d.path_count) ret = clzi_fail(log, -EINVAL, "dataset %s: no folder, video or picture is given.", argv[0]);
     d.paths = paths;
+    d.coco_images = &images;
     p.pictures = pictures;
     if (ret >= 0) ret = clzt_progress_create(&progress, &(struct clzt_progress_params){ .file = stderr, .unit = "picture" });
     if (ret >= 0) ret = clzt_dataset_open(&data, &d);
@@ -580,7 +584,7 @@ static const struct command commands[] = {
     { "convert", "WEIGHTS.pth OUT.bin [net=NAME] [section=KEY] [strict=no] [license=...] [input=lstar] [working_size=N] "
       "[working_shape=square]", 2, "write a PyTorch checkpoint or safetensors file as a model file, for init= of a recipe",
       convert },
-    { "dataset", "scan PATH... [--json] [workers=N] | stats PATH... [--json] [pictures=N] [scale=N] [workers=N]", 2,
+    { "dataset", "scan PATH... [--json] [workers=N] [coco.images=DIR] | stats PATH... [--json] [pictures=N] [scale=N] [...]", 2,
       "scan: count pictures, films, sizes, damaged files, nearly grey pictures, duplicates; stats: means and deviations of L*, "
       "a*, b*, colourfulness, the 313 classes of colour", dataset },
     { "info",   "MODEL.bin", 1, "print the metadata of a model file", info },

@@ -58,8 +58,10 @@ static const struct key table[] = {
     { "init", TYPE_TEXT, NUMBERS | PATH, AT(init), "", 0, 0, NULL,
       "model file with the initial weights; empty: random ones" },
     { "train", TYPE_LIST, PATH, AT(train), "[]", 0, 0, NULL,
-      "training pictures: folders (searched recursively), videos, pictures" },
+      "training pictures: folders (searched recursively), videos, pictures, instances files of COCO (.json)" },
     { "val", TYPE_LIST, PATH, AT(val), "[]", 0, 0, NULL, "pictures for validation, likewise; not used for training" },
+    { "coco.images", TYPE_LIST, PATH, AT(coco_images), "[]", 0, 0, NULL,
+      "folders of the pictures that instances files of COCO list; empty: as COCO lays them out" },
     { "run", TYPE_TEXT, PATH, AT(run), "run", 0, 0, NULL, "folder for all output of the training" },
     { "head", TYPE_CHOICE, NUMBERS, AT(head), "ab", 0, 0, heads,
       "what the generator answers: ab, or a probability for each of 313 classes of colour (Zhang 2016), of which a mean is "

@@ -24,7 +24,8 @@ struct clzt_list { char **items; int count; };
 
 struct clzt_recipe {
     char *net, *init;                       // name in clzt_nets; model file with the initial weights, "": none
-    struct clzt_list train, val;            // folders, videos, pictures
+    struct clzt_list train, val;            // folders, videos, pictures, instances files of COCO
+    struct clzt_list coco_images;           // folders of the pictures that these list; none: as COCO lays them out
     char *run;                              // folder
     int head;                               // 0: ab, 1: classes of colour
     double temperature;                     // of classes of colour

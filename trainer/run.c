@@ -122,7 +122,9 @@ static int open_dataset(struct clzt_run *r, struct clzt_dataset **dataset, const
     const struct clzt_recipe *c = r->recipe;
 
     return clzt_dataset_open(dataset, &(struct clzt_dataset_params){
-        .paths = (const char *const *)paths->items, .path_count = paths->count, .scale = c->scale, .min_side = c->size,
+        .paths = (const char *const *)paths->items, .path_count = paths->count,
+        .coco_images = (const char *const *)c->coco_images.items, .coco_images_count = c->coco_images.count,
+        .scale = c->scale, .min_side = c->size,
         .cache = c->cache, .cache_limit = c->cache_limit << 20, .threads = c->threads, .log = *r->log, .stop = r->stop });
 }
 
@@ -146,6 +148,7 @@ static int check_paths(const struct clzt_run *r)
     int ret = clzt_paths_check((const char *const *)c->train.items, c->train.count, "train", r->log);
 
     if (ret >= 0) ret = clzt_paths_check((const char *const *)c->val.items, c->val.count, "val", r->log);
+    if (ret >= 0) ret = clzt_paths_check((const char *const *)c->coco_images.items, c->coco_images.count, "coco.images", r->log);
     if (ret >= 0 && *c->init) ret = clzt_paths_check((const char *const[]){ c->init }, 1, "init", r->log);
     if (ret >= 0 && *c->discriminator_init)
         ret = clzt_paths_check((const char *const[]){ c->discriminator_init }, 1, "discriminator.init", r->log);

@@ -34,7 +34,7 @@ int clzt_source_open(struct clzt_source *source, const char *path, const struct 
     const bool known = clzt_source_probe(path);
     int ret = -EINVAL;
 
-    *source = (struct clzt_source){ .path = strdup(path) };
+    *source = (struct clzt_source){ .path = strdup(path), .categories = -1 };
     if (!source->path) return -ENOMEM;
     for (int i = 0; kinds[i]; i++) {
         if (known && !kinds[i]->probe(path)) continue;

@@ -16,6 +16,7 @@ struct clzt_source {
     const struct clzt_source_kind *kind;
     char *path;
     int64_t count;                          // pictures in it
+    int categories;                         // index of its set of categories, -1: none is known; for the dataset's use
     void *priv;                             // of the kind; constant after open, since readers of several threads share it
 };
 
