@@ -84,5 +84,35 @@ ends no_path 2 'no folder, video or picture is given' "$train" dataset scan --js
 ends not_there 1 'nowhere: No such file' "$train" dataset scan nowhere
 ends bad_number 2 'workers: "many"; expected a whole number' "$train" dataset scan photos workers=many
 
+# ---- parts of a data set, in a training ----
+
+rm -f photos/cut.png photos/q*
+ffmpeg -nostdin -v error -i photos/01.png -vf hue=s=0 photos/grey.png
+cat >r.yaml <<END
+net: light
+train: [photos, films/a.mkv]
+run: run
+size: 32
+scale: 32
+batch: 4
+epochs: 1
+warmup: 0
+save_every: 0
+threads: 1
+sheet_pictures: 0
+END
+ends split 0 'nearly grey' "$train" train r.yaml split.share=0.3 min_spread=3 shot_frames=2
+said split/grey_is_counted -E '1 of [0-9]+ pictures are nearly grey'
+said split/shots_are_counted 'films/a.mkv: [0-9]* shots; [0-9]* of 20 frames are used'
+check split/scores_of_validation grep -q 'psnr' run/metrics.csv
+used=$(sed -n 's/^train: \([0-9]*\) pictures,.*/\1/p' err)
+check split/epochs_count_what_is_left [ "$(tail -1 run/metrics.csv | cut -d, -f1)" = $(((used + 3) / 4)) ]
+ends split/resumed 0 '' "$train" resume run steps=20 epochs=0 resume=force
+ends split/and_val 2 'val and split are both given' "$train" train r.yaml run=other split.share=0.3 val=photos
+ends split/no_list 1 'split.list: .*gone.txt: No such file' "$train" train r.yaml run=other split.list=gone.txt
+printf '01.png\n07.png\n' >val.txt
+ends split/list 0 '^val: 2 pictures' "$train" train r.yaml run=listed split.list=val.txt steps=2 epochs=0
+said split/list_leaves_the_others '^train: 35 pictures'
+
 echo "$cases cases, $failed failed"
 [ $failed = 0 ]

@@ -17,6 +17,7 @@
 #include "loss.h"
 #include "orientation.h"
 #include "scaler.h"
+#include "shots.h"
 #include "source.h"
 
 enum {
@@ -27,7 +28,7 @@ enum {
     MAX_REPORTS = 10,                       // bad pictures that are named; further ones are only counted
 };
 
-enum state { UNKNOWN, GOOD, BAD };
+enum state { UNKNOWN, GOOD, BAD, GREY };    // GREY: to be left out
 
 struct cached { uint8_t *rgb; int width, height; };     // rgb NULL: not in memory
 
@@ -42,6 +43,12 @@ struct clzt_dataset {
     void (*progress)(void *priv, int64_t done, int64_t total);
     void *priv;
     const volatile int *stop;
+
+    double min_spread;
+    struct clzt_split *split;               // during opening
+    bool split_val, split_frames;
+    int shot_frames;
+    int considered;                         // files, before the split
 
     struct clzt_source *sources;
     int64_t *first;                         // [source_count + 1] number of each source's first picture
@@ -63,6 +70,7 @@ struct clzt_dataset {
     pthread_cond_t progressed;              // a thread of clzt_dataset_fill has ended
     struct block *blocks;
     int64_t cached_size, cached_count, bad_count;
+    atomic_bool full;                       // the cache
     bool none_reported;                     // the error that no picture can be read was logged
 
     // clzt_dataset_fill
@@ -72,13 +80,64 @@ struct clzt_dataset {
 
 // ---- finding ----
 
+enum { OTHER_PART = 1, MISSING, LEFT_OUT };     // results of adding a file that was not added
+
+// Leaves the frames of a film that belong to this part of the split.
+static int divide_film(const struct clzt_dataset *d, struct clzt_source *source, const char *name)
+{
+    int64_t n = 0;
+
+    if (!source->chosen) {
+        if (!(source->chosen = malloc(source->count * sizeof *source->chosen))) return -ENOMEM;
+        for (int64_t i = 0; i < source->count; i++) source->chosen[i] = i;
+    }
+    for (int64_t i = 0; i < source->count; i++)
+        if (clzt_split_has_frame(d->split, name, source->chosen[i]) == d->split_val) source->chosen[n++] = source->chosen[i];
+    source->count = n;
+    return n ? 0 : OTHER_PART;
+}
+
+static int choose_shots(const struct clzt_dataset *d, struct clzt_source *source)
+{
+    const int64_t all = source->count;
+    int shots, ret = clzt_shots_choose(source, d->shot_frames, &shots, d->stop);
+
+    if (ret == -EIO || (!ret && !source->count)) return clzi_fail(&d->log, -EINVAL, "%s: no frame can be decoded.", source->path);
+    if (ret) return ret;
+    clzi_log(&d->log, CLZ_LOG_INFO, "%s: %d shots; %lld of %lld frames are used", source->path, shots, (long long)source->count,
+             (long long)all);
+    return 0;
+}
+
+// What the parameters leave of a file that has just been opened.
+static int choose(const struct clzt_dataset *d, struct clzt_source *source, const char *name, bool divide)
+{
+    int ret = 0;
+
+    if (source->count == 1 && divide) return clzt_split_has_name(d->split, name) == d->split_val ? 0 : OTHER_PART;
+    if (source->count > 1 && d->shot_frames > 0) ret = choose_shots(d, source);
+    if (!ret && divide) ret = divide_film(d, source, name);
+    return ret;
+}
+
 static int add_file(struct clzt_dataset *d, const char *path, const char *name, const struct stat *st)
 {
     struct clzt_source source;
     int64_t facts[2];
+    bool divide = false;
     int ret;
 
+    d->considered++;
+    if (d->split) {
+        const bool listed = clzt_split_lists(d->split, path, name);
+        divide = d->split_frames && !listed;
+        if (!divide && (listed || clzt_split_has_name(d->split, name)) != d->split_val) return OTHER_PART;
+    }
     if ((ret = clzt_source_open(&source, path, &d->log)) < 0) return ret;
+    if ((ret = choose(d, &source, name, divide))) {
+        clzt_source_close(&source);
+        return ret;
+    }
     if (d->source_count == d->source_room) {
         const int room = d->source_room * 2 + 64;
         struct clzt_source *more = realloc(d->sources, room * sizeof *more);
@@ -144,6 +203,7 @@ static int add_folder(struct clzt_dataset *d, const char *path, size_t root, con
             else if (S_ISREG(st.st_mode) && clzt_source_probe(name)) {
                 ret = add_file(d, name, name + root, &st);
                 if (ret == -EINVAL) ret = leave_out(d, name);   // logged; a folder may contain a broken file
+                if (ret > 0) ret = 0;
             }
         } else if (!ret) ret = -ENOMEM;
         free(name);
@@ -246,7 +306,6 @@ static int add_set(struct clzt_dataset *d, const struct clzt_categories *from, c
 }
 
 // Adds the picture from the first folder that has it. MISSING: none has. LEFT_OUT: it is neither picture nor video.
-enum { MISSING = 1, LEFT_OUT };
 static int add_image(struct clzt_dataset *d, const char *name, const char *const *folders, int count)
 {
     int ret = MISSING;
@@ -313,7 +372,8 @@ static int add_path(struct clzt_dataset *d, const char *path)
     if ((ret = check_path(path, &st, "", &d->log)) < 0) return ret;
     if (S_ISDIR(st.st_mode)) return add_folder(d, path, strlen(path), &st, NULL);
     if (clzt_has_extension(path, ".json")) return add_coco(d, path);
-    return add_file(d, path, slash ? slash + 1 : path, &st);
+    ret = add_file(d, path, slash ? slash + 1 : path, &st);
+    return ret > 0 ? 0 : ret;
 }
 
 static int source_of(const struct clzt_dataset *d, int64_t index)
@@ -328,6 +388,12 @@ static int source_of(const struct clzt_dataset *d, int64_t index)
     return low;
 }
 
+static int64_t frame_of(const struct clzt_dataset *d, int source, int64_t index)
+{
+    const int64_t k = index - d->first[source];
+    return d->sources[source].chosen ? d->sources[source].chosen[k] : k;
+}
+
 static int folder_length(const char *path)
 {
     const char *slash = strrchr(path, '/');
@@ -339,7 +405,8 @@ bool clzt_dataset_follows(const struct clzt_dataset *d, int64_t index)
     const int here = source_of(d, index), before = index > 0 ? source_of(d, index - 1) : -1;
     const char *path = d->sources[here].path;
 
-    if (index <= 0 || here == before) return index > 0;
+    if (index <= 0) return false;
+    if (here == before) return frame_of(d, here, index) == frame_of(d, here, index - 1) + 1;
     return d->sources[here].count == 1 && d->sources[before].count == 1 &&
            folder_length(path) == folder_length(d->sources[before].path) &&
            !strncmp(path, d->sources[before].path, folder_length(path));
@@ -352,11 +419,11 @@ static void mark_bad(struct clzt_dataset *d, int64_t index, const char *why)
     if (atomic_exchange(&d->state[index], BAD) == BAD) return;
     pthread_mutex_lock(&d->lock);
     if (++d->bad_count <= MAX_REPORTS && !d->quiet) {
-        if (d->sources[s].count == 1)
+        if (d->sources[s].kind != &clzt_source_video)
             clzi_log(&d->log, CLZ_LOG_WARNING, "%s: %s; the next picture is used instead.", d->sources[s].path, why);
         else
             clzi_log(&d->log, CLZ_LOG_WARNING, "%s: frame %lld %s; the next picture is used instead.", d->sources[s].path,
-                     (long long)(index - d->first[s]), why);
+                     (long long)frame_of(d, s, index), why);
     } else if (d->bad_count == MAX_REPORTS + 1 && !d->quiet) {
         clzi_log(&d->log, CLZ_LOG_WARNING, "more than %d pictures cannot be read; further ones are not named.", MAX_REPORTS);
     }
@@ -470,7 +537,7 @@ static int decode(struct clzt_reader *r, int64_t index, struct clzt_picture *pic
     void *priv;
 
     if ((ret = decoder(r, source, &priv)) < 0) return ret;
-    if ((ret = s->kind->read(priv, s, index - d->first[source], r->frame, &orientation)) < 0) return ret;
+    if ((ret = s->kind->read(priv, s, frame_of(d, source, index), r->frame, &orientation)) < 0) return ret;
     clzt_scaled_size(r->frame->width, r->frame->height, d->scale, d->min_side, &w, &h);
     ret = (int64_t)w * h > CLZT_MAX_PIXELS ? -ERANGE : scale(r, w, h, orientation, picture);
     av_frame_unref(r->frame);
@@ -532,17 +599,31 @@ static uint8_t *cache_room(struct clzt_dataset *d, size_t size)
     return b->data + b->used - size;
 }
 
-static int fill_one(struct clzt_dataset *d, struct clzt_reader *r, int64_t index)
+static int fill_one(struct clzt_dataset *d, struct clzt_reader *r, struct clzt_colour_meter *meter, int64_t index)
 {
+    struct clzt_colour_sums colours = {0};
     struct clzt_picture p;
-    const int ret = clzt_reader_try(r, index, &p);
+    double spread;
+    int ret = clzt_reader_try(r, index, &p);
 
     if (ret < 0) return ret == -EIO ? 0 : ret;
+    if (d->min_spread > 0) {
+        if ((ret = clzt_colour_meter_add(meter, &p, &colours, NULL)) < 0) return ret;
+        clzt_colour_spread(&colours, &spread, NULL);
+        if (spread < d->min_spread) {
+            atomic_store(&d->state[index], GREY);
+            return 0;
+        }
+    }
+    if (!d->cached || atomic_load(&d->full)) return 0;
     const size_t size = (size_t)3 * p.width * p.height;
     pthread_mutex_lock(&d->lock);
     uint8_t *rgb = cache_room(d, size);
     pthread_mutex_unlock(&d->lock);
-    if (!rgb) return 1;
+    if (!rgb) {
+        atomic_store(&d->full, true);
+        return d->min_spread > 0 ? 0 : 1;   // the others are still measured
+    }
     memcpy(rgb, p.r, size);
     d->cached[index] = (struct cached){ rgb, p.width, p.height };
     return 0;
@@ -551,9 +632,11 @@ static int fill_one(struct clzt_dataset *d, struct clzt_reader *r, int64_t index
 static void *fill(void *arg)
 {
     struct clzt_dataset *d = arg;
+    struct clzt_colour_meter *meter = NULL;
     struct clzt_reader *r = NULL;
     int ret = clzt_reader_create(&r, d);
 
+    if (!ret) ret = clzt_colour_meter_create(&meter);
     pthread_mutex_lock(&d->lock);
     while (!ret && !d->error && d->next < d->count) {
         const int64_t from = d->next, to = from + CHUNK < d->count ? from + CHUNK : d->count;
@@ -561,7 +644,7 @@ static void *fill(void *arg)
         pthread_mutex_unlock(&d->lock);
         for (int64_t i = from; i < to && !ret; i++) {
             if (d->stop && *d->stop) ret = -ECANCELED;
-            else ret = fill_one(d, r, i);
+            else ret = fill_one(d, r, meter, i);
         }
         pthread_mutex_lock(&d->lock);
         d->done += to - from;
@@ -571,8 +654,41 @@ static void *fill(void *arg)
     d->running--;
     pthread_cond_signal(&d->progressed);
     pthread_mutex_unlock(&d->lock);
+    clzt_colour_meter_destroy(&meter);
     clzt_reader_destroy(&r);
     return NULL;
+}
+
+// Removes the pictures that are marked as nearly grey, so that they have no number any more.
+static int drop_grey(struct clzt_dataset *d)
+{
+    int64_t kept = 0;
+
+    for (int s = 0; s < d->source_count; s++) {
+        struct clzt_source *source = &d->sources[s];
+        const int64_t first = d->first[s], count = source->count, before = kept;
+        for (int64_t i = 0; i < count; i++) {
+            if (atomic_load(&d->state[first + i]) == GREY) {
+                if (source->chosen) continue;
+                if (!(source->chosen = malloc(count * sizeof *source->chosen))) return -ENOMEM;
+                for (int64_t k = 0; k < count; k++) source->chosen[k] = k;
+                continue;
+            }
+            if (source->chosen) source->chosen[kept - before] = source->chosen[i];
+            atomic_store(&d->state[kept], atomic_load(&d->state[first + i]));
+            if (d->cached) d->cached[kept] = d->cached[first + i];
+            kept++;
+        }
+        source->count = kept - before;
+        d->first[s] = before;
+    }
+    d->first[d->source_count] = kept;
+    clzi_log(&d->log, CLZ_LOG_INFO, "%lld of %lld pictures are nearly grey (standard deviation of a*, b* below %g) and left out",
+             (long long)(d->count - kept), (long long)d->count, d->min_spread);
+    if (!kept) return clzi_fail(&d->log, -EINVAL, "all pictures are nearly grey; expected a smaller min_spread than %g.",
+                                d->min_spread);
+    d->count = kept;
+    return 0;
 }
 
 int clzt_dataset_fill(struct clzt_dataset *d)
@@ -580,8 +696,8 @@ int clzt_dataset_fill(struct clzt_dataset *d)
     pthread_t threads[256];
     int started = 0;
 
-    if (d->cache != CLZT_CACHE_RAM) return 0;
-    if (!(d->cached = calloc(d->count, sizeof *d->cached))) return -ENOMEM;
+    if (d->cache != CLZT_CACHE_RAM && d->min_spread <= 0) return 0;
+    if (d->cache == CLZT_CACHE_RAM && !(d->cached = calloc(d->count, sizeof *d->cached))) return -ENOMEM;
     pthread_mutex_lock(&d->lock);
     for (; started < d->threads && started * (int64_t)CHUNK < d->count; started++) {
         if (pthread_create(&threads[started], NULL, fill, d)) break;
@@ -604,7 +720,8 @@ int clzt_dataset_fill(struct clzt_dataset *d)
     }
     pthread_mutex_unlock(&d->lock);
     for (int i = 0; i < started; i++) pthread_join(threads[i], NULL);
-    if (!d->error && d->cached_count + d->bad_count < d->count)
+    if (!d->error && d->min_spread > 0) d->error = drop_grey(d);
+    if (!d->error && d->cached && d->cached_count + d->bad_count < d->count)
         clzi_log(&d->log, CLZ_LOG_INFO, "%lld of %lld pictures are in memory (%lld MiB, the limit); the others are decoded "
                  "again for each use.", (long long)d->cached_count, (long long)d->count, (long long)(d->cached_size >> 20));
     return d->error;
@@ -634,6 +751,11 @@ int clzt_dataset_open(struct clzt_dataset **dataset, const struct clzt_dataset_p
     d->cache_limit = params->cache_limit;
     if (!d->cache_limit) d->cache_limit = (int64_t)sysconf(_SC_PHYS_PAGES) / 2 * sysconf(_SC_PAGESIZE);
     d->quiet = params->quiet;
+    d->min_spread = params->min_spread;
+    d->split = params->split;
+    d->split_val = params->split_val;
+    d->split_frames = params->split_frames;
+    d->shot_frames = params->shot_frames;
     d->coco_images = params->coco_images;
     d->coco_images_count = params->coco_images_count;
     d->progress = params->progress;
@@ -642,6 +764,10 @@ int clzt_dataset_open(struct clzt_dataset **dataset, const struct clzt_dataset_p
     d->hash = CLZK_FNV1A_TRAINER;
     av_log_set_level(AV_LOG_QUIET);         // errors of files are logged here, once
     for (int i = 0; i < params->path_count && !ret; i++) ret = add_path(d, params->paths[i]);
+    if (!ret && d->split && !d->split_val) ret = clzt_split_check(d->split, &d->log);
+    if (!ret && !d->count && d->considered && d->split)
+        ret = clzi_fail(&d->log, -EINVAL, "split: of %d files none is for %s; films are divided with split.films=frames only.",
+                        d->considered, d->split_val ? "validation" : "training");
     if (!ret && !d->count)
         ret = clzi_fail(&d->log, -EINVAL, "%s contains no picture and no video, as far as the extensions of the files say.",
                         params->path_count ? params->paths[0] : "data");
@@ -693,7 +819,7 @@ struct clzt_place clzt_dataset_place(const struct clzt_dataset *d, int64_t index
 {
     struct clzt_place place = clzt_dataset_file(d, source_of(d, index));
 
-    place.frame = index - d->first[place.file];
+    place.frame = frame_of(d, place.file, index);
     return place;
 }
 

@@ -11,6 +11,7 @@
 
 #include "coco.h"
 #include "engine/colorize.h"
+#include "split.h"
 
 // ---- dataset ----
 
@@ -27,6 +28,11 @@ struct clzt_dataset_params {
     enum clzt_cache cache;                  // RAM: clzt_dataset_fill decodes everything and keeps it as 8-bit RGB
     int64_t cache_limit;                    // bytes; pictures beyond it are decoded for each use. 0: half of the memory
     int threads;                            // of clzt_dataset_fill, 0: one per core
+    double min_spread;                      // clzt_dataset_fill leaves out pictures whose colours have a smaller standard
+                                            // deviation than this, Lab units (clzt_colour_spread); 0: none
+    struct clzt_split *split;               // NULL: all pictures; borrowed, during opening
+    bool split_val, split_frames;           // the part for validation, not that for training; films are divided, too
+    int shot_frames;                        // at most so many frames of each shot of a film (shots.h); 0: all
     bool quiet;                             // pictures that cannot be decoded are not logged
     struct clz_log log;
     void (*progress)(void *priv, int64_t done, int64_t total);  // optional; called by the thread in clzt_dataset_fill
@@ -42,7 +48,9 @@ struct clzt_dataset;
 // key frame on, with a warning.
 int clzt_dataset_open(struct clzt_dataset **dataset, const struct clzt_dataset_params *params);
 
-// With params.cache RAM: decodes every picture and keeps those that the limit allows. To be called once, before the first reader.
+// With params.cache RAM: decodes every picture and keeps those that the limit allows. With params.min_spread: decodes every
+// picture, leaves out nearly grey ones, which changes the number of pictures, and logs how many; -EINVAL: all are. To be called
+// once, before the first reader.
 int clzt_dataset_fill(struct clzt_dataset *dataset);
 
 // Checks that each path is a readable folder or regular file; reads none. Logs the first that is not, and returns its error.

@@ -386,8 +386,9 @@ static int val(int argc, char **argv, const struct clz_log *log)
         ret = clzt_dataset_open(&data, &(struct clzt_dataset_params){
             .paths = (const char *const *)r->val.items, .path_count = r->val.count,
             .coco_images = (const char *const *)r->coco_images.items, .coco_images_count = r->coco_images.count,
-            .scale = r->scale, .min_side = r->size,
+            .min_spread = r->min_spread, .shot_frames = r->shot_frames, .scale = r->scale, .min_side = r->size,
             .threads = r->threads, .log = *log });
+    if (ret >= 0) ret = clzt_dataset_fill(data);                // leaves out nearly grey pictures, if asked to
     if (ret >= 0) ret = clzt_dataset_colours(data, 0, &colours, NULL);
     if (ret >= 0) clzt_colours_warn(&colours, "val", log);
     if (ret >= 0)

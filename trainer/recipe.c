@@ -50,6 +50,7 @@ static const char *const gan_losses[] = { "bce", "lsgan", "hinge", NULL };      
 static const char *const working_shapes[] = { "frame", "square", NULL };
 static const char *const statistics[] = { "batch", "kept", NULL };
 static const char *const heads[] = { "ab", "classes", NULL };
+static const char *const split_films[] = { "whole", "frames", NULL };
 static const char *const resumes[] = { "auto", "never", "force", NULL };
 
 #define AT(field) offsetof(struct clzt_recipe, field)
@@ -62,6 +63,16 @@ static const struct key table[] = {
     { "val", TYPE_LIST, PATH, AT(val), "[]", 0, 0, NULL, "pictures for validation, likewise; not used for training" },
     { "coco.images", TYPE_LIST, PATH, AT(coco_images), "[]", 0, 0, NULL,
       "folders of the pictures that instances files of COCO list; empty: as COCO lays them out" },
+    { "split.list", TYPE_TEXT, PATH, AT(split.list), "", 0, 0, NULL,
+      "instead of val: a file with the paths or names of those training pictures and films that are for validation, one a line" },
+    { "split.share", TYPE_REAL, 0, AT(split.share), "0", 0, 0.9, NULL,
+      "instead of val: share of the training pictures that are for validation; a hash of the name chooses them" },
+    { "split.films", TYPE_CHOICE, 0, AT(split.films), "whole", 0, 0, split_films,
+      "whether split.share divides films as wholes or by frames, for films whose frames are unlike each other" },
+    { "min_spread", TYPE_REAL, NUMBERS, AT(min_spread), "0", 0, 100, NULL,
+      "nearly grey pictures are left out: those whose a*, b* have a smaller standard deviation, Lab units; 3 is usual. 0: none" },
+    { "shot_frames", TYPE_INT, NUMBERS, AT(shot_frames), "0", 0, 1e6, NULL,
+      "at most so many frames of each shot of a film are used, spread evenly, so that long shots do not dominate; 0: all" },
     { "run", TYPE_TEXT, PATH, AT(run), "run", 0, 0, NULL, "folder for all output of the training" },
     { "head", TYPE_CHOICE, NUMBERS, AT(head), "ab", 0, 0, heads,
       "what the generator answers: ab, or a probability for each of 313 classes of colour (Zhang 2016), of which a mean is "
@@ -713,6 +724,8 @@ int clzt_recipe_check(struct clzt_recipe *recipe, const struct clz_log *log)
     if ((ret = check_texts(recipe, log)) < 0) return ret;
     for (int i = 0; i < CLZT_MAX_LOSSES; i++) weight += recipe->loss[i];
     if (!recipe->train.count) return clzi_fail(log, -EINVAL, "train: no folder, video or picture is given.");
+    if (clzt_recipe_splits(recipe) && recipe->val.count)
+        return clzi_fail(log, -EINVAL, "val and split are both given; expected one of them.");
     if (!*recipe->net) return clzi_fail(log, -EINVAL, "net: the name is empty.");
     if (!*recipe->run) return clzi_fail(log, -EINVAL, "run: the path is empty.");
     if ((ret = check_lengths(recipe, log)) < 0) return ret;

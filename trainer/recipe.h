@@ -26,6 +26,13 @@ struct clzt_recipe {
     char *net, *init;                       // name in clzt_nets; model file with the initial weights, "": none
     struct clzt_list train, val;            // folders, videos, pictures, instances files of COCO
     struct clzt_list coco_images;           // folders of the pictures that these list; none: as COCO lays them out
+    struct {                                // which training pictures are for validation instead
+        char *list;                         // file of names, "": none
+        double share;
+        int films;                          // 0 whole, 1 frames
+    } split;
+    double min_spread;                      // Lab units
+    int shot_frames;
     char *run;                              // folder
     int head;                               // 0: ab, 1: classes of colour
     double temperature;                     // of classes of colour
@@ -83,6 +90,9 @@ struct clzt_recipe {
     int working_shape;                      // written into the model: 0 as the frame, 1 square
     char *license, *notes;                  // written into the model
 };
+
+// Whether validation pictures are taken from the training pictures.
+static inline bool clzt_recipe_splits(const struct clzt_recipe *recipe) { return *recipe->split.list || recipe->split.share > 0; }
 
 // Creates a recipe with every key at its default.
 int clzt_recipe_create(struct clzt_recipe **recipe);

@@ -117,15 +117,21 @@ static int write_recipe(const struct clzt_run *r)
     return ret;
 }
 
-static int open_dataset(struct clzt_run *r, struct clzt_dataset **dataset, const struct clzt_list *paths)
+static int open_dataset(struct clzt_run *r, struct clzt_dataset **dataset, bool val)
 {
     const struct clzt_recipe *c = r->recipe;
+    const struct clzt_list *paths = val && !clzt_recipe_splits(c) ? &c->val : &c->train;
+    struct clzt_split *split = NULL;
+    int ret = clzt_recipe_splits(c) ? clzt_split_create(&split, c->split.list, c->split.share, r->log) : 0;
 
-    return clzt_dataset_open(dataset, &(struct clzt_dataset_params){
-        .paths = (const char *const *)paths->items, .path_count = paths->count,
+    if (ret >= 0) ret = clzt_dataset_open(dataset, &(struct clzt_dataset_params){
+        .paths = (const char *const *)paths->items, .path_count = paths->count, .split = split, .split_val = val,
+        .split_frames = c->split.films, .min_spread = c->min_spread, .shot_frames = c->shot_frames,
         .coco_images = (const char *const *)c->coco_images.items, .coco_images_count = c->coco_images.count,
         .scale = c->scale, .min_side = c->size,
         .cache = c->cache, .cache_limit = c->cache_limit << 20, .threads = c->threads, .log = *r->log, .stop = r->stop });
+    clzt_split_destroy(&split);
+    return ret;
 }
 
 static int fill_dataset(struct clzt_run *r, struct clzt_dataset *dataset, const char *what)
@@ -149,6 +155,8 @@ static int check_paths(const struct clzt_run *r)
 
     if (ret >= 0) ret = clzt_paths_check((const char *const *)c->val.items, c->val.count, "val", r->log);
     if (ret >= 0) ret = clzt_paths_check((const char *const *)c->coco_images.items, c->coco_images.count, "coco.images", r->log);
+    if (ret >= 0 && *c->split.list)
+        ret = clzt_paths_check((const char *const[]){ c->split.list }, 1, "split.list", r->log);
     if (ret >= 0 && *c->init) ret = clzt_paths_check((const char *const[]){ c->init }, 1, "init", r->log);
     if (ret >= 0 && *c->discriminator_init)
         ret = clzt_paths_check((const char *const[]){ c->discriminator_init }, 1, "discriminator.init", r->log);
@@ -211,8 +219,9 @@ static int measure_adjustment(struct clzt_run *r)
 {
     double counts[CLZT_AB_CELLS * CLZT_AB_CELLS];
     struct clzt_colours colours;
-    int ret = open_dataset(r, &r->train, &r->recipe->train);
+    int ret = open_dataset(r, &r->train, false);
 
+    if (ret >= 0 && r->recipe->min_spread > 0) ret = clzt_dataset_fill(r->train);
     if (ret < 0 || (ret = clzt_dataset_colours(r->train, COLOUR_PICTURES, &colours, counts)) < 0) return ret;
     clzt_ab_weights_make(&r->adjustment, counts, ADJUSTMENT_MIX);
     return 0;
@@ -224,6 +233,7 @@ static int set_up(struct clzt_run *r)
     double counts[CLZT_AB_CELLS * CLZT_AB_CELLS];
     struct clzt_colours colours;
     char trained[sizeof ((struct clzi_model_facts *)0)->train];
+    const bool early = c->min_spread > 0;   // the length of the training depends on the number of pictures that are left
     int ret = check_paths(r);
 
     for (int i = 0; i < FOLDERS && ret >= 0; i++) {
@@ -241,15 +251,18 @@ static int set_up(struct clzt_run *r)
     ret = clzi_device_open(&r->dev, *c->device ? c->device : NULL,
                            &(struct clzi_device_params){ .threads = c->threads, .precision = c->precision, .log = *r->log });
     if (ret < 0 || (ret = clzi_device_enter(r->dev)) < 0) return ret;
-    if ((ret = open_dataset(r, &r->train, &c->train)) < 0) return ret;
-    if (c->val.count && (ret = open_dataset(r, &r->val, &c->val)) < 0) return ret;
+    if ((ret = open_dataset(r, &r->train, false)) < 0) return ret;
+    if ((c->val.count || clzt_recipe_splits(c)) && (ret = open_dataset(r, &r->val, true)) < 0) return ret;
+    if (early && ((ret = fill_dataset(r, r->train, "train")) < 0 || (r->val && (ret = fill_dataset(r, r->val, "val")) < 0)))
+        return ret;
     if ((ret = clzt_recipe_length(r->recipe, clzt_dataset_count(r->train), r->log)) < 0) return ret;
     if ((ret = clzt_run_build_discriminator(r)) < 0) return ret;
     r->phase = clzt_run_phase_at(r, 1);
     r->data = clzt_dataset_hash(r->train);
     // notes that are too long must be reported now, not after the last step
     if ((ret = clzt_facts_write(trained, sizeof trained, c, 0, 0, r->data, r->log)) < 0) return ret;
-    if ((ret = fill_dataset(r, r->train, "train")) < 0 || (r->val && (ret = fill_dataset(r, r->val, "val")) < 0)) return ret;
+    if (!early && ((ret = fill_dataset(r, r->train, "train")) < 0 || (r->val && (ret = fill_dataset(r, r->val, "val")) < 0)))
+        return ret;
     if ((ret = clzt_dataset_colours(r->train, COLOUR_PICTURES, &colours, counts)) < 0) return ret;
     clzt_colours_warn(&colours, "train", r->log);
     memcpy(r->mean, colours.mean, sizeof r->mean);

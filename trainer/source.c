@@ -50,5 +50,6 @@ void clzt_source_close(struct clzt_source *source)
 {
     if (source->kind && source->kind->close) source->kind->close(source);
     free(source->path);
+    free(source->chosen);
     *source = (struct clzt_source){0};
 }

@@ -15,7 +15,8 @@ struct clzt_source_kind;
 struct clzt_source {
     const struct clzt_source_kind *kind;
     char *path;
-    int64_t count;                          // pictures in it
+    int64_t count;                          // pictures in it; those that are used
+    int64_t *chosen;                        // [count] their numbers, ascending; NULL: all
     int categories;                         // index of its set of categories, -1: none is known; for the dataset's use
     void *priv;                             // of the kind; constant after open, since readers of several threads share it
 };
