@@ -191,6 +191,7 @@ struct clz_stream_params {
     int shots_only;                         // 1: only the list of shots is made, without the network, in a fraction of the time;
                                             // the frames become grey
     const char *hints;                      // colours for places of the frames: a text or PNG file, see below; NULL: none
+    const char *qc;                         // with the stabilizer: a CSV file to write figures of each frame to; see below
     struct clz_log log;
     void *cuda_context, *cuda_stream;       // device cuda: the application's CUcontext and CUstream, on which the planes of its
                                             // CLZ_MEMORY_CUDA frames are used (a NULL stream is the default one); context NULL:
@@ -226,6 +227,10 @@ struct clz_stream_params {
 // It must have been trained with hints (else -EINVAL). A text file has a line "x y radius #rrggbb" for each point, in pixels of
 // the frame, or with % in shares of its width, height and shorter side; '#' begins a comment line. A PNG is laid over the frame:
 // its opaque pixels are hints. They hold for all frames of the stream. Only hue and saturation of a hint count.
+
+// qc (doc/filter.md) writes figures of each frame: colour, how unsure the network is and where a hint would pay most, flicker,
+// spots at the border; and a page, QC.html, with a row and a thumbnail for each shot. The files are complete when the stream is
+// closed.
 
 struct clz_stream;
 typedef struct clz_stream clz_stream;

@@ -46,6 +46,8 @@ struct clzi_pipeline {
     struct clzi_hint_painter *painter;      // NULL: there are no hints
     struct clzi_matcher *matcher;           // for stills; NULL: none was needed yet
     float *hint_planes, *lightness;         // host memory: [N,3,h,w], [h,w]
+    int logits_port;                        // of p->graph: of the classes of colour, whose entropy is the ambiguity; -1: none
+    float *logits;                          // host memory: of a run
     bool hints_still;                       // the network's input has the hints for all frames and no others
     uint64_t taken, written, finished;      // number of frames of this geometry
     // runs in the queue, the oldest first:
@@ -112,6 +114,20 @@ static int open_hints(struct clzi_pipeline *p, const char *path)
     return path ? clzi_hints_read(&p->hints, path, p->log) : 0;
 }
 
+// Makes the logits of the classes of colour an output of the graph.
+static int add_logits_port(struct clzi_pipeline *p)
+{
+    struct clzi_graph *g = p->graph;
+    int logits = -1, ret = 0;
+
+    for (int i = 0; i < g->node_count; i++)
+        if (g->nodes[i].op == CLZI_OP_ANNEALED_MEAN) logits = g->nodes[i].in[0];
+    if (logits < 0 || clzi_port_find(g->out, g->out_count, "logits") >= 0) return 0;
+    if (!g->outputs_named) ret = clzi_graph_output(g, "ab", g->out[0].node);
+    if (ret >= 0 && (ret = clzi_graph_output(g, "logits", logits)) >= 0) p->logits_port = g->out_count - 1;
+    return ret;
+}
+
 int clzi_pipeline_create(struct clzi_pipeline **out, struct clz_model *model, struct clzi_device *dev,
                          const struct clzi_pipeline_params *params)
 {
@@ -125,6 +141,7 @@ int clzi_pipeline_create(struct clzi_pipeline **out, struct clz_model *model, st
     p->dev = dev;
     p->ops = clzi_device_base(dev)->backend->frames;
     p->params = *params;
+    p->logits_port = -1;
     p->log = &clzi_device_base(dev)->log;
     if (!p->params.size) p->params.size = model->facts.size;
     if ((ret = clzi_bars_parse(&p->finder, params->bars)) < 0) {
@@ -137,6 +154,7 @@ int clzi_pipeline_create(struct clzi_pipeline **out, struct clz_model *model, st
     p->params.bars = p->params.hints = NULL;                    // the caller owns the strings and may free them
     clzi_working_size(1, 1, p->params.size, model->facts.stride, true, &w, &h);
     if ((ret = check_graph(p, w, h)) >= 0) ret = clzi_graph_fuse(model->graph, model->values, &p->graph, &values);
+    if (ret >= 0 && params->ambiguity) ret = add_logits_port(p);
     if (ret >= 0) ret = clzi_params_create(&p->weights, dev, p->graph, values, NULL);
     for (int i = 0; values && i < p->graph->param_count; i++) free(values[i]);
     free(values);
@@ -151,6 +169,8 @@ static void free_geometry(struct clzi_pipeline *p)
     clzi_window_destroy(&p->window);
     clzi_hint_painter_destroy(&p->painter);
     clzi_matcher_destroy(&p->matcher);
+    free(p->logits);
+    p->logits = NULL;
     free(p->hint_planes);
     free(p->lightness);
     p->hint_planes = p->lightness = NULL;
@@ -244,6 +264,10 @@ static int plan_run(struct clzi_pipeline *p, const struct clzi_frame_job *q)
     if ((ret = clzi_exec_create(&p->exec, p->graph, p->weights, &params)) < 0) return ret;
     if (p->params.no_network && (ret = clear_answers(p)) < 0) return ret;
     if ((ret = plan_hints(p)) < 0) return ret;
+    if (p->logits_port >= 0 && !p->params.no_network) {
+        const struct clzi_shape shape = clzi_exec_output_shape(p->exec, p->logits_port);
+        if (!(p->logits = malloc((size_t)clzi_shape_count(shape) * sizeof *p->logits))) return -ENOMEM;
+    }
     if (p->params.stage.ops && (ret = clzi_window_create(&p->window, &p->params.stage, &window)) < 0) return ret;
     ret = clzi_model_colours(p->model, clzi_picture(&q->out).weights, p->params.luma == CLZ_LUMA_LSTAR, &frames.colours);
     return ret < 0 ? ret : p->ops->create(&p->frames, p->dev, &frames);
@@ -408,6 +432,22 @@ static int paint_hints(struct clzi_pipeline *p, const struct clzi_job *jobs, int
     return ret;
 }
 
+// Writes the notes of a run's frames.
+static int take_notes(struct clzi_pipeline *p, const struct clzi_job *jobs, int count, struct area seen)
+{
+    const struct clzi_shape shape = p->logits ? clzi_exec_output_shape(p->exec, p->logits_port) : (struct clzi_shape){0};
+    const int64_t one = (int64_t)shape.c * shape.h * shape.w;
+    const int ret = p->logits ? clzi_exec_download(p->exec, p->logits_port, p->logits) : 0;
+
+    for (int i = 0; i < count && ret >= 0 && jobs[i].note; i++) {
+        *jobs[i].note = (struct clzi_qc_note){ { -1, -1, -1 }, seen.x, seen.y, seen.width, seen.height };
+        if (p->logits)
+            jobs[i].note->ambiguity = clzi_ambiguity_of(p->logits + i * one, shape.c, shape.h, shape.w, p->h / shape.h,
+                                                        clzi_device_base(p->dev)->threads);
+    }
+    return ret;
+}
+
 // Queues the run of `count` frames, whose jobs are in p->jobs from slot p->taken on.
 static int queue_run(struct clzi_pipeline *p, const struct clzi_job *jobs, int count, struct area seen, bool first_is_new)
 {
@@ -417,6 +457,7 @@ static int queue_run(struct clzi_pipeline *p, const struct clzi_job *jobs, int c
 
     if (ret >= 0 && p->painter) ret = paint_hints(p, jobs, count, seen, first_is_new);
     if (ret >= 0 && !p->params.no_network) ret = clzi_exec_forward(p->exec, 0);
+    if (ret >= 0 && jobs->note) ret = take_notes(p, jobs, count, seen);
     p->taken += count;
     if (ret >= 0 && !p->window) ret = write_frames(p, run, count, clzi_exec_output(p->exec, colour_port(p->graph)));
     if (ret >= 0 && p->window) ret = push_answers(p, jobs, count, first_is_new);

@@ -6,6 +6,7 @@
 #include "bars.h"
 #include "hint_painter.h"
 #include "model.h"
+#include "qc.h"
 #include "window.h"
 
 enum { CLZI_MAX_BATCH = CLZI_MAX_IMAGES };  // largest number of frames of one network run
@@ -19,6 +20,7 @@ struct clzi_pipeline_params {
     const char *bars;                       // as in clz_stream_params
     bool no_network;                        // it is not run: the stage sees lightness without colours, the frames become grey
     const char *hints;                      // as in clz_stream_params
+    bool ambiguity;                         // jobs want it in their notes
     bool layers, stills;                    // jobs may have layers of hints, also from stills
     struct clzi_stage stage;                // between the network and the frames' chroma
 };
@@ -31,6 +33,7 @@ struct clzi_job {                           // one frame to colour
     const struct clz_frame *in, *out;
     const struct clz_controls *controls;
     const struct clzi_hint_layers *layers;  // beside the hints for all frames
+    struct clzi_qc_note *note;              // what qc has to know of the frame; NULL: not wanted
     bool cuts_known;                        // for layers: shots begin at controls->cut alone; else they are looked for as well
     struct clzi_bars bars;                  // set by clzi_pipeline_prepare()
     struct clzi_bars_finder before;         // likewise: what the frames before it have shown

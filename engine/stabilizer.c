@@ -168,13 +168,17 @@ void clzi_stabilizer_restart(struct clzi_stabilizer *s)
 
 const struct clzi_motion *clzi_stabilizer_motion(const struct clzi_stabilizer *s) { return s->motion; }
 
+const struct clzk_colour *clzi_stabilizer_own(const struct clzi_stabilizer *s, uint64_t number) { return own_of(s, number); }
+
 // ---- the stage ----
 
 struct stage {
     struct clzi_window_params params;
     struct clzi_stabilizer *stabilizer;
-    float *l, *ab;                          // one frame in host memory
+    float *l, *ab, *own;                    // one frame in host memory; own: with qc, the network's answer
 };
+
+static struct clzi_stabilizer_context *context_of(const struct stage *t) { return t->params.context; }
 
 static void stage_destroy(void **state)
 {
@@ -185,6 +189,7 @@ static void stage_destroy(void **state)
     clzi_stabilizer_destroy(&t->stabilizer);
     free(t->l);
     free(t->ab);
+    free(t->own);
     free(t);
 }
 
@@ -198,11 +203,9 @@ static int stage_create(void **state, const struct clzi_window_params *params)
     t->params = *params;
     t->l = malloc(pixels * sizeof *t->l);
     t->ab = malloc(2 * pixels * sizeof *t->ab);
-    if (!t->l || !t->ab) return -ENOMEM;
+    if (!t->l || !t->ab || (context_of(t)->qc && !(t->own = malloc(2 * pixels * sizeof *t->own)))) return -ENOMEM;
     return clzi_stabilizer_create(&t->stabilizer, &p);
 }
-
-static struct clzi_stabilizer_context *context_of(const struct stage *t) { return t->params.context; }
 
 // Enters the oldest frame that is not taken into the list of shots, and compares it with the list that was given.
 static void list_frame(struct stage *t, const struct clz_controls *controls, bool begins)
@@ -222,6 +225,24 @@ static void list_frame(struct stage *t, const struct clz_controls *controls, boo
                  "frame %llu does not look as the list of cuts says: is the list of this film?",
                  (unsigned long long)(c->first + c->frame));
     }
+}
+
+// Gives the figures of frame `number`, whose colours are in t->ab, to qc.
+static void measure_frame(struct stage *t, const struct clzi_view *view, uint64_t number)
+{
+    const struct clzi_window_params *p = &t->params;
+    const struct clzi_stabilizer_context *c = context_of(t);
+    const struct clzk_colour *own = clzi_stabilizer_own(t->stabilizer, number);
+    const size_t pixels = (size_t)p->w * p->h;
+
+    for (size_t i = 0; i < pixels; i++) {
+        t->l[i] = own[i].l;
+        t->own[i] = own[i].a;
+        t->own[pixels + i] = own[i].b;
+    }
+    clzi_qc_add(c->qc, &(struct clzi_qc_frame){ view->frame->controls.time,
+                                                clzi_motion_link(clzi_stabilizer_motion(t->stabilizer), number)->back, p->w, p->h,
+                                                t->l, t->own, t->ab, p->ab_scale, c->notes[c->frame % c->room] });
 }
 
 static int add_frame(struct stage *t, const struct clzi_view_frame *frame)
@@ -246,7 +267,8 @@ static int stage_settle(void *state, const struct clzi_view *view, void *ab)
     const struct clzi_backend *be = clzi_device_base(p->dev)->backend;
     const struct clzi_shape shape = { 1, 2, p->h, p->w };
     const bool lists = context_of(t)->shots || context_of(t)->cuts;
-    const bool off = view->frame->controls.stabilize <= 0 && !lists && !context_of(t)->holds;
+    const bool off = view->frame->controls.stabilize <= 0 && !lists && !context_of(t)->holds && !context_of(t)->qc;
+    uint64_t number;
     int ret = 0;
 
     if (view->begins || off) clzi_stabilizer_restart(t->stabilizer);
@@ -254,8 +276,10 @@ static int stage_settle(void *state, const struct clzi_view *view, void *ab)
     for (int k = clzi_stabilizer_added(t->stabilizer); k <= view->last && ret >= 0; k++) ret = add_frame(t, &view->frame[k]);
     if (ret < 0) return ret;
     if (lists) list_frame(t, &view->frame->controls, view->begins);
-    context_of(t)->frame++;
+    number = t->stabilizer->taken;
     clzi_stabilizer_take(t->stabilizer, t->ab, true);
+    if (context_of(t)->qc) measure_frame(t, view, number);
+    context_of(t)->frame++;
     return be->upload(p->dev, ab, shape, t->ab);
 }
 

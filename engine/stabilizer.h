@@ -10,6 +10,7 @@
 
 #include "bars.h"
 #include "motion.h"
+#include "qc.h"
 #include "shots.h"
 #include "window.h"
 
@@ -46,12 +47,17 @@ extern const struct clzi_stage_ops clzi_stabilizer_stage;
 struct clzi_stabilizer_context {            // clzi_stage.context of that stage; belongs to the stream, used on its worker thread
     struct clzi_shots *shots;               // the list that is written; NULL: none
     struct clzi_cuts *cuts;                 // the list that is given; NULL: cuts are found
+    struct clzi_qc *qc;                     // NULL: none
+    struct clzi_qc_note *notes;             // with qc, of frame n at n modulo room
     bool holds;                             // frames may be held, so that motion is followed at strength 0 too
     uint64_t first, frame;                  // number of the film's first frame; of the next one, from 0
     bool warned;                            // that a frame does not look as in the list
     struct clzi_bars_finder *bars;          // with shots, what the frames before frame n showed, at n modulo room
     int room;
 };
+
+// The network's own answer of frame `number`, of those added and not yet overwritten.
+const struct clzk_colour *clzi_stabilizer_own(const struct clzi_stabilizer *stabilizer, uint64_t number);
 
 // motion of the frames added
 const struct clzi_motion *clzi_stabilizer_motion(const struct clzi_stabilizer *stabilizer);

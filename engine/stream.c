@@ -105,8 +105,10 @@ static void finish_queued(clz_stream *s)
 // The frames before `end` that the stabiliser did not see have their numbers in the list of shots all the same.
 static void count_frames(clz_stream *s, uint64_t end)
 {
-    for (; s->stabilizer.frame < end; s->stabilizer.frame++)
+    for (; s->stabilizer.frame < end; s->stabilizer.frame++) {
         if (s->stabilizer.shots) clzi_shots_skip(s->stabilizer.shots);
+        if (s->stabilizer.qc) clzi_qc_skip(s->stabilizer.qc);
+    }
 }
 
 // The frames that are not done yet, up to `end`, fail.
@@ -150,6 +152,7 @@ static void colour_frames(clz_stream *s, uint64_t first, uint64_t end)
         const struct slot *slot = slot_of(s, first + i);
         jobs[i] = (struct clzi_job){ .in = &slot->in, .out = &slot->out, .controls = &slot->controls,
                                      .layers = &slot->layers, .cuts_known = s->stabilizer.cuts };
+        if (s->stabilizer.notes) jobs[i].note = &s->stabilizer.notes[(first + i) % s->stabilizer.room];
     }
     if ((ret = clzi_pipeline_prepare(s->pipeline, jobs, count)) < 0) {
         fail_frames(s, end, ret);
@@ -279,6 +282,9 @@ static int open_lists(clz_stream *s, const struct clz_stream_params *p)
         return clzi_fail(log, -EINVAL, "%s: hold needs the stabiliser", p->sheet);
     if (p->shots_only && (!p->shots || !p->stabilizer))
         return clzi_fail(log, -EINVAL, "shots_only needs a file to write the list of shots to, and the stabiliser");
+    if (p->qc && (!p->stabilizer || p->shots_only))
+        return clzi_fail(log, -EINVAL, "qc needs the stabiliser, and excludes shots_only");
+    if (p->qc && (ret = clzi_qc_create(&s->stabilizer.qc, p->qc, p->first_frame, log)) < 0) return ret;
     return p->shots ? clzi_shots_create(&s->stabilizer.shots, p->shots, p->first_frame, log) : 0;
 }
 
@@ -311,18 +317,20 @@ int clz_stream_open(clz_stream **out, clz_model *model, const struct clz_stream_
                                &(struct clzi_pipeline_params){ .batch = s->batch, .size = s->params.size,
                                                               .luma = s->params.luma, .bars = s->params.bars,
                                                               .no_network = s->params.shots_only,
-                                                              .hints = s->params.hints,
+                                                              .hints = s->params.hints, .ambiguity = s->stabilizer.qc,
                                                               .layers = s->sheet && clzi_sheet_has_hints(s->sheet),
                                                               .stills = s->sheet && clzi_sheet_has_stills(s->sheet),
                                                               .stage = stabilizer(params, &s->stabilizer) });
     clzi_device_leave(s->dev);
     s->params.bars = s->params.hints = s->params.shots = s->params.cuts = s->params.sheet = NULL;       // likewise
+    s->params.qc = NULL;
     if (ret < 0) goto fail;
     s->capacity = BATCHES * s->batch + clzi_pipeline_lookahead(s->pipeline);
     s->ring = calloc(s->capacity, sizeof *s->ring);
     s->stabilizer.room = s->capacity;
     if (s->stabilizer.shots) s->stabilizer.bars = calloc(s->capacity, sizeof *s->stabilizer.bars);
-    if (!s->ring || (s->stabilizer.shots && !s->stabilizer.bars)) {
+    if (s->stabilizer.qc) s->stabilizer.notes = calloc(s->capacity, sizeof *s->stabilizer.notes);
+    if (!s->ring || (s->stabilizer.shots && !s->stabilizer.bars) || (s->stabilizer.qc && !s->stabilizer.notes)) {
         ret = -ENOMEM;
         goto fail;
     }
@@ -368,10 +376,12 @@ void clz_stream_close(clz_stream **stream)
         clzi_device_leave(s->dev);
     }
     clzi_shots_destroy(&s->stabilizer.shots);
+    clzi_qc_destroy(&s->stabilizer.qc);
     clzi_cuts_destroy(&s->stabilizer.cuts);
     if (s->sheet && s->draining) clzi_sheet_end(s->sheet);
     clzi_sheet_destroy(&s->sheet);
     free(s->stabilizer.bars);
+    free(s->stabilizer.notes);
     clzi_device_close(&s->dev);
     clz_model_close(&s->model);
     free(s->ring);
