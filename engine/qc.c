@@ -124,14 +124,15 @@ static void write_format(struct output *o, const char *format, ...)
     write_text(o, text);
 }
 
-// A number with three decimals, whatever the locale's decimal point; "" for NAN.
+// A number of 0 or more with five decimals, whatever the locale's decimal point; "" for NAN.
 struct text { char text[32]; };
 static struct text decimal(double value)
 {
+    enum { ONE = 100000 };
     struct text t = { "" };
-    const long long n = isnan(value) || fabs(value) > 1e12 ? 0 : llround(fabs(value) * 1000);
+    const long long n = isnan(value) || value > 1e12 ? 0 : llround(value * ONE);
 
-    if (!isnan(value)) snprintf(t.text, sizeof t.text, "%s%lld.%03lld", value < 0 && n ? "-" : "", n / 1000, n % 1000);
+    if (!isnan(value)) snprintf(t.text, sizeof t.text, "%lld.%05lld", n / ONE, n % ONE);
     return t;
 }
 

@@ -177,8 +177,8 @@ static void shots(void)
     REQUIRE_INT(count_of(page, "<tr><td>"), 2);
     REQUIRE_INT(count_of(page, "data:image/png;base64,"), 2);
     REQUIRE(strstr(page, "<tr><td>1</td>") && strstr(page, "<tr><td>2</td>"));
-    REQUIRE(strstr(page, "\"><br>5, 0.208 s</td><td>0</td><td>0.000</td><td>20</td><td>60, 102</td>") != NULL);
-    REQUIRE(strstr(page, "\"><br>25, 1.042 s</td><td>20</td><td>0.833</td><td>20</td>") != NULL);
+    REQUIRE(strstr(page, "\"><br>5, 0.20833 s</td><td>0</td><td>0.00000</td><td>20</td><td>60, 102</td>") != NULL);
+    REQUIRE(strstr(page, "\"><br>25, 1.04167 s</td><td>20</td><td>0.83333</td><td>20</td>") != NULL);
     REQUIRE(strstr(page, "shots &lt;b&gt;.csv") && !strstr(page, "<b>") && !strstr(page, "http") && !strstr(page, "<script"));
     REQUIRE(strstr(page, "</table></body></html>") != NULL);
     {
