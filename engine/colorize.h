@@ -192,6 +192,7 @@ struct clz_stream_params {
                                             // the frames become grey
     const char *hints;                      // colours for places of the frames: a text or PNG file, see below; NULL: none
     const char *qc;                         // with the stabilizer: a CSV file to write figures of each frame to; see below
+    int verify;                             // 1: each coloured frame's luma is compared with the input's; see below
     struct clz_log log;
     void *cuda_context, *cuda_stream;       // device cuda: the application's CUcontext and CUstream, on which the planes of its
                                             // CLZ_MEMORY_CUDA frames are used (a NULL stream is the default one); context NULL:
@@ -231,6 +232,10 @@ struct clz_stream_params {
 // qc (doc/filter.md) writes figures of each frame: colour, how unsure the network is and where a hint would pay most, flicker,
 // spots at the border; and a page, QC.html, with a row and a thumbnail for each shot. The files are complete when the stream is
 // closed.
+
+// verify: a frame whose luma is to be kept bit for bit (YUV or gray in host memory, equal range before and after, CLZ_LUMA_COPY) and
+// is not fails with -EIO, and a message. How many frames were compared is logged when the stream is closed; if others could not
+// be, a warning says so.
 
 struct clz_stream;
 typedef struct clz_stream clz_stream;

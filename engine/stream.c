@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "kernels/fnv.h"
 #include "kernels/threads.h"
 #include "base/log.h"
 #include "chroma.h"
@@ -29,6 +30,8 @@ struct slot {
     struct clz_frame in, out;
     struct clz_controls controls;
     struct clzi_hint_layers layers;
+    bool verified;                          // the luma was hashed when the frame came
+    uint64_t luma;                          // its hash
     int error;                              // negative errno, or 0 if the frame was coloured
 };
 
@@ -49,6 +52,7 @@ struct clz_stream {
     bool draining, quit;
     atomic_bool cancelled;                  // written under the mutex; the worker also reads it within a batch
     int error;                              // of the first batch that failed; kept until clz_stream_flush()
+    uint64_t compared, not_compared;        // with verify: number of frames
     char worker_describe[160];              // device, threads, network size and batch; written by the worker
     char describe[160];                     // the copy that clz_stream_describe() returns
 
@@ -73,9 +77,34 @@ static bool same_batch(const struct slot *a, const struct slot *b)
            a->out.matrix == b->out.matrix && a->out.siting == b->out.siting && a->controls.skip == b->controls.skip;
 }
 
+// A hash of the luma samples of a frame in host memory.
+static uint64_t luma_hash(const struct clz_frame *f)
+{
+    const size_t bytes = clz_pixfmt_row_bytes(f->format, 0, f->width);
+    uint64_t hash = CLZK_FNV1A_BASIS;
+
+    for (int y = 0; y < f->height; y++) hash = clzk_fnv1a(hash, f->data[0] + y * f->stride[0], bytes);
+    return hash;
+}
+
+// With verify: whether the luma of the oldest `count` frames that are not done is that of the input.
+static int verify(clz_stream *s, int count)
+{
+    for (int i = 0; i < count; i++) {
+        const struct slot *slot = slot_of(s, s->done + i);
+        if (slot->verified) s->compared++;
+        else s->not_compared++;
+        if (slot->verified && luma_hash(&slot->out) != slot->luma)
+            return clzi_fail(&s->params.log, -EIO, "frame %llu: its luma is not that of the film",
+                             (unsigned long long)(s->done + i) + s->params.first_frame);
+    }
+    return 0;
+}
+
 // The first `count` frames that are not done yet are finished, or failed if ret is an error.
 static void finish(clz_stream *s, int count, int ret)
 {
+    if (ret >= 0 && s->params.verify) ret = verify(s, count);
     pthread_mutex_lock(&s->mutex);
     if (ret < 0) s->error = ret;
     if (*clzi_pipeline_describe(s->pipeline))
@@ -366,6 +395,12 @@ void clz_stream_close(clz_stream **stream)
         pthread_mutex_unlock(&s->mutex);
         pthread_join(s->worker, NULL);
     }
+    if (s->params.verify && s->compared)
+        clzi_log(&s->params.log, CLZ_LOG_INFO, "verify: the luma of %llu frames was compared, bit for bit",
+                 (unsigned long long)s->compared);
+    if (s->params.verify && s->not_compared)
+        clzi_log(&s->params.log, CLZ_LOG_WARNING, "verify: the luma of %llu frames could not be compared: it is converted, or not "
+                 "in host memory", (unsigned long long)s->not_compared);
     if (s->has_mutex) {
         pthread_cond_destroy(&s->finished);
         pthread_cond_destroy(&s->work);
@@ -467,6 +502,16 @@ static void resolve_tags(const struct clz_stream *s, struct clz_frame *in, struc
     if (!out->siting) out->siting = in->siting;
 }
 
+// With verify: hashes the luma of a frame that comes in, if it is to be kept.
+static void note_luma(clz_stream *s, struct slot *slot)
+{
+    const struct clz_frame *in = &slot->in, *out = &slot->out;
+
+    slot->verified = in->memory == CLZ_MEMORY_HOST && !(in->format->flags & CLZ_PIXFMT_RGB) && in->range == out->range &&
+                     clzi_pixfmt_same_luma(in->format, out->format) && s->params.luma == CLZ_LUMA_COPY;
+    if (slot->verified) slot->luma = luma_hash(in);
+}
+
 static void submit(clz_stream *s)
 {
     if (s->submitted == s->tail) return;
@@ -508,6 +553,7 @@ int clz_stream_send(clz_stream *s, const struct clz_frame *in, const struct clz_
     resolve_tags(s, &slot.in, &slot.out);
     if (s->params.chroma && in->memory != CLZ_MEMORY_HOST)
         return clzi_fail(&s->params.log, -ENOTSUP, "chroma=keep and chroma=auto need frames in host memory");
+    if (s->params.verify) note_luma(s, &slot);
     pthread_mutex_lock(&s->mutex);
     if (s->cancelled) {
         ret = -ECANCELED;

@@ -530,6 +530,54 @@ static void cancel_from_a_thread(void)
 }
 
 // If the weights are finite but the network's output overflows, the frame is refused with an error, which a flush clears.
+static void any_message(void *priv, enum clz_log_level level, const char *msg)
+{
+    char *text = priv;
+    (void)level;
+    snprintf(text + strlen(text), 2000 - strlen(text), "%s\n", msg);
+}
+
+// A frame whose luma changes while it is inside stands for one that is damaged there.
+static void verify(void)
+{
+    char message[2000];
+    enum { SIDE = 64, FRAMES = 4 };
+    static uint8_t luma[FRAMES][SIDE * SIDE], chroma[2][SIDE * SIDE];
+    struct clz_stream_params params = { .device = "cpu", .threads = 1, .batch = FRAMES, .verify = 1,
+                                        .log = { any_message, message, CLZ_LOG_INFO } };
+    struct clz_frame f[FRAMES], got;
+    clz_stream *s;
+    int ret, failed = 0;
+
+    CASE("stream/verify_finds_luma_that_has_changed");
+    for (int damage = 0; damage < 2; damage++) {
+        *message = 0;
+        REQUIRE_INT(clz_stream_open(&s, model, &params), 0);
+        for (int i = 0; i < FRAMES - 1; i++) {
+            f[i] = (struct clz_frame){ .format = clz_pixfmt_find("yuv444p"), .width = SIDE, .height = SIDE,
+                                       .data = { luma[i], chroma[0], chroma[1] }, .stride = { SIDE, SIDE, SIDE } };
+            for (int k = 0; k < SIDE * SIDE; k++) luma[i][k] = (uint8_t)(50 + i + k % 100);
+            REQUIRE_INT(clz_stream_send(s, &f[i], &f[i], NULL), 0);
+        }
+        if (damage) luma[1][SIDE * SIDE - 1] ^= 1;
+        clz_stream_drain(s);
+        failed = 0;
+        while ((ret = clz_stream_receive(s, &got, 1)) != -ENODATA) failed += ret == -EIO;
+        REQUIRE(damage ? failed > 0 : failed == 0);
+        if (damage) REQUIRE(strstr(message, "frame 1: its luma is not that of the film"));
+        clz_stream_close(&s);
+        if (!damage) REQUIRE(strstr(message, "verify: the luma of 3 frames was compared"));
+    }
+    params.luma = CLZ_LUMA_LSTAR;
+    *message = 0;
+    REQUIRE_INT(clz_stream_open(&s, model, &params), 0);
+    REQUIRE_INT(clz_stream_send(s, &f[0], &f[0], NULL), 0);
+    clz_stream_drain(s);
+    while (clz_stream_receive(s, &got, 1) != -ENODATA) {}
+    clz_stream_close(&s);
+    REQUIRE(strstr(message, "verify: the luma of 1 frames could not be compared"));
+}
+
 static void overflow(void)
 {
     char message[256] = "";
@@ -680,6 +728,7 @@ int main(int argc, char **argv)
     tags();
     cancel();
     cancel_from_a_thread();
+    verify();
     overflow();
     controls();
     threads();
