@@ -233,9 +233,9 @@ struct clz_stream_params {
 // spots at the border; and a page, QC.html, with a row and a thumbnail for each shot. The files are complete when the stream is
 // closed.
 
-// verify: a frame whose luma is to be kept bit for bit (YUV or gray in host memory, equal range before and after, CLZ_LUMA_COPY) and
-// is not fails with -EIO, and a message. How many frames were compared is logged when the stream is closed; if others could not
-// be, a warning says so.
+// verify: a frame whose luma is to be kept bit for bit (YUV or gray in host memory, equal range before and after, CLZ_LUMA_COPY)
+// and is not fails with -EIO, and a message. How many frames were compared is logged when the stream is closed; if others could
+// not be, a warning says so.
 
 struct clz_stream;
 typedef struct clz_stream clz_stream;

@@ -399,8 +399,8 @@ void clz_stream_close(clz_stream **stream)
         clzi_log(&s->params.log, CLZ_LOG_INFO, "verify: the luma of %llu frames was compared, bit for bit",
                  (unsigned long long)s->compared);
     if (s->params.verify && s->not_compared)
-        clzi_log(&s->params.log, CLZ_LOG_WARNING, "verify: the luma of %llu frames could not be compared: it is converted, or not "
-                 "in host memory", (unsigned long long)s->not_compared);
+        clzi_log(&s->params.log, CLZ_LOG_WARNING, "verify: the luma of %llu frames could not be compared: it is converted, or "
+                 "not in host memory", (unsigned long long)s->not_compared);
     if (s->has_mutex) {
         pthread_cond_destroy(&s->finished);
         pthread_cond_destroy(&s->work);
