@@ -13,7 +13,8 @@ bin=${BIN:-build/gpu} trainer=${TRAINER:-build/colorize-train} src=${SRC:-.} wha
 [ "$device" = cuda ] || quick=--quick
 log=$(mktemp) out=$(mktemp -d) && trap 'rm -rf "$log" "$out"' EXIT
 step() { printf '== %s\n' "$*"; }
-fault() { echo "FAILED: $*"; bad=1; }
+exec 3>&1                                   # past what sends the output of a command to the log
+fault() { echo "FAILED: $*" >&3; bad=1; }
 end=$(($(date +%s) + $([ "$what" = check ] && echo 345 || echo 225)))
 # within SECONDS COMMAND: at most so long, and not longer than the whole check or bench may take; a check fails if it lacks time
 within() {
@@ -32,7 +33,7 @@ within() {
 took() {
     began=$(date +%s) rc=0
     "$@" || rc=$?
-    [ $rc = 0 ] || fault "$([ $rc = 124 ] && echo stopped || echo "status $rc") after $(($(date +%s) - began)) s" >&2
+    [ $rc = 0 ] || fault "$([ $rc = 124 ] && echo stopped || echo "status $rc") after $(($(date +%s) - began)) s"
 }
 
 # run NAME key=value...: a short training on the film; its last losses, and images/s
@@ -78,7 +79,7 @@ bench)
     within 40 "$bin/gpu_bench" --device "$device" --train ${quick:+--size 64 --batch 2 lite0} | tee "$out/ours.txt"
     grep -q 'adversarial.*images/s' "$out/ours.txt" || fault "no figures of training"
     step ours
-    within 70 "$bin/gpu_bench" --device "$device" ${quick:+light} | tee -a "$out/ours.txt"
+    within 70 "$bin/gpu_bench" --device "$device" ${quick:+--size 128 --batch 1 light} | tee -a "$out/ours.txt"
     # PyTorch runs without the folders that a bundle adds for its own programs.
     system=${SYSTEM_LIBRARIES-${LD_LIBRARY_PATH-}}
     if ! LD_LIBRARY_PATH=$system python3 -c "import torch; assert '$device' == 'cpu' or torch.cuda.is_available()" 2>"$log"; then

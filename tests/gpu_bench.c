@@ -5,7 +5,7 @@
 // --stream MODEL whole streams of 1080p frames. Frames lie in the memory of the GPU, on other devices in the host's.
 //
 //     gpu_bench [--device cuda] [--precision f32|bf16|f16] [--export DIR | --frames | --stream MODEL [--batch 16]]
-//               [--train [--size 256] [--batch 16]] [NET]
+//               [--train] [--size 256] [--batch 16] [NET]
 #include "check.h"
 #include "base/clock.h"
 #include "engine/backend.h"
@@ -102,17 +102,19 @@ static void bench(struct clzi_device *dev, const struct clzt_net *n, const struc
     clzi_exec_destroy(&e);
 }
 
-// Of the net `only`, or of all: shape after shape.
-static void bench_nets(struct clzi_device *dev, const char *only)
+// Of the net `only`, or of all: shape after shape, or one shape, if batch is not 0.
+static void bench_nets(struct clzi_device *dev, const char *only, int size, int batch)
 {
     enum { MOST_NETS = 32 };
     struct fused nets[MOST_NETS] = { 0 };
 
     for (int i = 0; clzt_nets[i] && i < MOST_NETS; i++)
         if (!only || !strcmp(only, clzt_nets[i]->name)) fused_create(&nets[i], dev, clzt_nets[i]);
-    for (size_t s = 0; s < sizeof shapes / sizeof *shapes; s++)
+    for (size_t s = 0; s < sizeof shapes / sizeof *shapes; s++) {
+        if (batch && (shapes[s].size != size || shapes[s].batch != batch)) continue;
         for (int i = 0; clzt_nets[i] && i < MOST_NETS; i++)
             bench(dev, clzt_nets[i], &nets[i], shapes[s].size, shapes[s].batch);
+    }
     for (int i = 0; i < MOST_NETS; i++) {
         clzi_params_destroy(&nets[i].weights);
         net_destroy(&nets[i].net);
@@ -394,7 +396,7 @@ int main(int argc, char **argv)
         if (only && strcmp(only, trained[i / 2]->name)) continue;
         ret |= bench_train(dev, trained[i / 2], i % 2, size, batch ? batch : 16);
     }
-    if (!folder && !train) bench_nets(dev, only);
+    if (!folder && !train) bench_nets(dev, only, size, batch);
     for (int i = 0; clzt_nets[i] && folder; i++)
         if ((!only || !strcmp(only, clzt_nets[i]->name)) && export(folder, clzt_nets[i]) < 0) return 1;
     return ret;

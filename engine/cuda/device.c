@@ -141,7 +141,9 @@ static int create_objects(struct clzi_device *dev, const struct clzi_device_para
     }
     if (!error) error = cudaStreamCreateWithFlags(&dev->up, cudaStreamNonBlocking);
     if (!error) error = cudaStreamCreateWithFlags(&dev->down, cudaStreamNonBlocking);
-    for (int i = 0; i < CLZI_CUDA_RUNS && !error; i++) error = cudaEventCreateWithFlags(&dev->marks[i], quiet);
+    // A thread that waits for a run sleeps: the processor belongs to the decoder and the encoder.
+    for (int i = 0; i < CLZI_CUDA_RUNS && !error; i++)
+        error = cudaEventCreateWithFlags(&dev->marks[i], quiet | cudaEventBlockingSync);
     if (!error) error = cudaEventCreateWithFlags(&dev->up_done, quiet);
     if (!error) error = cudaEventCreateWithFlags(&dev->network_done, quiet);
     if (!error) error = cudaMalloc(&dev->train_work, CLZK_CU_SCALAR_WORK);
