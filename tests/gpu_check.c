@@ -118,9 +118,12 @@ static int64_t pass(struct run *r, const struct clzi_graph *g, const float *cons
     return at;
 }
 
+// Gradients of a random dy: a relu that is on in one sum and off in the other changes all that lies below it. bf16 and f16: the
+// reference was run with weights, activations and gradients rounded after each op, as the device stores them: of the nets output
+// and gradients were off by 0.0022..0.027 and 0.068..0.54 in bf16 (lite2), 2.8e-4..5.5e-3 and 0.025..0.42 in f16. So these limits
+// see only what is wrong altogether; ops.c and f32 see the rest.
 static const struct { const char *name; enum clz_precision precision; double forward, backward; } types[] = {
-    { "f32", CLZ_PRECISION_F32, 1e-4, 5e-3 },       // gradients: relus that are on in one sum and off in the other
-    { "bf16", CLZ_PRECISION_BF16, 0.03, 0.25 }, { "f16", CLZ_PRECISION_F16, 0.005, 0.1 },
+    { "f32", CLZ_PRECISION_F32, 1e-4, 5e-3 }, { "bf16", CLZ_PRECISION_BF16, 0.05, 0.8 }, { "f16", CLZ_PRECISION_F16, 0.01, 0.65 },
 };
 
 static void check_net(const char *name, const struct clzt_net *net, const struct clzt_net_options *options, int size)
@@ -168,7 +171,8 @@ static void check_net(const char *name, const struct clzt_net *net, const struct
             const double forward = off(y2, y, outputs, 1), backward = off(dw2, dw, gradients, 1);
             if (!again) printf("  output off by %.2g, gradients by %.2g\n", forward, backward);
             // batch statistics are those of the batch, so that passes do not depend on one another
-            REQUIRE(forward <= types[t].forward && backward <= types[t].backward * (options ? 2 : 1));     // 5.5e-3 with
+            // 5.5e-3 with options in f32
+            REQUIRE(forward <= types[t].forward && backward <= types[t].backward * (options && !t ? 2 : 1));
             if (types[t].precision == CLZ_PRECISION_F32) REQUIRE(off(y2, y, outputs, 1.01) > types[t].forward);    // sees 1 %
         }
         REQUIRE(!not_recorded);
