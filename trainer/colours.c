@@ -80,6 +80,19 @@ static int cell(float ab)                   // index of the histogram cell of a*
     return i < 0 ? 0 : i >= CLZT_AB_CELLS ? CLZT_AB_CELLS - 1 : i;
 }
 
+static void add_row(const float *restrict v, int count, double *to_sum, double *to_square)
+{
+    double sum = 0, square = 0;
+
+#pragma omp simd reduction(+ : sum, square)
+    for (int x = 0; x < count; x++) {
+        sum += v[x];
+        square += (double)v[x] * v[x];
+    }
+    *to_sum += sum;
+    *to_square += square;
+}
+
 int clzt_colour_meter_add(struct clzt_colour_meter *m, const struct clzt_picture *p, struct clzt_colour_sums *sums,
                           double *counts)
 {
@@ -92,17 +105,18 @@ int clzt_colour_meter_add(struct clzt_colour_meter *m, const struct clzt_picture
         const size_t at = (size_t)y * p->width;
         clzt_lab_row(&m->tables, p->r + at, p->g + at, p->b + at, p->width, m->row, m->row + m->room, m->row + 2 * m->room);
         if (y % side_y == 0) memset(m->block, 0, 2 * blocks * sizeof *m->block);
-        for (int x = 0; x < p->width; x++) {
-            const float lab[3] = { l[x], a[x], b[x] };
-            for (int c = 0; c < 3; c++) {
-                sums->sum[c] += lab[c];
-                sums->square[c] += (double)lab[c] * lab[c];
+        add_row(l, p->width, &sums->sum[0], &sums->square[0]);
+        add_row(a, p->width, &sums->sum[1], &sums->square[1]);
+        add_row(b, p->width, &sums->sum[2], &sums->square[2]);
+        for (int x = 0; counts && x < p->width; x++) counts[cell(a[x]) * CLZT_AB_CELLS + cell(b[x])]++;
+        for (int i = 0; i < blocks; i++) {
+            float sum_a = 0, sum_b = 0;
+            for (int x = i * side_x; x < (i + 1) * side_x; x++) {
+                sum_a += a[x];
+                sum_b += b[x];
             }
-            if (counts) counts[cell(a[x]) * CLZT_AB_CELLS + cell(b[x])]++;
-        }
-        for (int x = 0; x < blocks * side_x; x++) {
-            m->block[2 * (x / side_x)] += a[x];
-            m->block[2 * (x / side_x) + 1] += b[x];
+            m->block[2 * i] += sum_a;
+            m->block[2 * i + 1] += sum_b;
         }
         for (int i = 0; y % side_y == side_y - 1 && i < blocks; i++)
             add_block(sums, m->block[2 * i] / (side_x * side_y), m->block[2 * i + 1] / (side_x * side_y));

@@ -68,25 +68,41 @@ static uint64_t hash_of(const struct clzt_picture *p)
     return mix(hash, p->b, pixels);
 }
 
-static double colourfulness(const struct clzt_picture *p, bool absolute)       // see metrics.h
+static double colourfulness_of(int64_t pixels, int64_t s1, int64_t s2, int64_t q1, int64_t q2)
 {
-    const int64_t pixels = (int64_t)p->width * p->height;
-    int64_t s1 = 0, s2 = 0, q1 = 0, q2 = 0;                     // yb doubled, so that all numbers are whole
-
-    for (int64_t i = 0; i < pixels; i++) {
-        int rg = p->r[i] - p->g[i], yb = p->r[i] + p->g[i] - 2 * p->b[i];
-        if (absolute) {
-            rg = abs(rg);
-            yb = abs(yb);
-        }
-        s1 += rg;
-        s2 += yb;
-        q1 += rg * rg;
-        q2 += yb * yb;
-    }
     const double m1 = (double)s1 / pixels, m2 = s2 / 2. / pixels;
     const double variance = (double)q1 / pixels - m1 * m1 + q2 / 4. / pixels - m2 * m2;
     return sqrt(variance > 0 ? variance : 0) + 0.3 * sqrt(m1 * m1 + m2 * m2);
+}
+
+// See metrics.h. Here yb is doubled, so that all numbers are whole.
+static void add_colourfulness(const struct clzt_picture *p, double *cf, double *cf_abs)
+{
+    const int64_t pixels = (int64_t)p->width * p->height;
+    int64_t s1 = 0, s2 = 0, a1 = 0, a2 = 0, q1 = 0, q2 = 0;
+
+    for (int y = 0; y < p->height; y++) {
+        const uint8_t *restrict r = p->r + (size_t)y * p->width, *restrict g = p->g + (size_t)y * p->width;
+        const uint8_t *restrict b = p->b + (size_t)y * p->width;
+        int64_t t1 = 0, t2 = 0, u1 = 0, u2 = 0, v1 = 0, v2 = 0;
+        for (int x = 0; x < p->width; x++) {
+            const int rg = r[x] - g[x], yb = r[x] + g[x] - 2 * b[x];
+            t1 += rg;
+            t2 += yb;
+            u1 += abs(rg);
+            u2 += abs(yb);
+            v1 += rg * rg;
+            v2 += yb * yb;
+        }
+        s1 += t1;
+        s2 += t2;
+        a1 += u1;
+        a2 += u2;
+        q1 += v1;
+        q2 += v2;
+    }
+    *cf += colourfulness_of(pixels, s1, s2, q1, q2);
+    *cf_abs += colourfulness_of(pixels, a1, a2, q1, q2);
 }
 
 static int side_class(int side)
@@ -113,8 +129,7 @@ static int look_at(struct work *w, int64_t i, struct clzt_reader *reader, struct
     clzt_colour_sums_add(&part->colours, &own);
     part->spread += spread;
     part->grey += spread < CLZT_GREY;
-    part->cf += colourfulness(&p, false);
-    part->cf_abs += colourfulness(&p, true);
+    add_colourfulness(&p, &part->cf, &part->cf_abs);
     if (clzt_dataset_place(w->dataset, index).film) part->frames++;
     else part->pictures++;
     part->sides[side_class(p.width < p.height ? p.width : p.height)]++;
