@@ -103,6 +103,8 @@ CLZ_API int clz_pixfmt_rows(const struct clz_pixfmt *format, int plane, int heig
 // and RGB), matrix clz_matrix_guess(), siting left. For RGB the matrix says which weights make Y' of R', G', B'.
 enum clz_range  { CLZ_RANGE_UNSPECIFIED, CLZ_RANGE_LIMITED, CLZ_RANGE_FULL };
 enum clz_matrix { CLZ_MATRIX_UNSPECIFIED, CLZ_MATRIX_601, CLZ_MATRIX_709, CLZ_MATRIX_2020 };
+// What Y' means: SDR for all usual film, PQ and HLG for HDR (ITU-R BT.2100). UNSPECIFIED is SDR.
+enum clz_transfer { CLZ_TRANSFER_UNSPECIFIED, CLZ_TRANSFER_SDR, CLZ_TRANSFER_PQ, CLZ_TRANSFER_HLG };
 enum clz_siting { CLZ_SITING_UNSPECIFIED, CLZ_SITING_LEFT, CLZ_SITING_CENTER, CLZ_SITING_TOPLEFT };
 
 // The matrix of a film that does not say: 709 if its longer side is 1280 or more or its shorter side more than 576, else 601.
@@ -122,6 +124,7 @@ struct clz_frame {
     enum clz_range range;
     enum clz_matrix matrix;
     enum clz_siting siting;
+    enum clz_transfer transfer;
     enum clz_memory memory;
     void *opaque;                           // the caller's own, comes back with the frame
 };
@@ -175,9 +178,10 @@ struct clz_stream_params {
     int batch;                              // frames to a network run, 1..64; 0: the device's own choice
     int size;                               // short side of the network's picture, 32..2048; 0: the model's own
     enum clz_luma luma;
-    enum clz_range range;                   // range, matrix, siting: overrule the input frames' tags unless UNSPECIFIED
+    enum clz_range range;                   // range, matrix, siting, transfer: overrule the input frames' tags unless UNSPECIFIED
     enum clz_matrix matrix;
     enum clz_siting siting;
+    enum clz_transfer transfer;
     enum clz_range out_range;               // of the coloured frames; UNSPECIFIED: as `out` says, else as the input is
     const char *bars;                       // black bars around the picture: "auto" (NULL) finds them, "off", or their depths in
                                             // pixels, "top/bottom/left/right" (":" works too); see below

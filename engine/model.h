@@ -48,9 +48,10 @@ int clzi_model_open_file(const char *path, struct stat *file, const struct clz_l
 int clzi_model_read_fd(struct clz_model **model, int fd, const struct stat *file, const char *path,
                        const struct clz_log *log);
 
-// The table for one matrix (kernels/colour_table.h), made at the first call; the model owns it. Any thread. 0 or -ENOMEM.
+// The table for one colour space (kernels/colour_table.h), made at the first call; the model owns it. Any thread. 0 or -ENOMEM.
+struct clzk_colour_space;
 struct clzk_colour_table;
-int clzi_model_colours(struct clz_model *model, struct clzk_luma_weights weights, bool lstar,
+int clzi_model_colours(struct clz_model *model, const struct clzk_colour_space *space, bool lstar,
                        const struct clzk_colour_table **table);
 void clzi_model_colours_destroy(struct clz_model *model);
 

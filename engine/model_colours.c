@@ -14,7 +14,12 @@ struct clzi_model_colours {
 
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;       // guards the lists of all models
 
-int clzi_model_colours(struct clz_model *model, struct clzk_luma_weights weights, bool lstar,
+static bool same_space(const struct clzk_colour_space *a, const struct clzk_colour_space *b)
+{
+    return a->weights.kr == b->weights.kr && a->weights.kb == b->weights.kb && a->wide == b->wide && a->transfer == b->transfer;
+}
+
+int clzi_model_colours(struct clz_model *model, const struct clzk_colour_space *space, bool lstar,
                        const struct clzk_colour_table **table)
 {
     struct clzi_model_colours *c;
@@ -22,10 +27,10 @@ int clzi_model_colours(struct clz_model *model, struct clzk_luma_weights weights
 
     pthread_mutex_lock(&mutex);
     for (c = model->colours; c; c = c->next)
-        if (c->table->weights.kr == weights.kr && c->table->weights.kb == weights.kb && c->table->lstar == lstar) break;
+        if (same_space(&c->table->space, space) && c->table->lstar == lstar) break;
     if (!c) {
         c = calloc(1, sizeof *c);
-        ret = c ? clzk_colour_table_create(&c->table, weights, lstar) : -ENOMEM;
+        ret = c ? clzk_colour_table_create(&c->table, space, lstar) : -ENOMEM;
         if (ret >= 0) {
             c->next = model->colours;
             model->colours = c;

@@ -200,7 +200,7 @@ void clzi_pipeline_destroy(struct clzi_pipeline **pipeline)
 static bool same_geometry(const struct clz_frame *a, const struct clz_frame *b)
 {
     return a->format == b->format && a->width == b->width && a->height == b->height && a->range == b->range &&
-           a->matrix == b->matrix && a->siting == b->siting && a->memory == b->memory;
+           a->matrix == b->matrix && a->transfer == b->transfer && a->siting == b->siting && a->memory == b->memory;
 }
 
 // Colours for a stage where the network is not run: finite ones, which are not used. They need not stay neutral, since the
@@ -257,6 +257,7 @@ static int plan_run(struct clzi_pipeline *p, const struct clzi_frame_job *q)
         .context = p->params.stage.context,
         .l_scale = frames.l_scale, .l_offset = frames.l_offset, .ab_scale = p->model->facts.ab_scale,
     };
+    struct clzk_colour_space space;
     int ret;
 
     p->slots = frames.slots;
@@ -269,7 +270,8 @@ static int plan_run(struct clzi_pipeline *p, const struct clzi_frame_job *q)
         if (!(p->logits = malloc((size_t)clzi_shape_count(shape) * sizeof *p->logits))) return -ENOMEM;
     }
     if (p->params.stage.ops && (ret = clzi_window_create(&p->window, &p->params.stage, &window)) < 0) return ret;
-    ret = clzi_model_colours(p->model, clzi_picture(&q->out).weights, p->params.luma == CLZ_LUMA_LSTAR, &frames.colours);
+    space = clzi_colour_space(&q->out);
+    ret = clzi_model_colours(p->model, &space, p->params.luma == CLZ_LUMA_LSTAR, &frames.colours);
     return ret < 0 ? ret : p->ops->create(&p->frames, p->dev, &frames);
 }
 

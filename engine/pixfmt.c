@@ -184,6 +184,15 @@ static struct clzk_luma_weights luma_weights(enum clz_matrix matrix)
     return known[matrix];
 }
 
+struct clzk_colour_space clzi_colour_space(const struct clz_frame *f)
+{
+    static const enum clzk_transfer transfers[] = {
+        [CLZ_TRANSFER_UNSPECIFIED] = CLZK_TRANSFER_SDR, [CLZ_TRANSFER_SDR] = CLZK_TRANSFER_SDR,
+        [CLZ_TRANSFER_PQ] = CLZK_TRANSFER_PQ, [CLZ_TRANSFER_HLG] = CLZK_TRANSFER_HLG
+    };
+    return (struct clzk_colour_space){ luma_weights(f->matrix), f->matrix == CLZ_MATRIX_2020, transfers[f->transfer] };
+}
+
 struct clzk_picture clzi_picture(const struct clz_frame *f)
 {
     const struct clz_pixfmt *p = f->format;

@@ -73,7 +73,7 @@ static bool same_batch(const struct slot *a, const struct slot *b)
 {
     return a->in.format == b->in.format && a->out.format == b->out.format && a->in.memory == b->in.memory &&
            a->in.width == b->in.width && a->in.height == b->in.height && a->in.range == b->in.range &&
-           a->in.matrix == b->in.matrix && a->in.siting == b->in.siting && a->out.range == b->out.range &&
+           a->in.transfer == b->in.transfer && a->out.transfer == b->out.transfer && a->in.matrix == b->in.matrix && a->in.siting == b->in.siting && a->out.range == b->out.range &&
            a->out.matrix == b->out.matrix && a->out.siting == b->out.siting && a->controls.skip == b->controls.skip;
 }
 
@@ -279,10 +279,10 @@ static int check_params(const struct clz_stream_params *p)
         return clzi_fail(&p->log, -EINVAL, "threads is %d, should be 1 to 1024, or 0 for one per core", p->threads);
     if ((unsigned)p->precision > CLZ_PRECISION_F16 || (unsigned)p->luma > CLZ_LUMA_LSTAR ||
         (unsigned)p->range > CLZ_RANGE_FULL || (unsigned)p->matrix > CLZ_MATRIX_2020 ||
-        (unsigned)p->siting > CLZ_SITING_TOPLEFT || (unsigned)p->out_range > CLZ_RANGE_FULL ||
+        (unsigned)p->siting > CLZ_SITING_TOPLEFT || (unsigned)p->transfer > CLZ_TRANSFER_HLG || (unsigned)p->out_range > CLZ_RANGE_FULL ||
         (unsigned)p->chroma > CLZ_CHROMA_AUTO)
         return clzi_fail(&p->log, -EINVAL,
-                         "precision, luma, range, matrix, siting, out_range or chroma is not a value of its enum");
+                         "precision, luma, range, matrix, siting, transfer, out_range or chroma is not a value of its enum");
     return 0;
 }
 
@@ -443,9 +443,10 @@ static int check_planes(const struct clz_stream *s, const char *which, const str
                              "%s frame, plane %d: %s has samples of two bytes; address and stride %td must be even", which,
                              p, f->format->name, f->stride[p]);
     }
-    if ((unsigned)f->range > CLZ_RANGE_FULL || (unsigned)f->matrix > CLZ_MATRIX_2020 || (unsigned)f->siting > CLZ_SITING_TOPLEFT)
-        return clzi_fail(&s->params.log, -EINVAL, "%s frame: range %d, matrix %d or siting %d is not a value of its enum", which,
-                         f->range, f->matrix, f->siting);
+    if ((unsigned)f->range > CLZ_RANGE_FULL || (unsigned)f->matrix > CLZ_MATRIX_2020 ||
+        (unsigned)f->siting > CLZ_SITING_TOPLEFT || (unsigned)f->transfer > CLZ_TRANSFER_HLG)
+        return clzi_fail(&s->params.log, -EINVAL, "%s frame: range %d, matrix %d, siting %d or transfer %d is not a value of its "
+                         "enum", which, f->range, f->matrix, f->siting, f->transfer);
     return 0;
 }
 
@@ -490,6 +491,7 @@ static void resolve_tags(const struct clz_stream *s, struct clz_frame *in, struc
     if (s->params.range) in->range = s->params.range;
     if (s->params.matrix) in->matrix = s->params.matrix;
     if (s->params.siting) in->siting = s->params.siting;
+    if (s->params.transfer) in->transfer = s->params.transfer;
     if (in->format->flags & (CLZ_PIXFMT_FULL | CLZ_PIXFMT_RGB)) in->range = CLZ_RANGE_FULL;
     if (!in->range) in->range = in->format->flags & CLZ_PIXFMT_GRAY ? CLZ_RANGE_FULL : CLZ_RANGE_LIMITED;
     if (!in->matrix) in->matrix = clz_matrix_guess(in->width, in->height);
@@ -500,6 +502,8 @@ static void resolve_tags(const struct clz_stream *s, struct clz_frame *in, struc
     // Y' is computed from R', G', B' with the weights of in->matrix, so the output is converted back with the same weights
     if (!out->matrix || in->format->flags & CLZ_PIXFMT_RGB) out->matrix = in->matrix;
     if (!out->siting) out->siting = in->siting;
+    if (!in->transfer) in->transfer = CLZ_TRANSFER_SDR;
+    out->transfer = in->transfer;           // Y' is kept
 }
 
 // With verify: hashes the luma of a frame that comes in, if it is to be kept.

@@ -208,6 +208,15 @@ static enum clz_matrix matrix_of(const AVFrame *f)
     }
 }
 
+static enum clz_transfer transfer_of(const AVFrame *f)
+{
+    switch (f->color_trc) {
+    case AVCOL_TRC_SMPTE2084:    return CLZ_TRANSFER_PQ;
+    case AVCOL_TRC_ARIB_STD_B67: return CLZ_TRANSFER_HLG;
+    default:                     return CLZ_TRANSFER_UNSPECIFIED;
+    }
+}
+
 static enum clz_siting siting_of(const AVFrame *f)
 {
     switch (f->chroma_location) {
@@ -226,6 +235,9 @@ static void tag_frame(const CZContext *s, AVFrame *f, const struct clz_frame *ma
     static const enum AVColorSpace matrices[] = {
         AVCOL_SPC_UNSPECIFIED, AVCOL_SPC_SMPTE170M, AVCOL_SPC_BT709, AVCOL_SPC_BT2020_NCL
     };
+    static const enum AVColorTransferCharacteristic transfers[] = {
+        AVCOL_TRC_UNSPECIFIED, AVCOL_TRC_BT709, AVCOL_TRC_SMPTE2084, AVCOL_TRC_ARIB_STD_B67
+    };
     static const enum AVChromaLocation sitings[] = {
         AVCHROMA_LOC_UNSPECIFIED, AVCHROMA_LOC_LEFT, AVCHROMA_LOC_CENTER, AVCHROMA_LOC_TOPLEFT
     };
@@ -239,6 +251,8 @@ static void tag_frame(const CZContext *s, AVFrame *f, const struct clz_frame *ma
     f->color_range = made->range == CLZ_RANGE_FULL ? AVCOL_RANGE_JPEG : AVCOL_RANGE_MPEG;
     if (matrix_of(f) == CLZ_MATRIX_UNSPECIFIED || f->colorspace == AVCOL_SPC_BT2020_CL || s->option.matrix)
         f->colorspace = matrices[made->matrix];
+    if (s->option.transfer)
+        f->color_trc = transfers[s->option.transfer];
     if ((f->chroma_location == AVCHROMA_LOC_UNSPECIFIED || s->option.siting) && made->format->log2_chroma_w)
         f->chroma_location = sitings[made->siting];
 }
@@ -518,6 +532,7 @@ static struct clz_frame describe_frame(const CZContext *s, const AVFrame *f, con
         .range  = s->option.range  ? s->option.range  : range_of(f),
         .matrix = s->option.matrix ? s->option.matrix : matrix_of(f),
         .siting = s->option.siting ? s->option.siting : siting_of(f),
+        .transfer = s->option.transfer ? s->option.transfer : transfer_of(f),
     };
 
     for (int p = 0; p < format->planes; p++) {

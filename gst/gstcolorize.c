@@ -289,6 +289,12 @@ static enum clz_matrix matrix_of(const GstVideoColorimetry *c)
     }
 }
 
+static enum clz_transfer transfer_of(const GstVideoColorimetry *c)
+{
+    return c->transfer == GST_VIDEO_TRANSFER_SMPTE2084 ? CLZ_TRANSFER_PQ :
+           c->transfer == GST_VIDEO_TRANSFER_ARIB_STD_B67 ? CLZ_TRANSFER_HLG : CLZ_TRANSFER_UNSPECIFIED;
+}
+
 static GstVideoColorRange gst_range(enum clz_range range)
 {
     return range == CLZ_RANGE_FULL ? GST_VIDEO_COLOR_RANGE_0_255 : GST_VIDEO_COLOR_RANGE_16_235;
@@ -322,6 +328,9 @@ static gboolean film_colorimetry(const struct settings *set, const GstStructure 
     static const GstVideoColorMatrix names[] = {
         GST_VIDEO_COLOR_MATRIX_UNKNOWN, GST_VIDEO_COLOR_MATRIX_BT601, GST_VIDEO_COLOR_MATRIX_BT709, GST_VIDEO_COLOR_MATRIX_BT2020
     };
+    static const GstVideoTransferFunction transfers[] = {
+        GST_VIDEO_TRANSFER_UNKNOWN, GST_VIDEO_TRANSFER_BT709, GST_VIDEO_TRANSFER_SMPTE2084, GST_VIDEO_TRANSFER_ARIB_STD_B67
+    };
     const char *text = gst_structure_get_string(s, "colorimetry");
     GstVideoInfo info;
     GstCaps *caps;
@@ -342,6 +351,7 @@ static gboolean film_colorimetry(const struct settings *set, const GstStructure 
     }
     if (set->range) c->range = gst_range(set->range);
     else if (!c->range) c->range = is_gray(in) ? GST_VIDEO_COLOR_RANGE_0_255 : GST_VIDEO_COLOR_RANGE_16_235;
+    if (set->transfer) c->transfer = transfers[set->transfer];
     if (set->matrix) c->matrix = names[set->matrix];
     else if (!matrix_of(c) || (is_gray(in) && !c->transfer && !c->primaries)) {     // GStreamer sets BT.601 for all gray caps
         gst_structure_get_int(s, "width", &width);
@@ -643,6 +653,7 @@ static gboolean gst_colorize_set_info(GstVideoFilter *vf, GstCaps *in_caps, GstV
     self->in_range = gst_structure_has_field(in, "colorimetry") ? range_of(&in_info->colorimetry) : CLZ_RANGE_UNSPECIFIED;
     self->tags.range = range_of(&out_info->colorimetry);
     self->tags.matrix = matrix_of(&out_info->colorimetry);
+    self->tags.transfer = transfer_of(&out_info->colorimetry);
     // If the caps have no chroma-site, GstVideoInfo assumes "center" for small pictures. Most video has chroma siting left, which
     // is also the default of the FFmpeg filter, so the engine's default is used.
     self->tags.siting = gst_structure_has_field(out, "chroma-site") ? siting_of(GST_VIDEO_INFO_CHROMA_SITE(out_info)) :

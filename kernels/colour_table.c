@@ -5,24 +5,31 @@
 
 #include "colour_table.h"
 
-static void lab_to_yuv(struct clzk_luma_weights k, float l, float a, float b, float yuv[3])
+static void lab_to_yuv(const struct clzk_colour_space *s, float l, float a, float b, float yuv[3])
 {
+    const struct clzk_luma_weights k = s->weights;
     const float lab[3] = { l, a, b };
     float rgb[3];
 
-    clzk_lab_to_rgb(lab, rgb);
+    clzk_lab_to_linear(lab, rgb);
+    if (s->wide) clzk_709_to_2020(rgb);
+    for (int i = 0; i < 3; i++) rgb[i] = clzk_from_linear(s->transfer, rgb[i]);
     yuv[0] = k.kr * rgb[0] + (1 - k.kr - k.kb) * rgb[1] + k.kb * rgb[2];
     yuv[1] = (rgb[2] - yuv[0]) / (2 * (1 - k.kb));
     yuv[2] = (rgb[0] - yuv[0]) / (2 * (1 - k.kr));
 }
 
-void clzk_chroma_solve(struct clzk_luma_weights k, float y, float a, float b, float uv[2])
+// L* of linear light, which is Y of a grey pixel, and of the brightest one.
+static float l_of_linear(float y) { return 116 * clzk_lab_f(y) - 16; }
+static float most_l(const struct clzk_colour_space *s) { return l_of_linear(clzk_peak(s->transfer)); }
+
+void clzk_chroma_solve(const struct clzk_colour_space *s, float y, float a, float b, float uv[2])
 {
-    float low = -60, high = 160, yuv[3];
+    float low = -60, high = most_l(s) + 60, yuv[3];
 
     for (int i = 0; i < 40; i++) {
         const float l = (low + high) / 2;
-        lab_to_yuv(k, l, a, b, yuv);
+        lab_to_yuv(s, l, a, b, yuv);
         if (yuv[0] < y) low = l;
         else high = l;
     }
@@ -40,15 +47,16 @@ static uint32_t pack(float u, float v)
 
 // U, V of all levels of Y' for one a, b. L is raised in steps, which gives Y', U and V at each step; U and V of a level are
 // interpolated linearly between the two steps whose Y' enclose it.
-static void fill_levels(struct clzk_luma_weights k, float a, float b, uint32_t *to)
+static void fill_levels(const struct clzk_colour_space *s, float a, float b, uint32_t *to)
 {
-    enum { STEPS = 300 };
+    const float range = most_l(s) + 70;     // from -30 to 40 above the brightest grey
+    const int steps = (int)(300 * range / 170);
     float now[3], next[3];
     int at = 0;
 
-    lab_to_yuv(k, -30, a, b, now);
-    for (int i = 1; i <= STEPS && at < CLZK_LEVELS; i++) {
-        lab_to_yuv(k, -30 + 170.f * i / STEPS, a, b, next);
+    lab_to_yuv(s, -30, a, b, now);
+    for (int i = 1; i <= steps && at < CLZK_LEVELS; i++) {
+        lab_to_yuv(s, -30 + range * i / steps, a, b, next);
         for (; at < CLZK_LEVELS && (float)at / (CLZK_LEVELS - 1) <= next[0]; at++) {
             const float y = (float)at / (CLZK_LEVELS - 1), step = next[0] - now[0];
             float f = step > 1e-9f ? (y - now[0]) / step : 1;
@@ -61,31 +69,32 @@ static void fill_levels(struct clzk_luma_weights k, float a, float b, uint32_t *
 }
 
 // Whether R', G' and B' of the colour are within 0..1.
-static bool in_gamut(float l, float a, float b)
+static bool in_gamut(const struct clzk_colour_space *s, float l, float a, float b)
 {
-    const float lab[3] = { l, a, b };
+    const float lab[3] = { l, a, b }, peak = clzk_peak(s->transfer);
     float rgb[3];
 
     clzk_lab_to_linear(lab, rgb);
+    if (s->wide) clzk_709_to_2020(rgb);
     for (int i = 0; i < 3; i++)
-        if (rgb[i] < -1e-4f || rgb[i] > 1.0001f) return false;
+        if (rgb[i] < -1e-4f || rgb[i] > 1.0001f * peak) return false;
     return true;
 }
 
 // luma=lstar: L* is kept and Y' changes; a colour outside the gamut of R'G'B' gets the largest a, b on the line to grey, at
 // constant L*, that is within the gamut (bisection).
-static void fill_lstar(struct clzk_luma_weights k, float a, float b, uint32_t *uv, float *shift)
+static void fill_lstar(const struct clzk_colour_space *s, float a, float b, uint32_t *uv, float *shift)
 {
     for (int i = 0; i < CLZK_LEVELS; i++) {
-        const float l = clzk_luma_to_l((float)i / (CLZK_LEVELS - 1));
+        const float l = l_of_linear(clzk_to_linear(s->transfer, (float)i / (CLZK_LEVELS - 1)));
         float low = 0, high = 1, yuv[3];
-        if (in_gamut(l, a, b)) low = 1;
+        if (in_gamut(s, l, a, b)) low = 1;
         for (int step = 0; step < 8 && low < 1; step++) {
             const float t = (low + high) / 2;
-            if (in_gamut(l, t * a, t * b)) low = t;
+            if (in_gamut(s, l, t * a, t * b)) low = t;
             else high = t;
         }
-        lab_to_yuv(k, l, low * a, low * b, yuv);
+        lab_to_yuv(s, l, low * a, low * b, yuv);
         uv[i] = pack(yuv[1], yuv[2]);
         shift[i] = yuv[0] - (float)i / (CLZK_LEVELS - 1);
     }
@@ -98,8 +107,8 @@ static void fill_table(struct clzk_colour_table *t)
         for (int j = 0; j < CLZK_CELLS; j++) {
             const float a = (i - CLZK_CELLS / 2) * CLZK_STEP, b = (j - CLZK_CELLS / 2) * CLZK_STEP;
             const size_t at = (size_t)(i * CLZK_CELLS + j) * CLZK_LEVELS;
-            if (t->lstar) fill_lstar(t->weights, a, b, t->uv + at, t->shift + at);
-            else fill_levels(t->weights, a, b, t->uv + at);
+            if (t->lstar) fill_lstar(&t->space, a, b, t->uv + at, t->shift + at);
+            else fill_levels(&t->space, a, b, t->uv + at);
             // a = b = 0 does not give exactly R' = G' = B'; U = V = 0 keeps grey film grey
             if (i != CLZK_CELLS / 2 || j != CLZK_CELLS / 2) continue;
             memset(t->uv + at, 0, CLZK_LEVELS * sizeof *t->uv);
@@ -107,15 +116,16 @@ static void fill_table(struct clzk_colour_table *t)
         }
 }
 
-int clzk_colour_table_create(struct clzk_colour_table **table, struct clzk_luma_weights k, bool lstar)
+int clzk_colour_table_create(struct clzk_colour_table **table, const struct clzk_colour_space *space, bool lstar)
 {
+    const struct clzk_luma_weights k = space->weights;
     const float kg = 1 - k.kr - k.kb;
     const size_t cells = (size_t)CLZK_CELLS * CLZK_CELLS * CLZK_LEVELS + 1;
     struct clzk_colour_table *t = calloc(1, sizeof *t);
 
     *table = NULL;
     if (!t) return -ENOMEM;
-    t->weights = k;
+    t->space = *space;
     t->lstar = lstar;
     t->rgb = (struct clzk_rgb_of_yuv){ 2 * (1 - k.kr), -2 * k.kb * (1 - k.kb) / kg, -2 * k.kr * (1 - k.kr) / kg, 2 * (1 - k.kb) };
     t->l_of_luma = malloc((CLZK_L_STEPS + 1) * sizeof *t->l_of_luma);
@@ -125,7 +135,8 @@ int clzk_colour_table_create(struct clzk_colour_table **table, struct clzk_luma_
         clzk_colour_table_destroy(&t);
         return -ENOMEM;
     }
-    for (int i = 0; i <= CLZK_L_STEPS; i++) t->l_of_luma[i] = clzk_luma_to_l(i / (CLZK_L_STEPS - 1.f));
+    for (int i = 0; i <= CLZK_L_STEPS; i++)
+        t->l_of_luma[i] = fminf(l_of_linear(clzk_to_linear(space->transfer, i / (CLZK_L_STEPS - 1.f))), CLZK_BRIGHTEST);
     fill_table(t);
     *table = t;
     return 0;

@@ -105,7 +105,7 @@ static void worker_destroy(struct worker *k)
 // Sets the conversions between codes and Y', U, V or R', G', B'.
 static void set_code_scales(struct clzk_frame_plan *p)
 {
-    const struct clzk_codes codes = clzk_codes_of(&p->in, &p->out, p->colours->weights, &p->colours->rgb);
+    const struct clzk_codes codes = clzk_codes_of(&p->in, &p->out, p->colours->space.weights, &p->colours->rgb);
 
     p->black = codes.black;
     p->inverse = codes.inverse;

@@ -45,7 +45,7 @@ int main(int argc, char **argv)
     memset(to, 1, (FRAMES + 2) * luma);
     for (size_t i = 0; i < 2 * net / sizeof *ab; i++) ab[i] = (float)(i % NET_W) / NET_W - 0.5f;
     first = clzi_picture(&f[0]);
-    if (clzk_colour_table_create(&colours, first.weights, false) < 0 ||
+    if (clzk_colour_table_create(&colours, &(struct clzk_colour_space){ .weights = first.weights }, false) < 0 ||
         clzk_frame_plan_create(&plan, &first, &first, NET_W, NET_H, colours) < 0)
         return 1;
     for (int r = 0; r < ROUNDS; r++) {

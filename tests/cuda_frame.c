@@ -382,7 +382,7 @@ int main(int argc, char **argv)
 
     if (ref_open(argc, argv)) return 1;
     for (int i = 0; i < 2; i++) {
-        if (clzk_colour_table_create(&tables[i], weights_709, i)) return 1;
+        if (clzk_colour_table_create(&tables[i], &(struct clzk_colour_space){ .weights = weights_709 }, i)) return 1;
         const size_t size = clzk_cu_colours_size(tables[i]);
         void *host = malloc(size);
         device[i] = malloc(size);

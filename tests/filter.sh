@@ -72,7 +72,7 @@ for filter in hue=s=0.5 gblur eq=contrast=1.2 yadif scale=80:60 crop=100:80 tran
 done
 "$ours/ffmpeg" -v error -h filter=colorize >help 2>err
 for option in model device precision batch size strength saturation luma threads hue lightness mix range out_range matrix siting \
-    bars library; do
+    bars library transfer qc verify; do
     check "help/$option" grep -q "^ *$option  *<" help
 done
 check help/timeline grep -q "timeline through the 'enable' option" help
@@ -424,7 +424,18 @@ if [ -e "$real" ] && [ -e "$model" ]; then
     sums ffmpeg "$film" colorize=real.bin:stabilize=0:chroma=auto >got
     check real/chroma_auto [ "$(cmp -s grey coloured; echo $?)" = 1 -a "$(head -n 3 got)" = "$(head -n 3 coloured)" ]
     check real/chroma_auto_passes_on_what_is_coloured [ "$(tail -n 1 got)" = "$(tail -n 1 grey)" ]
+    film=testsrc2=r=6:d=1:s=162x122,format=yuv420p10,setparams=colorspace=bt2020nc
+    sums ffmpeg "$film" colorize=real.bin | hashes >sdr
+    sums ffmpeg "$film:color_trc=smpte2084" colorize=real.bin | hashes >pq
+    sums ffmpeg "$film" colorize=real.bin:transfer=pq | hashes >got
+    check real/hdr_is_coloured_in_its_own_terms [ "$(sort -u pq sdr | wc -l)" = 12 ]
+    same real/transfer_overrules_the_tag pq got
+    ffmpeg -f lavfi -i "$film" -vf colorize=real.bin:transfer=hlg,showinfo -frames:v 1 -f null - -v info
+    check real/transfer_is_tagged grep -q "color_trc:arib-std-b67" err
     film=testsrc2=r=6:d=1:s=162x122,format=yuv420p
+    loud -v info -f lavfi -i $film -vf colorize=real.bin:verify=1:qc=figures.csv -f null - >out
+    check real/verify grep -q "verify: the luma of 6 frames was compared, bit for bit" err
+    check real/qc_has_a_row_for_each_frame [ "$(grep -c '^[0-9]*,[0-9.]*,' figures.csv)" = 6 -a -s figures.csv.html ]
     echo '- {strength: 3}' >>sheet.yaml
     refuse real/bad_sheet 'sheet.yaml:5: strength: "3" is not a number from 0 to 1' \
         ffmpeg -f lavfi -i $film -vf colorize=real.bin:sheet=sheet.yaml -f null -

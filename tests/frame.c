@@ -135,14 +135,30 @@ static void decode(const struct clz_frame *f, int x, int y, float rgb[3])
     rgb[1] = (float)((yy - k.kr * rgb[0] - k.kb * rgb[2]) / (1 - k.kr - k.kb));
 }
 
-// The colour table for f's matrix; each table is created once and kept until the program ends.
-static const struct clzk_colour_table *colours_of(const struct clzk_picture *f, bool lstar)
+// L*a*b* of components R', G', B' of f's colour space, SDR.
+static void to_lab(const struct clz_frame *f, const float rgb[3], float lab[3])
 {
-    static struct clzk_colour_table *made[8];
+    float l[3];
+
+    for (int i = 0; i < 3; i++) l[i] = clzk_srgb_to_linear(rgb[i]);
+    if (f->matrix == CLZ_MATRIX_2020) {     // ITU-R BT.2407: to BT.709's primaries
+        const float r = l[0], g = l[1], b = l[2];
+        l[0] = 1.660491f * r - 0.587641f * g - 0.072850f * b;
+        l[1] = -0.124550f * r + 1.132900f * g - 0.008349f * b;
+        l[2] = -0.018151f * r - 0.100579f * g + 1.118730f * b;
+    }
+    clzk_linear_to_lab(l, lab);
+}
+
+// The colour table for f's matrix; each table is created once and kept until the program ends.
+static const struct clzk_colour_table *colours_of(const struct clz_frame *f, bool lstar)
+{
+    static struct clzk_colour_table *made[16];
+    const struct clzk_colour_space space = clzi_colour_space(f);
     int i = 0;
 
-    while (made[i] && (made[i]->weights.kr != f->weights.kr || made[i]->lstar != lstar)) i++;
-    if (!made[i]) REQUIRE_INT(clzk_colour_table_create(&made[i], f->weights, lstar), 0);
+    while (made[i] && (memcmp(&made[i]->space, &space, sizeof space) || made[i]->lstar != lstar)) i++;
+    if (!made[i]) REQUIRE_INT(clzk_colour_table_create(&made[i], &space, lstar), 0);
     return made[i];
 }
 
@@ -152,7 +168,7 @@ static void colour(const struct picture *in, struct picture *out, int w, int h, 
     struct clzk_frame_plan *plan = NULL;
     float *y = malloc(sizeof *y * w * h), *l = malloc(sizeof *l * w * h);
 
-    REQUIRE_INT(clzk_frame_plan_create(&plan, &from, &to, w, h, colours_of(&to, luma == CLZ_LUMA_LSTAR)), 0);
+    REQUIRE_INT(clzk_frame_plan_create(&plan, &from, &to, w, h, colours_of(&out->f, luma == CLZ_LUMA_LSTAR)), 0);
     clzk_frame_to_l(plan, &from, y, l, 50, 1);
     clzk_frame_merge(plan, &from, &to, y, ab, gain);
     clzk_frame_plan_destroy(&plan);
@@ -174,7 +190,7 @@ static void solver(void)
         const float y = k.kr * rgb[0] + (1 - k.kr - k.kb) * rgb[1] + k.kb * rgb[2];
         float lab[3], uv[2];
         clzk_rgb_to_lab(rgb, lab);
-        clzk_chroma_solve(k, y, lab[1], lab[2], uv);
+        clzk_chroma_solve(&(struct clzk_colour_space){ .weights = k }, y, lab[1], lab[2], uv);
         worst = fmax(worst, fmax(fabs(uv[0] - (rgb[2] - y) / (2 * (1 - k.kb))), fabs(uv[1] - (rgb[0] - y) / (2 * (1 - k.kr)))));
     }
     printf("     worst error of U, V %.1e\n", worst);
@@ -202,7 +218,7 @@ static void constant(const char *format, enum clz_range range, enum clz_matrix m
         for (int x = 0; x < 61; x++) {
             float rgb[3], lab[3];
             decode(&out.f, x, y, rgb);
-            clzk_rgb_to_lab(rgb, lab);
+            to_lab(&out.f, rgb, lab);
             REQUIRE(get(&out.f, 0, x, y) == get(&in.f, 0, x, y));
             if (out.f.format->log2_chroma_w) continue;      // a subsampled chroma sample covers several pixels
             worst = fmax(worst, hypot(lab[1] - 18, lab[2] + 27));
@@ -211,7 +227,71 @@ static void constant(const char *format, enum clz_range range, enum clz_matrix m
         }
     REQUIRE(guards_whole(&in) && guards_whole(&out));
     if (compared) printf("     ab off by %.2f on average, %.2f at worst\n", sum / compared, worst);
-    if (compared) REQUIRE(sum / compared < (out.f.format->depth == 8 ? 0.45 : 0.3) && worst < 1.1);
+    // A code of 8 bits is a larger step between BT.2020's primaries: 0.59 on average, 1.13 at worst.
+    if (compared) REQUIRE(sum / compared < (out.f.format->depth > 8 ? 0.3 : matrix == CLZ_MATRIX_2020 ? 0.7 : 0.45));
+    if (compared) REQUIRE(worst < (matrix == CLZ_MATRIX_2020 ? 1.3 : 1.1));
+    picture_free(&in), picture_free(&out);
+}
+
+// ITU-R BT.2100, tables 4 and 5, written out here on purpose: light of a component, diffuse white (203 cd/m2, 75 % of HLG) is 1.
+static double light_of(enum clz_transfer transfer, double c)
+{
+    if (transfer == CLZ_TRANSFER_PQ) {
+        const double p = pow(c, 1 / 78.84375);
+        return 10000 / 203. * pow(fmax(p - 0.8359375, 0) / (18.8515625 - 18.6875 * p), 1 / 0.1593017578125);
+    }
+    return pow((c <= 0.5 ? c * c / 3 : (exp((c - 0.55991073) / 0.17883277) + 0.28466892) / 12) / 0.26496256, 1.2);
+}
+
+// The L* that the network sees, and constant ab over luma of HDR: every pixel of the output has this ab as BT.2020 light.
+static void hdr(enum clz_transfer transfer)
+{
+    struct picture in = picture_new("yuv444p16", 61, 37, false), out = picture_new("yuv444p16", 61, 37, false);
+    float ab[2 * 20 * 12], *y_ = malloc(61 * 37 * sizeof *y_), *l = malloc(61 * 37 * sizeof *l);
+    const double white = transfer == CLZ_TRANSFER_PQ ? 0.580689 : 0.75;
+    struct clzk_frame_plan *plan = NULL;
+    struct clzk_picture from;
+    double worst = 0, worst_l = 0;
+    char name[64];
+
+    snprintf(name, sizeof name, "frame/hdr_%s", transfer == CLZ_TRANSFER_PQ ? "pq" : "hlg");
+    CASE(name);
+    in.f.range = out.f.range = CLZ_RANGE_LIMITED;
+    in.f.matrix = out.f.matrix = CLZ_MATRIX_2020;
+    in.f.transfer = out.f.transfer = transfer;
+    for (int y = 0; y < 37; y++)
+        for (int x = 0; x < 61; x++) set(&in.f, 0, x, y, code_of(&in.f, 0.35 + 0.35 * (x * 37 + y) / (61 * 37)));
+    from = clzi_picture(&in.f);
+    REQUIRE_INT(clzk_frame_plan_create(&plan, &from, &from, 61, 37, colours_of(&in.f, false)), 0);
+    clzk_frame_to_l(plan, &from, y_, l, 1, 0);
+    clzk_frame_plan_destroy(&plan);
+    for (int i = 0; i < 61 * 37; i++) {
+        const double light = light_of(transfer, luma_of(&in.f, get(&in.f, 0, i % 61, i / 61)));
+        const double want = fmin(116 * (light > 0.008856 ? cbrt(light) : 7.787 * light + 16. / 116) - 16, 101);
+        worst_l = fmax(worst_l, fabs(l[i] - want));
+    }
+    set(&in.f, 0, 0, 0, code_of(&in.f, white));
+    REQUIRE(fabs(light_of(transfer, luma_of(&in.f, get(&in.f, 0, 0, 0))) - 1) < 1e-3);
+    for (int i = 0; i < 240; i++) ab[i] = 18.f / 110, ab[240 + i] = -27.f / 110;
+    colour(&in, &out, 20, 12, ab, 110, CLZ_LUMA_COPY);
+    for (int i = 0; i < 61 * 37; i++) {
+        const struct clzk_luma_weights k = CLZK_LUMA_2020;
+        const double yy = luma_of(&out.f, get(&out.f, 0, i % 61, i / 61));
+        const double r_ = yy + 2 * (1 - k.kr) * chroma_of(&out.f, get(&out.f, 2, i % 61, i / 61));
+        const double b_ = yy + 2 * (1 - k.kb) * chroma_of(&out.f, get(&out.f, 1, i % 61, i / 61));
+        const double r = light_of(transfer, r_), b = light_of(transfer, b_);
+        const double g = light_of(transfer, (yy - k.kr * r_ - k.kb * b_) / (1 - k.kr - k.kb));
+        const float linear[3] = { (float)(1.660491 * r - 0.587641 * g - 0.072850 * b),      // ITU-R BT.2407: to BT.709's primaries
+                                  (float)(-0.124550 * r + 1.132900 * g - 0.008349 * b),
+                                  (float)(-0.018151 * r - 0.100579 * g + 1.118730 * b) };
+        float lab[3];
+        clzk_linear_to_lab(linear, lab);
+        REQUIRE(get(&out.f, 0, i % 61, i / 61) == get(&in.f, 0, i % 61, i / 61));
+        worst = fmax(worst, hypot(lab[1] - 18, lab[2] + 27));
+    }
+    printf("     L* off by %.4f, ab by %.2f at worst\n", worst_l, worst);
+    REQUIRE(worst_l < 0.02 && worst < 1.5);
+    free(y_), free(l);
     picture_free(&in), picture_free(&out);
 }
 
@@ -304,7 +384,7 @@ static void rgb(void)
                                          (float)(get(&out.f, 2, x, y) / max) };
                 float lab[3];
                 off = fmax(off, fabs(luma_code(&out.f, x, y) - luma_code(&in.f, x, y)));
-                clzk_rgb_to_lab(pixel, lab);
+                to_lab(&out.f, pixel, lab);
                 worst = fmax(worst, hypot(lab[1] - 18, lab[2] + 27));
                 sum += hypot(lab[1] - 18, lab[2] + 27) / (W * H);
                 if (f->samples[3].step) fourth += get(&out.f, 3, x, y) != get(&in.f, 3, x, y);
@@ -451,7 +531,7 @@ static void ranges(void)
                 REQUIRE(guards_whole(&out));
             }
             decode(&out.f, 16, 16, rgb);
-            clzk_rgb_to_lab(rgb, lab);
+            to_lab(&out.f, rgb, lab);
             worst = hypot(lab[1] - 12, lab[2] - 15);
             if (wrong || worst > 1) printf("     %s, way %d: %d wrong codes, colour off by %.2f\n", f->name, way, wrong, worst);
             REQUIRE_INT(wrong, 0);
@@ -494,7 +574,7 @@ static void lstar(const char *from, const char *to)
         last = code;
         if (out.f.format->log2_chroma_w || x < 64 || x > SPAN - 64) continue;    // near black one code is a large step of L*
         decode(&out.f, x, 1, rgb);
-        clzk_rgb_to_lab(rgb, lab);
+        to_lab(&out.f, rgb, lab);
         worst = fmax(worst, fabs(lab[0] - clzk_luma_to_l((float)luma_of(&in.f, get(&in.f, 0, x, 1)))));
         sum = fmax(sum, hypot(lab[1], lab[2]));
     }
@@ -516,7 +596,7 @@ static void input(void)
     for (int r = 0; r < 48; r++)
         for (int x = 0; x < 64; x++) set(&in.f, 0, x, r, 16 + (x * 5 + r * 3) % 220);
     const struct clzk_picture from = clzi_picture(&in.f);
-    REQUIRE_INT(clzk_frame_plan_create(&plan, &from, &from, 16, 12, colours_of(&from, false)), 0);
+    REQUIRE_INT(clzk_frame_plan_create(&plan, &from, &from, 16, 12, colours_of(&in.f, false)), 0);
     clzk_frame_to_l(plan, &from, y, l, 50, 1);
     for (int r = 0; r < 12; r++)
         for (int x = 0; x < 16; x++) {
@@ -550,7 +630,7 @@ static void edge(void)
         float rgb[3], lab[3];
         const double t = fmin(1, fmax(0, ((x + 0.5) / 4 - 0.5 - (SW / 2 - 4)) / 8.)), want = x < W / 2 ? 30 : -10;
         decode(&out.f, x, H / 2, rgb);
-        clzk_rgb_to_lab(rgb, lab);
+        to_lab(&out.f, rgb, lab);
         wrong += fabs(lab[1] - want) > 10;
         wrong_bilinear += fabs(30 - 40 * t - want) > 10;
     }
@@ -578,7 +658,7 @@ static void siting(void)
         for (int x = 8; x < W / 2 - 8; x++) {
             const float want = (float)((2 * x + offset[s]) / 4 - 0.5);
             float uv[2];
-            clzk_chroma_solve(weights_709, 0.5f, want, 0, uv);
+            clzk_chroma_solve(&(struct clzk_colour_space){ .weights = weights_709 }, 0.5f, want, 0, uv);
             worst = fmax(worst, fabs(chroma_of(&in.f, get(&in.f, 2, x, 8)) - uv[1]));
         }
         printf("     siting %d: V off by %.5f\n", s, worst);
@@ -636,7 +716,7 @@ static void put_pixel(FILE *file, float y, const float ab[2])
     const struct clzk_luma_weights k = CLZK_LUMA_709;
     float uv[2], rgb[3];
 
-    clzk_chroma_solve(k, y, ab[0], ab[1], uv);
+    clzk_chroma_solve(&(struct clzk_colour_space){ .weights = k }, y, ab[0], ab[1], uv);
     rgb[0] = y + 2 * (1 - k.kr) * uv[1];
     rgb[2] = y + 2 * (1 - k.kb) * uv[0];
     rgb[1] = (y - k.kr * rgb[0] - k.kb * rgb[2]) / (1 - k.kr - k.kb);
@@ -708,6 +788,8 @@ int main(int argc, char **argv)
     siting();
     edge();
     threads();
+    hdr(CLZ_TRANSFER_PQ);
+    hdr(CLZ_TRANSFER_HLG);
     sizes();
     return check_end();
 }

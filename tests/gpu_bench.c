@@ -203,7 +203,7 @@ static void bench_frames(struct clzi_device *dev, const char *format, const stru
         .l_scale = 50, .l_offset = 1,
     };
     struct clzi_frames_params made = p;
-    if (clzk_colour_table_create(&colours, weights, false) < 0) return;
+    if (clzk_colour_table_create(&colours, &(struct clzk_colour_space){ .weights = weights }, false) < 0) return;
     made.colours = colours;
     if (be->frames->create(&frames, dev, &made) < 0) return;
     for (int end = 0; end < 2; end++)
