@@ -73,8 +73,9 @@ static bool same_batch(const struct slot *a, const struct slot *b)
 {
     return a->in.format == b->in.format && a->out.format == b->out.format && a->in.memory == b->in.memory &&
            a->in.width == b->in.width && a->in.height == b->in.height && a->in.range == b->in.range &&
-           a->in.transfer == b->in.transfer && a->out.transfer == b->out.transfer && a->in.matrix == b->in.matrix && a->in.siting == b->in.siting && a->out.range == b->out.range &&
-           a->out.matrix == b->out.matrix && a->out.siting == b->out.siting && a->controls.skip == b->controls.skip;
+           a->in.matrix == b->in.matrix && a->in.siting == b->in.siting && a->in.transfer == b->in.transfer &&
+           a->out.range == b->out.range && a->out.matrix == b->out.matrix && a->out.siting == b->out.siting &&
+           a->out.transfer == b->out.transfer && a->controls.skip == b->controls.skip;
 }
 
 // A hash of the luma samples of a frame in host memory.
@@ -279,8 +280,8 @@ static int check_params(const struct clz_stream_params *p)
         return clzi_fail(&p->log, -EINVAL, "threads is %d, should be 1 to 1024, or 0 for one per core", p->threads);
     if ((unsigned)p->precision > CLZ_PRECISION_F16 || (unsigned)p->luma > CLZ_LUMA_LSTAR ||
         (unsigned)p->range > CLZ_RANGE_FULL || (unsigned)p->matrix > CLZ_MATRIX_2020 ||
-        (unsigned)p->siting > CLZ_SITING_TOPLEFT || (unsigned)p->transfer > CLZ_TRANSFER_HLG || (unsigned)p->out_range > CLZ_RANGE_FULL ||
-        (unsigned)p->chroma > CLZ_CHROMA_AUTO)
+        (unsigned)p->siting > CLZ_SITING_TOPLEFT || (unsigned)p->transfer > CLZ_TRANSFER_HLG ||
+        (unsigned)p->out_range > CLZ_RANGE_FULL || (unsigned)p->chroma > CLZ_CHROMA_AUTO)
         return clzi_fail(&p->log, -EINVAL,
                          "precision, luma, range, matrix, siting, transfer, out_range or chroma is not a value of its enum");
     return 0;

@@ -1,9 +1,9 @@
-// transfer.h - between the components of a film, 0..1, and linear light, in which diffuse white is 1. Extended to negative values as
-// odd functions, as lab_math.h has sRGB.
+// transfer.h - between the components of a film, 0..1, and linear light, in which diffuse white is 1. Extended to negative values
+// as odd functions, as lab_math.h has sRGB.
 //
 // PQ: SMPTE ST 2084 / ITU-R BT.2100, absolute: 203 cd/m2 are diffuse white (ITU-R BT.2408). HLG: the inverse OETF of BT.2100, the
-// system gamma 1.2 of a display of 1000 cd/m2, component by component; 75 % are diffuse white (BT.2408). SDR: the sRGB curve, as the
-// reference trainings had it, for BT.1886 and BT.2020 of 10 and 12 bits too.
+// system gamma 1.2 of a display of 1000 cd/m2, component by component; 75 % are diffuse white (BT.2408). SDR: the sRGB curve, as
+// the reference trainings had it, for BT.1886 and BT.2020 of 10 and 12 bits too.
 #ifndef CLZK_TRANSFER_H
 #define CLZK_TRANSFER_H
 #include "lab_math.h"

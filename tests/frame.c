@@ -281,7 +281,7 @@ static void hdr(enum clz_transfer transfer)
         const double b_ = yy + 2 * (1 - k.kb) * chroma_of(&out.f, get(&out.f, 1, i % 61, i / 61));
         const double r = light_of(transfer, r_), b = light_of(transfer, b_);
         const double g = light_of(transfer, (yy - k.kr * r_ - k.kb * b_) / (1 - k.kr - k.kb));
-        const float linear[3] = { (float)(1.660491 * r - 0.587641 * g - 0.072850 * b),      // ITU-R BT.2407: to BT.709's primaries
+        const float linear[3] = { (float)(1.660491 * r - 0.587641 * g - 0.072850 * b),      // as in to_lab()
                                   (float)(-0.124550 * r + 1.132900 * g - 0.008349 * b),
                                   (float)(-0.018151 * r - 0.100579 * g + 1.118730 * b) };
         float lab[3];
