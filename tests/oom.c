@@ -29,6 +29,7 @@
 #include "trainer/facts.h"
 #include "trainer/recipe.h"
 #include "trainer/step.h"
+#include "trainer/survey.h"
 
 #define COUNT(a) (sizeof(a) / sizeof *(a))
 enum { PATH = 300 };
@@ -462,6 +463,63 @@ static int read_pictures(enum clzt_cache cache)
 static int read_pictures_cached(void) { return read_pictures(CLZT_CACHE_RAM); }
 static int read_pictures_uncached(void) { return read_pictures(CLZT_CACHE_NONE); }
 
+static int survey_pictures(void)
+{
+    const char *const paths[] = { folder };
+    struct clzt_survey *survey = NULL;
+    struct clzt_dataset *data;
+    int ret = clzt_dataset_open(&data, &(struct clzt_dataset_params){ .paths = paths, .path_count = 1, .quiet = true,
+                                                                      .log = listener });
+
+    if (ret < 0) return data ? WRONG : ret;
+    ret = clzt_survey_make(&survey, data, &(struct clzt_survey_params){ .workers = 2 });
+    if (!ret && survey->pictures + survey->unreadable != 3) ret = WRONG;
+    clzt_survey_destroy(&survey);
+    clzt_dataset_close(&data);
+    return ret;
+}
+
+static int divide_pictures(void)
+{
+    const char *const paths[] = { folder };
+    struct clzt_dataset *data = NULL;
+    struct clzt_split *split;
+    int ret = clzt_split_create(&split, NULL, 1e-9, &listener);
+
+    if (ret < 0) return split ? WRONG : ret;
+    ret = clzt_dataset_open(&data, &(struct clzt_dataset_params){
+        .paths = paths, .path_count = 1, .split = split, .split_frames = true, .min_spread = 1e-3, .threads = 1,
+        .log = listener });
+    clzt_split_destroy(&split);
+    if (ret < 0) return data ? WRONG : ret;
+    ret = clzt_dataset_fill(data);
+    clzt_dataset_close(&data);
+    return ret;
+}
+
+static ptrdiff_t take_text(void *priv, uint8_t *data, size_t size)
+{
+    const char **text = priv;
+    const size_t n = strlen(*text) < size ? strlen(*text) : size;
+
+    memcpy(data, *text, n);
+    *text += n;
+    return (ptrdiff_t)n;
+}
+
+static int read_coco(void)
+{
+    const char *text = "{\"images\": [{\"id\": 1, \"file_name\": \"a.jpg\"}, {\"id\": 2, \"file_name\": \"b.jpg\"}], "
+                       "\"annotations\": [{\"id\": 1, \"image_id\": 2, \"category_id\": 3}],"
+                       " \"categories\": [{\"id\": 3, \"name\": \"cat\"}]}";
+    struct clzt_coco *coco;
+    int ret = clzt_coco_read(&coco, &(struct clzt_json_source){ take_text, &text }, "coco.json", &listener);
+
+    if (!ret != !!coco || (coco && (coco->image_count != 2 || coco->images[1].categories.bits[0] != 1))) ret = WRONG;
+    clzt_coco_destroy(&coco);
+    return ret;
+}
+
 static int net(struct clzi_graph **graph)
 {
     struct clzi_graph *g;
@@ -709,6 +767,7 @@ int main(void)
         { "oom/recipe", read_recipe }, { "oom/facts", write_facts },
         { "oom/pictures_cached", read_pictures_cached },
         { "oom/pictures_uncached", read_pictures_uncached },
+        { "oom/pictures_divided", divide_pictures }, { "oom/survey", survey_pictures }, { "oom/coco", read_coco },
         { "oom/training_step", train_on_cpu }, { "oom/checkpoint", keep_checkpoint }, { "oom/write_model", write_model },
         { "oom/zip_form", read_zip_form }, { "oom/legacy_form", read_legacy_form },
         { "oom/safetensors_form", read_safetensors_form }, { "oom/choose_net", choose_net },
