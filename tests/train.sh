@@ -312,6 +312,45 @@ for recipe in "$SRC"/samples/recipes/*.yaml; do
         "$train" train "$recipe" train=nothere val=nothere run=sample
 done
 
+# ---- sample ----
+
+raw() { ffmpeg -nostdin -v error -i "$1" ${2:+-vf "$2"} -f rawvideo -pix_fmt rgb24 - | od -An -v -tu1 -w3; }
+# at the picture's own size, which is not the model's
+ffmpeg -nostdin -v error -i photos/03.png -vf crop=70:90 odd.png && ffmpeg -nostdin -v error -i odd.png odd.ppm
+ends sample/of_a_picture 0 "one.png: 1 of 1 pictures written" "$train" sample straight/model.bin odd.png one.png threads=1
+check sample/of_the_same_size [ "$(size_of one.png)" = png,70,90 ]
+raw one.png >one
+# colorize_ppm sends Y'UV, whose colours are rounded once more, and clips what is outside of RGB; measured: 1.05 codes, grey 56
+if [ -x "$BUILD/samples/colorize_ppm" ]; then
+    "$BUILD/samples/colorize_ppm" straight/model.bin odd.ppm lib.ppm 2>err && raw lib.ppm >lib
+    check sample/as_the_library_colours_it sh -c "paste one lib | awk '
+        { for (i = 1; i <= 3; i++) sum += sqrt((\$i - \$(i + 3)) ^ 2) } END { exit !(NR == 6300 && sum / NR / 3 < 2) }'"
+fi
+ends sample/strengths_side_by_side 0 "row: grey, then the settings" \
+    "$train" sample straight/model.bin odd.png row.png strength=0,1 saturation=1 threads=1
+check sample/row [ "$(size_of row.png)" = png,218,90 ]                  # 3 x 70, gaps of 4
+raw row.png crop=70:90:0:0 >grey
+check sample/grey_is_grey awk '$1 != $2 || $2 != $3 { exit 1 }' grey
+raw row.png crop=70:90:74:0 >got
+same sample/strength_0_is_grey got grey
+raw row.png crop=70:90:148:0 >got
+same sample/strength_1_is_the_picture_alone got one
+check sample/it_has_colours sh -c '! cmp -s one grey'
+mkdir -p album/sub && cp odd.png album/a.png && cp odd.ppm album/sub/a.ppm && cp film.mkv album/film.mkv
+ends sample/of_a_folder 0 "coloured: 14 of 14 pictures" "$train" sample straight/model.bin album coloured threads=1
+check sample/names sh -c '[ "$(ls coloured | tr "\n" " ")" = "$(echo a-2.png a.png \
+    $(seq -f film-%06.0f.png 0 11)) " ]'
+ends sample/some_of_them 0 "few: 3 of 3 pictures" "$train" sample straight/model.bin album few threads=1 pictures=3
+ends sample/temperature 0 "warm.png: 1 of 1" "$train" sample extras/model.bin odd.png warm.png temperature=1 threads=1
+ends sample/temperature_as_trained 0 "cool.png: 1 of 1" "$train" sample extras/model.bin odd.png cool.png threads=1
+check sample/temperature_changes_colours sh -c '! cmp -s warm.png cool.png'
+ends sample/temperature_of_no_classes 2 "straight/model.bin answers a\*, b\*, no classes" \
+    "$train" sample straight/model.bin odd.png x.png temperature=1
+ends sample/lists_of_different_length 2 "strength: 2 numbers beside 3 of another; expected one, or as many" \
+    "$train" sample straight/model.bin odd.png x.png strength=0,1 saturation=1,2,3
+ends sample/out_of_range 2 "strength=1,2: expected numbers from 0 to 1" "$train" sample straight/model.bin odd.png x.png strength=1,2
+ends sample/no_picture 1 "sample: nothere: No such file" "$train" sample straight/model.bin nothere x.png
+
 # ---- compare ----
 
 # A red film, and the same with a grey last frame. Computed by hand for sRGB red (Lab 53.24 80.09 67.20): the mean of a* and b* is

@@ -1,5 +1,6 @@
 // main.c - the commands of colorize-train.
 #include <errno.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -21,6 +22,7 @@
 #include "progress.h"
 #include "report.h"
 #include "run.h"
+#include "sample.h"
 #include "source.h"
 #include "survey.h"
 #include "validate.h"
@@ -447,6 +449,65 @@ static int compare(int argc, char **argv, const struct clz_log *log)
     return ret;
 }
 
+// "key=A,B,..." with numbers of a range; *count: how many. Nothing else is changed on an error.
+static int numbers_of(const char *argument, double least, double most, double numbers[CLZT_SAMPLE_SETTINGS], int *count,
+                      const struct clz_log *log)
+{
+    const char *text = strchr(argument, '=') + 1;
+    double values[CLZT_SAMPLE_SETTINGS];
+    int n = 0;
+
+    for (char *end;; text = end + 1) {
+        if (n == CLZT_SAMPLE_SETTINGS) return clzi_fail(log, -EINVAL, "%s: expected at most %d numbers.", argument, n);
+        values[n] = strtod(text, &end);
+        if (end == text || (*end && *end != ',') || !(values[n] >= least && values[n] <= most))
+            return clzi_fail(log, -EINVAL, "%.200s: expected numbers from %g to %g with commas between them.", argument, least,
+                             most);
+        n++;
+        if (!*end) break;
+    }
+    memcpy(numbers, values, sizeof values);
+    *count = n;
+    return 0;
+}
+
+static int sample(int argc, char **argv, const struct clz_log *log)
+{
+    struct clzt_sample_params p = { .model = argv[0], .in = argv[1], .out = argv[2], .strength = { 1 }, .saturation = { 1 },
+                                    .stop = &stop };
+    struct { const char *key; double least, most, *values; int count; } lists[] = {
+        { "strength", 0, 1, p.strength, 1 }, { "saturation", 0, 4, p.saturation, 1 },
+        { "temperature", 0.01, 10, p.temperature, 1 }
+    };
+    enum { LISTS = sizeof lists / sizeof *lists };
+    int ret = 0, pictures = 0;
+
+    p.settings = 1;
+    for (int i = 3; i < argc && ret >= 0; i++) {
+        const char *unused;
+        int k = 0;
+        while (k < LISTS && !option(argv[i], lists[k].key, &unused)) k++;
+        if (k < LISTS) ret = numbers_of(argv[i], lists[k].least, lists[k].most, lists[k].values, &lists[k].count, log);
+        else if (option(argv[i], "device", &p.device)) continue;
+        else if (!strncmp(argv[i], "size=", 5)) ret = number_of(argv[i], 5, 32, 2048, &p.size, log);
+        else if (!strncmp(argv[i], "threads=", 8)) ret = number_of(argv[i], 8, 0, 1024, &p.threads, log);
+        else if (!strncmp(argv[i], "pictures=", 9)) ret = number_of(argv[i], 9, 0, INT_MAX, &pictures, log);
+        else ret = clzi_fail(log, -EINVAL, "sample: \"%s\" is not one of its options.", argv[i]);
+    }
+    for (int k = 0; k < LISTS; k++)
+        if (lists[k].count > p.settings) p.settings = lists[k].count;
+    for (int k = 0; k < LISTS && ret >= 0; k++) {
+        if (lists[k].count != 1 && lists[k].count != p.settings)
+            ret = clzi_fail(log, -EINVAL, "%s: %d numbers beside %d of another; expected one, or as many.", lists[k].key,
+                            lists[k].count, p.settings);
+        for (int i = lists[k].count; i < p.settings; i++) lists[k].values[i] = lists[k].values[0];
+    }
+    p.pictures = pictures;
+    if (ret >= 0) ret = clzt_paths_check(&p.in, 1, "sample", log);
+    if (ret >= 0) catch_signals();
+    return ret < 0 ? ret : clzt_sample(&p, log);
+}
+
 static int report(int argc, char **argv, const struct clz_log *log)
 {
     const char *runs[CLZT_REPORT_RUNS];
@@ -576,6 +637,9 @@ static const struct command commands[] = {
       "scored; features: FD-lite0; --json: as JSON instead of the table", val },
     { "compare", "TRUE.mp4 FILM.mp4 [pictures=64] [json=FILE] [--json]", 2,
       "the same scores of a coloured film against the true one; 0: all frames, and the film's steadiness", compare },
+    { "sample", "MODEL.bin IN OUT [strength=A,B,...] [saturation=A,B,...] [temperature=A,B,...] [pictures=N] [size=N] [device=NAME] "
+      "[threads=N]", 3, "colour a picture, or a folder's or video's N pictures into the folder OUT, at their own size, as the filter "
+      "does; with several numbers grey and the results side by side", sample },
     { "report", "RUN [RUN ...] [out=FILE.html] [sheets=N]", 1,
       "write a page about a run, or several side by side: curves, scores, N sample sheets, recipe; default: RUN/report.html",
       report },
