@@ -348,7 +348,8 @@ ends sample/temperature_of_no_classes 2 "straight/model.bin answers a\*, b\*, no
     "$train" sample straight/model.bin odd.png x.png temperature=1
 ends sample/lists_of_different_length 2 "strength: 2 numbers beside 3 of another; expected one, or as many" \
     "$train" sample straight/model.bin odd.png x.png strength=0,1 saturation=1,2,3
-ends sample/out_of_range 2 "strength=1,2: expected numbers from 0 to 1" "$train" sample straight/model.bin odd.png x.png strength=1,2
+ends sample/out_of_range 2 "strength=1,2: expected numbers from 0 to 1" \
+    "$train" sample straight/model.bin odd.png x.png strength=1,2
 ends sample/no_picture 1 "sample: nothere: No such file" "$train" sample straight/model.bin nothere x.png
 
 # ---- compare ----

@@ -27,6 +27,7 @@
 #include "survey.h"
 #include "validate.h"
 
+enum { OVERFIT_STEPS = 200, LR_STEPS = 100 };
 enum { VAL_PICTURES = 256 };                // default of val_pictures, as in recipes
 enum { EXIT_USAGE = 2, EXIT_DATA = 65, EXIT_IO = 74 };
 
@@ -67,7 +68,8 @@ static int exit_status(int ret)
 {
     switch (ret) {
     case -EINTR:
-    case -ECANCELED: return 128 + stop_signal;
+    case -ECANCELED:
+    case -ESHUTDOWN: return 128 + stop_signal;
     case -EINVAL: return EXIT_USAGE;
     case -EDOM:
     case -EBADMSG: return EXIT_DATA;
@@ -85,6 +87,7 @@ static int finish(int ret)
     if (ret == -ENOMEM) fprintf(stderr, "error: out of memory\n");
     else if (ret == -EINTR) fprintf(stderr, "stopped; a checkpoint was written, colorize-train resume continues from it\n");
     else if (ret == -ECANCELED) fprintf(stderr, "stopped before the first step; no checkpoint and no model were written\n");
+    else if (ret == -ESHUTDOWN) fprintf(stderr, "stopped\n");      // what has no checkpoints: sample, lr-find, one batch
     return exit_status(ret);
 }
 
@@ -97,11 +100,66 @@ struct command {
     int (*run)(int argc, char **argv, const struct clz_log *log);
 };
 
-static int set_all(struct clzt_recipe *r, int argc, char **argv, const struct clz_log *log)
+// If arg is "key=value" with that key, sets *value.
+static bool option(const char *arg, const char *key, const char **value)
 {
-    int ret = 0;
+    const size_t n = strlen(key);
 
-    for (int i = 0; i < argc && ret >= 0; i++) ret = clzt_recipe_set(r, argv[i], log);
+    if (strncmp(arg, key, n) || arg[n] != '=') return false;
+    *value = arg + n + 1;
+    return true;
+}
+
+static int one_of(const char *key, const char *value, const char *no, const char *yes, int *choice, const struct clz_log *log)
+{
+    *choice = !strcmp(value, yes);
+    return *choice || !strcmp(value, no) ? 0 : clzi_fail(log, -EINVAL, "%s: \"%s\" is neither %s nor %s.", key, value, no, yes);
+}
+
+// "key=N" with N from `least` to `most`; `at`: where N begins.
+static int number_of(const char *argument, int at, int least, int most, int *n, const struct clz_log *log)
+{
+    char *end;
+    const long value = strtol(argument + at, &end, 10);
+
+    if (end == argument + at || *end || value < least || value > most)
+        return clzi_fail(log, -EINVAL, "%.*s: \"%.100s\"; expected a whole number from %d to %d.", at - 1, argument,
+                         argument + at, least, most);
+    *n = (int)value;
+    return 0;
+}
+
+// "key=A,B,..." with up to `most_numbers` numbers of a range; *count: how many, may be NULL. Nothing is changed on an error.
+static int numbers_of(const char *argument, double least, double most, double *numbers, int most_numbers, int *count,
+                      const struct clz_log *log)
+{
+    const char *text = strchr(argument, '=') + 1;
+    double values[CLZT_SAMPLE_SETTINGS];
+    int n = 0;
+
+    for (char *end;; text = end + 1) {
+        if (n == most_numbers) return clzi_fail(log, -EINVAL, "%s: expected at most %d number%s.", argument, n, n > 1 ? "s" : "");
+        values[n] = strtod(text, &end);
+        if (end == text || (*end && *end != ',') || !(values[n] >= least && values[n] <= most))
+            return clzi_fail(log, -EINVAL, "%.200s: expected numbers from %g to %g with commas between them.", argument, least,
+                             most);
+        n++;
+        if (!*end) break;
+    }
+    memcpy(numbers, values, (size_t)n * sizeof *numbers);
+    if (count) *count = n;
+    return 0;
+}
+
+// Checks that the folder of an output file exists before slow work begins.
+static int check_folder(const char *key, const char *path, const struct clz_log *log)
+{
+    const char *slash = strrchr(path, '/');
+    char *folder = slash ? strndup(path, slash == path ? 1 : (size_t)(slash - path)) : strdup(".");
+    int ret = folder ? 0 : -ENOMEM;
+
+    if (!ret && access(folder, F_OK)) ret = clzi_fail(log, -errno, "%s: %s: %s.", key, folder, strerror(errno));
+    free(folder);
     return ret;
 }
 
@@ -177,16 +235,24 @@ static int train_with(int (*load)(struct clzt_recipe *, const char *, const stru
                       const struct clz_log *log)
 {
     struct clzt_recipe *r = NULL;
+    bool dry = false, overfit = false;
     int ret = clzt_recipe_create(&r);
 
-    argc--;
-    if (ret >= 0) ret = load(r, *argv++, log);
-    if (ret >= 0) ret = set_all(r, argc, argv, log);
+    if (ret >= 0) ret = load(r, argv[0], log);
+    for (int i = 1; i < argc && ret >= 0; i++) {
+        if (load == load_recipe && !strcmp(argv[i], "--dry-run")) dry = true;
+        else if (load == load_recipe && !strcmp(argv[i], "--overfit-one-batch")) overfit = true;
+        else ret = clzt_recipe_set(r, argv[i], log);
+    }
     if (ret >= 0) ret = clzt_recipe_absolute(r);
     if (ret >= 0) ret = clzt_recipe_check(r, log);              // after paths were made absolute: the text of all is checked
-    if (ret >= 0) {
+    if (ret >= 0 && dry) ret = clzt_run_dry(r, stdout, log);
+    else if (ret >= 0) {
         catch_signals();
-        ret = clzt_run(r, log, log->priv, &stop, &save_now);
+        if (overfit)
+            ret = clzt_run_overfit(r, r->length_given[0] && r->steps ? r->steps : OVERFIT_STEPS, stdout, log, &stop);
+        else
+            ret = clzt_run(r, log, log->priv, &stop, &save_now);
     }
     clzt_recipe_destroy(&r);
     return ret;
@@ -195,6 +261,31 @@ static int train_with(int (*load)(struct clzt_recipe *, const char *, const stru
 static int train(int argc, char **argv, const struct clz_log *log)
 {
     return train_with(load_recipe, argc, argv, log);
+}
+
+static int lr_find(int argc, char **argv, const struct clz_log *log)
+{
+    struct clzt_lr_find p = { .from = 1e-6, .to = 1, .steps = LR_STEPS, .out = "lr.csv" };
+    struct clzt_recipe *r = NULL;
+    const char *value;
+    int ret = clzt_recipe_create(&r);
+
+    if (ret >= 0) ret = load_recipe(r, argv[0], log);
+    for (int i = 1; i < argc && ret >= 0; i++) {
+        if (option(argv[i], "out", &p.out)) ret = check_folder("out", p.out, log);
+        else if (!strncmp(argv[i], "steps=", 6)) ret = number_of(argv[i], 6, 10, 100000, &p.steps, log);
+        else if (option(argv[i], "from", &value)) ret = numbers_of(argv[i], 1e-12, 100, &p.from, 1, NULL, log);
+        else if (option(argv[i], "to", &value)) ret = numbers_of(argv[i], 1e-12, 100, &p.to, 1, NULL, log);
+        else ret = clzt_recipe_set(r, argv[i], log);
+    }
+    if (ret >= 0 && p.from >= p.to) ret = clzi_fail(log, -EINVAL, "from: %g; expected less than to, %g.", p.from, p.to);
+    if (ret >= 0) ret = clzt_recipe_check(r, log);
+    if (ret >= 0) {
+        catch_signals();
+        ret = clzt_run_lr_find(r, &p, stdout, log, &stop);
+    }
+    clzt_recipe_destroy(&r);
+    return ret;
 }
 
 static int resume(int argc, char **argv, const struct clz_log *log)
@@ -236,22 +327,6 @@ static int export_model(int argc, char **argv, const struct clz_log *log)
     return ret;
 }
 
-// If arg is "key=value" with that key, sets *value.
-static bool option(const char *arg, const char *key, const char **value)
-{
-    const size_t n = strlen(key);
-
-    if (strncmp(arg, key, n) || arg[n] != '=') return false;
-    *value = arg + n + 1;
-    return true;
-}
-
-static int one_of(const char *key, const char *value, const char *no, const char *yes, int *choice, const struct clz_log *log)
-{
-    *choice = !strcmp(value, yes);
-    return *choice || !strcmp(value, no) ? 0 : clzi_fail(log, -EINVAL, "%s: \"%s\" is neither %s nor %s.", key, value, no, yes);
-}
-
 static int convert(int argc, char **argv, const struct clz_log *log)
 {
     struct clzt_convert c = { .in = argv[0], .out = argv[1], .square = -1 };
@@ -290,18 +365,6 @@ static int luma_as_trained(const struct clz_model *m, const struct clz_log *log)
     return CLZT_LUMA_LSTAR;
 }
 
-// Checks that the folder of an output file exists before slow work begins.
-static int check_folder(const char *key, const char *path, const struct clz_log *log)
-{
-    const char *slash = strrchr(path, '/');
-    char *folder = slash ? strndup(path, slash == path ? 1 : (size_t)(slash - path)) : strdup(".");
-    int ret = folder ? 0 : -ENOMEM;
-
-    if (!ret && access(folder, F_OK)) ret = clzi_fail(log, -errno, "%s: %s: %s.", key, folder, strerror(errno));
-    free(folder);
-    return ret;
-}
-
 // A discriminator, which convert writes too, has no colours to score.
 static int check_generator(const struct clz_model *m, const char *path, const struct clz_log *log)
 {
@@ -312,19 +375,6 @@ static int check_generator(const struct clz_model *m, const char *path, const st
     if (l >= 0 && clzi_graph_channels(g, g->in[l].node) == 1 && clzi_graph_channels(g, g->out[0].node) == 2) return 0;
     return clzi_fail(log, -EINVAL, "%s is no generator, but %s: expected a network with an input L of 1 channel that answers ab.",
                      path, m->facts.arch);
-}
-
-// "key=N" with N from `least` to `most`; `at`: where N begins.
-static int number_of(const char *argument, int at, int least, int most, int *n, const struct clz_log *log)
-{
-    char *end;
-    const long value = strtol(argument + at, &end, 10);
-
-    if (end == argument + at || *end || value < least || value > most)
-        return clzi_fail(log, -EINVAL, "%.*s: \"%.100s\"; expected a whole number from %d to %d.", at - 1, argument,
-                         argument + at, least, most);
-    *n = (int)value;
-    return 0;
 }
 
 // Prints the scores, or writes them as JSON where the arguments --json and json=FILE say so.
@@ -449,28 +499,6 @@ static int compare(int argc, char **argv, const struct clz_log *log)
     return ret;
 }
 
-// "key=A,B,..." with numbers of a range; *count: how many. Nothing else is changed on an error.
-static int numbers_of(const char *argument, double least, double most, double numbers[CLZT_SAMPLE_SETTINGS], int *count,
-                      const struct clz_log *log)
-{
-    const char *text = strchr(argument, '=') + 1;
-    double values[CLZT_SAMPLE_SETTINGS];
-    int n = 0;
-
-    for (char *end;; text = end + 1) {
-        if (n == CLZT_SAMPLE_SETTINGS) return clzi_fail(log, -EINVAL, "%s: expected at most %d numbers.", argument, n);
-        values[n] = strtod(text, &end);
-        if (end == text || (*end && *end != ',') || !(values[n] >= least && values[n] <= most))
-            return clzi_fail(log, -EINVAL, "%.200s: expected numbers from %g to %g with commas between them.", argument, least,
-                             most);
-        n++;
-        if (!*end) break;
-    }
-    memcpy(numbers, values, sizeof values);
-    *count = n;
-    return 0;
-}
-
 static int sample(int argc, char **argv, const struct clz_log *log)
 {
     struct clzt_sample_params p = { .model = argv[0], .in = argv[1], .out = argv[2], .strength = { 1 }, .saturation = { 1 },
@@ -487,7 +515,8 @@ static int sample(int argc, char **argv, const struct clz_log *log)
         const char *unused;
         int k = 0;
         while (k < LISTS && !option(argv[i], lists[k].key, &unused)) k++;
-        if (k < LISTS) ret = numbers_of(argv[i], lists[k].least, lists[k].most, lists[k].values, &lists[k].count, log);
+        if (k < LISTS) ret = numbers_of(argv[i], lists[k].least, lists[k].most, lists[k].values, CLZT_SAMPLE_SETTINGS,
+                                       &lists[k].count, log);
         else if (option(argv[i], "device", &p.device)) continue;
         else if (!strncmp(argv[i], "size=", 5)) ret = number_of(argv[i], 5, 32, 2048, &p.size, log);
         else if (!strncmp(argv[i], "threads=", 8)) ret = number_of(argv[i], 8, 0, 1024, &p.threads, log);
@@ -628,7 +657,12 @@ static int nets(int argc, char **argv, const struct clz_log *log)
 }
 
 static const struct command commands[] = {
-    { "train",  "RECIPE.yaml [key=value ...]", 1, "train; continues from the newest checkpoint of the run folder", train },
+    { "train",  "RECIPE.yaml [key=value ...] [--dry-run] [--overfit-one-batch]", 1,
+      "train; continues from the newest checkpoint of the run folder. --dry-run: checks recipe and pictures, prints layers and "
+      "memory, and trains nothing; --overfit-one-batch: trains on one batch alone, to see the loss fall", train },
+    { "lr-find", "RECIPE.yaml [from=1e-6] [to=1] [steps=100] [out=lr.csv] [key=value ...]", 1,
+      "train with a learning rate that rises, and print where the loss falls fastest; writes the curve, OUT and OUT.html",
+      lr_find },
     { "resume", "RUN [key=value ...]", 1, "continue the run in a folder", resume },
     { "val",    "MODEL.bin val=PATH [size=N] [scale=N] [batch=32] [sheet=OUT.png] [film=yes] [features=NET.bin] [json=FILE] "
       "[--json] [saturation=1] [key=value ...]", 1,
@@ -637,9 +671,10 @@ static const struct command commands[] = {
       "scored; features: FD-lite0; --json: as JSON instead of the table", val },
     { "compare", "TRUE.mp4 FILM.mp4 [pictures=64] [json=FILE] [--json]", 2,
       "the same scores of a coloured film against the true one; 0: all frames, and the film's steadiness", compare },
-    { "sample", "MODEL.bin IN OUT [strength=A,B,...] [saturation=A,B,...] [temperature=A,B,...] [pictures=N] [size=N] [device=NAME] "
-      "[threads=N]", 3, "colour a picture, or a folder's or video's N pictures into the folder OUT, at their own size, as the filter "
-      "does; with several numbers grey and the results side by side", sample },
+    { "sample", "MODEL.bin IN OUT [strength=A,B,...] [saturation=A,B,...] [temperature=A,B,...] [pictures=N] [size=N] "
+      "[device=NAME] [threads=N]", 3,
+      "colour a picture, or a folder's or video's N pictures into the folder OUT, at their own size, as the filter does; with "
+      "several numbers grey and the results side by side", sample },
     { "report", "RUN [RUN ...] [out=FILE.html] [sheets=N]", 1,
       "write a page about a run, or several side by side: curves, scores, N sample sheets, recipe; default: RUN/report.html",
       report },

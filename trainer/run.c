@@ -38,7 +38,7 @@ char *clzt_run_path(const struct clzt_run *r, const char *format, ...)
 
 // ---- set-up ----
 
-static void destroy(struct clzt_run *r)
+void clzt_run_destroy(struct clzt_run *r)
 {
     clzt_csv_close(&r->csv);
     clzt_events_close(&r->events);
@@ -117,7 +117,7 @@ static int write_recipe(const struct clzt_run *r)
     return ret;
 }
 
-static int open_dataset(struct clzt_run *r, struct clzt_dataset **dataset, bool val)
+int clzt_run_open_dataset(struct clzt_run *r, struct clzt_dataset **dataset, bool val)
 {
     const struct clzt_recipe *c = r->recipe;
     const struct clzt_list *paths = val && !clzt_recipe_splits(c) ? &c->val : &c->train;
@@ -148,7 +148,7 @@ static int fill_dataset(struct clzt_run *r, struct clzt_dataset *dataset, const 
 }
 
 // Checks that all paths of the recipe exist, before pictures are decoded, which may take minutes.
-static int check_paths(const struct clzt_run *r)
+int clzt_run_check_paths(const struct clzt_run *r)
 {
     const struct clzt_recipe *c = r->recipe;
     int ret = clzt_paths_check((const char *const *)c->train.items, c->train.count, "train", r->log);
@@ -191,7 +191,7 @@ static int check_files(const struct clzt_run *r)
     return ret;
 }
 
-static int create_loader(struct clzt_run *r)
+int clzt_run_create_loader(struct clzt_run *r)
 {
     const struct clzt_recipe *c = r->recipe;
     struct clzt_loader_params p = {
@@ -219,7 +219,7 @@ static int measure_adjustment(struct clzt_run *r)
 {
     double counts[CLZT_AB_CELLS * CLZT_AB_CELLS];
     struct clzt_colours colours;
-    int ret = open_dataset(r, &r->train, false);
+    int ret = clzt_run_open_dataset(r, &r->train, false);
 
     if (ret >= 0 && r->recipe->min_spread > 0) ret = clzt_dataset_fill(r->train);
     if (ret < 0 || (ret = clzt_dataset_colours(r->train, COLOUR_PICTURES, &colours, counts)) < 0) return ret;
@@ -234,7 +234,7 @@ static int set_up(struct clzt_run *r)
     struct clzt_colours colours;
     char trained[sizeof ((struct clzi_model_facts *)0)->train];
     const bool early = c->min_spread > 0;   // the length of the training depends on the number of pictures that are left
-    int ret = check_paths(r);
+    int ret = clzt_run_check_paths(r);
 
     for (int i = 0; i < FOLDERS && ret >= 0; i++) {
         char *path = clzt_run_path(r, "%s", folders[i]);
@@ -251,8 +251,8 @@ static int set_up(struct clzt_run *r)
     ret = clzi_device_open(&r->dev, *c->device ? c->device : NULL,
                            &(struct clzi_device_params){ .threads = c->threads, .precision = c->precision, .log = *r->log });
     if (ret < 0 || (ret = clzi_device_enter(r->dev)) < 0) return ret;
-    if ((ret = open_dataset(r, &r->train, false)) < 0) return ret;
-    if ((c->val.count || clzt_recipe_splits(c)) && (ret = open_dataset(r, &r->val, true)) < 0) return ret;
+    if ((ret = clzt_run_open_dataset(r, &r->train, false)) < 0) return ret;
+    if ((c->val.count || clzt_recipe_splits(c)) && (ret = clzt_run_open_dataset(r, &r->val, true)) < 0) return ret;
     if (early && ((ret = fill_dataset(r, r->train, "train")) < 0 || (r->val && (ret = fill_dataset(r, r->val, "val")) < 0)))
         return ret;
     if ((ret = clzt_recipe_length(r->recipe, clzt_dataset_count(r->train), r->log)) < 0) return ret;
@@ -278,7 +278,7 @@ static int set_up(struct clzt_run *r)
         if ((ret = clzt_run_read_values(r)) < 0) return ret;
         clzt_run_keep_best(r);
     }
-    return create_loader(r);
+    return clzt_run_create_loader(r);
 }
 
 // ---- the loop ----
@@ -417,7 +417,7 @@ int clzt_run(struct clzt_recipe *recipe, const struct clz_log *log, struct clzt_
         if (ret >= 0) clzi_log(log, CLZ_LOG_INFO, "%s written, step %" PRId64, path, r.number);
         free(path);
     }
-    destroy(&r);
+    clzt_run_destroy(&r);
     if (ret >= 0) ret = r.save_error;
     return ret >= 0 && *stop ? -EINTR : ret;    // before the first step: -ECANCELED
 }
@@ -433,6 +433,6 @@ int clzt_run_export(struct clzt_recipe *recipe, const char *path, enum clzi_dtyp
     if (ret >= 0) clzt_run_adjust(&r);
     if (ret >= 0) ret = clzt_run_write_model(&r, path, dtype, plain);
     if (ret >= 0) clzi_log(log, CLZ_LOG_INFO, "%s written, step %" PRId64, path, r.number);
-    destroy(&r);
+    clzt_run_destroy(&r);
     return ret;
 }

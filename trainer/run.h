@@ -14,6 +14,21 @@ struct clzt_console { struct clzt_progress *progress; };
 int clzt_run(struct clzt_recipe *recipe, const struct clz_log *log, struct clzt_console *console, const volatile int *stop,
              volatile int *save);
 
+// Checks recipe, pictures and networks as clzt_run() does, and prints what the training would be: length, layers, memory. Writes
+// no file.
+int clzt_run_dry(struct clzt_recipe *recipe, FILE *file, const struct clz_log *log);
+
+// Trains on one batch, `steps` times, in the pixel phase, and prints the losses. Writes no file. -EDOM, logged: the loss did not
+// fall to half of its first value, or is not finite: something is wrong with pictures or recipe. -ESHUTDOWN: stopped.
+int clzt_run_overfit(struct clzt_recipe *recipe, int64_t steps, FILE *file, const struct clz_log *log, const volatile int *stop);
+
+// Trains with a learning rate that rises from `from` to `to`, each step by the same factor (Smith 2017), and prints where the
+// loss falls fastest. Writes a csv file of learning rate, loss and smoothed loss, and its curve as OUT.html. -EDOM, logged: it
+// falls nowhere.
+struct clzt_lr_find { double from, to; int steps; const char *out; };
+int clzt_run_lr_find(struct clzt_recipe *recipe, const struct clzt_lr_find *params, FILE *file, const struct clz_log *log,
+                     const volatile int *stop);
+
 // Name of a loss's column in metrics.csv: the loss's own, with the prefix "train_" if a score has the same name.
 void clzt_run_column(char *column, size_t size, const char *loss);
 

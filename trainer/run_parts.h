@@ -50,6 +50,13 @@ struct clzt_run {
 // "RUN/" and the name; to be freed. NULL: out of memory.
 char *clzt_run_path(const struct clzt_run *run, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
+// ---- run.c ----
+
+void clzt_run_destroy(struct clzt_run *run);
+int clzt_run_create_loader(struct clzt_run *run);
+int clzt_run_check_paths(const struct clzt_run *run);
+int clzt_run_open_dataset(struct clzt_run *run, struct clzt_dataset **dataset, bool val);
+
 // ---- run_networks.c: the networks, and the step of the current phase ----
 
 const struct clzt_phase *clzt_run_phase_at(const struct clzt_run *run, int64_t number);     // of step `number`

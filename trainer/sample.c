@@ -202,7 +202,7 @@ static int sample_all(struct sampler *s)
     int ret = 0;
 
     for (int64_t i = 0; i < n && ret >= 0; i++) {
-        if (s->params->stop && *s->params->stop) return -EINTR;
+        if (s->params->stop && *s->params->stop) return -ESHUTDOWN;
         ret = sample_picture(s, (2 * i + 1) * count / (2 * n));         // the centres of n equal parts
         if (ret == -EIO && n > 1) ret = 0;  // one that cannot be decoded, which was logged
         else written += ret >= 0;
