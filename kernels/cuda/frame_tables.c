@@ -115,7 +115,7 @@ void clzk_cu_frame_plan_fill(struct clzk_cu_frame_plan *plan, const struct clzk_
 
     build_plan(&b, plan, in, out, w, h);
     plan->colours = *colours;
-    plan->weights = table->weights;
+    plan->weights = table->space.weights;
     plan->rgb = table->rgb;
     plan->lstar = table->lstar;
     clzk_spatial_fill(plan->spatial);
