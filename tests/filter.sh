@@ -424,10 +424,10 @@ if [ -e "$real" ] && [ -e "$model" ]; then
     sums ffmpeg "$film" colorize=real.bin:stabilize=0:chroma=auto >got
     check real/chroma_auto [ "$(cmp -s grey coloured; echo $?)" = 1 -a "$(head -n 3 got)" = "$(head -n 3 coloured)" ]
     check real/chroma_auto_passes_on_what_is_coloured [ "$(tail -n 1 got)" = "$(tail -n 1 grey)" ]
-    film=testsrc2=r=6:d=1:s=162x122,format=yuv420p10,setparams=colorspace=bt2020nc
-    sums ffmpeg "$film" colorize=real.bin | hashes >sdr
-    sums ffmpeg "$film:color_trc=smpte2084" colorize=real.bin | hashes >pq
-    sums ffmpeg "$film" colorize=real.bin:transfer=pq | hashes >got
+    film=testsrc2=r=6:d=1:s=162x122,format=yuv420p10
+    sums ffmpeg "$film" setparams=colorspace=bt2020nc,colorize=real.bin | hashes >sdr
+    sums ffmpeg "$film" setparams=colorspace=bt2020nc:color_trc=smpte2084,colorize=real.bin | hashes >pq
+    sums ffmpeg "$film" setparams=colorspace=bt2020nc,colorize=real.bin:transfer=pq | hashes >got
     check real/hdr_is_coloured_in_its_own_terms [ "$(sort -u pq sdr | wc -l)" = 12 ]
     same real/transfer_overrules_the_tag pq got
     ffmpeg -f lavfi -i "$film" -vf colorize=real.bin:transfer=hlg,showinfo -frames:v 1 -f null - -v info
