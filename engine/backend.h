@@ -6,7 +6,8 @@
 // overwritten, dw is accumulated (+=). The executor owns every buffer, runs ops in order (backward: in reverse), and sums the
 // gradients of a tensor with several readers through add(). What forward must keep for backward goes into `saved`.
 // How activations lie in memory (layout, bf16 or f32) is the backend's own affair: tensor_size(), upload() and download()
-// are the only ways in and out and speak dense NCHW f32. Image i of a tensor begins i * tensor_size(one image) bytes after
+// are the only ways in and out and speak dense NCHW f32. All activations of a device have one type and lie in its memory, so a
+// call carries their shapes alone. Image i of a tensor begins i * tensor_size(one image) bytes after
 // image 0. Parameters, their gradients and the optimiser's state are dense f32 in device memory (the master weights); an op
 // keeps its own packed copy, which refresh() makes. Memory is never assumed to be the host's outside engine/ref and engine/cpu.
 //
