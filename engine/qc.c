@@ -107,6 +107,7 @@ struct clzi_ambiguity clzi_ambiguity_of(const float *logits, int classes, int h,
 
 static void write_text(struct output *o, const char *text)
 {
+    if (!o->open) return;
     const int ret = clzi_atomic_write(&o->file, text, strlen(text));
 
     if (ret < 0 && !o->error) o->error = ret;
@@ -151,6 +152,13 @@ static bool is_replaceable(const char *path, const char *beginning)
     return n == strlen(beginning) && !memcmp(start, beginning, n);
 }
 
+// Not a FIFO or a device, beside which no page is written.
+static bool is_file(const char *path)
+{
+    struct stat st;
+    return stat(path, &st) < 0 || S_ISREG(st.st_mode);
+}
+
 static int open_output(struct output *o, const char *path, const char *suffix, const char *beginning, const struct clz_log *log)
 {
     const size_t size = strlen(path) + strlen(suffix) + 1;
@@ -190,13 +198,15 @@ int clzi_qc_create(struct clzi_qc **out, const char *path, uint64_t first, const
     if (!q) return -ENOMEM;
     q->log = log;
     q->number = first;
-    if ((ret = open_output(&q->csv, path, "", HEADER, log)) < 0 || (ret = open_output(&q->page, path, ".html", PAGE, log)) < 0) {
+    if ((ret = open_output(&q->csv, path, "", HEADER, log)) < 0 ||
+        (is_file(path) && (ret = open_output(&q->page, path, ".html", PAGE, log)) < 0)) {
         if (q->csv.open) clzi_atomic_close(&q->csv.file, ret);          // keeps what the file had
         q->csv.open = false;
         clzi_qc_destroy(out);
         return ret;
     }
     write_text(&q->csv, HEADER);
+    if (!q->page.open) return 0;
     write_text(&q->page, PAGE);
     write_escaped(&q->page, path);
     write_text(&q->page, "</title>" STYLE "</head><body><h1>");

@@ -1,7 +1,7 @@
 // qc.h - what a film's colours look like in numbers, so that the places that need a hand are found without watching all of it.
 //
 // PATH is a CSV with a row for each frame, PATH.html a page with a row and a thumbnail for each shot, numbered as in the list of
-// shots. The columns of the CSV, an
+// shots; beside a FIFO or a device there is no page. The columns of the CSV, an
 // empty field where a figure is not known:
 //
 //     frame, time      number, from first_frame on; seconds

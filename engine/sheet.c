@@ -60,6 +60,7 @@ struct clzi_sheet {
     int count, spans;
     int rate_num, rate_den;
     struct instant start;
+    bool said_lost;
     bool lost, warned, crowded;             // the numbers of frames are unknown; a frame had no time; had too many layers
     double first_time, last_time;           // of the frames so far; first_time negative: none
 };
@@ -552,9 +553,6 @@ int clzi_sheet_number(struct clzi_sheet *s, const struct clzi_cuts *cuts)
 
 void clzi_sheet_lose_numbers(struct clzi_sheet *s)
 {
-    if (!s->lost && s->spans)
-        clzi_log(s->log, CLZ_LOG_WARNING, "%s: after a seek the lines with `shot` do not apply: the numbers of frames are not "
-                 "known", s->path);
     s->lost = true;
 }
 
@@ -586,6 +584,11 @@ bool clzi_sheet_apply(struct clzi_sheet *s, uint64_t number, struct clz_controls
     bool says_skip = false;
     float skip = 0, hold = (float)c->hold;
 
+    if (s->lost && s->spans && !s->said_lost) {
+        s->said_lost = true;
+        clzi_log(s->log, CLZ_LOG_WARNING, "%s: after a seek the lines with `shot` do not apply: the numbers of frames are not "
+                 "known", s->path);
+    }
     for (int i = 0; i < s->count; i++) {
         struct line *l = &s->lines[i];
         if (c->time < 0 && (l->from.line || l->to.line) && !s->warned) {

@@ -312,6 +312,8 @@ static int open_lists(clz_stream *s, const struct clz_stream_params *p)
         return clzi_fail(log, -EINVAL, "%s: hold needs the stabiliser", p->sheet);
     if (p->shots_only && (!p->shots || !p->stabilizer))
         return clzi_fail(log, -EINVAL, "shots_only needs a file to write the list of shots to, and the stabiliser");
+    if (p->qc && p->shots && !strcmp(p->qc, p->shots))
+        return clzi_fail(log, -EINVAL, "qc and shots are the same file, %s", p->qc);
     if (p->qc && (!p->stabilizer || p->shots_only))
         return clzi_fail(log, -EINVAL, "qc needs the stabiliser, and excludes shots_only");
     if (p->qc && (ret = clzi_qc_create(&s->stabilizer.qc, p->qc, p->first_frame, log)) < 0) return ret;
@@ -654,6 +656,7 @@ void clz_stream_flush(clz_stream *s, void (*on_frame)(void *priv, const struct c
     s->cancelled = false;
     first = s->head;
     end = s->tail;
+    if (s->draining && first == end && s->sheet) clzi_sheet_end(s->sheet);         // it is over: hosts flush before they close
     s->head = s->done = s->taken = s->submitted = s->tail;      // the worker is idle, so the incomplete batch is dropped too
     s->draining = false;
     s->new_shot = true;

@@ -418,6 +418,11 @@ if [ -e "$real" ] && [ -e "$model" ]; then
     sums ffmpeg $film colorize=real.bin:stabilize=0:sheet=sheet.yaml >got
     { head -n 3 coloured; sed -n 4,5p grey; tail -n 1 coloured; } >expected
     same real/sheet expected got
+    printf '%s\n' 'cuts: cuts.csv' 'lines:' '- {from: 900, strength: 0.5}' '- {shot: 1, strength: 0.5}' >late.yaml
+    printf '%s\n' frame,time,kind,confidence,look,bars 0,0,start,1,, >cuts.csv
+    loud -v info -f lavfi -i $film -vf colorize=real.bin:sheet=late.yaml -f null - >out
+    check real/a_line_without_frames_is_warned_of grep -q "late.yaml:3: no frame of the film lies in this line's range" err
+    check real/the_end_is_no_seek [ "$(grep -c 'after a seek' err)" = 0 ]
     film=testsrc2=r=6:d=1:s=162x122,format=yuv420p,hue=s=\'if\(lt\(n\,3\)\,0\,1\)\'
     sums ffmpeg "$film" null >grey
     sums ffmpeg "$film" colorize=real.bin:stabilize=0 >coloured

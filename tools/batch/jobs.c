@@ -123,7 +123,7 @@ static int set_option(struct clzb_words *options, const char *text, const char *
 static int set_file_option(struct clzb_words *options, const char *text, const char *folder, const char *where,
                            const struct clz_log *log)
 {
-    static const char *const names[] = { "shots=", "cuts=", "library=", "sheet=", "hints=" };
+    static const char *const names[] = { "shots=", "cuts=", "library=", "sheet=", "hints=", "qc=" };
     char *path, *option;
     int ret;
 
@@ -557,31 +557,40 @@ static int check_job(const struct clzb_job *job, const struct clz_log *log)
         return clzi_fail(log, -EINVAL, "%s: the preset \"own\" needs `encoder`.", job->in);
     if (job->segments && (!job->preset->formats || job->encoder.count))
         return clzi_fail(log, -EINVAL, "%s: segments need a preset, which says the pixel format; `encoder` does not.", job->in);
-    if (job->segments && (clzb_job_option(job, "shots") || clzb_job_option(job, "shots_only") ||
+    if (job->segments && (clzb_job_option(job, "shots") || clzb_job_option(job, "qc") || clzb_job_option(job, "shots_only") ||
                           clzb_job_option(job, "first_frame")))
-        return clzi_fail(log, -EINVAL, "%s: segments and the options shots, shots_only and first_frame exclude each other: each "
-                         "piece would have them.", job->in);
+        return clzi_fail(log, -EINVAL, "%s: segments and the options shots, qc, shots_only and first_frame exclude each other: "
+                         "each piece would have them.", job->in);
     if (job->segments && clzb_job_option(job, "chroma") && strcmp(clzb_job_option(job, "chroma"), "ignore"))
         return clzi_fail(log, -EINVAL, "%s: segments need chroma: ignore, because whether a frame keeps its colours depends on "
                          "the frames before.", job->in);
     return 0;
 }
 
-static int compare_lists(const void *a, const void *b)
+static int compare_option(const void *a, const void *b, const char *name)
 {
-    const char *x = clzb_job_option(*(const struct clzb_job *const *)a, "shots"),
-               *y = clzb_job_option(*(const struct clzb_job *const *)b, "shots");
+    const char *x = clzb_job_option(*(const struct clzb_job *const *)a, name),
+               *y = clzb_job_option(*(const struct clzb_job *const *)b, name);
     return strcmp(x ? x : "", y ? y : "");
 }
 
-// No two films write one list of shots. Sorts the jobs.
+static int compare_shots(const void *a, const void *b) { return compare_option(a, b, "shots"); }
+static int compare_qc(const void *a, const void *b) { return compare_option(a, b, "qc"); }
+
+// No two films write one list of shots, or one file of figures. Sorts the jobs.
 static int check_lists(const struct clzb_job **sorted, int count, const struct clz_log *log)
 {
-    qsort(sorted, count, sizeof *sorted, compare_lists);
-    for (int i = 1; i < count; i++)
-        if (clzb_job_option(sorted[i], "shots") && !compare_lists(&sorted[i - 1], &sorted[i]))
-            return clzi_fail(log, -EINVAL, "%s: two films would write this list of shots: %s and %s.",
-                             clzb_job_option(sorted[i], "shots"), sorted[i - 1]->in, sorted[i]->in);
+    static const struct { const char *name, *what; int (*compare)(const void *a, const void *b); } lists[] = {
+        { "shots", "list of shots", compare_shots }, { "qc", "file of figures", compare_qc },
+    };
+
+    for (int k = 0; k < 2; k++) {
+        qsort(sorted, count, sizeof *sorted, lists[k].compare);
+        for (int i = 1; i < count; i++)
+            if (clzb_job_option(sorted[i], lists[k].name) && !lists[k].compare(&sorted[i - 1], &sorted[i]))
+                return clzi_fail(log, -EINVAL, "%s: two films would write this %s: %s and %s.",
+                                 clzb_job_option(sorted[i], lists[k].name), lists[k].what, sorted[i - 1]->in, sorted[i]->in);
+    }
     return 0;
 }
 

@@ -248,8 +248,9 @@ static int watch(struct options *o)
     int ret, n;
 
     for (int i = 0; i < o->jobs.defaults.options.count; i++)
-        if (!strncmp(o->jobs.defaults.options.item[i], "shots=", 6))
-            return exit_status(clzi_fail(&console, -EINVAL, "run --watch: shots: every film would write the same file."));
+        if (!strncmp(o->jobs.defaults.options.item[i], "shots=", 6) || !strncmp(o->jobs.defaults.options.item[i], "qc=", 3))
+            return exit_status(clzi_fail(&console, -EINVAL, "run --watch: %.*s: every film would write the same file.",
+                                         (int)strcspn(o->jobs.defaults.options.item[i], "="), o->jobs.defaults.options.item[i]));
     if (!o->jobs.defaults.out || !o->jobs.defaults.model)
         return exit_status(clzi_fail(&console, -EINVAL, "run --watch: expected --out FOLDER/ and --model FILE."));
     ret = clzb_watch_open(&w, o->watch, o->jobs.defaults.out, o->settle, &console);
