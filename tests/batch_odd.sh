@@ -102,7 +102,7 @@ status_of sheet/empty_name 2 'sheet: the name is empty' run films/a.mkv --out c/
 status_of sheet/no_yaml 1 'not YAML' run films/a.mkv --out c/ "$@" --key sheet=films/a.mkv
 
 status_of qc/two_films 2 'two films would write this file of figures' run films/a.mkv films/b.mkv --out c/ "$@" --set qc=q.csv
-status_of qc/segments 2 'exclude each other' run films/a.mkv --out c/ "$@" --set qc=q.csv --set stabilize=0 --key segments=2
+status_of qc/segments 2 'exclude each other' run films/a.mkv --out c/ "$@" --set qc=q.csv --set stabilize=0 --key segments=48
 status_of shots/two_films 2 'two films would write this list of shots' run films/a.mkv films/b.mkv --out c/ "$@" --set shots=s.csv
 status_of shots/segments 2 'exclude each other' run films/a.mkv --out c/ "$@" --set shots=s.csv --set stabilize=0 \
     --key segments=48
