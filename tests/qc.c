@@ -12,28 +12,9 @@
 #include "engine/model.h"
 #include "engine/qc.h"
 #include "kernels/ab_bins.h"
+#include "test_folder.h"
 
 enum { W = 48, H = 32, PIXELS = W * H };
-
-static char folder[300], message[900];
-
-static void keep(void *priv, enum clz_log_level level, const char *text)
-{
-    (void)priv;
-    if (level <= CLZ_LOG_WARNING) snprintf(message, sizeof message, "%s", text);
-}
-
-static const struct clz_log log_ = { .cb = keep, .level = CLZ_LOG_WARNING };
-
-static const char *in_folder(const char *name)
-{
-    static char path[8][400];
-    static int next;
-    char *p = path[next++ % 8];
-
-    snprintf(p, sizeof path[0], "%s/%s", folder, name);
-    return p;
-}
 
 // The whole file, NUL-terminated; to be freed.
 static char *read_file(const char *path)
@@ -335,16 +316,11 @@ static void streams(void)
 
 int main(void)
 {
-    const char *where = getenv("TMPDIR");
-    char command[320];
-
-    snprintf(folder, sizeof folder, "%s/clz-qc-XXXXXX", where ? where : "/tmp");
-    if (!mkdtemp(folder)) return 1;
+    if (!folder_make("qc")) return 1;
     figures();
     shots();
     files();
     ambiguity();
     streams();
-    snprintf(command, sizeof command, "rm -r '%s'", folder);
-    return check_end() | (system(command) != 0);
+    return check_end() | folder_remove();
 }

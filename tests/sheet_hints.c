@@ -11,39 +11,10 @@
 #include "engine/colorize.h"
 #include "engine/graph.h"
 #include "engine/model.h"
+#include "test_folder.h"
 
 enum { WIDTH = 192, HEIGHT = 128, PIXELS = WIDTH * HEIGHT, FRAMES = 24, SIZE = FRAMES * 2 * PIXELS };
 enum { RATE = 24, DX = 2, DY = 1 };         // the picture moves by DX, DY pixels a frame
-
-static char folder[300], message[2000];
-
-static void keep(void *priv, enum clz_log_level level, const char *text)
-{
-    (void)priv;
-    if (level <= CLZ_LOG_WARNING) snprintf(message, sizeof message, "%s", text);
-}
-
-static const struct clz_log log_ = { .cb = keep, .level = CLZ_LOG_WARNING };
-
-static const char *in_folder(const char *name)
-{
-    static char path[8][400];
-    static int next;
-    char *p = path[next++ % 8];
-
-    snprintf(p, sizeof path[0], "%s/%s", folder, name);
-    return p;
-}
-
-static const char *write_text(const char *name, const char *text)
-{
-    const char *path = in_folder(name);
-    FILE *f = fopen(path, "w");
-
-    fputs(text, f);
-    fclose(f);
-    return path;
-}
 
 // A model that answers with its hints: ab = hints, where there are any.
 static const char *echo_model(bool with_hints)
@@ -400,14 +371,9 @@ static void messages(void)
 
 int main(void)
 {
-    const char *where = getenv("TMPDIR");
-    char command[320];
-
-    snprintf(folder, sizeof folder, "%s/clz-sheet-XXXXXX", where ? where : "/tmp");
-    if (!mkdtemp(folder)) return 1;
+    if (!folder_make("sheet")) return 1;
     following();
     messages();
     stills();
-    snprintf(command, sizeof command, "rm -r '%s'", folder);
-    return check_end() | (system(command) != 0);
+    return check_end() | folder_remove();
 }

@@ -12,36 +12,7 @@
 #include "engine/graph.h"
 #include "engine/hints.h"
 #include "engine/model.h"
-
-static char folder[300], message[900];
-
-static void keep(void *priv, enum clz_log_level level, const char *text)
-{
-    (void)priv;
-    if (level <= CLZ_LOG_WARNING) snprintf(message, sizeof message, "%s", text);
-}
-
-static const struct clz_log log_ = { .cb = keep, .level = CLZ_LOG_WARNING };
-
-static const char *in_folder(const char *name)
-{
-    static char path[16][400];
-    static int next;
-    char *p = path[next++ % 16];
-
-    snprintf(p, sizeof path[0], "%s/%s", folder, name);
-    return p;
-}
-
-static const char *write_text(const char *name, const char *text)
-{
-    const char *path = in_folder(name);
-    FILE *f = fopen(path, "w");
-
-    fputs(text, f);
-    fclose(f);
-    return path;
-}
+#include "test_folder.h"
 
 static const char *write_png(const char *name, int width, int height, const uint8_t *pixels, bool alpha)
 {
@@ -322,16 +293,11 @@ static void streams(void)
 
 int main(void)
 {
-    const char *where = getenv("TMPDIR");
-    char command[320];
-
-    snprintf(folder, sizeof folder, "%s/clz-hints-XXXXXX", where ? where : "/tmp");
-    if (!mkdtemp(folder)) return 1;
+    if (!folder_make("hints")) return 1;
     files();
     good_files();
     damaged();
     painting();
     streams();
-    snprintf(command, sizeof command, "rm -r '%s'", folder);
-    return check_end() | (system(command) != 0);
+    return check_end() | folder_remove();
 }
