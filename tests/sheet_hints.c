@@ -11,30 +11,11 @@
 #include "engine/colorize.h"
 #include "engine/graph.h"
 #include "engine/model.h"
+#include "echo_model.h"
 #include "test_folder.h"
 
 enum { WIDTH = 192, HEIGHT = 128, PIXELS = WIDTH * HEIGHT, FRAMES = 24, SIZE = FRAMES * 2 * PIXELS };
 enum { RATE = 24, DX = 2, DY = 1 };         // the picture moves by DX, DY pixels a frame
-
-// A model that answers with its hints: ab = hints, where there are any.
-static const char *echo_model(bool with_hints)
-{
-    const char *path = in_folder(with_hints ? "echo.bin" : "plain.bin");
-    struct clzi_model_facts facts = { .arch = "echo", .size = 64, .stride = 4, .input = "luma", .l_scale = 50, .l_offset = 1,
-                                      .ab_scale = 110, .train = "made by a test", .license = "CC0" };
-    struct clzi_graph *g = NULL;
-    float weights[8] = { 0 }, *values[1] = { weights };
-    int x;
-
-    REQUIRE_INT(clzi_graph_create(&g), 0);
-    x = clzi_graph_input(g, "L", .channels = 1);
-    if (with_hints) x = clzi_graph_concat(g, "both", x, clzi_graph_input(g, "hints", .channels = 3));
-    x = clzi_graph_conv(g, "ab", x, .channels = 2, .k = 1);
-    if (with_hints) weights[1] = weights[4 + 2] = 1;
-    REQUIRE_INT(clzi_model_write(path, g, values, &facts, CLZI_F32, &log_), 0);
-    clzi_graph_destroy(&g);
-    return path;
-}
 
 // The same with an encoder of random features and a decoder that answers nothing, so that stills can be compared.
 static const char *feature_model(void)
