@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -63,6 +64,16 @@ static int follow(const char *path, char target[PATH_MAX], int *descriptor)
 
 // ---- writing ----
 
+// Whether this process is writing the file now: whoever writes holds its lock.
+static bool is_in_use(const char *temporary)
+{
+    const int fd = open(temporary, O_WRONLY | O_CLOEXEC | O_NOFOLLOW);
+    const bool locked = fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) && errno == EWOULDBLOCK;
+
+    if (fd >= 0) close(fd);
+    return locked;
+}
+
 // Opens the temporary file for a target that is a regular file (old: its stat) or does not exist (old NULL).
 static int open_temporary(struct clzi_atomic_file *file, const struct stat *old)
 {
@@ -70,9 +81,11 @@ static int open_temporary(struct clzi_atomic_file *file, const struct stat *old)
 
     snprintf(pid, sizeof pid, "%ld", (long)getpid());
     if (put(file->temporary, "%s.tmp.%s", file->target, pid) < 0) return -ENAMETOOLONG;
+    if (is_in_use(file->temporary)) return -EBUSY;
     unlink(file->temporary);                // of a process that had the same PID
     file->fd = open(file->temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
     if (file->fd < 0) return -errno;
+    flock(file->fd, LOCK_EX | LOCK_NB);     // where there are no locks, the last writer wins
     if (old) fchmod(file->fd, old->st_mode & 0777);
     return 0;
 }

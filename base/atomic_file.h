@@ -14,7 +14,8 @@ struct clzi_atomic_file {
     char target[PATH_MAX], temporary[PATH_MAX];         // empty: written to directly
 };
 
-// Opens PATH for writing; -EISDIR for a folder. After success clzi_atomic_close() must be called.
+// Opens PATH for writing; -EISDIR for a folder, -EBUSY if this process is writing it already. After success clzi_atomic_close()
+// must be called.
 int clzi_atomic_open(struct clzi_atomic_file *file, const char *path);
 int clzi_atomic_write(struct clzi_atomic_file *file, const void *data, size_t size);
 

@@ -173,7 +173,7 @@ static void shots(void)
 
 static void files(void)
 {
-    struct clzi_qc *q = NULL;
+    struct clzi_qc *q = NULL, *other = NULL;
     const char *path = in_folder("mine.csv");
     FILE *f = fopen(path, "w");
     char *text;
@@ -194,6 +194,8 @@ static void files(void)
     REQUIRE_INT(clzi_qc_create(&q, in_folder("page.csv"), 0, &log_), -EEXIST);
     REQUIRE(strstr(message, "page.csv.html: was not written by qc") && access(in_folder("page.csv"), F_OK));
     REQUIRE_INT(clzi_qc_create(&q, in_folder("figures.csv"), 0, &log_), 0);        // its own: replaced
+    REQUIRE_INT(clzi_qc_create(&other, in_folder("figures.csv"), 0, &log_), -EBUSY);
+    REQUIRE(!other && strstr(message, "figures.csv: cannot be written: Device or resource busy"));
     clzi_qc_destroy(&q);
 }
 
