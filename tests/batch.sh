@@ -68,7 +68,7 @@ refused itself 'the output is the film itself' "defaults: {model: model.bin}" "j
     "- {in: films/plain.mkv, out: films/plain.mkv}"
 refused model 'no `model` is given' "jobs:" "- {in: films/plain.mkv, out: c.mkv}"
 refused glob 'no file is named as' "defaults: {model: model.bin, out: c}" "jobs:" "- glob: nothing/*.mkv"
-refused pieces 'segments and the options shots, shots_only and first_frame exclude' \
+refused pieces 'segments and the options shots, qc, shots_only and first_frame exclude' \
     "defaults: {model: model.bin, out: c, segments: auto, options: {first_frame: 3}}" "jobs: [a.mkv]"
 refused own_colours 'segments need chroma: ignore' \
     "defaults: {model: model.bin, out: c, segments: auto, options: {chroma: auto}}" "jobs: [a.mkv]"
@@ -166,7 +166,7 @@ check both/both_worked [ "$(awk '$4 == "done" { print $3 }' out | sort -u | wc -
 rm -f both/colorize-batch.journal*
 claim=both/.colorize-$(printf %s 1.mkv | sha256sum | cut -c 1-16).claim
 : >"$claim"
-flock "$claim" sleep 3 &
+flock "$claim" sleep 8 &
 sleep 0.3
 check both/adopts_later batch run many/1.mkv --out both/ $common
 check both/waits_for_the_claim says err "another run works on it"
@@ -177,7 +177,7 @@ wait
 
 film 5 format=yuv420p -c:v ffv1 films/long.mkv
 ffmpeg_of() { for p in /proc/[0-9]*; do [ "$(readlink "$p/cwd" 2>/dev/null | grep -c "^$dir/$1/")" = 1 ] && basename "$p"; done; }
-wait_for() { for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do "$@" && return; sleep 0.2; done; false; }
+wait_for() { for i in $(seq 100); do "$@" && return; sleep 0.2; done; false; }
 working() { [ -n "$(find "$1" -name in.md5 2>/dev/null)" ]; }
 "$BUILD/colorize-batch" run films/long.mkv --out dies/ $common 2>err &
 batch_pid=$!
