@@ -127,6 +127,8 @@ int clzi_graph_copy(struct clzi_graph **copy, const struct clzi_graph *g);
 // (Zhang et al. 2019): x + gain(attention(q, k, v)), where q and k are 1x1 convolutions of x to C/8 channels, v one to C. k is
 // the paper's f and q its g; fastai calls them the other way round: its "query" is k, its "key" is q.
 #define clzi_graph_attention(g, name, q, k, v) CLZI_GRAPH_3(g, name, ATTENTION, q, k, v)
+// L* / 50 - 1 and ab / 110 to the picture in sRGB, (255 c - 127) / 128.
+#define clzi_graph_rgb(g, name, l, ab)        CLZI_GRAPH_2(g, name, RGB, l, ab)
 int clzi_graph_append(struct clzi_graph *g, const char *name, enum clzi_op_id op, const int *in, int in_count,
                       const struct clzi_attr *attr);
 // Makes a node's output a port of the graph. Without any, the node added last is the one output. Returns node, or -EINVAL: the

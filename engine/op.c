@@ -214,6 +214,13 @@ static int attention_shape(const struct clzi_node *node, const struct clzi_shape
     return q.n == k.n && q.c == k.c && k.n == v.n && k.h == v.h && k.w == v.w ? 0 : -EINVAL;
 }
 
+static int rgb_shape(const struct clzi_node *node, const struct clzi_shape *in, struct clzi_shape *out)
+{
+    (void)node;
+    *out = (struct clzi_shape){ in[0].n, 3, in[0].h, in[0].w };
+    return in[0].c == 1 && in[1].c == 2 && in[0].n == in[1].n && in[0].h == in[1].h && in[0].w == in[1].w ? 0 : -EINVAL;
+}
+
 static int pair_loss_shape(const struct clzi_node *node, const struct clzi_shape *in, struct clzi_shape *out)
 {
     const struct clzi_shape weight = { in[0].n, 1, in[0].h, in[0].w };
@@ -318,6 +325,7 @@ const struct clzi_op_info clzi_ops[CLZI_OP_COUNT] = {
     [CLZI_OP_GAIN]      = { "gain",      1, 1, no_attrs,      same_shape,    gain_params, false },
     [CLZI_OP_ATTENTION] = { "attention", 3, 3, no_attrs,      attention_shape, no_params, false },
     [CLZI_OP_ANNEALED_MEAN] = { "annealed_mean", 1, 1, scale_attrs, annealed_mean_shape, no_params, false },
+    [CLZI_OP_RGB]       = { "rgb",       2, 2, no_attrs,      rgb_shape,     no_params, false },
     [CLZI_OP_L1]        = { "l1",        2, 3, no_attrs,      pair_loss_shape,  no_params, true },
     [CLZI_OP_L2]        = { "l2",        2, 3, no_attrs,      pair_loss_shape,  no_params, true },
     [CLZI_OP_CHROMA]    = { "chroma",    2, 2, no_attrs,      pair_loss_shape,  no_params, true },

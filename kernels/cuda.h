@@ -186,6 +186,13 @@ int clzk_cu_chroma(clzk_stream stream, enum clzk_type type, float *out, float *d
 int clzk_cu_chroma_back(clzk_stream stream, enum clzk_type type, void *dx, const float *dy, const float *difference,
                         const void *x, int n, int64_t area, float eps);
 
+// ---- the picture in sRGB (rgb.cu): lab_math.h ----
+
+// l [pixels], ab [pixels][2] as the networks have them -> y [pixels][3]. back: dl or dab may be NULL.
+int clzk_cu_rgb(clzk_stream stream, enum clzk_type type, void *y, const void *l, const void *ab, int64_t pixels);
+int clzk_cu_rgb_back(clzk_stream stream, enum clzk_type type, void *dl, void *dab, const void *l, const void *ab, const void *dy,
+                     int64_t pixels);
+
 // ---- logits of the classes of colour (ab_bins.cu): rows of CLZK_AB_BINS, contiguous ----
 
 // y [rows][2]: the mean of the classes' ab / 110, weighted by softmax(scale x).

@@ -29,6 +29,7 @@ CLZK_FN float clzk_linear_to_srgb(float l)
 // CIE 1976: f(t) and its inverse, with the constants of scikit-image.
 CLZK_FN float clzk_lab_f(float t) { return t > 0.008856f ? cbrtf(t) : 7.787f * t + 16.f / 116; }
 CLZK_FN float clzk_lab_f_inverse(float f) { return f > 0.2068966f ? f * f * f : (f - 16.f / 116) / 7.787f; }
+CLZK_FN float clzk_lab_f_inverse_slope(float f) { return f > 0.2068966f ? 3 * f * f : 1 / 7.787f; }
 
 // Linear RGB to CIE XYZ of the same colour, and the XYZ of white (D65, 2 degrees; Y = 1).
 #define CLZK_WHITE_X 0.95047f
@@ -70,6 +71,42 @@ CLZK_FN void clzk_lab_to_rgb(const float lab[3], float rgb[3])
     float linear[3];
     clzk_lab_to_linear(lab, linear);
     for (int i = 0; i < 3; i++) rgb[i] = clzk_linear_to_srgb(linear[i]);
+}
+
+// A pixel as the networks have it, L* / 50 - 1 and ab / 110, to R'G'B' cut to 0..1, as (255 c - 127) / 128; and the gradient of a
+// loss by l, a, b from that by the result. What is cut off has none.
+CLZK_FN void clzk_net_to_rgb(const float lab[3], float rgb[3])
+{
+    const float scaled[3] = { 50 * (lab[0] + 1), 110 * lab[1], 110 * lab[2] };
+
+    clzk_lab_to_linear(scaled, rgb);
+    for (int i = 0; i < 3; i++) {
+        const float c = clzk_linear_to_srgb(rgb[i] < 0 ? 0 : rgb[i] > 1 ? 1 : rgb[i]);
+        rgb[i] = (255 * c - 127) / 128;
+    }
+}
+
+CLZK_FN void clzk_net_to_rgb_back(const float lab[3], const float drgb[3], float dlab[3])
+{
+    const float fy = (50 * lab[0] + 66) / 116, fx = fy + 110 * lab[1] / 500, fz = fy - 110 * lab[2] / 200;
+    const float scaled[3] = { 50 * (lab[0] + 1), 110 * lab[1], 110 * lab[2] };
+    float rgb[3], d[3];
+
+    clzk_lab_to_linear(scaled, rgb);
+    for (int i = 0; i < 3; i++) {           // by linear R, G, B
+        const float l = rgb[i];
+        d[i] = l < 0 || l > 1 ? 0 : drgb[i] * (255.f / 128) * (l > 0.0031308f ? 1.055f / 2.4f * powf(l, 1 / 2.4f - 1) : 12.92f);
+    }
+    {
+        const float dx = CLZK_WHITE_X * (3.24048134f * d[0] - 0.96925495f * d[1] + 0.05564664f * d[2]);
+        const float dy = -1.53715152f * d[0] + 1.87599f * d[1] - 0.20404134f * d[2];
+        const float dz = CLZK_WHITE_Z * (-0.49853633f * d[0] + 0.04155593f * d[1] + 1.05731107f * d[2]);
+        const float dfx = dx * clzk_lab_f_inverse_slope(fx), dfy = dy * clzk_lab_f_inverse_slope(fy);
+        const float dfz = fz > 0 ? dz * clzk_lab_f_inverse_slope(fz) : 0;
+        dlab[0] = 50.f / 116 * (dfx + dfy + dfz);
+        dlab[1] = 110.f / 500 * dfx;
+        dlab[2] = -110.f / 200 * dfz;
+    }
 }
 
 // L* of the grey pixel that has this Y' (R' = G' = B' = Y'), and back.

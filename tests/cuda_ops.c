@@ -567,6 +567,30 @@ static void colour_classes(void)
             }
 }
 
+// Pictures in sRGB.
+static void rgb(void)
+{
+    static const int pixels[] = { 1, 255, 256, 1001 };
+
+    for (size_t k = 0; k < sizeof pixels / sizeof *pixels; k++)
+        for (enum clzk_type type = CLZK_F32; type < CLZK_TYPE_COUNT; free_all(), type++) {
+            const struct clzi_shape one = { pixels[k], 1, 1, 1 }, two = { pixels[k], 2, 1, 1 }, three = { pixels[k], 3, 1, 1 };
+            struct tensor l = tensor_random(type, one, -0.2f, 0.6f), ab = tensor_random(type, two, -0.1f, 0.1f);
+            struct tensor dy = tensor_random(type, three, -1, 1), y = tensor_new(type, three);
+            struct tensor dl = tensor_new(type, one), dab = tensor_new(type, two);
+            float *want = floats(3 * pixels[k]), *want_dl = floats(pixels[k]), *want_dab = floats(2 * pixels[k]);
+            ref_run(&(struct ref_op){ .op = CLZI_OP_RGB, .in_count = 2, .xs = { one, two }, .ys = three, .x = { l.nchw, ab.nchw },
+                                      .y = want, .dy = dy.nchw, .dx = { want_dl, want_dab } });
+            QUEUE(clzk_cu_rgb(NULL, type, y.nhwc, l.nhwc, ab.nhwc, pixels[k]));
+            check_tensor(&y, want, 4e-6, "rgb");
+            QUEUE(clzk_cu_rgb_back(NULL, type, dl.nhwc, dab.nhwc, l.nhwc, ab.nhwc, dy.nhwc, pixels[k]));
+            check_tensor(&dl, want_dl, 1e-5, "rgb_back of l");
+            check_tensor(&dab, want_dab, 1e-5, "rgb_back of ab");
+            QUEUE(clzk_cu_rgb_back(NULL, type, NULL, dab.nhwc, l.nhwc, ab.nhwc, dy.nhwc, pixels[k]));
+            check_tensor(&dab, want_dab, 1e-5, "rgb_back of ab alone");
+        }
+}
+
 // ---- training ----
 
 // Several steps, as the matrix changes, and the gradient, against ref's (kernels/spectral.c).
@@ -693,6 +717,7 @@ int main(int argc, char **argv)
     run_case("cuda_ops/losses", losses);
     run_case("cuda_ops/chroma", chroma);
     run_case("cuda_ops/colour_classes", colour_classes);
+    run_case("cuda_ops/rgb", rgb);
     run_case("cuda_ops/training", training);
     run_case("cuda_ops/spectral_norm", spectral);
     clzi_device_close(&ref);

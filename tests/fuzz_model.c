@@ -205,7 +205,7 @@ static const char *const tokens[] = {
     "9223372036854775807", "9223372036854775808", "18446744073709551615", "1e999", "0.5", "1e-300", "\"\"", "null", "true",
     "[]", "{}", "\"act\"", "\"slope\"", "\"relu\"", "\"tanh\"", "\"none\"", "\"conv\"", "\"convt\"", "\"add\"", "\"concat\"",
     "\"shuffle\"", "\"maxpool\"", "\"resize\"", "\"dropout\"", "\"softmax\"", "\"clamp\"", "\"annealed_mean\"", "\"batchnorm\"",
-    "\"F16\"", "\"BF16\"",
+    "\"rgb\"", "\"F16\"", "\"BF16\"",
     "\"F32\"", "\\u0000", "\xff",
 };
 

@@ -55,6 +55,7 @@ struct op_case {
 #define ATTENTION(n, c, h, w, c2, ...) { .op = CLZI_OP_ATTENTION, .x = { n, c, h, w }, .attr = { 0 }, .second = c2, __VA_ARGS__ }
 #define PAIR(which, n, c, h, w, inputs) { .op = CLZI_OP_##which, .x = { n, c, h, w }, .attr = { 0 }, .second = inputs }
 #define COLOUR_LOSS(n, h, w, weight) { .op = CLZI_OP_CROSS_ENTROPY, .x = { n, 313, h, w }, .attr = { 0 }, .second = -1 - weight }
+#define RGB_PICTURE(n, h, w) { .op = CLZI_OP_RGB, .x = { n, 1, h, w }, .attr = { 0 }, .second = 2 }
 #define LOGITS(which, n, c, h, w, ...) { .op = CLZI_OP_##which, .x = { n, c, h, w }, .attr = { __VA_ARGS__ } }
 #define RELU .act = CLZI_ACT_RELU
 #define LEAKY .act = CLZI_ACT_LEAKY, .slope = 0.2f
@@ -223,6 +224,8 @@ static const struct op_case cases[] = {
     COLOUR_LOSS(1, 1, 2, 0),
     COLOUR_LOSS(1, 2, 1, 1),
     COLOUR_LOSS(3, 19, 17, 1),
+    RGB_PICTURE(1, 3, 4),
+    RGB_PICTURE(2, 19, 33),
     LOGITS(BCE, 1, 1, 3, 4, .target = 1),
     LOGITS(BCE, 2, 1, 30, 30, .target = 0.9f),
     LOGITS(LSGAN, 1, 1, 3, 4, 0),
@@ -264,6 +267,7 @@ static const struct op_case bench_cases[] = {
     SCALE(SOFTMAX, 1, 313, 64, 64, 2.632f),
     SCALE(ANNEALED_MEAN, 1, 313, 128, 128, 2.632f),
     SCALE(CLAMP, 1, 2, 256, 256, 1),
+    RGB_PICTURE(1, 256, 256),
     LINEAR(16, 512, 512, .bias = 1),
     AVGPOOL(1, 64, 128, 128, 2, 2, 0),
     PLAIN(GLOBALPOOL, 1, 512, 16, 16),
@@ -303,6 +307,7 @@ static const struct { struct limit f32, bf16; } tolerance[CLZI_OP_COUNT] = {
     [CLZI_OP_CHROMA]    = { { 2e-6, 4e-6 }, { 4e-3, 8e-3 } },      // 5.3e-8 1.3e-7   bf16: not measured, no AVX-512
     [CLZI_OP_ANNEALED_MEAN] = { { 2e-6, 4e-6 }, { 5e-3, 1e-2 } },  // 1.4e-7 2.5e-7   bf16: not measured, no AVX-512
     [CLZI_OP_CROSS_ENTROPY] = { { 2e-6, 4e-6 }, { 5e-3, 1e-2 } },  // 6.1e-8 5.0e-7   bf16: not measured, no AVX-512
+    [CLZI_OP_RGB]       = { { 1e-5, 5e-5 }, { 5e-3, 1e-2 } },      // 1.9e-6 1.2e-5 (differences of X, Y, Z)   bf16: not measured
     [CLZI_OP_BCE]       = { { 2e-6, 2e-6 }, { 4e-3, 8e-3 } },      // 6.9e-8 8.7e-8   bf16: not measured, no AVX-512
     [CLZI_OP_LSGAN]     = { { 2e-6, 2e-6 }, { 4e-3, 8e-3 } },      // 4.9e-8 6.6e-8   bf16: not measured, no AVX-512
     [CLZI_OP_HINGE]     = { { 2e-6, 2e-6 }, { 4e-3, 8e-3 } },      // 0      0   bf16: not measured, no AVX-512
@@ -441,6 +446,8 @@ static void problem_fill(struct problem *p, uint64_t seed)
     for (int k = 0; k < p->node.in_count; k++) {
         const bool weights = p->oc->second == -2 && k == 2;
         fill(p->x[k], p->x_count[k], seed, k, weights, weights ? 0.5f : 1.7f);
+        if (p->node.op == CLZI_OP_RGB)      // most of it colours that exist
+            fill(p->x[k], p->x_count[k], seed, k, k ? 0 : 0.2f, k ? 0.25f : 0.4f);
     }
     for (int k = 0; k < p->node.w_count; k++) {
         const bool weight = p->params[k].rank >= 2, about_1 = norm && (k == 0 || k == 3);
@@ -663,14 +670,18 @@ static void avoid_kinks(struct clzi_device *ref, struct problem *p, double margi
     const double kink = p->node.op == CLZI_OP_CLAMP ? p->node.attr.scale : 0;
     struct result r;
 
-    if (act != CLZI_ACT_RELU && act != CLZI_ACT_LEAKY && act != CLZI_ACT_RELU6 && p->node.op != CLZI_OP_CLAMP) return;
+    if (act != CLZI_ACT_RELU && act != CLZI_ACT_LEAKY && act != CLZI_ACT_RELU6 && p->node.op != CLZI_OP_CLAMP &&
+        p->node.op != CLZI_OP_RGB)
+        return;
     result_open(&r, p);
     p->node.attr.act = CLZI_ACT_NONE;
     if (kink) memcpy(r.y, p->x[0], p->y_count * sizeof *r.y);
     else run(ref, p, 0, &r);
     p->node.attr.act = act;
     for (int64_t i = 0; i < p->y_count; i++)
-        if (fabs(fabs(r.y[i]) - kink) < margin || (act == CLZI_ACT_RELU6 && fabs(r.y[i] - 6) < margin)) p->dy[i] = 0;
+        if (fabs(fabs(r.y[i]) - kink) < margin || (p->node.op == CLZI_OP_RGB && fabs(r.y[i]) > 1 - 3 * margin) ||
+            (act == CLZI_ACT_RELU6 && fabs(r.y[i] - 6) < margin))
+            p->dy[i] = 0;
     result_close(&r);
 }
 
@@ -876,6 +887,7 @@ static void check_golden(struct clzi_device *ref, const struct golden *g, bool s
     for (int k = 0; k < p.node.in_count; k++)
         for (int64_t i = 0; i < p.x_count[k]; i++) {
             p.x[k][i] = k == 2 && g->oc.second == -2 ? 1 + 0.5f * golden_input(3, i) : 1.5f * golden_input(1 + k, i);
+            if (g->oc.op == CLZI_OP_RGB) p.x[k][i] = (k ? 0.25f : 1) * golden_input(1 + k, i);
             if (coarse) p.x[k][i] = floorf(4 * p.x[k][i]) / 4;
         }
     for (int k = 0; k < p.node.w_count; k++)

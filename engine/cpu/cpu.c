@@ -290,7 +290,7 @@ static const struct clzi_op *const ops[CLZI_OP_COUNT] = {
     [CLZI_OP_L1] = &clzi_cpu_loss, [CLZI_OP_L2] = &clzi_cpu_loss, [CLZI_OP_CHROMA] = &clzi_cpu_chroma,
     [CLZI_OP_BCE] = &clzi_cpu_loss, [CLZI_OP_LSGAN] = &clzi_cpu_loss, [CLZI_OP_HINGE] = &clzi_cpu_loss,
     [CLZI_OP_NEGMEAN] = &clzi_cpu_loss, [CLZI_OP_ANNEALED_MEAN] = &clzi_cpu_annealed_mean,
-    [CLZI_OP_CROSS_ENTROPY] = &clzi_cpu_cross_entropy,
+    [CLZI_OP_CROSS_ENTROPY] = &clzi_cpu_cross_entropy, [CLZI_OP_RGB] = &clzi_cpu_rgb,
 };
 
 const struct clzi_backend clzi_backend_cpu = {

@@ -126,5 +126,5 @@ extern const struct clzi_op clzi_cpu_conv, clzi_cpu_convt, clzi_cpu_batchnorm, c
                             clzi_cpu_concat, clzi_cpu_shuffle, clzi_cpu_maxpool, clzi_cpu_resize, clzi_cpu_dropout,
                             clzi_cpu_softmax, clzi_cpu_clamp, clzi_cpu_linear, clzi_cpu_avgpool, clzi_cpu_globalpool,
                             clzi_cpu_affine_op, clzi_cpu_gain, clzi_cpu_attention, clzi_cpu_loss, clzi_cpu_chroma,
-                            clzi_cpu_annealed_mean, clzi_cpu_cross_entropy;
+                            clzi_cpu_annealed_mean, clzi_cpu_cross_entropy, clzi_cpu_rgb;
 #endif

@@ -80,6 +80,6 @@ extern const struct clzi_op clzi_cuda_conv, clzi_cuda_batchnorm, clzi_cuda_act, 
                             clzi_cuda_shuffle, clzi_cuda_maxpool, clzi_cuda_resize, clzi_cuda_dropout, clzi_cuda_softmax,
                             clzi_cuda_clamp, clzi_cuda_avgpool, clzi_cuda_globalpool, clzi_cuda_affine, clzi_cuda_gain,
                             clzi_cuda_attention, clzi_cuda_loss, clzi_cuda_chroma, clzi_cuda_annealed_mean,
-                            clzi_cuda_cross_entropy;
+                            clzi_cuda_cross_entropy, clzi_cuda_rgb;
 extern const struct clzi_frame_ops clzi_cuda_frames;
 #endif

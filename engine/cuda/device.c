@@ -437,7 +437,7 @@ static const struct clzi_op *const ops[CLZI_OP_COUNT] = {
     [CLZI_OP_L1] = &clzi_cuda_loss, [CLZI_OP_L2] = &clzi_cuda_loss, [CLZI_OP_CHROMA] = &clzi_cuda_chroma,
     [CLZI_OP_BCE] = &clzi_cuda_loss, [CLZI_OP_LSGAN] = &clzi_cuda_loss, [CLZI_OP_HINGE] = &clzi_cuda_loss,
     [CLZI_OP_NEGMEAN] = &clzi_cuda_loss, [CLZI_OP_ANNEALED_MEAN] = &clzi_cuda_annealed_mean,
-    [CLZI_OP_CROSS_ENTROPY] = &clzi_cuda_cross_entropy,
+    [CLZI_OP_CROSS_ENTROPY] = &clzi_cuda_cross_entropy, [CLZI_OP_RGB] = &clzi_cuda_rgb,
 };
 
 const struct clzi_backend clzi_backend_cuda = {

@@ -350,6 +350,23 @@ static int chroma_backward(struct clzi_call *c)
 
 const struct clzi_op clzi_cuda_chroma = { .plan = chroma_plan, .forward = chroma_forward, .backward = chroma_backward };
 
+// ---- the picture in sRGB ----
+
+static int rgb_plan(struct clzi_call *c)
+{
+    c->backward_reads_x = true;
+    return 0;
+}
+
+static int rgb_forward(struct clzi_call *c) { return done(c, clzk_cu_rgb(STREAM, c->y, c->x[0], c->x[1], pixels(c))); }
+
+static int rgb_backward(struct clzi_call *c)
+{
+    return done(c, clzk_cu_rgb_back(STREAM, c->dx[0], c->dx[1], c->x[0], c->x[1], c->dy, pixels(c)));
+}
+
+const struct clzi_op clzi_cuda_rgb = { .plan = rgb_plan, .forward = rgb_forward, .backward = rgb_backward };
+
 // ---- logits of the classes of colour ----
 
 static int mean_plan(struct clzi_call *c)

@@ -209,6 +209,7 @@ static const struct clzi_op *const ops[CLZI_OP_COUNT] = {
     [CLZI_OP_CHROMA]    = &clzi_ref_chroma,
     [CLZI_OP_ANNEALED_MEAN] = &clzi_ref_annealed_mean,
     [CLZI_OP_CROSS_ENTROPY] = &clzi_ref_cross_entropy,
+    [CLZI_OP_RGB]       = &clzi_ref_rgb,
     [CLZI_OP_BCE]       = &clzi_ref_loss,
     [CLZI_OP_LSGAN]     = &clzi_ref_loss,
     [CLZI_OP_HINGE]     = &clzi_ref_loss,

@@ -9,7 +9,7 @@
 extern const struct clzi_op clzi_ref_conv, clzi_ref_convt, clzi_ref_batchnorm, clzi_ref_act, clzi_ref_add,
     clzi_ref_concat, clzi_ref_shuffle, clzi_ref_maxpool, clzi_ref_resize, clzi_ref_dropout, clzi_ref_softmax,
     clzi_ref_clamp, clzi_ref_linear, clzi_ref_avgpool, clzi_ref_globalpool, clzi_ref_affine, clzi_ref_gain, clzi_ref_attention,
-    clzi_ref_loss, clzi_ref_chroma, clzi_ref_annealed_mean, clzi_ref_cross_entropy;
+    clzi_ref_loss, clzi_ref_chroma, clzi_ref_annealed_mean, clzi_ref_cross_entropy, clzi_ref_rgb;
 
 static inline int clzi_ref_threads(const struct clzi_call *c) { return clzi_device_base(c->dev)->threads; }
 static inline bool clzi_ref_wants_gradient(const struct clzi_call *c)

@@ -98,6 +98,19 @@ def cross_entropy(x):
     return (weight(x) * value).mean()
 
 
+def rgb(l, ab):
+    """skimage.color.lab2rgb of L / 50 - 1 and ab / 110, cut to 0..1; then what ImageNet's networks read."""
+    fy = (50 * (l + 1) + 16) / 116
+    f = torch.cat((fy + 110 * ab[:, :1] / 500, fy, (fy - 110 * ab[:, 1:] / 200).clamp(min=0)), 1)
+    xyz = torch.where(f > 0.2068966, f ** 3, (f - 16. / 116) / 7.787) * torch.tensor([0.95047, 1, 1.08883]).reshape(1, 3, 1, 1)
+    # the inverse of skimage's xyz_from_rgb, to the digits that scipy prints
+    m = torch.tensor([[3.24048134, -1.53715152, -0.49853633], [-0.96925495, 1.87599, 0.04155593],
+                      [0.05564664, -0.20404134, 1.05731107]])
+    v = torch.einsum("ck,nkhw->nchw", m, xyz).clamp(0, 1)
+    safe = v.clamp(min=0.0031308)           # pow has no gradient at 0
+    return (255 * torch.where(v > 0.0031308, 1.055 * safe ** (1 / 2.4) - 0.055, 12.92 * v) - 127) / 128
+
+
 OPS = {
     "CONV": conv,
     "CONVT": convt,
@@ -114,6 +127,7 @@ OPS = {
     "CHROMA": lambda a, x, w, t: (chroma(x[0]) - chroma(x[1])).abs().mean(),
     "ANNEALED_MEAN": lambda a, x, w, t: annealed_mean(x[0], a["scale"]),
     "CROSS_ENTROPY": lambda a, x, w, t: cross_entropy(x),
+    "RGB": lambda a, x, w, t: rgb(x[0], x[1]),
     "BCE": lambda a, x, w, t: F.binary_cross_entropy_with_logits(x[0], torch.full_like(x[0], a["target"])),
     "LSGAN": lambda a, x, w, t: F.mse_loss(x[0], torch.full_like(x[0], a["target"])),
     "HINGE": lambda a, x, w, t: F.relu(1 + (1 - 2 * a["target"]) * x[0]).mean(),
@@ -183,6 +197,7 @@ CASES = [
     ("ANNEALED_MEAN", (1, 313, 1, 2), dict(scale=2.5), 0, False),
     ("CROSS_ENTROPY", (1, 313, 1, 2), {}, -1, False),
     ("CROSS_ENTROPY", (1, 313, 2, 1), {}, -2, False),
+    ("RGB", (2, 1, 4, 5), {}, 2, False),
     ("BCE", (2, 1, 3, 4), dict(target=1), 0, False),
     ("BCE", (2, 1, 3, 4), dict(target=0.9), 0, False),
     ("LSGAN", (2, 1, 3, 4), dict(target=0), 0, False),
@@ -258,12 +273,13 @@ struct golden {
     rows = []
     for i, (op, shape, a, second, training, *keys) in enumerate(CASES):
         w = parameters(op, shape, a)
-        x = [1.5 * golden_input(1, shape)]
+        reach = (1, 0.25) if op == "RGB" else (1.5, 1.5)       # RGB: many colours that exist
+        x = [reach[0] * golden_input(1, shape)]
         if op in ("MAXPOOL", "CLAMP", "ACT"):   # in quarters, to meet ties and kinks
             x = [torch.floor(4 * x[0]) / 4]
         for k, s in enumerate(more_shapes(op, shape, a, second, w, tuple(keys))):
             weights = second == -2 and k == 1
-            x.append((1 if weights else 0) + (0.5 if weights else 1.5) * golden_input(2 + k, s))
+            x.append((1 if weights else 0) + (0.5 if weights else reach[1]) * golden_input(2 + k, s))
         learnt = w[:2]                      # running statistics are no parameters
         for t in x + learnt:
             t.requires_grad_()
