@@ -236,7 +236,7 @@ $(patsubst tests/%,check-%,$(basename $(tests) $(scripts))): check-%: all $(BUIL
 # DT_RPATH, not DT_RUNPATH: the bundle's libraries find each other by it, too, and nothing has to be set for other programs.
 gpu_programs = $(patsubst %,$(BUILD)/gpu/%,gpu_check gpu_bench ops)
 gpu_objects = $(filter trainer/nets%,$(trainer)) \
-    $(patsubst %,trainer/%.c,step phase_pixel phase_adversarial net_state checkpoint loss gan)
+    $(patsubst %,trainer/%.c,step phase_pixel phase_adversarial perceptual net_state checkpoint loss gan)
 $(gpu_programs): $(BUILD)/gpu/%: $(BUILD)/tests/%.o $(call objects,$(gpu_objects)) $(lib_static)
 	@mkdir -p $(@D)
 	$(call say,LD,$@)

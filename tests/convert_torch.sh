@@ -48,6 +48,12 @@ answers torchvision resnet18-light 64 encoder.7.1.relu2
 answers training resnet18-unet 64 layers.0.7.1.relu2
 answers lite0 lite0 64 encoder._blocks.15._bn2
 answers head lite0-features 64
+"$train" convert "$dir/head.pth" "$dir/head.bin" net=lite0-features >"$dir/out" 2>&1 &&
+$torch perceptual "$dir" >>"$dir/out" 2>&1 &&
+"$BUILD/tests/perceptual" run "$dir/head.bin" "$dir/perceptual.in" "$dir/perceptual.got" 64 >>"$dir/out" 2>&1 &&
+$torch compare "$dir/perceptual.got" "$dir/perceptual.want" >>"$dir/out" 2>&1
+verdict perceptual_loss_and_gradient_as_in_pytorch $?
+rm -f "$dir/head.bin"
 
 # A run of one step that starts from PyTorch's weights, and back.
 cat >"$dir/recipe.yaml" <<'END'

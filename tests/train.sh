@@ -291,6 +291,24 @@ check extras/hints_change_the_answer [ "$(cat out)" != "$(cat automatic)" ]
 ends extras/resume 0 "step 61" "$train" resume extras steps=61 resume=force sheet_every=0 val_every=0
 ends extras/export_adjusted 0 "written, step 61" "$train" export extras adjusted.bin adjustment=1
 check extras/adjustment_changes_the_weights [ "$(sha adjusted.bin)" != "$(sha extras/model.bin)" ]
+if "$BUILD/tests/perceptual" write features.bin 2>err; then
+    seen="init=straight/model.bin loss.l2=0 loss.perceptual=1 features=features.bin sheet_every=0 val_every=0 steps=40"
+    ends perceptual/train 0 "model.bin written, step 40" "$train" train r.yaml run=seen $seen log_every=5
+    check perceptual/its_column_is_in_metrics_csv awk -F, 'NR == 1 { for (i = 1; i <= NF; i++) if ($i == "perceptual") c = i }
+        NR > 1 && $c != "" { last = $c } END { exit !(c && last > 0) }' seen/metrics.csv
+    "$train" train r.yaml run=halves $seen save_every=20 keep=0 >/dev/null 2>&1
+    rm -rf halves/ckpt/*40* halves/model.bin
+    ends perceptual/resume 0 "model.bin written, step 40" "$train" resume halves
+    check perceptual/resumed_is_the_same [ "$(sha halves/model.bin)" = "$(sha seen/model.bin)" ]
+    ends perceptual/gan 0 "model.bin written, step 42" "$train" train r.yaml run=both $seen gan.steps=2 gan.lambda=1
+    ends perceptual/dry_run 0 "gpu bf16" "$train" train r.yaml run=x $seen --dry-run
+fi
+ends perceptual/no_features 2 "loss.perceptual is 0.5, but .features. names no model" \
+    "$train" train r.yaml run=x loss.perceptual=0.5
+ends perceptual/features_are_missing 1 "nofile.bin: No such file" \
+    "$train" train r.yaml run=x loss.perceptual=0.5 features=nofile.bin
+ends perceptual/features_of_another_net 2 "model.bin is a model of light; expected one of lite0-features" \
+    "$train" train r.yaml run=x loss.perceptual=0.5 features=straight/model.bin
 ends extras/no_hints 2 "hints=5: the model has no input for hints" "$train" val straight/model.bin val=photos size=32 hints=5
 ends extras/number_of_hints 2 'hints: "x"; expected a whole number from 0 to 1000' \
     "$train" val extras/model.bin val=photos hints=x

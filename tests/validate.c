@@ -6,6 +6,7 @@
 #include "engine/backend.h"
 #include "engine/graph.h"
 #include "engine/model.h"
+#include "features_model.h"
 #include "trainer/nets.h"
 #include "trainer/sheet.h"
 #include "trainer/validate.h"
@@ -28,25 +29,6 @@ static struct clzt_scores scores(struct clzi_device *dev, struct clzt_dataset *d
         .workers = 1 }, &v), 0);
     clzi_graph_destroy(&g);
     return v.model;
-}
-
-// The network of FD-lite0 with random weights.
-static void write_features(const char *path)
-{
-    const struct clzi_model_facts facts = { .size = 256, .stride = 32, .l_scale = 50, .l_offset = 1, .ab_scale = 110,
-                                            .arch = "lite0-features", .shape = "frame", .input = "luma" };
-    struct clzi_graph *g = NULL;
-    float **values;
-
-    REQUIRE_INT(clzi_graph_create(&g), 0);
-    REQUIRE_INT(clzt_net_lite0_features.build(g, NULL), 0);
-    values = calloc((size_t)g->param_count, sizeof *values);
-    for (int i = 0; i < g->param_count; i++) values[i] = calloc((size_t)clzi_param_count(&g->params[i]), sizeof(float));
-    clzt_net_init(g, CLZT_INIT_HE, 1, values);
-    REQUIRE_INT(clzi_model_write(path, g, values, &facts, CLZI_F32, NULL), 0);
-    for (int i = 0; i < g->param_count; i++) free(values[i]);
-    free(values);
-    clzi_graph_destroy(&g);
 }
 
 // Scores of the colour bias everywhere, beside the same colour as the mean of the training set; features: NULL or a model file.

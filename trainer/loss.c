@@ -59,12 +59,14 @@ void clzt_ab_weights_adjust(const struct clzt_ab_weights *weights, double factor
 }
 
 const struct clzt_loss clzt_losses[] = {
-    { "l1",     "mean absolute error of ab / 110, weighted by rarity if rebalance > 0", CLZI_OP_L1, true, false },
+    { "l1",     "mean absolute error of ab / 110, weighted by rarity if rebalance > 0", CLZI_OP_L1, true, false, false },
     // L2 is smallest at the mean, L1 at the median. Colours that the grey leaves open (a coat: red or blue) are skewed towards
     // grey, so the median is greyer than the mean.
-    { "l2",     "mean square error of ab / 110, weighted likewise: less grey than l1", CLZI_OP_L2, true, false },
-    { "chroma", "difference of mean chroma, picture by picture: against greyness", CLZI_OP_CHROMA, false, false },
+    { "l2",     "mean square error of ab / 110, weighted likewise: less grey than l1", CLZI_OP_L2, true, false, false },
+    { "chroma", "difference of mean chroma, picture by picture: against greyness", CLZI_OP_CHROMA, false, false, false },
     { "classes", "cross entropy of the classes of colour and the true colour, for head: classes; weighted likewise",
-      CLZI_OP_CROSS_ENTROPY, true, true },
-    { NULL, NULL, CLZI_OP_COUNT, false, false }
+      CLZI_OP_CROSS_ENTROPY, true, true, false },
+    { "perceptual", "mean absolute difference of what the network of `features` sees in the predicted and in the true picture",
+      CLZI_OP_L1, false, false, true },
+    { NULL, NULL, CLZI_OP_COUNT, false, false, false }
 };

@@ -26,6 +26,7 @@ struct clzt_loss {
     enum clzi_op_id op;                     // [pred, target] or, if weighted, [pred, target, weight]
     bool weighted;                          // takes the weights of rare colours
     bool of_logits;                         // pred are the logits of the classes of colour; the generator must have such a head
+    bool of_features;                       // of what a frozen network sees in the pictures: perceptual.h
 };
 
 extern const struct clzt_loss clzt_losses[];        // ends with a row whose name is NULL

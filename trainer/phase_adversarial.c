@@ -15,7 +15,7 @@
 #include "phase.h"
 
 enum { GENERATOR, FAKE, REAL, JUDGE };
-enum { AB = 0, LOSS = 0 };                  // output ports: of GENERATOR, of the others
+enum { AB = CLZT_PORT_AB, LOSS = 0 };       // output ports: of GENERATOR, of the others
 
 // ---- creating ----
 
@@ -30,14 +30,12 @@ static int add_loss(struct clzt_bound *b, enum clzi_op_id op, float target)
 static int create_graphs(struct clzt_step *s)
 {
     const struct clzt_gan *gan = &s->params.gan;
-    struct clzi_graph *g;
     int ret = clzt_bound_create(&s->bound[GENERATOR], s->players[CLZT_GENERATOR]);
 
     for (int i = FAKE; i <= JUDGE && ret >= 0; i++) ret = clzt_bound_create(&s->bound[i], s->players[CLZT_DISCRIMINATOR]);
     if (ret < 0) return ret;
-    g = s->bound[GENERATOR].graph;
-    if (!g->outputs_named && (ret = clzi_graph_output(g, "ab", g->out[0].node)) < 0) return ret;
-    if ((ret = clzt_step_add_losses(s)) < 0 || (ret = add_loss(&s->bound[FAKE], gan->loss->discriminator, 0)) < 0 ||
+    if ((ret = clzt_step_name_ab(s)) < 0 || (ret = clzt_step_add_losses(s)) < 0 ||
+        (ret = add_loss(&s->bound[FAKE], gan->loss->discriminator, 0)) < 0 ||
         (ret = add_loss(&s->bound[REAL], gan->loss->discriminator, gan->loss->smooth ? gan->real : 1)) < 0)
         return ret;
     return add_loss(&s->bound[JUDGE], gan->loss->generator, 1);
@@ -52,7 +50,9 @@ static int bind(struct clzt_step *s, int i)
     int ret;
 
     if (l < 0 || ab < 0) return -EINVAL;
-    if ((ret = clzt_bound_bind(s, &s->bound[GENERATOR], i, clzt_step_generator_params(s))) < 0) return ret;
+    if ((ret = clzt_bound_bind(s, &s->bound[GENERATOR], i, clzt_step_generator_params(s))) < 0 ||
+        (s->params.features && (ret = clzt_step_bind_perceptual(s, i)) < 0))
+        return ret;
     generator = s->bound[GENERATOR].execs[i];
     params.bind[l].x = clzi_exec_input(generator, s->l);
     params.bind[ab].x = clzi_exec_input(generator, s->target);
@@ -93,9 +93,7 @@ static int teach_discriminator(struct clzt_step *s, int shape, int64_t number, f
 static int judge(struct clzt_step *s, int shape, int64_t number)
 {
     struct clzt_net_state *d = s->players[CLZT_DISCRIMINATOR];
-    struct clzi_exec *generator = s->bound[GENERATOR].execs[shape];
-    const size_t size = s->be->tensor_size(s->dev, clzi_exec_output_shape(generator, AB));
-    int ret = s->be->train->zero(s->dev, clzi_exec_output_gradient(generator, AB), (int64_t)(size / sizeof(float)));
+    int ret = clzt_step_clear_ab(s, shape);
 
     if (ret < 0 || (ret = clzt_net_state_normalise(d)) < 0 ||
         (ret = clzt_step_forward(s, &s->bound[JUDGE], shape, number)) < 0 ||

@@ -161,6 +161,9 @@ static const struct key table[] = {
       "decay of the exponential moving average of the weights, which is validated and exported; 0: no average" },
     { "loss", TYPE_REAL, NUMBERS, AT(loss),
       "0", 0, 1e6, NULL, NULL },         // is replaced by a key loss.NAME for each row of clzt_losses
+    { "features", TYPE_TEXT, NUMBERS | PATH, AT(features), "", 0, 0, NULL,
+      "model file of lite0-features, which colorize-train convert makes of EfficientNet-Lite0's weights; loss.perceptual "
+      "compares what it sees" },
     { "rebalance", TYPE_REAL, NUMBERS, AT(rebalance), "0", 0, 1, NULL,
       "higher weight of rare colours: share of the uniform distribution in the mix with the data's; 0: off, 0.5 as published" },
 
@@ -742,6 +745,10 @@ int clzt_recipe_check(struct clzt_recipe *recipe, const struct clz_log *log)
         if (clzt_losses[i].of_logits && recipe->loss[i] > 0 && !recipe->head)
             return clzi_fail(log, -EINVAL, "loss.%s is %g; expected 0, because head is %s.", clzt_losses[i].name, recipe->loss[i],
                              heads[recipe->head]);
+    for (int i = 0; clzt_losses[i].name; i++)
+        if (clzt_losses[i].of_features && recipe->loss[i] > 0 && !*recipe->features)
+            return clzi_fail(log, -EINVAL, "loss.%s is %g, but `features` names no model; expected one of lite0-features, which "
+                             "colorize-train convert makes with net=lite0-features.", clzt_losses[i].name, recipe->loss[i]);
     if (recipe->adjustment > 0 && !recipe->head)
         return clzi_fail(log, -EINVAL, "adjustment is %g; expected 0, because head is %s.", recipe->adjustment,
                          heads[recipe->head]);

@@ -62,6 +62,7 @@ struct clzt_recipe {
     int schedule;                           // enum clzt_schedule
     int64_t warmup;                         // steps
     double loss[CLZT_MAX_LOSSES];           // weight of each row of clzt_losses
+    char *features;                         // model of lite0-features, for the perceptual loss; "": none
     double rebalance;                       // 0: off, otherwise the mix of clzt_ab_weights_make
 
     struct {                                // the adversarial phase, which follows the pixel phase

@@ -47,6 +47,7 @@ void clzt_run_destroy(struct clzt_run *r)
     for (int i = 0; i < CLZT_PLAYERS; i++) clzt_net_state_destroy(&r->players[i]);
     if (r->discriminator_graph) clzt_run_values_free(r->discriminator_graph, &r->discriminator_values);
     clzi_graph_destroy(&r->discriminator_graph);
+    clz_model_close(&r->features);
     clzt_dataset_close(&r->train);
     clzt_dataset_close(&r->val);
     clzi_device_close(&r->dev);
@@ -158,6 +159,7 @@ int clzt_run_check_paths(const struct clzt_run *r)
     if (ret >= 0 && *c->split.list)
         ret = clzt_paths_check((const char *const[]){ c->split.list }, 1, "split.list", r->log);
     if (ret >= 0 && *c->init) ret = clzt_paths_check((const char *const[]){ c->init }, 1, "init", r->log);
+    if (ret >= 0 && *c->features) ret = clzt_paths_check((const char *const[]){ c->features }, 1, "features", r->log);
     if (ret >= 0 && *c->discriminator_init)
         ret = clzt_paths_check((const char *const[]){ c->discriminator_init }, 1, "discriminator.init", r->log);
     return ret;

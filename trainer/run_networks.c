@@ -6,6 +6,7 @@
 
 #include "base/log.h"
 #include "nets.h"
+#include "perceptual.h"
 #include "run_parts.h"
 
 void clzt_run_values_free(const struct clzi_graph *g, float ***values)
@@ -104,9 +105,25 @@ static int no_net(const struct clzt_run *r)
     return -EINVAL;
 }
 
-// The initial weights of a training.
+// The frozen network of the perceptual loss.
+static int read_features(struct clzt_run *r)
+{
+    const struct clzt_recipe *c = r->recipe;
+    bool wanted = false;
+    int ret;
+
+    for (int i = 0; clzt_losses[i].name; i++) wanted |= clzt_losses[i].of_features && c->loss[i] > 0;
+    if (!wanted || r->features) return 0;
+    ret = clzi_model_read(&r->features, c->features, r->log);
+    return ret < 0 ? ret : clzt_perceptual_check(r->features, "features", c->features, r->log);
+}
+
+// The initial weights of a training, and the frozen ones of its losses.
 int clzt_run_first_values(struct clzt_run *r)
 {
+    const int ret = read_features(r);
+
+    if (ret < 0) return ret;
     clzt_net_init(r->graph, r->net->init, r->recipe->seed, r->values);
     return *r->recipe->init ? take_from(r, r->recipe->init, r->graph, r->values, "init", r->net->name) : 0;
 }
@@ -162,7 +179,7 @@ int clzt_run_create_step(struct clzt_run *r)
     struct clzt_step_params p = { .batch = c->batch, .adam = adam(r), .weight_decay = c->weight_decay, .ema = c->ema,
                                   .encoder_lr = (float)c->encoder_lr, .encoder_freeze = c->encoder_freeze,
                                   .encoder_statistics = c->encoder_statistics == 0,
-                                  .rarity = c->rebalance > 0 ? &r->rarity : NULL, .seed = c->seed,
+                                  .features = r->features, .rarity = c->rebalance > 0 ? &r->rarity : NULL, .seed = c->seed,
                                   .gan = { .loss = &clzt_gan_losses[c->gan.loss], .weight = c->gan.weight,
                                            .lambda = c->gan.lambda, .real = 1 - c->gan.smoothing, .lr = c->discriminator_lr,
                                            .critic = c->steps + c->gan.critic, .threshold = c->gan.threshold } };

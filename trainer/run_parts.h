@@ -18,6 +18,7 @@ struct clzt_run {
     const volatile int *stop;
     volatile int *save;
     const struct clzt_net *net;
+    struct clz_model *features;             // of the perceptual loss; NULL: without
     struct clzi_device *dev;
     struct clzi_graph *graph;
     struct clzt_dataset *train, *val;
@@ -62,7 +63,7 @@ int clzt_run_open_dataset(struct clzt_run *run, struct clzt_dataset **dataset, b
 const struct clzt_phase *clzt_run_phase_at(const struct clzt_run *run, int64_t number);     // of step `number`
 int clzt_run_build_net(struct clzt_run *run);
 int clzt_run_build_discriminator(struct clzt_run *run);        // graph and initial weights, if the recipe has such a phase
-int clzt_run_first_values(struct clzt_run *run);               // the initial weights of a training
+int clzt_run_first_values(struct clzt_run *run);               // the initial weights of a training, and the frozen ones of losses
 int clzt_run_create_generator(struct clzt_run *run);
 int clzt_run_create_discriminator(struct clzt_run *run);       // with its initial weights
 int clzt_run_create_step(struct clzt_run *run);

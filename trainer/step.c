@@ -44,6 +44,12 @@ struct clzi_exec_params clzt_step_generator_params(const struct clzt_step *s)
     };
 }
 
+static int no_memory(const struct clzt_step *s, int i)
+{
+    return clzi_fail(&clzi_device_base(s->dev)->log, -ENOMEM, "not enough memory to train with batch=%d of %dx%d pixels",
+                     s->params.batch, s->params.shapes[i].w, s->params.shapes[i].h);
+}
+
 int clzt_bound_bind(struct clzt_step *s, struct clzt_bound *b, int i, struct clzi_exec_params params)
 {
     int ret;
@@ -52,10 +58,7 @@ int clzt_bound_bind(struct clzt_step *s, struct clzt_bound *b, int i, struct clz
     params.h = s->params.shapes[i].h;
     params.w = s->params.shapes[i].w;
     ret = clzi_exec_create(&b->execs[i], b->graph, b->player->weights, &params);
-    if (ret == -ENOMEM)
-        clzi_log(&clzi_device_base(s->dev)->log, CLZ_LOG_ERROR, "not enough memory to train with batch=%d of %dx%d pixels",
-                 params.n, params.w, params.h);
-    return ret;
+    return ret == -ENOMEM ? no_memory(s, i) : ret;
 }
 
 // The mean of x over as many pixels as one of the logits stands for.
@@ -69,6 +72,14 @@ static int reduced(struct clzi_graph *g, const char *name, int x, int logits)
     free(shapes);
     if (ret < 0 || factor == 1) return ret < 0 ? ret : x;
     return clzi_graph_avgpool(g, name, x, .k = factor, .stride = factor);
+}
+
+int clzt_step_name_ab(struct clzt_step *s)
+{
+    struct clzi_graph *g = s->bound[0].graph;
+    const int ret = g->outputs_named ? 0 : clzi_graph_output(g, "ab", g->out[CLZT_PORT_AB].node);
+
+    return ret < 0 ? ret : 0;
 }
 
 int clzt_step_add_losses(struct clzt_step *s)
@@ -94,7 +105,8 @@ int clzt_step_add_losses(struct clzt_step *s)
         const struct clzt_loss *loss = &clzt_losses[i];
         char name[CLZI_PORT_NAME_SIZE];
         s->port[i] = -1;
-        if (!s->params.loss[i]) continue;
+        if (loss->of_features) s->perceptual_weight = s->params.loss[i];
+        if (!s->params.loss[i] || loss->of_features) continue;
         if (loss->of_logits && logits < 0) return -EINVAL;
         snprintf(name, sizeof name, "loss.%s", loss->name);
         ret = clzi_graph_append(g, name, loss->op, in[loss->of_logits], 2 + (loss->weighted && s->params.rarity),
@@ -104,6 +116,19 @@ int clzt_step_add_losses(struct clzt_step *s)
         s->port[i] = g->out_count - 1;
     }
     return 0;
+}
+
+int clzt_step_bind_perceptual(struct clzt_step *s, int i)
+{
+    struct clzi_exec *generator = s->bound[0].execs[i];
+    const struct clzt_perceptual_binding binding = {
+        .l = clzi_exec_input(generator, s->l), .target = clzi_exec_input(generator, s->target),
+        .ab = clzi_exec_output(generator, CLZT_PORT_AB), .ab_gradient = clzi_exec_output_gradient(generator, CLZT_PORT_AB),
+    };
+    int ret = s->perceptual ? 0 : clzt_perceptual_create(&s->perceptual, s->dev, s->params.features);
+
+    if (ret >= 0) ret = clzt_perceptual_bind(s->perceptual, i, s->params.batch, s->params.shapes[i], &binding);
+    return ret == -ENOMEM ? no_memory(s, i) : ret;
 }
 
 int clzt_step_create(struct clzt_step **step, const struct clzt_phase *phase, struct clzt_net_state *const players[CLZT_PLAYERS],
@@ -136,6 +161,7 @@ void clzt_step_destroy(struct clzt_step **step)
 
     *step = NULL;
     if (!s) return;
+    clzt_perceptual_destroy(&s->perceptual);
     for (int k = CLZT_MAX_BOUND - 1; k >= 0; k--) {            // later ones may be bound to tensors of earlier ones
         for (int i = 0; i < s->params.shape_count; i++) clzi_exec_destroy(&s->bound[k].execs[i]);
         clzi_graph_destroy(&s->bound[k].graph);
@@ -174,9 +200,20 @@ int clzt_step_seed(struct clzt_step *s, struct clzt_net_state *learner, struct c
     return ret < 0 ? ret : t->seed(s->dev, clzi_exec_output_gradient(exec, port), weight, learner->train);
 }
 
+int clzt_step_clear_ab(struct clzt_step *s, int shape)
+{
+    struct clzi_exec *exec = s->bound[0].execs[shape];
+    const size_t size = s->be->tensor_size(s->dev, clzi_exec_output_shape(exec, CLZT_PORT_AB));
+
+    return s->be->train->zero(s->dev, clzi_exec_output_gradient(exec, CLZT_PORT_AB), (int64_t)(size / sizeof(float)));
+}
+
 int clzt_step_seed_losses(struct clzt_step *s, int shape, float factor)
 {
     int ret = 0;
+
+    if (s->perceptual)
+        ret = clzt_perceptual_run(s->perceptual, shape, s->perceptual_weight * factor, s->players[CLZT_GENERATOR]->train);
 
     for (int i = 0; clzt_losses[i].name && ret >= 0; i++)
         if (s->port[i] >= 0)
@@ -204,6 +241,7 @@ int clzt_step_read_losses(struct clzt_step *s, int shape, double *values)
         float value = 0;
         if (s->port[i] >= 0) ret = clzi_exec_download(s->bound[0].execs[shape], s->port[i], &value);
         values[i] = value;
+        if (clzt_losses[i].of_features && s->perceptual) ret = clzt_perceptual_read(s->perceptual, shape, &values[i]);
     }
     return ret;
 }
@@ -232,7 +270,7 @@ const char *clzt_step_culprit(const struct clzt_step *s) { return s->culprit ? s
 
 size_t clzt_step_memory(const struct clzt_step *s)
 {
-    size_t sum = 0;
+    size_t sum = s->perceptual ? clzt_perceptual_memory(s->perceptual) : 0;
     for (int k = 0; k < CLZT_MAX_BOUND; k++)
         for (int i = 0; i < s->params.shape_count; i++)
             if (s->bound[k].execs[i]) sum += clzi_exec_memory(s->bound[k].execs[i]);

@@ -36,6 +36,7 @@ struct clzt_step_params {
     bool encoder_statistics;                // its batch norms use and update the batch's statistics; false: running ones, kept
     float ema;                              // decay of the averaged weights, if the player keeps them
     float loss[CLZT_MAX_LOSSES];            // weight of each row of clzt_losses
+    const struct clz_model *features;       // for the loss of features, whose weight is 0 without
     const struct clzt_ab_weights *rarity;   // NULL: none
     uint64_t seed;                          // of dropout
     struct clzt_gan gan;

@@ -2,6 +2,7 @@
 """PyTorch's side of tests/convert_torch.sh.
 
     make FOLDER                     checkpoints in every form, a picture for each, PyTorch's answers
+    perceptual FOLDER               a picture, and what the perceptual loss and its gradient are
     compare A.f32 B.f32             largest difference; status 1 if above 1e-4
     load OUT.safetensors NET IN.f32 OUT.f32 SIZE    load_state_dict(strict=True), and the answer
 """
@@ -76,6 +77,27 @@ def make(folder):
         y.contiguous().numpy().tofile(f"{folder}/{file}.want")
 
 
+def perceptual(folder):
+    """The perceptual loss of trainer/perceptual.h with the net of head.pth, and its gradient by ab."""
+    from make_ops import golden_input, rgb
+    net = nets_torch.NETS["lite0"][0]()
+    net.load_state_dict(torch.load(f"{folder}/head.pth"))
+    net.double().eval()
+    size, seen = 64, []
+    for i in (2, 4, 10):
+        net._blocks[i].register_forward_hook(lambda module, x, y: seen.append(y))
+    l, ab, truth = 0.7 * golden_input(1, (1, 1, size, size)), 0.3 * golden_input(2, (1, 2, size, size)), \
+        0.3 * golden_input(3, (1, 2, size, size))
+    torch.cat([t.flatten() for t in (l, ab, truth)]).float().numpy().tofile(f"{folder}/perceptual.in")
+    ab.requires_grad_()
+    net(rgb(l, ab))
+    net(rgb(l, truth))
+    loss = sum((a - b).abs().mean() for a, b in zip(seen[:3], seen[3:])) / 3
+    loss.backward()
+    # the gradient times 100000: compare() wants numbers of about 1
+    torch.cat([loss.detach().reshape(1), 100000 * ab.grad.flatten()]).float().numpy().tofile(f"{folder}/perceptual.want")
+
+
 def compare(a, b):
     x, y = numpy.fromfile(a, numpy.float32), numpy.fromfile(b, numpy.float32)
     if x.shape != y.shape or not x.size:
@@ -106,4 +128,4 @@ def load(path, name, picture, answer, size):
 
 
 if __name__ == "__main__":
-    sys.exit({"make": make, "compare": compare, "load": load}[sys.argv[1]](*sys.argv[2:]))
+    sys.exit({"make": make, "perceptual": perceptual, "compare": compare, "load": load}[sys.argv[1]](*sys.argv[2:]))
