@@ -190,7 +190,8 @@ $(BUILD)/tests/cuda_%.o: CFLAGS_ALL += $(emulation_flags)
 # The CUDA device over the emulated kernels and runtime, with the main() of ops.c.
 $(BUILD)/tests/cuda_device.o $(BUILD)/tests/emulated_%.o: CFLAGS_ALL += -isystem $(CUDA_HOME)/include
 $(BUILD)/tests/cuda_device: $(BUILD)/tests/emulated_runtime.o $(BUILD)/tests/ops_main.o \
-    $(BUILD)/tests/window_main.o $(BUILD)/tests/gan_main.o $(filter-out %/dnn.o,$(call objects,$(cuda_device))) \
+    $(BUILD)/tests/window_main.o $(BUILD)/tests/answers_main.o $(BUILD)/tests/gan_main.o \
+    $(filter-out %/dnn.o,$(call objects,$(cuda_device))) \
     $(call objects,$(filter-out trainer/main.c,$(trainer)))
 $(BUILD)/tests/cuda_device: LDFLAGS += -Wl,--wrap=clzi_device_open,--wrap=clzi_pipeline_create
 $(BUILD)/tests/cuda_device: LIBS_ENGINE += $(AV_LIBS)
@@ -260,15 +261,17 @@ bench: all $(benches)
 
 # Fuzz targets need clang and its runtime (packages clang, libclang-rt-14-dev). The head of tests/fuzz_filter.c tells how to build
 # that target.
-fuzz: $(addprefix $(BUILD)/fuzz/,fuzz_model fuzz_pth fuzz_hints fuzz_coco)
+fuzz_targets = $(addprefix $(BUILD)/fuzz/,fuzz_model fuzz_pth fuzz_hints fuzz_coco fuzz_answers)
+fuzz: $(fuzz_targets)
 parser := $(filter engine/model%.c $(patsubst %,engine/%.c,bytes safetensors graph op fuse),$(engine)) \
     $(filter kernels/colour_table.c,$(kernels)) $(patsubst %,base/%.c,atomic_file log sha256)
 $(BUILD)/fuzz/fuzz_model: tests/fuzz_model.c
 $(BUILD)/fuzz/fuzz_pth: tests/fuzz_pth.c tests/pth_files.h $(filter trainer/pth% trainer/tensors%,$(trainer)) \
     $(call rel,trainer/*.h)
 $(BUILD)/fuzz/fuzz_hints: tests/fuzz_hints.c engine/hints.c
+$(BUILD)/fuzz/fuzz_answers: tests/fuzz_answers.c engine/answers.c
 $(BUILD)/fuzz/fuzz_coco: tests/fuzz_coco.c trainer/coco.c trainer/json_stream.c $(call rel,trainer/*.h)
-$(addprefix $(BUILD)/fuzz/,fuzz_model fuzz_pth fuzz_hints fuzz_coco): $(parser) $(call rel,engine/*.h engine/*.def) Makefile
+$(fuzz_targets): $(parser) $(call rel,engine/*.h engine/*.def) Makefile
 	@mkdir -p $(@D)
 	$(call say,FUZZ,$@)
 	$(Q)clang -std=gnu11 -g -O1 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined -Wno-unknown-pragmas \

@@ -197,6 +197,8 @@ struct clz_stream_params {
     const char *hints;                      // colours for places of the frames: a text or PNG file, see below; NULL: none
     const char *qc;                         // with the stabilizer: a CSV file to write figures of each frame to; see below
     int verify;                             // 1: each coloured frame's luma is compared with the input's; see below
+    const char *answers_out;                // a file to write the network's answers to, NULL: none; see below
+    const char *answers_in;                 // such a file, from which answers are taken in place of running the network
     struct clz_log log;
     void *cuda_context, *cuda_stream;       // device cuda: the application's CUcontext and CUstream, on which the planes of its
                                             // CLZ_MEMORY_CUDA frames are used (a NULL stream is the default one); context NULL:
@@ -240,6 +242,16 @@ struct clz_stream_params {
 // verify: a frame whose luma is to be kept bit for bit (YUV or gray in host memory, equal range before and after, CLZ_LUMA_COPY)
 // and is not fails with -EIO, and a message. How many frames were compared is logged when the stream is closed; if others could
 // not be, a warning says so.
+
+// answers_out keeps what the network answers for each frame, losslessly packed; the file is complete when the stream is closed,
+// and has its old content until then. A stream with answers_in takes from there what is there, and runs the network for the other
+// frames; how many is logged when it is closed. It gives the same bits as the stream that wrote the file, for any strength,
+// saturation, stabilizer, window, cuts, sheet, batch and threads, which the answers do not depend on. An answer is known by what
+// the network saw: luma inside the bars, the working size, hints painted for the frame; so frames whose hints have changed, and
+// films that are others, are run anew. Frames in CLZ_MEMORY_CUDA are not found in files of frames in host memory, nor those in
+// these. A precision that is not AUTO takes only answers computed with it. -EINVAL: answers_in is of another model; one path is
+// no regular file; both are the same file. -EBADMSG: answers_in is no such file. -EEXIST: answers_out is a file of another kind.
+// A failed write is one warning, and leaves the old content. doc/answers.md describes the files.
 
 struct clz_stream;
 typedef struct clz_stream clz_stream;

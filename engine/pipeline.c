@@ -48,6 +48,8 @@ struct clzi_pipeline {
     float *hint_planes, *lightness;         // host memory: [N,3,h,w], [h,w]
     int logits_port;                        // of p->graph: of the classes of colour, whose entropy is the ambiguity; -1: none
     float *logits;                          // host memory: of a run
+    struct clzi_recall *recall;             // NULL: there are no files of answers
+    int answer_port;                        // of p->graph, for these; -1: none
     bool hints_still;                       // the network's input has the hints for all frames and no others
     uint64_t taken, written, finished;      // number of frames of this geometry
     // runs in the queue, the oldest first:
@@ -141,7 +143,7 @@ int clzi_pipeline_create(struct clzi_pipeline **out, struct clz_model *model, st
     p->dev = dev;
     p->ops = clzi_device_base(dev)->backend->frames;
     p->params = *params;
-    p->logits_port = -1;
+    p->logits_port = p->answer_port = -1;
     p->log = &clzi_device_base(dev)->log;
     if (!p->params.size) p->params.size = model->facts.size;
     if ((ret = clzi_bars_parse(&p->finder, params->bars)) < 0) {
@@ -155,6 +157,7 @@ int clzi_pipeline_create(struct clzi_pipeline **out, struct clz_model *model, st
     clzi_working_size(1, 1, p->params.size, model->facts.stride, true, &w, &h);
     if ((ret = check_graph(p, w, h)) >= 0) ret = clzi_graph_fuse(model->graph, model->values, &p->graph, &values);
     if (ret >= 0 && params->ambiguity) ret = add_logits_port(p);
+    if (ret >= 0 && params->answers) ret = p->answer_port = clzi_recall_port(p->graph, colour_port(p->graph));
     if (ret >= 0) ret = clzi_params_create(&p->weights, dev, p->graph, values, NULL);
     for (int i = 0; values && i < p->graph->param_count; i++) free(values[i]);
     free(values);
@@ -169,6 +172,7 @@ static void free_geometry(struct clzi_pipeline *p)
     clzi_window_destroy(&p->window);
     clzi_hint_painter_destroy(&p->painter);
     clzi_matcher_destroy(&p->matcher);
+    clzi_recall_destroy(&p->recall);
     free(p->logits);
     p->logits = NULL;
     free(p->hint_planes);
@@ -243,6 +247,16 @@ static int plan_hints(struct clzi_pipeline *p)
     return p->hint_planes && p->lightness ? clzi_hint_painter_create(&p->painter, &params) : -ENOMEM;
 }
 
+static int plan_recall(struct clzi_pipeline *p)
+{
+    const struct clzi_recall_params params = { p->dev, p->graph, p->exec, colour_port(p->graph), p->answer_port,
+                                               p->frames_per_run, p->h, p->w, p->params.answers };
+
+    if (!p->params.answers) return 0;
+    if (!p->lightness && !(p->lightness = malloc((size_t)p->w * p->h * sizeof *p->lightness))) return -ENOMEM;
+    return clzi_recall_create(&p->recall, &params);
+}
+
 // Creates everything that depends on the geometry and on p->frames_per_run.
 static int plan_run(struct clzi_pipeline *p, const struct clzi_frame_job *q)
 {
@@ -264,7 +278,7 @@ static int plan_run(struct clzi_pipeline *p, const struct clzi_frame_job *q)
     if (!(p->jobs = calloc(p->slots, sizeof *p->jobs))) return -ENOMEM;
     if ((ret = clzi_exec_create(&p->exec, p->graph, p->weights, &params)) < 0) return ret;
     if (p->params.no_network && (ret = clear_answers(p)) < 0) return ret;
-    if ((ret = plan_hints(p)) < 0) return ret;
+    if ((ret = plan_hints(p)) < 0 || (ret = plan_recall(p)) < 0) return ret;
     if (p->logits_port >= 0 && !p->params.no_network) {
         const struct clzi_shape shape = clzi_exec_output_shape(p->exec, p->logits_port);
         if (!(p->logits = malloc((size_t)clzi_shape_count(shape) * sizeof *p->logits))) return -ENOMEM;
@@ -340,13 +354,13 @@ static int read_frames(struct clzi_pipeline *p, int count)
     return ret;
 }
 
-// Hands the network's answers of a run to the window. first_is_new: the first frame does not belong to the shot before it.
-static int push_answers(struct clzi_pipeline *p, const struct clzi_job *jobs, int count, bool first_is_new)
+// Hands the answers of a run to the window. first_is_new: the first frame does not belong to the shot before it.
+static int push_answers(struct clzi_pipeline *p, const struct clzi_job *jobs, int count, const char *ab, bool first_is_new)
 {
     const struct clzi_backend *be = clzi_device_base(p->dev)->backend;
     const size_t l_size = be->tensor_size(p->dev, (struct clzi_shape){ 1, 1, p->h, p->w });
     const size_t ab_size = be->tensor_size(p->dev, (struct clzi_shape){ 1, 2, p->h, p->w });
-    const char *l = clzi_exec_input(p->exec, lightness_port(p->graph)), *ab = clzi_exec_output(p->exec, colour_port(p->graph));
+    const char *l = clzi_exec_input(p->exec, lightness_port(p->graph));
     int ret = 0;
 
     for (int i = 0; i < count && ret >= 0; i++)
@@ -392,13 +406,20 @@ static int mark_run(struct clzi_pipeline *p, uint64_t first)
     return 0;
 }
 
-// Lightness of image i of the network's input, in 0 to 1.
-static int download_lightness(struct clzi_pipeline *p, int i)
+// Image i of the network's input, as the network has it.
+static int download_input(struct clzi_pipeline *p, int i)
 {
     const struct clzi_backend *be = clzi_device_base(p->dev)->backend;
     const struct clzi_shape shape = { 1, 1, p->h, p->w };
     const char *l = clzi_exec_input(p->exec, lightness_port(p->graph));
-    const int ret = be->download(p->dev, l + i * be->tensor_size(p->dev, shape), shape, p->lightness);
+
+    return be->download(p->dev, l + i * be->tensor_size(p->dev, shape), shape, p->lightness);
+}
+
+// Lightness of image i of the network's input, in 0 to 1.
+static int download_lightness(struct clzi_pipeline *p, int i)
+{
+    const int ret = download_input(p, i);
 
     for (int64_t k = 0; k < (int64_t)p->w * p->h && ret >= 0; k++)
         p->lightness[k] = (p->lightness[k] + p->model->facts.l_offset) * p->model->facts.l_scale / 100;
@@ -434,20 +455,54 @@ static int paint_hints(struct clzi_pipeline *p, const struct clzi_job *jobs, int
     return ret;
 }
 
-// Writes the notes of a run's frames.
-static int take_notes(struct clzi_pipeline *p, const struct clzi_job *jobs, int count, struct area seen)
+// How unsure the network was of the images of this run, from its logits, or as the file of answers has it.
+static int measure_ambiguity(struct clzi_pipeline *p, int count, bool run, struct clzi_ambiguity *ambiguity)
 {
     const struct clzi_shape shape = p->logits ? clzi_exec_output_shape(p->exec, p->logits_port) : (struct clzi_shape){0};
     const int64_t one = (int64_t)shape.c * shape.h * shape.w;
-    const int ret = p->logits ? clzi_exec_download(p->exec, p->logits_port, p->logits) : 0;
+    const int ret = p->logits && run ? clzi_exec_download(p->exec, p->logits_port, p->logits) : 0;
 
-    for (int i = 0; i < count && ret >= 0 && jobs[i].note; i++) {
-        *jobs[i].note = (struct clzi_qc_note){ { -1, -1, -1 }, seen.x, seen.y, seen.width, seen.height };
-        if (p->logits)
-            jobs[i].note->ambiguity = clzi_ambiguity_of(p->logits + i * one, shape.c, shape.h, shape.w, p->h / shape.h,
-                                                        clzi_device_base(p->dev)->threads);
+    for (int i = 0; i < count && ret >= 0; i++) {
+        bool known = false;
+        ambiguity[i] = p->recall ? clzi_recall_ambiguity(p->recall, i, &known) : (struct clzi_ambiguity){ -1, -1, -1 };
+        if (p->logits && !known)
+            ambiguity[i] = clzi_ambiguity_of(p->logits + i * one, shape.c, shape.h, shape.w, p->h / shape.h,
+                                             clzi_device_base(p->dev)->threads);
     }
     return ret;
+}
+
+// Looks for the answers of a run's frames. Returns how many the file of answers has, or an error.
+static int recall(struct clzi_pipeline *p, const struct clzi_job *jobs, int count)
+{
+    const int64_t one = 3 * (int64_t)p->w * p->h;
+    int ret = 0, found = 0;
+
+    for (int i = 0; i < count && ret >= 0; i++, found += ret) {
+        const struct clz_frame *seen = &p->jobs[slot_of(p, p->taken + i)].seen;
+        const struct clzi_recall_frame frame = {
+            seen, seen->memory == CLZ_MEMORY_HOST ? NULL : p->lightness, p->painter ? p->hint_planes + i * one : NULL,
+            jobs[i].number, jobs[i].controls->time,
+        };
+        if (seen->memory != CLZ_MEMORY_HOST && (ret = download_input(p, i)) < 0) return ret;
+        ret = clzi_recall_find(p->recall, i, &frame);
+    }
+    return ret < 0 ? ret : found;
+}
+
+// Runs the network on `count` frames whose lightness and hints are in its input; with files of answers, only if one is not known.
+static int answer(struct clzi_pipeline *p, const struct clzi_job *jobs, int count, struct area seen, const void **ab)
+{
+    struct clzi_ambiguity ambiguity[CLZI_MAX_BATCH];
+    int ret = p->recall ? recall(p, jobs, count) : 0;
+    const bool run = !p->params.no_network && ret < count;
+
+    if (ret >= 0 && run) ret = clzi_exec_forward(p->exec, 0);
+    if (ret >= 0 && (jobs->note || p->recall)) ret = measure_ambiguity(p, count, run, ambiguity);
+    for (int i = 0; i < count && ret >= 0 && jobs[i].note; i++)
+        *jobs[i].note = (struct clzi_qc_note){ ambiguity[i], seen.x, seen.y, seen.width, seen.height };
+    *ab = clzi_exec_output(p->exec, colour_port(p->graph));
+    return ret >= 0 && p->recall ? clzi_recall_finish(p->recall, count, ambiguity, ab) : ret;
 }
 
 // Queues the run of `count` frames, whose jobs are in p->jobs from slot p->taken on.
@@ -455,14 +510,14 @@ static int queue_run(struct clzi_pipeline *p, const struct clzi_job *jobs, int c
 {
     const int run = next_run(p);
     const uint64_t first = p->written;
+    const void *ab = NULL;
     int ret = read_frames(p, count);
 
     if (ret >= 0 && p->painter) ret = paint_hints(p, jobs, count, seen, first_is_new);
-    if (ret >= 0 && !p->params.no_network) ret = clzi_exec_forward(p->exec, 0);
-    if (ret >= 0 && jobs->note) ret = take_notes(p, jobs, count, seen);
+    if (ret >= 0) ret = answer(p, jobs, count, seen, &ab);
     p->taken += count;
-    if (ret >= 0 && !p->window) ret = write_frames(p, run, count, clzi_exec_output(p->exec, colour_port(p->graph)));
-    if (ret >= 0 && p->window) ret = push_answers(p, jobs, count, first_is_new);
+    if (ret >= 0 && !p->window) ret = write_frames(p, run, count, ab);
+    if (ret >= 0 && p->window) ret = push_answers(p, jobs, count, ab, first_is_new);
     if (ret >= 0 && p->window) ret = write_settled_frames(p, run);
     if (ret >= 0) ret = mark_run(p, first);
     return ret < 0 ? explain(p, ret) : count;

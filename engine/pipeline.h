@@ -7,6 +7,7 @@
 #include "hint_painter.h"
 #include "model.h"
 #include "qc.h"
+#include "recall.h"
 #include "window.h"
 
 enum { CLZI_MAX_BATCH = CLZI_MAX_IMAGES };  // largest number of frames of one network run
@@ -22,6 +23,7 @@ struct clzi_pipeline_params {
     const char *hints;                      // as in clz_stream_params
     bool ambiguity;                         // jobs want it in their notes
     bool layers, stills;                    // jobs may have layers of hints, also from stills
+    struct clzi_answers *answers;           // files of answers; NULL: none. Borrowed
     struct clzi_stage stage;                // between the network and the frames' chroma
 };
 
@@ -34,6 +36,7 @@ struct clzi_job {                           // one frame to colour
     const struct clz_controls *controls;
     const struct clzi_hint_layers *layers;  // beside the hints for all frames
     struct clzi_qc_note *note;              // what qc has to know of the frame; NULL: not wanted
+    uint64_t number;                        // of the frame in the film, for files of answers
     bool cuts_known;                        // for layers: shots begin at controls->cut alone; else they are looked for as well
     struct clzi_bars bars;                  // set by clzi_pipeline_prepare()
     struct clzi_bars_finder before;         // likewise: what the frames before it have shown

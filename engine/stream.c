@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "kernels/fnv.h"
 #include "kernels/threads.h"
@@ -42,6 +43,7 @@ struct clz_stream {
     struct clzi_pipeline *pipeline;
     struct clzi_stabilizer_context stabilizer;
     struct clzi_sheet *sheet;               // NULL: none
+    struct clzi_answers answers;
     struct clzi_chroma_finder chroma;
     struct slot *ring;
     int capacity, batch;
@@ -181,7 +183,8 @@ static void colour_frames(clz_stream *s, uint64_t first, uint64_t end)
     for (int i = 0; i < count; i++) {
         const struct slot *slot = slot_of(s, first + i);
         jobs[i] = (struct clzi_job){ .in = &slot->in, .out = &slot->out, .controls = &slot->controls,
-                                     .layers = &slot->layers, .cuts_known = s->stabilizer.cuts };
+                                     .layers = &slot->layers, .cuts_known = s->stabilizer.cuts,
+                                     .number = s->params.first_frame + first + i };
         if (s->stabilizer.notes) jobs[i].note = &s->stabilizer.notes[(first + i) % s->stabilizer.room];
     }
     if ((ret = clzi_pipeline_prepare(s->pipeline, jobs, count)) < 0) {
@@ -320,6 +323,58 @@ static int open_lists(clz_stream *s, const struct clz_stream_params *p)
     return p->shots ? clzi_shots_create(&s->stabilizer.shots, p->shots, p->first_frame, log) : 0;
 }
 
+// Whether two paths are one file.
+static bool is_same_file(const char *a, const char *b)
+{
+    struct stat x, y;
+
+    if (!strcmp(a, b)) return true;
+    return !stat(a, &x) && !stat(b, &y) && x.st_dev == y.st_dev && x.st_ino == y.st_ino;
+}
+
+// Opens the files of answers.
+static int open_answers(clz_stream *s, const struct clz_stream_params *p)
+{
+    const struct clz_log *log = &s->params.log;
+    struct clzk_murmur network;
+    int ret;
+
+    if (!p->answers_in && !p->answers_out) return 0;
+    if (p->shots_only) return clzi_fail(log, -EINVAL, "answers_in and answers_out exclude shots_only, which runs no network");
+    if (p->answers_in && p->answers_out && is_same_file(p->answers_in, p->answers_out))
+        return clzi_fail(log, -EINVAL, "answers_in and answers_out are the same file, %s", p->answers_in);
+    for (int i = 0; i < 2 && p->answers_out; i++) {
+        const char *other = i ? p->qc : p->shots;
+        if (other && is_same_file(other, p->answers_out))
+            return clzi_fail(log, -EINVAL, "answers_out and %s are the same file, %s", i ? "qc" : "shots", other);
+    }
+    if ((ret = clzi_answers_network(&network, s->model)) < 0) return ret;
+    s->answers.precision = p->precision;
+    if (p->answers_in && (ret = clzi_answers_read(&s->answers.in, p->answers_in, &network, log)) < 0) return ret;
+    if (!p->answers_out) return 0;
+    return clzi_answers_create(&s->answers.out, p->answers_out, &network, clzi_device_base(s->dev)->describe, log);
+}
+
+// Completes the file that is written, and says where answers came from.
+static void close_answers(clz_stream *s)
+{
+    const struct clz_log *log = &s->params.log;
+    const struct clzi_answers *a = &s->answers;
+    const unsigned long long file = a->from_file, network = a->from_network;
+    const bool in = a->in, out = a->out;
+    const int ret = clzi_answers_finish(&s->answers.out);
+    const char *written = !out ? "" : ret < 0 ? "; not written" : "; written";
+
+    if (in && file + network)
+        clzi_log(log, CLZ_LOG_INFO, "answers: %llu frames from the file, %llu from the network%s", file, network, written);
+    else if (out && network)
+        clzi_log(log, CLZ_LOG_INFO, "answers: %llu frames from the network%s", network, written);
+    if (in && !file && network)
+        clzi_log(log, CLZ_LOG_WARNING, "answers_in has none of the frames: it is of another film, or of other bars, another size "
+                 "or precision");
+    clzi_answers_reader_destroy(&s->answers.in);
+}
+
 int clz_stream_open(clz_stream **out, clz_model *model, const struct clz_stream_params *params)
 {
     static const struct clz_stream_params defaults;
@@ -343,7 +398,7 @@ int clz_stream_open(clz_stream **out, clz_model *model, const struct clz_stream_
     s->params.device = NULL;                // the caller owns the string and may free it
     s->batch = s->params.batch ? s->params.batch : clzi_device_base(s->dev)->backend->default_batch;
     s->stabilizer.first = s->params.first_frame;
-    if ((ret = open_lists(s, params)) < 0) goto fail;
+    if ((ret = open_lists(s, params)) < 0 || (ret = open_answers(s, params)) < 0) goto fail;
     if ((ret = clzi_device_enter(s->dev)) < 0) goto fail;
     ret = clzi_pipeline_create(&s->pipeline, model, s->dev,
                                &(struct clzi_pipeline_params){ .batch = s->batch, .size = s->params.size,
@@ -352,10 +407,12 @@ int clz_stream_open(clz_stream **out, clz_model *model, const struct clz_stream_
                                                               .hints = s->params.hints, .ambiguity = s->stabilizer.qc,
                                                               .layers = s->sheet && clzi_sheet_has_hints(s->sheet),
                                                               .stills = s->sheet && clzi_sheet_has_stills(s->sheet),
+                                                              .answers = params->answers_in || params->answers_out ?
+                                                                         &s->answers : NULL,
                                                               .stage = stabilizer(params, &s->stabilizer) });
     clzi_device_leave(s->dev);
     s->params.bars = s->params.hints = s->params.shots = s->params.cuts = s->params.sheet = NULL;       // likewise
-    s->params.qc = NULL;
+    s->params.qc = s->params.answers_out = s->params.answers_in = NULL;
     if (ret < 0) goto fail;
     s->capacity = BATCHES * s->batch + clzi_pipeline_lookahead(s->pipeline);
     s->ring = calloc(s->capacity, sizeof *s->ring);
@@ -413,6 +470,7 @@ void clz_stream_close(clz_stream **stream)
         clzi_pipeline_destroy(&s->pipeline);
         clzi_device_leave(s->dev);
     }
+    close_answers(s);
     clzi_shots_destroy(&s->stabilizer.shots);
     clzi_qc_destroy(&s->stabilizer.qc);
     clzi_cuts_destroy(&s->stabilizer.cuts);

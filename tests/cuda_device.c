@@ -16,7 +16,8 @@
 int __real_clzi_device_open(struct clzi_device **dev, const char *name, const struct clzi_device_params *params);
 int __wrap_clzi_device_open(struct clzi_device **dev, const char *name, const struct clzi_device_params *params);
 int ops_main(int argc, char **argv);        // main() of ops.c
-int window_main(int argc, char **argv);     // and of window.c and gan.c
+int window_main(int argc, char **argv);     // and of window.c, answers.c and gan.c
+int answers_main(int argc, char **argv);
 int gan_main(int argc, char **argv);
 
 int __wrap_clzi_device_open(struct clzi_device **dev, const char *name, const struct clzi_device_params *params)
@@ -267,6 +268,7 @@ int main(void)
     check_case_end();
     failed = check_state.failed_cases > 0;
     failed |= window_main(2, device);
+    failed |= answers_main(2, device);
     failed |= gan_main(2, device);
     return failed | ops_main(3, ops);
 }

@@ -72,7 +72,7 @@ for filter in hue=s=0.5 gblur eq=contrast=1.2 yadif scale=80:60 crop=100:80 tran
 done
 "$ours/ffmpeg" -v error -h filter=colorize >help 2>err
 for option in model device precision batch size strength saturation luma threads hue lightness mix range out_range matrix siting \
-    bars library transfer qc verify; do
+    bars library transfer qc verify answers_out answers_in; do
     check "help/$option" grep -q "^ *$option  *<" help
 done
 check help/timeline grep -q "timeline through the 'enable' option" help
@@ -441,6 +441,32 @@ if [ -e "$real" ] && [ -e "$model" ]; then
     loud -v info -f lavfi -i $film -vf colorize=real.bin:verify=1:qc=figures.csv -f null - >out
     check real/verify grep -q "verify: the luma of 6 frames was compared, bit for bit" err
     check real/qc_has_a_row_for_each_frame [ "$(grep -c '^[0-9]*,[0-9.]*,' figures.csv)" = 6 -a -s figures.csv.html ]
+    # The stabiliser, a sheet and other strength without running the network: the same frames; the last line is what was run.
+    printf '%s\n' 'rate: 6' 'lines:' '- {from: 0.3, strength: 0.4}' >weak.yaml
+    loud -v info -f lavfi -i $film -vf colorize=real.bin:answers_out=film.answers -f framemd5 - | grep -v '^#' >expected
+    check real/answers/are_written grep -q "answers: 6 frames from the network; written" err
+    sums ffmpeg $film colorize=real.bin >got
+    same real/answers/writing_them_changes_nothing expected got
+    for options in batch=3:threads=2 strength=0.5:saturation=2:stabilize=0 sheet=weak.yaml:window=0:luma=lstar; do
+        sums ffmpeg $film colorize=real.bin:$options >expected
+        loud -v info -f lavfi -i $film -vf colorize=real.bin:answers_in=film.answers:$options -f framemd5 - | grep -v '^#' >got
+        same "real/answers/$options" expected got
+        check "real/answers/$options/no_run" grep -q "answers: 6 frames from the file, 0 from the network" err
+    done
+    sums ffmpeg $film,negate colorize=real.bin >expected
+    loud -v info -f lavfi -i $film,negate -vf colorize=real.bin:answers_in=film.answers -f framemd5 - | grep -v '^#' >got
+    same real/answers/another_film_is_run expected got
+    check real/answers/another_film_is_warned_of grep -q "answers_in has none of the frames" err
+    cp film.answers kept.answers
+    refuse real/answers/same_file "answers_in and answers_out are the same file" \
+        ffmpeg -f lavfi -i $film -vf colorize=real.bin:answers_in=film.answers:answers_out=./film.answers -f null -
+    echo mine >diary
+    refuse real/answers/other_file "is no file of answers, and is not replaced" \
+        ffmpeg -f lavfi -i $film -vf colorize=real.bin:answers_out=diary -f null -
+    mkfifo fifo
+    refuse real/answers/no_file "no regular file" ffmpeg -f lavfi -i $film -vf colorize=real.bin:answers_out=fifo -f null -
+    refuse real/answers/missing "No such file" ffmpeg -f lavfi -i $film -vf colorize=real.bin:answers_in=none -f null -
+    check real/answers/files_are_kept [ "$(cat diary)" = mine -a "$(cmp film.answers kept.answers && echo same)" = same ]
     echo '- {strength: 3}' >>sheet.yaml
     refuse real/bad_sheet 'sheet.yaml:5: strength: "3" is not a number from 0 to 1' \
         ffmpeg -f lavfi -i $film -vf colorize=real.bin:sheet=sheet.yaml -f null -

@@ -275,11 +275,14 @@ static struct clz_frame frame(uint8_t *bytes, int w, int h)
 }
 
 // Two frames of one size and one of another; a frame that is coloured must equal that of the round in which nothing failed.
-static int film(const char *device, clz_model *m, const char *sheet, uint8_t (*want)[LARGEST])
+struct film_files { const char *sheet, *answers_in, *answers_out; };
+
+static int film(const char *device, clz_model *m, const struct film_files *files, uint8_t (*want)[LARGEST])
 {
     static const int sizes[3][2] = { { 40, 32 }, { 40, 32 }, { 24, 36 } };
     const struct clz_stream_params params = { .device = device, .batch = 2, .threads = 1, .size = 32, .stabilizer = 1,
-                                             .window = 2, .sheet = sheet, .log = listener };
+                                             .window = 2, .sheet = files->sheet, .answers_in = files->answers_in,
+                                             .answers_out = files->answers_out, .log = listener };
     uint8_t bytes[3][LARGEST];
     struct clz_frame f[3], done;
     clz_stream *s;
@@ -368,20 +371,27 @@ static int read_a_sheet(void)
 static int film_on_cpu(void)
 {
     static uint8_t want[3][LARGEST];
-    return film("cpu", model, NULL, want);
+    return film("cpu", model, &(struct film_files){ 0 }, want);
 }
 
 static int film_with_points(void)
 {
     static uint8_t want[3][LARGEST];
     char path[PATH];
-    return film("cpu", hints_model, in_folder(path, "points.yaml"), want);
+    return film("cpu", hints_model, &(struct film_files){ .sheet = in_folder(path, "points.yaml") }, want);
+}
+
+static int film_with_answers(void)
+{
+    static uint8_t want[3][LARGEST];
+    char in[PATH], out[PATH];
+    return film("cpu", model, &(struct film_files){ NULL, in_folder(in, "in.answers"), in_folder(out, "out.answers") }, want);
 }
 
 static int film_on_ref(void)
 {
     static uint8_t want[3][LARGEST];
-    return film("ref", model, NULL, want);
+    return film("ref", model, &(struct film_files){ 0 }, want);
 }
 
 // ---- the trainer ----
@@ -754,6 +764,8 @@ static int prepare(void)
     static const char points[] = "lines:\n- {points: ['9 9 2 #ff0000', '99 9 1 #00ff00'], masks: painted}\n"
                                  "- {points: '1 1 1 #0000ff', follow: false}\n";
     if (clzi_file_replace(in_folder(path, "points.yaml"), points, sizeof points - 1, NULL) < 0) return -1;
+    static uint8_t frames[3][LARGEST];
+    if (film("cpu", model, &(struct film_files){ .answers_out = in_folder(path, "in.answers") }, frames) < 0) return -1;
     if (write_hints_model(in_folder(path, "hints.bin")) < 0) return -1;
     return clz_model_open(&hints_model, path, NULL);
 }
@@ -762,7 +774,7 @@ int main(void)
 {
     static const struct { const char *name; int (*run)(void); } rows[] = {
         { "oom/open_model", open_model }, { "oom/film_on_ref", film_on_ref }, { "oom/film_on_cpu", film_on_cpu },
-        { "oom/film_with_points", film_with_points },
+        { "oom/film_with_points", film_with_points }, { "oom/film_with_answers", film_with_answers },
         { "oom/sheet", read_a_sheet }, { "oom/hints", read_hints }, { "oom/still", read_still },
         { "oom/recipe", read_recipe }, { "oom/facts", write_facts },
         { "oom/pictures_cached", read_pictures_cached },
