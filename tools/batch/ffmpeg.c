@@ -1,5 +1,6 @@
 // ffmpeg.c - finds ffmpeg, runs it, reads its messages.
 #include <errno.h>
+#include <inttypes.h>
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
@@ -86,6 +87,19 @@ static const char *message(const char *line, const char *level)
     return strncmp(line, level, n) ? NULL : line + n;
 }
 
+// How many frames had their answers from a file, and from the network, where the filter says so.
+static void read_answers(struct clzb_ffmpeg_run *run, const char *text)
+{
+    int64_t file = 0, network = 0;
+    int n = 0;
+
+    if (sscanf(text, "answers: %" SCNd64 " frames from the network%n", &network, &n) != 1 || !n)
+        (void)sscanf(text, "answers: %" SCNd64 " frames from the file, %" SCNd64 " from the network%n", &file, &network, &n);
+    if (!n) return;
+    run->from_file += file;
+    run->from_network += network;
+}
+
 static void read_message(struct clzb_ffmpeg_run *run, const char *line)
 {
     const char *text;
@@ -94,6 +108,7 @@ static void read_message(struct clzb_ffmpeg_run *run, const char *line)
         if (!run->errors++) snprintf(run->error, sizeof run->error, "%s", text);
     } else if (message(line, "[warning] ")) run->warnings++;
     if (!strstr(line, "colorize")) return;
+    if ((text = message(line, "[info] "))) read_answers(run, text);
     if ((text = strstr(line, "colouring with ")) && !strstr(line, "libcolorize")) {
         snprintf(run->device, sizeof run->device, "%s", text + 15);
     } else if ((text = message(line, "[info] ")) && strstr(text, " becomes ")) snprintf(run->luma, sizeof run->luma, "%s", text);

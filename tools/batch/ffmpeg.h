@@ -32,6 +32,7 @@ struct clzb_ffmpeg_run {
     char error[300];                        // the first error
     char device[120];                       // what the filter says it colours with
     char luma[160];                         // what the filter says about luma and levels
+    int64_t from_file, from_network;        // frames whose answers came from a file, from the network, as the filter says
 };
 
 // Returns 0, -EIO if ffmpeg ended with an error (`error` says which), -ENOSPC, or tick's result.

@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/sha256.h"
+#include "answers.h"
 #include "film.h"
 #include "hash.h"
 #include "paths.h"
@@ -19,6 +20,7 @@
 #include "verify.h"
 
 enum { LEAST_FREE = 32 << 20 };             // bytes; with less a running job stops
+static const int answers_size = 200 << 10;  // bytes of a frame's answer: 456x256, f32, packed
 #define KEY_VERSION "2"
 
 // ---- small things ----
@@ -50,7 +52,10 @@ int clzb_film_path(const struct clzb_film *film, char path[PATH_MAX], const char
 }
 
 // What stays in the folder when work begins again. "old", the pictures that are being replaced, stays until the film is done.
-static bool is_log_or_old(const char *name) { return !strcmp(name, "log") || !strcmp(name, "old"); }
+static bool is_log_or_old(const char *name)
+{
+    return !strcmp(name, "log") || !strcmp(name, "old") || clzb_answers_is_kept(name);
+}
 static bool is_kept(const char *name) { return is_log_or_old(name) || !strncmp(name, "piece-", 6); }
 static bool is_old(const char *name) { return !strcmp(name, "old"); }
 
@@ -302,7 +307,7 @@ static int check_output(struct clzb_film *film)
 {
     const char *const out = film->job->out, *const extension = film->container->name;
     const bool pictures = !*film->container->extension;
-    char side[PATH_MAX], log[PATH_MAX];
+    char side[PATH_MAX], log[PATH_MAX], answers[PATH_MAX];
     struct clzb_row row;
     struct stat st;
     const bool exists = !lstat(out, &st);
@@ -319,6 +324,9 @@ static int check_output(struct clzb_film *film)
                               out);
     if (!access(side, F_OK) && clzb_provenance_key(side, &row) < 0)
         return clzb_film_fail(film, -EEXIST, "%s: exists, and is no side-car; --overwrite replaces it.", side);
+    snprintf(answers, sizeof answers, "%s.answers", out);
+    if (film->job->answers && !clzb_answers_may_replace(answers))
+        return clzb_film_fail(film, -EEXIST, "%s: exists, and is no file of answers; --overwrite replaces it.", answers);
     if (!is_own_log(log))
         return clzb_film_fail(film, -EEXIST, "%s: exists, and is no log of a batch; --overwrite replaces it.", log);
     return 0;
@@ -408,6 +416,7 @@ int clzb_film_begin(struct clzb_film *film)
 
     film->reason[0] = film->first_error[0] = 0;
     film->errors = 0;
+    film->from_file = film->from_network = 0;
     film->colouring = 0;
     atomic_store(&film->done, 0);
     atomic_store(&film->lost, false);
@@ -422,6 +431,7 @@ int clzb_film_begin(struct clzb_film *film)
     if (film->row.state != CLZB_VERIFIED || !verified_is_there(film)) {
         clzb_empty_folder(film->folder, film->job->segments ? is_kept : is_log_or_old);
         mkdir(film->folder, 0777);
+        if ((ret = clzb_answers_begin(film)) < 0) goto fail;
         film->row.state = CLZB_RUNNING;
         film->row.attempt++;
     }
@@ -471,6 +481,8 @@ int clzb_film_ffmpeg(struct clzb_film *film, const struct clzb_args *args, _Atom
     pthread_mutex_lock(&film->mutex);
     if (*run.device) snprintf(film->device, sizeof film->device, "%s", run.device);
     if (*run.luma) snprintf(film->luma, sizeof film->luma, "%s", run.luma);
+    film->from_file += run.from_file;
+    film->from_network += run.from_network;
     if (run.errors && !film->errors) snprintf(film->first_error, sizeof film->first_error, "%s", run.error);
     film->errors += run.errors;
     pthread_mutex_unlock(&film->mutex);
@@ -565,6 +577,7 @@ int clzb_film_space(struct clzb_film *film, double frame_share)
 
     if (clzb_size_of(film->job->in, &size) < 0 || statvfs(film->folder, &fs)) return 0;
     needed = 1.1 * (raw * p->frames * (frame_share + film->job->preset->share) + (p->sequence ? 0 : size)) + LEAST_FREE;
+    if (film->job->answers) needed += (double)answers_size * p->frames * (frame_share > 0 ? 2 : 1);     // in pieces, and joined
     free_bytes = (double)fs.f_bavail * fs.f_frsize;
     if (needed <= free_bytes) return 0;
     return clzb_film_fail(film, -ENOSPC, "%s: the film may need %.1f GiB on this disk, which has %.1f GiB free.", film->job->out,
@@ -575,13 +588,14 @@ int clzb_film_render(struct clzb_film *film)
 {
     struct clzb_args args = {0};
     const double start = clzi_now();
-    char *chain = NULL, part[PATH_MAX];
+    char *chain = NULL, part[PATH_MAX], *answers = NULL;
     int ret;
 
     if ((ret = clzb_film_space(film, 0)) < 0) return ret;
     if (!*film->container->extension && !(ret = clzb_film_path(film, part, "film")) && mkdir(part, 0777) && errno != EEXIST)
         return clzb_film_fail(film, -errno, "%s: %s.", part, strerror(errno));
-    if ((ret = clzb_film_chain(film, "", &chain)) < 0) goto end;
+    ret = -ENOMEM;
+    if (!(answers = clzb_answers_options(film, NULL)) || (ret = clzb_film_chain(film, answers, &chain)) < 0) goto end;
     clzb_ffmpeg_begin(&args, &film->shelf->ffmpeg);
     clzb_film_input(film, &args);
     clzb_args_add(&args, "-map");
@@ -597,6 +611,7 @@ int clzb_film_render(struct clzb_film *film)
     ret = clzb_film_ffmpeg(film, &args, &film->done, clzb_film_damaged);
     film->colouring = clzi_now() - start;
 end:
+    free(answers);
     free(chain);
     clzb_args_clear(&args);
     return ret;
@@ -614,6 +629,7 @@ static int rename_part(struct clzb_film *film)
     clzb_film_path(film, side, "side.json");
     clzb_film_path(film, old, "old");
     clzb_folder_of(film->job->out, folder);
+    if ((ret = clzb_answers_rename(film)) < 0) return ret;
     if (!access(part, F_OK)) {
         if (!*film->container->extension && !lstat(film->job->out, &st)) {          // a folder of pictures, see check_output
             if (!clzb_only_pictures(film->job->out, film->container->name))
@@ -649,7 +665,7 @@ static int verify(struct clzb_film *film)
     film->row.frames = film->in.count;
     film->row.seconds = film->colouring;
     snprintf(film->row.device, sizeof film->row.device, "%s", film->device);
-    if ((ret = clzb_provenance_write(film)) < 0) return ret;
+    if ((ret = clzb_answers_verify(film)) < 0 || (ret = clzb_provenance_write(film)) < 0) return ret;
     film->row.state = CLZB_VERIFIED;
     return clzb_journal_put(film->shelf->journal, film->job->out, film->job->in, &film->row);
 }
@@ -667,6 +683,9 @@ static void note(struct clzb_film *film)
     for (int i = 0; i < film->mapping.changed_count; i++) fprintf(text, "%s\n", film->mapping.changed[i]);
     if (film->errors) fprintf(text, "damage, %d messages: %s\n", film->errors, film->first_error);
     if (!film->job->verify) fprintf(text, "not verified (verify: off)\n");
+    if (film->from_file || film->from_network)
+        fprintf(text, "answers: %lld frames from the file, %lld from the network%s\n", (long long)film->from_file,
+                (long long)film->from_network, *film->answers_sha ? "" : "; their file was not written");
     clzb_film_path(film, path, "strip.jpg");
     if ((picture = fopen(path, "rb"))) {
         if (!fseek(picture, 0, SEEK_END) && (n = ftell(picture)) > 0 && (strip = malloc(n))) {

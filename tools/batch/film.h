@@ -5,6 +5,7 @@
 //     in.md5 out.md5      times and hashes of the frames that went in and that come out of the part file
 //     piece-N     a piece of a segmented film
 //     side.json log strip.jpg
+//     answers-MODEL...    answers of the network, answers.h
 // FOLDER/.colorize-HASH.claim is the claim (claim.h).
 #ifndef CLZB_FILM_H
 #define CLZB_FILM_H
@@ -58,8 +59,12 @@ struct clzb_film {
     FILE *log_file;
     struct clzb_frames in, out;
     char device[120], luma[160];
+    bool distrusts_answers;                 // the last try failed with the file that answers were taken from
+    char answers_sha[65];                   // of the file of answers; "": there is none
+    int64_t answers_size;
     const char *planes;                     // what the hashes of `out` are of: "y+u+v" or "r+g+b"
-    pthread_mutex_t mutex;                  // of the next four and device, luma: pieces run side by side
+    pthread_mutex_t mutex;                  // of the next six and device, luma: pieces run side by side
+    int64_t from_file, from_network;        // frames whose answers came from a file; from the network, with files of answers
     bool blameless;                         // open failed for another reason than the film
     int errors;                             // messages of ffmpeg in damaged films that are coloured all the same
     char first_error[300];

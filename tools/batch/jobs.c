@@ -13,7 +13,7 @@
 #include "jobs.h"
 #include "paths.h"
 
-enum { MIN_PIECE = 48, MAX_PIECE = 1 << 24, MAX_NAME_BYTES = 250 };     // frames; frames; NAME_MAX less ".json"
+enum { MIN_PIECE = 48, MAX_PIECE = 1 << 24 };           // frames
 
 // ---- keys ----
 
@@ -30,6 +30,7 @@ static const struct { const char *name, *help; } keys[] = {
     { "rate", "frames per second of a folder of pictures, as 24 or 24000/1001 [24]" },
     { "segments", "off, auto, or frames in a piece: begin at cuts, side by side, kept through a crash [off]" },
     { "verify", "on: the finished film is decoded and compared with what went in [on]" },
+    { "answers", "on: OUT.answers keeps what the model says; the film can be coloured again without running it [off]" },
     { "damage", "fail: a film with decoding errors fails; keep: it is coloured with a warning [fail]" },
 };
 
@@ -199,6 +200,7 @@ int clzb_job_set(struct clzb_job *job, const char *key, const char *value, const
     if (!strcmp(key, "rate")) return set_rate(job, value, where, log);
     if (!strcmp(key, "segments")) return set_segments(job, value, where, log);
     if (!strcmp(key, "verify")) return set_switch(&job->verify, value, "on", "off", key, where, log);
+    if (!strcmp(key, "answers")) return set_switch(&job->answers, value, "on", "off", key, where, log);
     if (!strcmp(key, "damage")) return set_switch(&job->keep_damaged, value, "keep", "fail", key, where, log);
     if (!strcmp(key, "options")) return set_file_option(&job->options, value, folder, where, log);
     if (!strcmp(key, "sheet")) return set_sheet(job, value, folder, where, log);
@@ -547,12 +549,16 @@ const char *clzb_job_option(const struct clzb_job *job, const char *name)
 
 static int check_job(const struct clzb_job *job, const struct clz_log *log)
 {
-    const char *name = strrchr(job->out, '/') + 1;
+    const char *name = strrchr(job->out, '/') + 1, *longest = job->answers ? ".answers" : ".json";
+    const size_t most = NAME_MAX - strlen(longest);
 
     if (!job->model) return clzi_fail(log, -EINVAL, "%s: no `model` is given (--model).", job->in);
-    if (!*name || strlen(name) > MAX_NAME_BYTES)
-        return clzi_fail(log, -EINVAL, "%s: the name has %zu bytes; expected 1 to %d, because \".json\" is added to it.",
-                         job->out, strlen(name), MAX_NAME_BYTES);
+    if (!*name || strlen(name) > most)
+        return clzi_fail(log, -EINVAL, "%s: the name has %zu bytes; expected 1 to %zu, because \"%s\" is added to it.", job->out,
+                         strlen(name), most, longest);
+    if (clzb_job_option(job, "answers_in") || clzb_job_option(job, "answers_out"))
+        return clzi_fail(log, -EINVAL, "%s: answers_in and answers_out are no options of a job: the key `answers` does both.",
+                         job->in);
     if (!job->preset->encoder && !job->encoder.count)
         return clzi_fail(log, -EINVAL, "%s: the preset \"own\" needs `encoder`.", job->in);
     if (job->segments && (!job->preset->formats || job->encoder.count))

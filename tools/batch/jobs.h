@@ -23,6 +23,7 @@ struct clzb_job {
     int segments;                           // frames in a piece, or CLZB_SEGMENTS_*
     bool verify;                            // decode the finished film and compare it
     bool keep_damaged;                      // a film with decoding errors is coloured, too
+    bool answers;                           // the network's answers are kept beside the film
 };
 
 struct clzb_jobs {

@@ -115,6 +115,15 @@ static json_t *facts(const struct clzb_film *film)
     json_object_set_new(root, "lost", lines(film->mapping.lost, film->mapping.lost_count));
     json_object_set_new(root, "luma", string(film->row.luma));
     json_object_set_new(root, "damage", string(film->errors ? film->first_error : ""));
+    if (*film->answers_sha) {
+        char path[PATH_MAX];
+        snprintf(path, sizeof path, "%s.answers", name);
+        json_t *answers = json_object();
+        set_path(answers, "name", path);
+        json_object_set_new(answers, "size", json_integer(film->answers_size));
+        json_object_set_new(answers, "sha256", string(film->answers_sha));
+        json_object_set_new(root, "answers", answers);
+    }
     json_object_set_new(root, "device", string(film->device));
     json_object_set_new(root, "versions", json_pack("{s:s, s:s}", "colorize", CLZ_VERSION, "ffmpeg",
                                                     film->shelf->ffmpeg.version));
@@ -123,6 +132,10 @@ static json_t *facts(const struct clzb_film *film)
     json_object_set_new(run, "date", json_string(date));
     json_object_set_new(run, "seconds", json_real(film->colouring));
     json_object_set_new(run, "frames", json_integer(film->in.count));
+    if (film->job->answers) {
+        json_object_set_new(run, "answers_from_file", json_integer(film->from_file));
+        json_object_set_new(run, "answers_from_network", json_integer(film->from_network));
+    }
     json_object_set_new(root, "run", run);
     return root;
 }
@@ -202,6 +215,16 @@ int clzb_provenance_key(const char *path, struct clzb_row *row)
     row->seconds = json_number_value(json_object_get(run, "seconds"));
     json_decref(root);
     return is_sha256(row->key) && is_sha256(row->sha256) ? 0 : -EBADMSG;
+}
+
+int clzb_provenance_answers(const char *path, char model[65])
+{
+    json_t *root = load(path);
+    const bool there = json_is_object(json_object_get(root, "answers"));
+
+    copy(model, 65, json_object_get(root, "model"), "sha256");
+    json_decref(root);
+    return there ? 0 : -ENOENT;
 }
 
 int clzb_provenance_read(struct clzb_provenance *p, const char *out, const struct clz_log *log)

@@ -10,6 +10,10 @@ int clzb_provenance_write(struct clzb_film *film);
 // its hashes are none.
 int clzb_provenance_key(const char *path, struct clzb_row *row);
 
+// The hash of the model that the film of the side-car PATH was coloured with. Returns 0, or -ENOENT: no file of answers stands
+// beside the film.
+int clzb_provenance_answers(const char *path, char model[65]);
+
 struct clzb_provenance {
     char sha256[65], planes[16];            // planes: "y+u+v" or "r+g+b"
     char pattern[64];                       // of a folder of pictures: "%08d.dpx"; "": a file

@@ -7,6 +7,7 @@
 
 #include "base/atomic_file.h"
 #include "base/clock.h"
+#include "answers.h"
 #include "hash.h"
 #include "paths.h"
 #include "segment.h"
@@ -140,14 +141,26 @@ static bool is_done(const struct clzb_film *film, int number)
     if (fscanf(file, "%64s %d %d %64s", key, &first, &frames, sha) != 4) frames = -1;
     fclose(file);
     path[strlen(path) - strlen(".done")] = 0;
+    if (film->job->answers) {
+        char answers[PATH_MAX];
+        snprintf(name, sizeof name, "piece-%05d.answers", number);
+        clzb_film_path(film, answers, name);
+        if (access(answers, F_OK)) return false;            // the key does not tell
+    }
     return first == film->piece[number].first && frames == film->piece[number].count && !strcmp(key, film->key) &&
            !clzb_hash_path(path, hex, &size) && !strcmp(hex, sha);
+}
+
+// What the filter writes a piece's answers to, until the piece is done.
+static void answers_name(const struct clzb_film *film, int number, char name[60])
+{
+    snprintf(name, 60, "piece-%05d.answers.%s", number, film->shelf->token);
 }
 
 // The order matters: the piece is on the disk before the file that says that it is.
 static int set_done(struct clzb_film *film, int number)
 {
-    char name[40], path[PATH_MAX], temporary[PATH_MAX], sha[65], text[200];
+    char name[60], path[PATH_MAX], temporary[PATH_MAX], sha[65], text[200];
     int64_t size;
     int ret;
 
@@ -158,6 +171,15 @@ static int set_done(struct clzb_film *film, int number)
     if ((ret = clzb_hash_path(temporary, sha, &size)) < 0) return clzb_film_fail(film, ret, "%s: %s.", temporary, strerror(-ret));
     if ((ret = clzb_sync(temporary)) < 0) return clzb_film_fail(film, ret, "%s: %s.", temporary, strerror(-ret));
     if (rename(temporary, path)) return clzb_film_fail(film, -errno, "%s: %s.", path, strerror(errno));
+    if (film->job->answers) {               // if they could not be written, ffmpeg's log says why
+        char answers[PATH_MAX];
+        answers_name(film, number, name);
+        clzb_film_path(film, temporary, name);
+        snprintf(name, sizeof name, "piece-%05d.answers", number);
+        clzb_film_path(film, answers, name);
+        if (!clzb_sync(temporary) && rename(temporary, answers) && errno != ENOENT)
+            return clzb_film_fail(film, -errno, "%s: %s.", answers, strerror(errno));
+    }
     ret = snprintf(text, sizeof text, "%s %d %d %s\n", film->key, film->piece[number].first, film->piece[number].count, sha);
     strcat(path, ".done");
     if ((ret = clzi_file_replace(path, text, ret, NULL)) < 0) return clzb_film_fail(film, ret, "%s: %s.", path, strerror(-ret));
@@ -269,12 +291,18 @@ static int render(struct clzb_film *film, int number, bool seek)
     const double from = clzb_frame_time(in, piece->first), to = clzb_frame_time(in, piece->first + piece->count - 1);
     const double start = from > seek_margin ? from - seek_margin : 0;
     struct clzb_args args = {0};
-    char *chain = NULL, trim[100], hashes[48], more[220];
+    char *chain = NULL, trim[100], hashes[48], name[60], *answers, *more = NULL;
     _Atomic int64_t frames = 0;
     int ret;
 
-    snprintf(more, sizeof more, ":first_frame=%d%s%s", piece->first, *piece->bars ? ":bars=" : "", piece->bars);
-    if ((ret = clzb_film_chain(film, more, &chain)) < 0) return ret;
+    answers_name(film, number, name);
+    if (!(answers = clzb_answers_options(film, name))) return -ENOMEM;
+    if (asprintf(&more, ":first_frame=%d%s%s%s", piece->first, *piece->bars ? ":bars=" : "", piece->bars, answers) < 0)
+        more = NULL;
+    ret = more ? clzb_film_chain(film, more, &chain) : -ENOMEM;
+    free(answers);
+    free(more);
+    if (ret < 0) return ret;
     if (piece->first + piece->count < in->count)
         snprintf(trim, sizeof trim, "trim=start_pts=%lld:end_pts=%lld", (long long)in->frame[piece->first].pts,
                  (long long)in->frame[piece->first + piece->count].pts);
@@ -421,6 +449,7 @@ int clzb_segment_join(struct clzb_film *film)
     map_pictures(film, &args);
     clzb_args_list(&args, (const char *const[]){ "-c", "copy", "-f", "null", "-", NULL });          // as in keep_start
     ret = clzb_film_ffmpeg(film, &args, NULL, "the pieces cannot be joined");
+    if (!ret) ret = clzb_answers_join(film);
     kept_path(film, from, "frames");        // what went in, for verify
     clzb_film_path(film, to, "in.md5");
     unlink(to);

@@ -103,7 +103,7 @@ void clzb_watch_close(struct clzb_watch **watch)
 
 static bool is_film(const char *name)
 {
-    static const char *const others[] = { ".part", ".tmp", ".json", ".log", ".journal" };
+    static const char *const others[] = { ".part", ".tmp", ".json", ".log", ".journal", ".answers" };
     const char *dot = strrchr(name, '.');
 
     if (*name == '.') return false;
