@@ -195,6 +195,8 @@ struct clz_stream_params {
     int shots_only;                         // 1: only the list of shots is made, without the network, in a fraction of the time;
                                             // the frames become grey
     const char *hints;                      // colours for places of the frames: a text or PNG file, see below; NULL: none
+    const char *classes;                    // what is in the film, "person,horse", for models that were trained with classes
+                                            // (else -EINVAL); NULL: not said
     const char *qc;                         // with the stabilizer: a CSV file to write figures of each frame to; see below
     int verify;                             // 1: each coloured frame's luma is compared with the input's; see below
     const char *answers_out;                // a file to write the network's answers to, NULL: none; see below

@@ -16,6 +16,7 @@
 #include "bytes.h"
 #include "f16.h"
 #include "base/log.h"
+#include "classes.h"
 #include "model_file.h"
 #include "model_json.h"
 #include "safetensors.h"
@@ -41,7 +42,7 @@ enum {
 const struct clzi_fact clzi_facts[] = {
     TEXT(arch), INT(size, 32, 2048), TEXT_OR(shape, "frame"), INT(stride, 1, 1024), TEXT(input),
     FLOAT(l_scale, 1, 1000), FLOAT(l_offset, -1000, 1000), FLOAT(ab_scale, 1, 1000),
-    TEXT(train), TEXT(license), TEXT(sha256), { NULL, CLZI_FACT_INT, 0, 0, 0, 0, NULL }
+    TEXT(train), TEXT(license), TEXT_OR(classes, ""), TEXT(sha256), { NULL, CLZI_FACT_INT, 0, 0, 0, 0, NULL }
 };
 
 const struct clzi_dtype_info clzi_dtypes[] = {
@@ -152,8 +153,13 @@ static double number_of(const struct clzi_model_facts *facts, const struct clzi_
 int clzi_facts_check(const struct clzi_model_facts *f, const struct clzi_graph *graph, int code, const char *name,
                      const struct clz_log *log)
 {
-    const int stride = clzi_graph_stride(graph);
+    const int stride = clzi_graph_stride(graph), port = clzi_classes_port(graph);
+    const int names = clzi_classes_count(f->classes);
+    const int classes = port < 0 ? 0 : clzi_graph_channels(graph, graph->in[port].node);
 
+    if (names < 0)
+        return clzi_fail(log, code, "%s: colorize.classes is %s, expected up to %d different names with commas between them",
+                         name, clzi_printable(f->classes).text, CLZI_MAX_CLASSES);
     for (const struct clzi_fact *fact = clzi_facts; fact->key; fact++)
         if (fact->type != CLZI_FACT_TEXT && !(number_of(f, fact) >= fact->min && number_of(f, fact) <= fact->max))
             return clzi_fail(log, code, "%s: colorize.%s is %g, expected %g to %g", name, fact->key, number_of(f, fact),
@@ -162,6 +168,8 @@ int clzi_facts_check(const struct clzi_model_facts *f, const struct clzi_graph *
         return clzi_fail(log, code, "%s: colorize.input is %s, expected luma or lstar", name, clzi_printable(f->input).text);
     if (*f->shape && strcmp(f->shape, "frame") && strcmp(f->shape, "square"))
         return clzi_fail(log, code, "%s: colorize.shape is %s, expected frame or square", name, clzi_printable(f->shape).text);
+    if (classes != names)
+        return clzi_fail(log, code, "%s: colorize.classes has %d names, the graph's input \"class\" %d", name, names, classes);
     if (stride == -ENOMEM) return stride;
     if (stride < 0) return clzi_fail(log, code, "%s: the graph changes the size of a picture more than 4096 times", name);
     if (f->stride % stride)

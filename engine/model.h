@@ -17,6 +17,7 @@ struct clzi_model_facts {
     float l_scale, l_offset, ab_scale;      // network input = L / l_scale - l_offset (50, 1), a* = output * ab_scale (110)
     char train[2048];                       // how it was trained: seed, steps, pictures, data; free text, usually JSON
     char license[256];
+    char classes[4096];                     // names of the classes of its input "class", "person,horse"; "": it has none
     char sha256[65];                        // of the data, hex; the writer computes it
 };
 

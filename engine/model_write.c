@@ -135,6 +135,7 @@ static json_t *metadata(const struct writer *w, const struct clzi_model_facts *f
     if (!w->plain) bad |= json_object_set_new(m, "colorize.format", json_string(CLZI_MODEL_FORMAT)) < 0;
     for (const struct clzi_fact *fact = clzi_facts; fact->key; fact++) {
         char key[64];
+        if (fact->fallback && !*fact->fallback && !*((const char *)facts + fact->offset)) continue;     // what absence means
         snprintf(key, sizeof key, "colorize.%s", fact->key);
         bad |= json_object_set_new(m, key, fact_to_json(facts, fact)) < 0;
     }

@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "bars.h"
+#include "classes.h"
 #include "exec.h"
 #include "hints.h"
 #include "base/log.h"
@@ -50,6 +51,10 @@ struct clzi_pipeline {
     float *logits;                          // host memory: of a run
     struct clzi_recall *recall;             // NULL: there are no files of answers
     int answer_port;                        // of p->graph, for these; -1: none
+    int classes;                            // the model's number of classes; 0: none are used
+    float *film_classes;                    // [classes] of frames that have none of their own
+    float *class_vectors;                   // [2][N, classes] of a run, and of the last one
+    bool classes_known;                     // the second half is what the network's input has
     bool hints_still;                       // the network's input has the hints for all frames and no others
     uint64_t taken, written, finished;      // number of frames of this geometry
     // runs in the queue, the oldest first:
@@ -116,6 +121,18 @@ static int open_hints(struct clzi_pipeline *p, const char *path)
     return path ? clzi_hints_read(&p->hints, path, p->log) : 0;
 }
 
+static int open_classes(struct clzi_pipeline *p, const char *classes)
+{
+    const struct clz_model *m = p->model;
+
+    if (clzi_classes_port(m->graph) < 0)
+        return clzi_fail(p->log, -EINVAL, "%s was not trained with classes: %s%s cannot be used with it", m->path,
+                         classes ? "class=" : "the sheet's key class", classes ? classes : "");
+    p->classes = clzi_classes_count(m->facts.classes);
+    if (!(p->film_classes = calloc((size_t)p->classes, sizeof *p->film_classes))) return -ENOMEM;
+    return clzi_classes_parse(classes ? classes : "", m->facts.classes, p->film_classes, "class", p->log);
+}
+
 // Makes the logits of the classes of colour an output of the graph.
 static int add_logits_port(struct clzi_pipeline *p)
 {
@@ -153,7 +170,8 @@ int clzi_pipeline_create(struct clzi_pipeline **out, struct clz_model *model, st
     }
     if ((params->hints || params->layers) && (ret = open_hints(p, params->hints)) < 0) goto fail;
     if (params->stills && (ret = clzi_matcher_check(model->graph, p->log)) < 0) goto fail;
-    p->params.bars = p->params.hints = NULL;                    // the caller owns the strings and may free them
+    if ((params->classes || params->has_classes) && (ret = open_classes(p, params->classes)) < 0) goto fail;
+    p->params.bars = p->params.hints = p->params.classes = NULL;        // the caller owns the strings and may free them
     clzi_working_size(1, 1, p->params.size, model->facts.stride, true, &w, &h);
     if ((ret = check_graph(p, w, h)) >= 0) ret = clzi_graph_fuse(model->graph, model->values, &p->graph, &values);
     if (ret >= 0 && params->ambiguity) ret = add_logits_port(p);
@@ -177,7 +195,8 @@ static void free_geometry(struct clzi_pipeline *p)
     p->logits = NULL;
     free(p->hint_planes);
     free(p->lightness);
-    p->hint_planes = p->lightness = NULL;
+    free(p->class_vectors);
+    p->hint_planes = p->lightness = p->class_vectors = NULL;
     if (p->frames) p->ops->destroy(&p->frames);
     clzi_exec_destroy(&p->exec);
     free(p->jobs);
@@ -198,6 +217,7 @@ void clzi_pipeline_destroy(struct clzi_pipeline **pipeline)
     clzi_params_destroy(&p->weights);
     clzi_graph_destroy(&p->graph);
     clzi_hints_destroy(&p->hints);
+    free(p->film_classes);
     free(p);
 }
 
@@ -257,6 +277,14 @@ static int plan_recall(struct clzi_pipeline *p)
     return clzi_recall_create(&p->recall, &params);
 }
 
+static int plan_classes(struct clzi_pipeline *p)
+{
+    p->classes_known = false;
+    if (!p->classes || p->params.no_network) return 0;
+    p->class_vectors = malloc(2 * (size_t)p->frames_per_run * (size_t)p->classes * sizeof *p->class_vectors);
+    return p->class_vectors ? 0 : -ENOMEM;
+}
+
 // Creates everything that depends on the geometry and on p->frames_per_run.
 static int plan_run(struct clzi_pipeline *p, const struct clzi_frame_job *q)
 {
@@ -278,7 +306,7 @@ static int plan_run(struct clzi_pipeline *p, const struct clzi_frame_job *q)
     if (!(p->jobs = calloc(p->slots, sizeof *p->jobs))) return -ENOMEM;
     if ((ret = clzi_exec_create(&p->exec, p->graph, p->weights, &params)) < 0) return ret;
     if (p->params.no_network && (ret = clear_answers(p)) < 0) return ret;
-    if ((ret = plan_hints(p)) < 0 || (ret = plan_recall(p)) < 0) return ret;
+    if ((ret = plan_hints(p)) < 0 || (ret = plan_classes(p)) < 0 || (ret = plan_recall(p)) < 0) return ret;
     if (p->logits_port >= 0 && !p->params.no_network) {
         const struct clzi_shape shape = clzi_exec_output_shape(p->exec, p->logits_port);
         if (!(p->logits = malloc((size_t)clzi_shape_count(shape) * sizeof *p->logits))) return -ENOMEM;
@@ -455,6 +483,24 @@ static int paint_hints(struct clzi_pipeline *p, const struct clzi_job *jobs, int
     return ret;
 }
 
+// Writes the classes of a run's frames into the network's input, unless they are there.
+static int put_classes(struct clzi_pipeline *p, const struct clzi_job *jobs, int count)
+{
+    const size_t one = (size_t)p->classes, all = one * (size_t)p->frames_per_run;
+    float *now = p->class_vectors, *last = now + all;
+    int ret;
+
+    for (int i = 0; i < p->frames_per_run; i++) {
+        const float *classes = i < count ? jobs[i].classes : NULL;
+        memcpy(now + one * (size_t)i, classes ? classes : p->film_classes, one * sizeof *now);
+    }
+    if (p->classes_known && !memcmp(now, last, all * sizeof *now)) return 0;
+    ret = clzi_exec_upload(p->exec, clzi_classes_port(p->graph), now);
+    memcpy(last, now, all * sizeof *now);
+    p->classes_known = ret >= 0;
+    return ret;
+}
+
 // How unsure the network was of the images of this run, from its logits, or as the file of answers has it.
 static int measure_ambiguity(struct clzi_pipeline *p, int count, bool run, struct clzi_ambiguity *ambiguity)
 {
@@ -482,6 +528,7 @@ static int recall(struct clzi_pipeline *p, const struct clzi_job *jobs, int coun
         const struct clz_frame *seen = &p->jobs[slot_of(p, p->taken + i)].seen;
         const struct clzi_recall_frame frame = {
             seen, seen->memory == CLZ_MEMORY_HOST ? NULL : p->lightness, p->painter ? p->hint_planes + i * one : NULL,
+            p->class_vectors ? p->class_vectors + (size_t)i * (size_t)p->classes : NULL, p->classes,
             jobs[i].number, jobs[i].controls->time,
         };
         if (seen->memory != CLZ_MEMORY_HOST && (ret = download_input(p, i)) < 0) return ret;
@@ -514,6 +561,7 @@ static int queue_run(struct clzi_pipeline *p, const struct clzi_job *jobs, int c
     int ret = read_frames(p, count);
 
     if (ret >= 0 && p->painter) ret = paint_hints(p, jobs, count, seen, first_is_new);
+    if (ret >= 0 && p->class_vectors) ret = put_classes(p, jobs, count);
     if (ret >= 0) ret = answer(p, jobs, count, seen, &ab);
     p->taken += count;
     if (ret >= 0 && !p->window) ret = write_frames(p, run, count, ab);

@@ -21,6 +21,8 @@ struct clzi_pipeline_params {
     const char *bars;                       // as in clz_stream_params
     bool no_network;                        // it is not run: the stage sees lightness without colours, the frames become grey
     const char *hints;                      // as in clz_stream_params
+    const char *classes;                    // likewise; NULL: none
+    bool has_classes;                       // jobs may have their own
     bool ambiguity;                         // jobs want it in their notes
     bool layers, stills;                    // jobs may have layers of hints, also from stills
     struct clzi_answers *answers;           // files of answers; NULL: none. Borrowed
@@ -35,6 +37,7 @@ struct clzi_job {                           // one frame to colour
     const struct clz_frame *in, *out;
     const struct clz_controls *controls;
     const struct clzi_hint_layers *layers;  // beside the hints for all frames
+    const float *classes;                   // of what is in the frame (classes.h); NULL: those of the params
     struct clzi_qc_note *note;              // what qc has to know of the frame; NULL: not wanted
     uint64_t number;                        // of the frame in the film, for files of answers
     bool cuts_known;                        // for layers: shots begin at controls->cut alone; else they are looked for as well

@@ -104,10 +104,10 @@ static const void *dense_row(const struct clzk_picture *p, const struct clzk_sam
     return row;
 }
 
-static bool has_hints(const float *hints, int64_t plane)
+static bool any(const float *values, int64_t count)
 {
-    for (int64_t i = 0; hints && i < 3 * plane; i++)
-        if (hints[i] != 0) return true;
+    for (int64_t i = 0; values && i < count; i++)
+        if (values[i] != 0) return true;
     return false;
 }
 
@@ -134,7 +134,8 @@ static int make_key(struct clzi_recall *r, const struct clzi_recall_frame *f, st
             for (int y = 0; y < p.height; y++)
                 clzk_murmur(key, dense_row(&p, &p.c[c], y, r->row), (size_t)p.width * (p.depth > 8 ? 2 : 1));
     }
-    if (has_hints(f->hints, plane)) clzk_murmur(key, f->hints, 3 * (size_t)plane * sizeof *f->hints);
+    if (any(f->hints, 3 * plane)) clzk_murmur(key, f->hints, 3 * (size_t)plane * sizeof *f->hints);
+    if (any(f->classes, f->class_count)) clzk_murmur(key, f->classes, (size_t)f->class_count * sizeof *f->classes);
     return 0;
 }
 

@@ -35,6 +35,8 @@ struct clzi_recall_frame {
     const struct clz_frame *seen;           // what the network sees of it; tags are resolved
     const float *l;                         // frames that do not lie in host memory: [h,w], the network's input; else NULL
     const float *hints;                     // [3,h,w], painted for it; NULL: none
+    const float *classes;                   // what it was told of the frame (classes.h), class_count numbers; NULL: nothing
+    int class_count;
     uint64_t number;                        // in the film
     double time;                            // seconds; negative: unknown
 };

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/yaml.h"
+#include "classes.h"
 #include "reference.h"
 #include "sheet.h"
 
@@ -13,18 +14,18 @@ enum { MAX_DIGITS = 9 };                    // of a whole number
 enum { MAX_MASKS = 8 };                     // of a line
 static const double slack = 0.0005;         // seconds: Matroska rounds times to milliseconds
 
-enum what { NUMBER, SWITCH, SHOT, FROM, TO, POINTS, MASKS, REFERENCE, UNKNOWN };
+enum what { NUMBER, SWITCH, SHOT, FROM, TO, POINTS, MASKS, REFERENCE, CLASS };
 
 static const struct key { const char *name; enum what what; float most; } keys[] = {
     { "strength", NUMBER, 1 }, { "saturation", NUMBER, 4 }, { "stabilize", NUMBER, 1 },
     { "skip", SWITCH, 0 }, { "hold", SWITCH, 0 }, { "follow", SWITCH, 0 },
     { "shot", SHOT, 0 }, { "from", FROM, 0 }, { "to", TO, 0 }, { "points", POINTS, 0 }, { "masks", MASKS, 0 },
-    { "reference", REFERENCE, 0 }, { "class", UNKNOWN, 0 },     // not yet
+    { "reference", REFERENCE, 0 }, { "class", CLASS, 0 },
 };
 enum {
     STRENGTH, SATURATION, STABILIZE, SKIP, HOLD, FOLLOW, SETTINGS,
     SHOT_BIT = 1 << SETTINGS, POINTS_BIT = 1 << (SETTINGS + 3), MASKS_BIT = 1 << (SETTINGS + 4),
-    REFERENCE_BIT = 1 << (SETTINGS + 5), HINTS = POINTS_BIT | MASKS_BIT | REFERENCE_BIT,
+    REFERENCE_BIT = 1 << (SETTINGS + 5), CLASS_BIT = 1 << (SETTINGS + 6), HINTS = POINTS_BIT | MASKS_BIT | REFERENCE_BIT,
     KEYS = sizeof keys / sizeof *keys
 };
 
@@ -49,6 +50,9 @@ struct line {
     struct clzi_reference *reference;
     struct clzi_hint_layer layers[2 + MAX_MASKS];       // from the still, the masks, the points
     int hint_count, layer_count;
+    char *class;                            // names of classes, with + between them; NULL: the line has none
+    int class_line;
+    float *classes;                         // their vector, when the model is known
     bool used;
 };
 
@@ -268,6 +272,19 @@ static int set_reference(const struct clzi_sheet *s, const char *name, int line)
     return ret;
 }
 
+static int add_class(const struct clzi_sheet *s, const char *text, int line)
+{
+    struct line *l = &s->lines[s->count - 1];
+    const size_t length = l->class ? strlen(l->class) : 0, size = length + strlen(text) + 2;
+    char *more = realloc(l->class, size);
+
+    if (!more) return -ENOMEM;
+    l->class = more;
+    snprintf(more + length, size - length, "%s%s", length ? "+" : "", text);
+    if (!length) l->class_line = line;
+    return 0;
+}
+
 static int set_value(struct reading *r, const char *text, int line)
 {
     struct clzi_sheet *s = r->sheet;
@@ -288,6 +305,7 @@ static int set_value(struct reading *r, const char *text, int line)
     case POINTS: return add_points(s, text, line);
     case MASKS: return add_mask(s, text, line);
     case REFERENCE: return set_reference(s, text, line);
+    case CLASS: return add_class(s, text, line);
     default:
         at->line = line;
         return instant(text, at) ? 0 : fail_at(s, line, k->name, text,
@@ -304,9 +322,7 @@ static int line_key(struct reading *r, const char *text, int line)
     while (k < KEYS && strcmp(text, keys[k].name)) k++;
     if (k == KEYS)
         return clzi_fail(s->log, -EINVAL, "%s:%d: a line has no key \"%.40s\", but shot, from, to, strength, saturation, "
-                         "stabilize, skip, hold, points, masks, reference, follow", s->path, line, text);
-    if (keys[k].what == UNKNOWN)
-        return clzi_fail(s->log, -EINVAL, "%s:%d: %s: a sheet cannot have this key yet", s->path, line, text);
+                         "stabilize, skip, hold, points, masks, reference, follow, class", s->path, line, text);
     if (l->seen & 1u << k) return clzi_fail(s->log, -EINVAL, "%s:%d: %s: is given twice in a line", s->path, line, text);
     l->seen |= 1u << k;
     r->key = k;
@@ -338,9 +354,9 @@ static int end_line(struct clzi_sheet *s, int number)
     struct line *l = &s->lines[s->count - 1];
     int ret;
 
-    if (!(l->seen & (((1u << FOLLOW) - 1) | HINTS)))
+    if (!(l->seen & (((1u << FOLLOW) - 1) | HINTS | CLASS_BIT)))
         return clzi_fail(s->log, -EINVAL, "%s:%d: the line sets nothing: expected strength, saturation, stabilize, skip, hold, "
-                         "points, masks or reference", s->path, l->number);
+                         "points, masks, reference or class", s->path, l->number);
     if (l->seen & SHOT_BIT && (l->from.line || l->to.line))
         return clzi_fail(s->log, -EINVAL, "%s:%d: shot and from, to exclude each other", s->path, l->number);
     if (l->seen & SHOT_BIT && !l->spans) return clzi_fail(s->log, -EINVAL, "%s:%d: shot: the list is empty", s->path, number);
@@ -439,7 +455,8 @@ static int event(void *priv, const struct clzi_yaml_event *e)
         return add_line(s, e->line);
     case CLZI_YAML_LIST:
         if (r->place == TOP_VALUE && !strcmp(r->top, "lines")) return r->place = LINES, 0;
-        if (r->place != LINE_VALUE || (keys[r->key].what != SHOT && keys[r->key].what != POINTS && keys[r->key].what != MASKS))
+        if (r->place != LINE_VALUE || (keys[r->key].what != SHOT && keys[r->key].what != POINTS && keys[r->key].what != MASKS &&
+                                        keys[r->key].what != CLASS))
             break;
         r->place = VALUES;
         return 0;
@@ -497,6 +514,8 @@ void clzi_sheet_destroy(struct clzi_sheet **sheet)
         free(s->lines[i].text);
         for (int k = 0; k < s->lines[i].hint_count; k++) clzi_hints_destroy(&s->lines[i].hints[k]);
         clzi_reference_destroy(&s->lines[i].reference);
+        free(s->lines[i].class);
+        free(s->lines[i].classes);
     }
     free(s->path);
     free(s->cuts);
@@ -526,6 +545,29 @@ bool clzi_sheet_has_stills(const struct clzi_sheet *s)
     for (int i = 0; i < s->count; i++)
         if (s->lines[i].reference) return true;
     return false;
+}
+
+bool clzi_sheet_has_classes(const struct clzi_sheet *s)
+{
+    for (int i = 0; i < s->count; i++)
+        if (s->lines[i].seen & CLASS_BIT) return true;
+    return false;
+}
+
+int clzi_sheet_find_classes(struct clzi_sheet *s, const char *names)
+{
+    const int count = clzi_classes_count(names);
+    int ret = 0;
+
+    for (int i = 0; i < s->count && ret >= 0 && count > 0; i++) {
+        struct line *l = &s->lines[i];
+        char where[300];
+        if (!(l->seen & CLASS_BIT)) continue;
+        snprintf(where, sizeof where, "%.260s:%d: class", s->path, l->class ? l->class_line : l->number);
+        if (!(l->classes = calloc((size_t)count, sizeof *l->classes))) return -ENOMEM;
+        ret = clzi_classes_parse(l->class ? l->class : "", names, l->classes, where, s->log);
+    }
+    return ret;
 }
 
 // ---- frames ----
@@ -579,7 +621,8 @@ static void add_layers(struct clzi_sheet *s, const struct line *l, struct clzi_h
     }
 }
 
-bool clzi_sheet_apply(struct clzi_sheet *s, uint64_t number, struct clz_controls *c, struct clzi_hint_layers *layers)
+bool clzi_sheet_apply(struct clzi_sheet *s, uint64_t number, struct clz_controls *c, struct clzi_hint_layers *layers,
+                      const float **classes)
 {
     bool says_skip = false;
     float skip = 0, hold = (float)c->hold;
@@ -607,6 +650,7 @@ bool clzi_sheet_apply(struct clzi_sheet *s, uint64_t number, struct clz_controls
         }
         if (l->seen & 1u << HOLD) hold = l->value[HOLD];
         add_layers(s, l, layers);
+        if (l->classes) *classes = l->classes;
     }
     if (skip > 0) c->skip = 1;              // what the caller skips stays skipped
     c->hold = hold > 0;

@@ -12,6 +12,7 @@
 //     - {shot: 7, points: ["640 50% 9 #7088c0", "10% 90% 2% #406030"]}  # colours of places, as hints.h has them
 //     - {shot: 8, masks: sky.png, follow: false}                        # files of hints; their places stay where they are
 //
+//     - {shot: 9, class: [person, horse]}                   # what is in the picture, for models trained with classes
 //     - {shot: 9, reference: still.png}                       # the colours of a still, for places that look alike
 //
 // Lines with points, masks and stills do not override each other: all that apply to a frame are painted, later ones over earlier
@@ -35,6 +36,12 @@ bool clzi_sheet_holds(const struct clzi_sheet *sheet);             // whether a 
 bool clzi_sheet_has_hints(const struct clzi_sheet *sheet);         // whether a line has points, masks or a still
 bool clzi_sheet_has_stills(const struct clzi_sheet *sheet);
 
+bool clzi_sheet_has_classes(const struct clzi_sheet *sheet);
+
+// Finds the classes that the lines name in a model's list; does nothing if that is empty. Returns 0, -ENOMEM or -EINVAL, with a
+// message that names the line.
+int clzi_sheet_find_classes(struct clzi_sheet *sheet, const char *names);
+
 // Finds the frames of the shots that the lines name. cuts NULL: there is no list. Returns 0 or -EINVAL, with a message.
 int clzi_sheet_number(struct clzi_sheet *sheet, const struct clzi_cuts *cuts);
 
@@ -42,8 +49,10 @@ int clzi_sheet_number(struct clzi_sheet *sheet, const struct clzi_cuts *cuts);
 void clzi_sheet_lose_numbers(struct clzi_sheet *sheet);
 
 // Sets what the lines say about a frame. number: in the film, from 0. controls->time: in seconds; negative: unknown. layers: of
-// hints, which the sheet owns. Returns whether a line says `skip`, true or false.
-bool clzi_sheet_apply(struct clzi_sheet *sheet, uint64_t number, struct clz_controls *controls, struct clzi_hint_layers *layers);
+// hints, which the sheet owns. classes: the vector of the last line that has classes, which the sheet owns too; not set where no
+// line has. Returns whether a line says `skip`, true or false.
+bool clzi_sheet_apply(struct clzi_sheet *sheet, uint64_t number, struct clz_controls *controls, struct clzi_hint_layers *layers,
+                      const float **classes);
 
 // The film has ended: warns of lines that no frame lay in.
 void clzi_sheet_end(const struct clzi_sheet *sheet);

@@ -31,6 +31,7 @@ struct slot {
     struct clz_frame in, out;
     struct clz_controls controls;
     struct clzi_hint_layers layers;
+    const float *classes;                   // NULL: those of the params
     bool verified;                          // the luma was hashed when the frame came
     uint64_t luma;                          // its hash
     int error;                              // negative errno, or 0 if the frame was coloured
@@ -183,7 +184,7 @@ static void colour_frames(clz_stream *s, uint64_t first, uint64_t end)
     for (int i = 0; i < count; i++) {
         const struct slot *slot = slot_of(s, first + i);
         jobs[i] = (struct clzi_job){ .in = &slot->in, .out = &slot->out, .controls = &slot->controls,
-                                     .layers = &slot->layers, .cuts_known = s->stabilizer.cuts,
+                                     .layers = &slot->layers, .classes = slot->classes, .cuts_known = s->stabilizer.cuts,
                                      .number = s->params.first_frame + first + i };
         if (s->stabilizer.notes) jobs[i].note = &s->stabilizer.notes[(first + i) % s->stabilizer.room];
     }
@@ -310,6 +311,7 @@ static int open_lists(clz_stream *s, const struct clz_stream_params *p)
         return clzi_fail(log, -EINVAL, "shots and cuts are the same file, %s", cuts);
     if (cuts && (ret = clzi_cuts_read(&s->stabilizer.cuts, cuts, p->first_frame, log)) < 0) return ret;
     if (s->sheet && (ret = clzi_sheet_number(s->sheet, s->stabilizer.cuts)) < 0) return ret;
+    if (s->sheet && (ret = clzi_sheet_find_classes(s->sheet, s->model->facts.classes)) < 0) return ret;
     s->stabilizer.holds = s->sheet && clzi_sheet_holds(s->sheet);
     if (s->stabilizer.holds && !p->stabilizer)
         return clzi_fail(log, -EINVAL, "%s: hold needs the stabiliser", p->sheet);
@@ -405,6 +407,8 @@ int clz_stream_open(clz_stream **out, clz_model *model, const struct clz_stream_
                                                               .luma = s->params.luma, .bars = s->params.bars,
                                                               .no_network = s->params.shots_only,
                                                               .hints = s->params.hints, .ambiguity = s->stabilizer.qc,
+                                                              .classes = s->params.classes,
+                                                              .has_classes = s->sheet && clzi_sheet_has_classes(s->sheet),
                                                               .layers = s->sheet && clzi_sheet_has_hints(s->sheet),
                                                               .stills = s->sheet && clzi_sheet_has_stills(s->sheet),
                                                               .answers = params->answers_in || params->answers_out ?
@@ -412,7 +416,7 @@ int clz_stream_open(clz_stream **out, clz_model *model, const struct clz_stream_
                                                               .stage = stabilizer(params, &s->stabilizer) });
     clzi_device_leave(s->dev);
     s->params.bars = s->params.hints = s->params.shots = s->params.cuts = s->params.sheet = NULL;       // likewise
-    s->params.qc = s->params.answers_out = s->params.answers_in = NULL;
+    s->params.qc = s->params.answers_out = s->params.answers_in = s->params.classes = NULL;
     if (ret < 0) goto fail;
     s->capacity = BATCHES * s->batch + clzi_pipeline_lookahead(s->pipeline);
     s->ring = calloc(s->capacity, sizeof *s->ring);
@@ -630,7 +634,7 @@ int clz_stream_send(clz_stream *s, const struct clz_frame *in, const struct clz_
         if (s->stabilizer.cuts && clzi_cuts_next(s->stabilizer.cuts)) slot.controls.cut = 1;
         const bool keeps = s->params.chroma && keeps_its_colours(s, &slot.in);
         if (!s->sheet || !clzi_sheet_apply(s->sheet, s->params.first_frame + s->tail, &slot.controls,
-                                          &slot.layers))
+                                          &slot.layers, &slot.classes))
             slot.controls.skip |= keeps;
         if (s->new_shot || slot_of(s, s->tail - 1)->controls.skip) slot.controls.cut = 1;
         s->new_shot = false;

@@ -89,6 +89,7 @@ typedef struct CZContext {
     struct {
 #define MODEL(name, help) char *name;
 #define STRING(name, initial, help) char *name;
+#define STRING_AS(name, field, initial, help) char *field;
 #define FILTER_STRING STRING
 #define INT(name, initial, min, max, help) int name;
 #define ENUM(name, last, help, values) int name;
@@ -854,6 +855,7 @@ static int open_stream(AVFilterContext *ctx, const AVCUDADeviceContext *cuda)
     CZContext *s = ctx->priv;
     struct clz_stream_params params = {
 #define STRING(name, initial, help) .name = s->option.name,
+#define STRING_AS(name, field, initial, help) .field = s->option.field,
 #define INT(name, initial, min, max, help) .name = s->option.name,
 #define ENUM(name, last, help, values) .name = s->option.name,
 #include "options.def"
@@ -1067,13 +1069,16 @@ static av_cold void uninit(AVFilterContext *ctx)
 #define FIXED   (AV_OPT_FLAG_FILTERING_PARAM | AV_OPT_FLAG_VIDEO_PARAM)
 #define RUNTIME (FIXED | AV_OPT_FLAG_RUNTIME_PARAM)
 #define AT(field) offsetof(CZContext, field)
-#define STRING_ROW(name, initial, help) { #name, help, AT(option.name), AV_OPT_TYPE_STRING, { .str = initial }, 0, 0, FIXED },
+#define STRING_ROW_AS(name, field, initial, help) \
+    { #name, help, AT(option.field), AV_OPT_TYPE_STRING, { .str = initial }, 0, 0, FIXED },
+#define STRING_ROW(name, initial, help) STRING_ROW_AS(name, name, initial, help)
 #define FLOAT_ROW(name, field, initial, max, help) \
     { #name, help, AT(field), AV_OPT_TYPE_FLOAT, { .dbl = initial }, 0, max, RUNTIME },
 
 static const AVOption cz_options[] = {
 #define MODEL(name, help) STRING_ROW(name, NULL, help)
 #define STRING STRING_ROW
+#define STRING_AS STRING_ROW_AS
 #define FILTER_STRING STRING_ROW
 #define INT(name, initial, min, max, help) \
     { #name, help, AT(option.name), AV_OPT_TYPE_INT, { .i64 = initial }, min, max, FIXED },

@@ -51,6 +51,7 @@ struct job {
 struct settings {
 #define MODEL(name, help) char *name;
 #define STRING(name, initial, help) char *name;
+#define STRING_AS(name, field, initial, help) char *field;
 #define INT(name, initial, min, max, help) int name;
 #define ENUM(name, last, help, values) int name;
 #define ELEMENT_ENUM(name, last, help, values) int name;
@@ -135,7 +136,8 @@ static const struct property {
 } properties[] = {
 #define SETTING(name) offsetof(GstColorize, settings.name)
 #define MODEL(name, help) { #name, help, KIND_STRING, SETTING(name), 0, 0, 0, NULL, NULL, FALSE },
-#define STRING(name, initial, help) { #name, help, KIND_STRING, SETTING(name), 0, 0, 0, initial, NULL, FALSE },
+#define STRING_AS(name, field, initial, help) { #name, help, KIND_STRING, SETTING(field), 0, 0, 0, initial, NULL, FALSE },
+#define STRING(name, initial, help) STRING_AS(name, name, initial, help)
 #define INT(name, initial, min, max, help) { #name, help, KIND_INT, SETTING(name), min, max, initial, NULL, NULL, FALSE },
 #define ENUM(name, last, help, values) { #name, help, KIND_ENUM, SETTING(name), 0, last, 0, NULL, name##_values, FALSE },
 #define ELEMENT_ENUM ENUM
@@ -1235,6 +1237,7 @@ static int open_stream(GstColorize *self, const char *device, const struct clz_l
     GST_OBJECT_UNLOCK(self);
     params = (struct clz_stream_params){
 #define STRING(name, initial, help) .name = set.name,
+#define STRING_AS(name, field, initial, help) .field = set.field,
 #define INT(name, initial, min, max, help) .name = set.name,
 #define ENUM(name, last, help, values) .name = set.name,
 #include "options.def"

@@ -249,7 +249,7 @@ static int step(struct game *p, int number, float lr)
 {
     picture(number - 1, BATCH, 1, SIZE, p->l);
     picture(number - 0.5, BATCH, 2, SIZE, p->ab);
-    return clzt_step_run(p->step, number, lr, 0, &(struct clzt_sample){ p->l, p->ab, NULL }, p->loss);
+    return clzt_step_run(p->step, number, lr, 0, &(struct clzt_sample){ .l = p->l, .ab = p->ab }, p->loss);
 }
 
 // All numbers of a kind, or -1 if there are none; returns how many.
@@ -405,7 +405,7 @@ static void not_finite(const char *device)
         picture(1.5, BATCH, 2, SIZE, p.ab);
         if (faults[k].pixel) p.l[37] = faults[k].pixel;
         if (faults[k].target) p.ab[37] = faults[k].target;
-        REQUIRE_INT(clzt_step_run(p.step, 2, 0.01f, 0, &(struct clzt_sample){ p.l, p.ab, NULL }, p.loss), -EDOM);
+        REQUIRE_INT(clzt_step_run(p.step, 2, 0.01f, 0, &(struct clzt_sample){ .l = p.l, .ab = p.ab }, p.loss), -EDOM);
         REQUIRE_STR(clzt_step_culprit(p.step), faults[k].culprit);
         REQUIRE(same(p.players[CLZT_GENERATOR], &g));
         REQUIRE_INT(!same(p.players[CLZT_DISCRIMINATOR], &d), faults[k].d_learns);
@@ -486,7 +486,7 @@ static void play(struct game *p, int first, int last, float lr)
 
     for (int k = first; k <= last; k++) {
         hues(&seed, p->l, p->ab);
-        REQUIRE_INT(clzt_step_run(p->step, k, lr, 0, &(struct clzt_sample){ p->l, p->ab, NULL }, p->loss), 0);
+        REQUIRE_INT(clzt_step_run(p->step, k, lr, 0, &(struct clzt_sample){ .l = p->l, .ab = p->ab }, p->loss), 0);
     }
 }
 

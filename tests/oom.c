@@ -581,6 +581,7 @@ static int train(struct clzi_device *dev, const struct clzi_graph *const graphs[
     const struct clzt_net_state_params net_params[CLZT_PLAYERS] = {
         { .name = "generator", .prefix = "", .ema = true }, { .name = "discriminator", .prefix = "d.", .spectral = true }
     };
+    const struct clzt_sample sample = { .l = numbers[0], .ab = numbers[1] };
     double loss[CLZT_VALUES];
     float kept[1024];
     struct clzt_net_state *players[CLZT_PLAYERS] = { NULL };
@@ -590,8 +591,8 @@ static int train(struct clzi_device *dev, const struct clzi_graph *const graphs[
     for (int i = 0; i < CLZT_PLAYERS && ret >= 0; i++)
         if ((ret = clzt_net_state_create(&players[i], dev, graphs[i], values[i], &net_params[i])) < 0 && players[i]) ret = WRONG;
     if (ret >= 0 && (ret = clzt_step_create(&step, &clzt_phases[phase], players, &params)) < 0 && step) ret = WRONG;
-    if (ret >= 0 && (ret = clzt_step_run(step, 1, 1e-3f, 0, &(struct clzt_sample){ numbers[0], numbers[1], NULL }, loss)) >= 0 &&
-        (ret = clzt_step_run(step, 2, 1e-3f, 0, &(struct clzt_sample){ numbers[0], numbers[1], NULL }, loss)) >= 0) {
+    if (ret >= 0 && (ret = clzt_step_run(step, 1, 1e-3f, 0, &sample, loss)) >= 0 &&
+        (ret = clzt_step_run(step, 2, 1e-3f, 0, &sample, loss)) >= 0) {
         if (*want == 0) *want = loss[0];
         if (loss[0] != *want) ret = WRONG;
         for (int kind = 0; kind < CLZT_KEPT_COUNT && !ret; kind++)

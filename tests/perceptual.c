@@ -192,7 +192,7 @@ static void training(const char *path, int phase)
     for (int i = 0; i < PIXELS; i++) target[i] = 0.2f, target[PIXELS + i] = -0.15f;        // one colour, that can be learnt
     REQUIRE_INT(clzt_step_create(&step, &clzt_phases[phase], players, &params), 0);
     for (int number = 1; number <= 40 && step; number++) {
-        REQUIRE_INT(clzt_step_run(step, number, 1e-2f, 0, &(struct clzt_sample){ l, target, NULL }, loss), 0);
+        REQUIRE_INT(clzt_step_run(step, number, 1e-2f, 0, &(struct clzt_sample){ .l = l, .ab = target }, loss), 0);
         if (number == 1) first = loss[row];
         for (int i = 0; i < row; i++) REQUIRE_NEAR(loss[i], 0, 0);
     }

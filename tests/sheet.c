@@ -98,7 +98,6 @@ static void wrong(void)
         { "lines:\n- {shot: 1, follow: true}\n", ":2: the line sets nothing" },
         { "lines:\n- {strength: 1, follow: true}\n", ":2: follow: the line has no points, masks or reference" },
         { "lines:\n- {points: '1 2 3 #ff0000', follow: maybe}\n", ":2: follow: \"maybe\" is not true or false" },
-        { "lines:\n- {class: 1}\n", ":2: class: a sheet cannot have this key yet" },
         { "lines:\n- {reference: ''}\n", ":2: reference: the name is empty" },
         { "lines:\n- {reference: [a.png]}\n", ":2: no map or list is expected here" },
         { "lines: [\n", ":2: not YAML" },
@@ -138,7 +137,8 @@ static void expect(const char *text, bool with_list, const struct want *want, in
     for (int i = 0; s && i < count; i++) {
         struct clz_controls c = { .strength = 0.5f, .saturation = 1, .stabilize = 1, .time = want[i].time };
         struct clzi_hint_layers layers = {0};
-        clzi_sheet_apply(s, want[i].number, &c, &layers);
+        const float *classes;
+        clzi_sheet_apply(s, want[i].number, &c, &layers, &classes);
         if (c.strength != want[i].strength || c.saturation != want[i].saturation || c.stabilize != want[i].stabilize ||
             c.skip != want[i].skip || c.hold != want[i].hold) {
             REQUIRE(!"the controls");
@@ -212,9 +212,10 @@ static void means(void)
     CASE("sheet/what_the_caller_skips_stays_skipped");
     struct clzi_sheet *s;
     struct clz_controls c = CLZ_CONTROLS_DEFAULT;
+    const float *classes;
     REQUIRE_INT(read_sheet(&s, "lines: [{skip: false}]\n", false), 0);
     c.skip = 1;
-    clzi_sheet_apply(s, 0, &c, &(struct clzi_hint_layers){ 0 });
+    clzi_sheet_apply(s, 0, &c, &(struct clzi_hint_layers){ 0 }, &classes);
     REQUIRE_INT(c.skip, 1);
     clzi_sheet_destroy(&s);
 }

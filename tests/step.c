@@ -115,15 +115,15 @@ static void not_finite(const char *device, enum clz_precision precision)
         good_batch();
         REQUIRE_INT(create(&net, &s, dev, g, &params), 0);
         if (!s) break;
-        if (can_be_good) REQUIRE_INT(clzt_step_run(s, 1, 1e-2f, 0, &(struct clzt_sample){ l, ab, NULL }, loss), 0);
+        if (can_be_good) REQUIRE_INT(clzt_step_run(s, 1, 1e-2f, 0, &(struct clzt_sample){ .l = l, .ab = ab }, loss), 0);
         REQUIRE_INT(all(net, g, before), 0);
         if (faults[k].pixel) l[37] = faults[k].pixel;
         if (faults[k].target) ab[37] = faults[k].target;
-        REQUIRE_INT(clzt_step_run(s, 2, 1e-2f, 0, &(struct clzt_sample){ l, ab, NULL }, loss), -EDOM);
+        REQUIRE_INT(clzt_step_run(s, 2, 1e-2f, 0, &(struct clzt_sample){ .l = l, .ab = ab }, loss), -EDOM);
         REQUIRE_INT(all(net, g, after), 0);
         REQUIRE(!memcmp(before, after, sizeof before));
         good_batch();
-        if (can_be_good) REQUIRE_INT(clzt_step_run(s, 3, 1e-2f, 0, &(struct clzt_sample){ l, ab, NULL }, loss), 0);
+        if (can_be_good) REQUIRE_INT(clzt_step_run(s, 3, 1e-2f, 0, &(struct clzt_sample){ .l = l, .ab = ab }, loss), 0);
         if (can_be_good) REQUIRE_INT(all(net, g, after), 0);
         if (can_be_good) REQUIRE(memcmp(before, after, sizeof before));
         destroy(&net, &s);
@@ -160,11 +160,11 @@ static void encoder(void)
     CASE("step/a_frozen_encoder_and_kept_statistics");
     REQUIRE_INT(create(&net, &s, dev, g, &params), 0);
     all(net, g, before);
-    REQUIRE_INT(clzt_step_run(s, 1, 1e-2f, 0, &(struct clzt_sample){ l, ab, NULL }, loss), 0);
+    REQUIRE_INT(clzt_step_run(s, 1, 1e-2f, 0, &(struct clzt_sample){ .l = l, .ab = ab }, loss), 0);
     all(net, g, after);
     REQUIRE(!changed(g, before[0], after[0], "n.weight") && !changed(g, before[0], after[0], "n.running_mean"));
     REQUIRE(changed(g, before[0], after[0], "m.weight") && changed(g, before[0], after[0], "m.running_mean"));
-    REQUIRE_INT(clzt_step_run(s, 2, 1e-2f, 1, &(struct clzt_sample){ l, ab, NULL }, loss), 0);     // another shape
+    REQUIRE_INT(clzt_step_run(s, 2, 1e-2f, 1, &(struct clzt_sample){ .l = l, .ab = ab }, loss), 0);     // another shape
     all(net, g, after);
     REQUIRE(changed(g, before[0], after[0], "n.weight") && !changed(g, before[0], after[0], "n.running_var"));
     destroy(&net, &s);
@@ -174,7 +174,7 @@ static void encoder(void)
     params.encoder_lr = 0;
     params.encoder_statistics = true;
     REQUIRE_INT(create(&net, &s, dev, g, &params), 0);
-    REQUIRE_INT(clzt_step_run(s, 1, 1e-2f, 0, &(struct clzt_sample){ l, ab, NULL }, loss), 0);
+    REQUIRE_INT(clzt_step_run(s, 1, 1e-2f, 0, &(struct clzt_sample){ .l = l, .ab = ab }, loss), 0);
     all(net, g, after);
     REQUIRE(!changed(g, before[0], after[0], "n.weight") && changed(g, before[0], after[0], "n.running_mean"));
     REQUIRE(changed(g, before[0], after[0], "c.weight"));

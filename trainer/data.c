@@ -842,6 +842,19 @@ int64_t clzt_dataset_count(const struct clzt_dataset *dataset) { return dataset-
 int64_t clzt_dataset_cached(const struct clzt_dataset *dataset) { return dataset->cached_count; }
 int64_t clzt_dataset_bad(const struct clzt_dataset *dataset) { return dataset->bad_count; }
 uint64_t clzt_dataset_hash(const struct clzt_dataset *dataset) { return dataset->hash; }
+
+uint64_t clzt_dataset_hash_categories(const struct clzt_dataset *d)
+{
+    uint64_t hash = d->hash;
+
+    for (int i = 0; i < d->category_count; i++) hash = clzk_fnv1a(hash, d->category[i], strlen(d->category[i]) + 1);
+    for (int i = 0; i < d->source_count; i++) {
+        const struct clzt_categories none = {0}, *set = d->sources[i].categories < 0 ? &none : &d->sets[d->sources[i].categories];
+        hash = clzk_fnv1a(hash, set, sizeof *set);
+    }
+    return hash;
+}
+
 int clzt_dataset_min_side(const struct clzt_dataset *dataset) { return dataset->min_side; }
 const struct clz_log *clzt_dataset_log(const struct clzt_dataset *dataset) { return &dataset->log; }
 

@@ -83,6 +83,9 @@ int clzt_dataset_category_count(const struct clzt_dataset *dataset);
 const char *clzt_dataset_category_name(const struct clzt_dataset *dataset, int category);
 const struct clzt_categories *clzt_dataset_categories(const struct clzt_dataset *dataset, int64_t index);
 
+// clzt_dataset_hash() of the pictures and their categories.
+uint64_t clzt_dataset_hash_categories(const struct clzt_dataset *dataset);
+
 int clzt_dataset_min_side(const struct clzt_dataset *dataset);       // params.min_side
 const struct clz_log *clzt_dataset_log(const struct clzt_dataset *dataset);
 
@@ -130,6 +133,13 @@ struct clzt_hint_params {
     double none;                            // share of pictures without any, beside those whose number is 0 by chance
 };
 
+// Classes of what is in a picture, from its categories in COCO, as a user would say them (engine/classes.h).
+struct clzt_class_params {
+    int count;                              // 0: batches have no classes
+    const int *category;                    // [count] the dataset's category of each class; borrowed
+    double none;                            // share of pictures of which nothing is said (augment only)
+};
+
 struct clzt_loader_params {
     int size, batch;                        // width and height of samples; samples per batch
     struct clzt_size shapes[CLZT_MAX_SHAPES];   // augment only: each batch has a random one of these shapes instead of the square
@@ -145,6 +155,7 @@ struct clzt_loader_params {
     struct clzt_film film;                  // augment only
     bool want_true_l;                       // fill batch.true_l
     struct clzt_hint_params hints;          // augment: the number of places is random; otherwise it is `points`
+    struct clzt_class_params classes;
     uint64_t seed;
     int64_t first_step;                     // number of the first batch, from 0 (augment only)
     int64_t pictures;                       // without augment: number of pictures, spread evenly over the dataset; 0: all
@@ -162,6 +173,7 @@ struct clzt_batch {
     float *l;                               // [count,1,h,w] L* / 50 - 1 of the grey picture: the network's input
     float *ab;                              // [count,2,h,w] a* / 110, b* / 110 of the colour picture
     float *hints;                           // [count,3,h,w] a* / 110, b* / 110 and mask; NULL: params.hints.points is 0
+    float *classes;                         // [count,params.classes.count]; NULL: that is 0
     float *true_l;                          // [count,1,h,w] L* / 50 - 1 of the colour picture; NULL: not asked for
     int64_t *index;                         // [count] number of each sample's picture
 };

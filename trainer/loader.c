@@ -8,6 +8,7 @@
 
 #include "crop.h"
 #include "data.h"
+#include "coco.h"
 #include "hints.h"
 #include "base/clock.h"
 #include "base/log.h"
@@ -66,6 +67,26 @@ static int64_t permute(uint64_t seed, int64_t epoch, int64_t i, int64_t count)
     return (int64_t)v;
 }
 
+enum { USE_CLASSES = 251 };                 // in the Philox counter, beside crop.c's enum use, 252 to 255 here and in hints.c
+
+// What is said of a picture: 1 / n for each of its n classes.
+static void classes_of(const struct clzt_loader *l, int64_t epoch, int64_t index, float *vector)
+{
+    const struct clzt_class_params *c = &l->params.classes;
+    const struct clzt_categories *have = clzt_dataset_categories(l->dataset, index);
+    uint32_t r[4];
+    int n = 0;
+
+    clzk_philox(l->params.seed, (uint64_t)epoch << 32 | USE_CLASSES, (uint64_t)index, r);
+    for (int i = 0; i < c->count; i++) {
+        const bool known = have && clzt_categories_have(have, c->category[i]) &&
+                           !(l->params.augment && clzk_uniform(r[0]) < c->none);
+        vector[i] = known;
+        n += known;
+    }
+    for (int i = 0; i < c->count && n; i++) vector[i] /= (float)n;
+}
+
 // Makes sample `item` of batch `step` in the batch's memory.
 static int make(const struct clzt_loader *l, int64_t step, int item, struct clzt_batch *batch, struct clzt_reader *reader,
                 struct clzt_crop_scratch *scratch)
@@ -90,6 +111,7 @@ static int make(const struct clzt_loader *l, int64_t step, int item, struct clzt
         clzt_hints_draw(batch->hints + 3 * item * plane, batch->ab + 2 * item * plane, size,
                         p->augment ? clzt_hints_count(&p->hints, p->seed, epoch, index) : (int)p->hints.points, p->seed, epoch,
                         index);
+    if (ret >= 0 && batch->classes) classes_of(l, epoch, index, batch->classes + item * p->classes.count);
     return ret;
 }
 
@@ -237,8 +259,10 @@ int clzt_loader_create(struct clzt_loader **loader, struct clzt_dataset *dataset
         b->ab = malloc(plane * 2 * p->batch);
         b->true_l = p->want_true_l ? malloc(plane * p->batch) : NULL;
         b->hints = p->hints.points > 0 ? malloc(plane * 3 * p->batch) : NULL;
+        b->classes = p->classes.count ? malloc((size_t)p->batch * p->classes.count * sizeof *b->classes) : NULL;
         b->index = malloc(p->batch * sizeof *b->index);
-        if (!b->l || !b->ab || !b->index || (p->hints.points > 0 && !b->hints) || (p->want_true_l && !b->true_l)) goto fail;
+        if ((p->classes.count && !b->classes) ||
+            !b->l || !b->ab || !b->index || (p->hints.points > 0 && !b->hints) || (p->want_true_l && !b->true_l)) goto fail;
     }
     if ((ret = start_workers(l, p->augment ? p->first_step : 0)) < 0) goto fail;
     return 0;
@@ -257,6 +281,7 @@ void clzt_loader_destroy(struct clzt_loader **loader)
         free(l->slots[i].batch.l);
         free(l->slots[i].batch.ab);
         free(l->slots[i].batch.hints);
+        free(l->slots[i].batch.classes);
         free(l->slots[i].batch.true_l);
         free(l->slots[i].batch.index);
     }

@@ -400,7 +400,7 @@ static int val(int argc, char **argv, const struct clz_log *log)
     struct clzt_colours colours;
     struct clzt_validation v;
     const char *sheet = NULL, *features = NULL, *json_path = NULL, *text;
-    int ret = clzt_recipe_create(&r), hints = 0, film = 0;
+    int ret = clzt_recipe_create(&r), hints = 0, film = 0, classes = 0;
     bool json = false;
 
     if (ret >= 0) ret = clzi_model_read(&m, argv[0], log);
@@ -413,6 +413,7 @@ static int val(int argc, char **argv, const struct clz_log *log)
         if (!strncmp(argv[i], "sheet=", 6)) sheet = argv[i] + 6;
         else if (!strncmp(argv[i], "hints=", 6)) ret = number_of(argv[i], 6, 0, 1000, &hints, log);
         else if (option(argv[i], "film", &text)) ret = one_of("film", text, "no", "yes", &film, log);
+        else if (option(argv[i], "classes", &text)) ret = one_of("classes", text, "no", "yes", &classes, log);
         else if (option(argv[i], "features", &features) || option(argv[i], "json", &json_path)) continue;
         else if (!strcmp(argv[i], "--json")) json = true;
         else ret = clzt_recipe_set(r, argv[i], log);
@@ -447,7 +448,8 @@ static int val(int argc, char **argv, const struct clz_log *log)
         ret = clzt_validate(dev, m->graph, m->values, data,
                             &(struct clzt_validate_params){
                                 .size = r->size, .batch = r->batch, .zoom_out = r->zoom_out, .pictures = r->val_pictures,
-                                .hints = hints, .luma = r->luma, .l_scale = m->facts.l_scale, .l_offset = m->facts.l_offset,
+                                .hints = hints, .classes = classes ? m->facts.classes : NULL, .luma = r->luma,
+                                .l_scale = m->facts.l_scale, .l_offset = m->facts.l_offset,
                                 .mean = { colours.mean[0], colours.mean[1] },
                                 .saturation = (float)r->saturation * m->facts.ab_scale / 110,
                                 .own = true, .film = film, .features = features,
@@ -585,6 +587,7 @@ static int info(int argc, char **argv, const struct clz_log *log)
     printf("size        %s %d, multiples of %d\n", strcmp(m->facts.shape, "square") ? "short side" : "square of", m->facts.size,
            m->facts.stride);
     print_text("training", m->facts.train);
+    if (*m->facts.classes) print_text("classes", m->facts.classes);
     print_text("license", m->facts.license);
     printf("sha256      %s (of the weights; verified)\n", m->facts.sha256);
     clz_model_close(&m);
@@ -664,11 +667,12 @@ static const struct command commands[] = {
       "train with a learning rate that rises, and print where the loss falls fastest; writes the curve, OUT and OUT.html",
       lr_find },
     { "resume", "RUN [key=value ...]", 1, "continue the run in a folder", resume },
-    { "val",    "MODEL.bin val=PATH [size=N] [scale=N] [batch=32] [sheet=OUT.png] [film=yes] [features=NET.bin] [json=FILE] "
-      "[--json] [saturation=1] [key=value ...]", 1,
+    { "val",    "MODEL.bin val=PATH [size=N] [scale=N] [batch=32] [sheet=OUT.png] [film=yes] [classes=yes] "
+      "[features=NET.bin] [json=FILE] [--json] [saturation=1] [key=value ...]", 1,
       "scores of a model, beside three baselines: grey, the mean colour of all pictures, that of each picture. Default of size: "
       "the model's; of scale: as in training, 0: pictures are not scaled. film=yes: the pictures are a film, whose steadiness is "
-      "scored; features: FD-lite0; --json: as JSON instead of the table", val },
+      "scored; classes=yes: the model is told what COCO says of each picture; features: FD-lite0; --json: as JSON instead of the "
+      "table", val },
     { "compare", "TRUE.mp4 FILM.mp4 [pictures=64] [json=FILE] [--json]", 2,
       "the same scores of a coloured film against the true one; 0: all frames, and the film's steadiness", compare },
     { "sample", "MODEL.bin IN OUT [strength=A,B,...] [saturation=A,B,...] [temperature=A,B,...] [pictures=N] [size=N] "

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "engine/classes.h"
 #include "kernels/ab_bins.h"
 #include "kernels/fnv.h"
 #include "kernels/philox.h"
@@ -52,6 +53,15 @@ static int icnr_group(const struct clzi_graph *g, int node)
     return 1;
 }
 
+// Of the node of a scale or shift of FiLM: what its bias is at first, while its weights are 0. -1: it is neither.
+static float film_start(const struct clzi_graph *g, int node)
+{
+    for (int i = 0; i < g->node_count && g->nodes[node].op == CLZI_OP_LINEAR && g->nodes[node].attr.bias; i++)
+        for (int k = 1; k < 3 && g->nodes[i].op == CLZI_OP_AFFINE; k++)
+            if (g->nodes[i].in[k] == node) return k == 1;
+    return -1;
+}
+
 void clzt_net_init(const struct clzi_graph *g, enum clzt_init init, uint64_t seed, float *const *values)
 {
     for (int n = 0; n < g->node_count; n++) {
@@ -67,11 +77,13 @@ void clzt_net_init(const struct clzi_graph *g, enum clzt_init init, uint64_t see
             const bool head = (node->attr.channels == 2 || node->attr.channels == CLZK_AB_BINS) && init == CLZT_INIT_HE;
             const float fan_in = (float)(node->op == CLZI_OP_CONVT ? p->dims[0] : p->rank >= 2 ? p->dims[1] : 1) *
                                  (p->rank == 4 ? p->dims[2] * p->dims[3] : 1);
+            const float film = film_start(g, n);
             const float sd = init == CLZT_INIT_NORMAL ? 0.02f : head ? 0.01f : sqrtf(2 / fan_in);
             for (int64_t i = 0; i < count; i++) {
                 float v = norm && (k == 0 || k == 3) ? 1 : 0;              // weight and running_var 1, the rest (gain's gamma) 0
                 if (weight && !norm) v = sd * normal(seed, name, i / per_channel / group * group * per_channel + i % per_channel);
                 if (weight && norm && init == CLZT_INIT_NORMAL) v += 0.02f * normal(seed, name, i);
+                if (film >= 0) v = k == 0 ? 0 : film;
                 values[node->w[k]][i] = v;
             }
         }
@@ -113,6 +125,29 @@ int clzt_attention(struct clzi_graph *g, const struct clzt_net_options *options,
     v = clzi_graph_conv(g, NAME(prefix, "value"), x, .channels = channels, .k = 1);
     v = clzi_graph_attention(g, NAME(prefix, "attend"), q, k, v);
     return clzi_graph_add(g, NAME(prefix, "add"), clzi_graph_gain(g, NAME(prefix, "gain"), v), x);
+}
+
+static int embedding(struct clzi_graph *g, int classes)
+{
+    static const char name[] = "class.embedding";
+    enum { EMBEDDING = 64 };
+
+    for (int i = 0; i < g->node_count; i++)
+        if (!strcmp(g->nodes[i].name, name)) return i;
+    return clzi_graph_linear(g, name, clzi_graph_input(g, CLZI_CLASS_PORT, .channels = classes, .vector = 1),
+                             .channels = EMBEDDING, .bias = 1);
+}
+
+int clzt_film(struct clzi_graph *g, const struct clzt_net_options *options, const char *prefix, int x)
+{
+    const int channels = x < 0 ? 0 : clzi_graph_channels(g, x);
+    int e, scale, shift;
+
+    if (x < 0 || !options || !options->classes) return x;
+    e = embedding(g, options->classes);
+    scale = clzi_graph_linear(g, NAME(prefix, "scale"), e, .channels = channels, .bias = 1);
+    shift = clzi_graph_linear(g, NAME(prefix, "shift"), e, .channels = channels, .bias = 1);
+    return clzi_graph_affine(g, NAME(prefix, "modulate"), x, scale, shift);
 }
 
 int clzt_head(struct clzi_graph *g, const struct clzt_net_options *options, int x)

@@ -14,6 +14,8 @@ struct clzt_net_options {
     bool hints;             // an input "hints" [N,3,H,W] beside L: a, b, mask. The colours of some places, as a user gives them:
                             // there ab / 110 and mask 1, elsewhere 0. Without hints all is 0
     bool attention;         // self-attention at 1/16 of the size (SAGAN), which begins as the identity
+    int classes;            // > 0: an input "class" [N,classes,1,1] (engine/classes.h), which modulates the decoder (FiLM), or by
+                            // which a discriminator judges
     float temperature;      // > 0: the head answers logits of the classes of colour, and ab is their annealed mean. Else: ab
 };
 
@@ -60,6 +62,11 @@ int clzt_net_logits(const struct clzi_graph *g);
 
 // x, or x + gamma attention(x): query, key: 1x1 convolutions to 1/8 of the channels, value: to all; gamma.
 int clzt_attention(struct clzi_graph *g, const struct clzt_net_options *options, const char *prefix, int x);
+
+// x, or x modulated by the classes of the picture (FiLM, Perez et al. 2018): x scale + shift, with one scale and shift for each
+// channel. "class.embedding" makes 64 numbers of the vector of classes: the mean of what it has for each class, and a bias, which
+// is what it has for none; PREFIX.scale and PREFIX.shift are linear in these, and begin as 1 and 0.
+int clzt_film(struct clzi_graph *g, const struct clzt_net_options *options, const char *prefix, int x);
 
 // Features to ab: "head", a 3x3 convolution, and tanh; or "head.logits", a 1x1 convolution, and their annealed mean.
 int clzt_head(struct clzi_graph *g, const struct clzt_net_options *options, int x);

@@ -20,7 +20,7 @@ struct clzt_step {
     struct clzi_device *dev;
     const struct clzi_backend *be;
     struct clzt_bound bound[CLZT_MAX_BOUND];   // [0]: the generator's, with the losses of the recipe
-    int l, hints, target, rarity;           // input ports of the generator's; -1: none
+    int l, hints, classes, target, rarity;            // input ports of the generator's; -1: none
     int port[CLZT_MAX_LOSSES];              // its output port of each row of clzt_losses, -1: weight 0, or in no node of it
     struct clzt_perceptual *perceptual;     // NULL: without this loss
     float perceptual_weight;

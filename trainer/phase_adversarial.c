@@ -12,6 +12,7 @@
 #include <errno.h>
 #include <math.h>
 
+#include "engine/classes.h"
 #include "phase.h"
 
 enum { GENERATOR, FAKE, REAL, JUDGE };
@@ -55,6 +56,8 @@ static int bind(struct clzt_step *s, int i)
         return ret;
     generator = s->bound[GENERATOR].execs[i];
     params.bind[l].x = clzi_exec_input(generator, s->l);
+    if (clzi_classes_port(d) >= 0 && s->classes >= 0)
+        params.bind[clzi_classes_port(d)].x = clzi_exec_input(generator, s->classes);
     params.bind[ab].x = clzi_exec_input(generator, s->target);
     if ((ret = clzt_bound_bind(s, &s->bound[REAL], i, params)) < 0) return ret;
     params.bind[ab].x = clzi_exec_output(generator, AB);

@@ -89,6 +89,11 @@ static const struct key table[] = {
       "7); 0: the generator has no input for hints" },
     { "hints.none", TYPE_REAL, NUMBERS, AT(hints.none), "0.3", 0, 1, NULL,
       "share of the pictures that are shown without hints, beside those whose number of places is 0 by chance" },
+    { "classes.names", TYPE_LIST, NUMBERS, AT(classes), "[]", 0, 0, NULL,
+      "categories of COCO that the generator is told of, where a picture has them, so that a user can say what is in a film; "
+      "empty: it has no input for classes" },
+    { "classes.none", TYPE_REAL, NUMBERS, AT(classes_none), "0.15", 0, 1, NULL,
+      "share of the pictures of which it is told nothing, so that it can do without" },
     { "resume", TYPE_CHOICE, 0, AT(resume), "auto", 0, 0, resumes,
       "auto: continue from the newest checkpoint in run, refuse if recipe or data have changed; force: continue in that case "
       "too; never: refuse a folder with a checkpoint" },

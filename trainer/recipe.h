@@ -39,6 +39,8 @@ struct clzt_recipe {
     double adjustment;                      // of their logits, in the written model: see clzt_ab_weights_adjust
     bool attention;                         // in the generator
     struct clzt_hint_params hints;
+    struct clzt_list classes;               // names of COCO's categories that the generator is told of; none: no such input
+    double classes_none;                    // share of pictures of which it is told nothing
     int64_t seed;
     int resume;                             // enum clzt_resume
 

@@ -199,10 +199,11 @@ int clzt_run_create_loader(struct clzt_run *r)
     struct clzt_loader_params p = {
         .size = c->size, .batch = c->batch, .augment = true, .zoom_in = c->zoom_in, .zoom_out = c->zoom_out, .aspect = c->aspect,
         .flip = c->flip, .luma = c->luma, .film = c->film, .hints = c->hints, .seed = c->seed, .first_step = r->number,
-        .workers = c->workers,
+        .workers = c->workers, .classes.none = c->classes_none,
     };
-    const int ret = clzt_recipe_shapes(c, p.shapes, &p.shape_count, r->log);
+    int ret = clzt_recipe_shapes(c, p.shapes, &p.shape_count, r->log);
 
+    if (ret >= 0) ret = clzt_classes_find(&p.classes, r->category, r->classes, r->train, "classes.names", r->log);
     return ret < 0 ? ret : clzt_loader_create(&r->loader, r->train, &p);
 }
 
@@ -235,6 +236,7 @@ static int set_up(struct clzt_run *r)
     double counts[CLZT_AB_CELLS * CLZT_AB_CELLS];
     struct clzt_colours colours;
     char trained[sizeof ((struct clzi_model_facts *)0)->train];
+    struct clzt_class_params classes;
     const bool early = c->min_spread > 0;   // the length of the training depends on the number of pictures that are left
     int ret = clzt_run_check_paths(r);
 
@@ -260,7 +262,8 @@ static int set_up(struct clzt_run *r)
     if ((ret = clzt_recipe_length(r->recipe, clzt_dataset_count(r->train), r->log)) < 0) return ret;
     if ((ret = clzt_run_build_discriminator(r)) < 0) return ret;
     r->phase = clzt_run_phase_at(r, 1);
-    r->data = clzt_dataset_hash(r->train);
+    if ((ret = clzt_classes_find(&classes, r->category, r->classes, r->train, "classes.names", r->log)) < 0) return ret;
+    r->data = classes.count ? clzt_dataset_hash_categories(r->train) : clzt_dataset_hash(r->train);
     // notes that are too long must be reported now, not after the last step
     if ((ret = clzt_facts_write(trained, sizeof trained, c, 0, 0, r->data, r->log)) < 0) return ret;
     if (!early && ((ret = fill_dataset(r, r->train, "train")) < 0 || (r->val && (ret = fill_dataset(r, r->val, "val")) < 0)))
@@ -332,7 +335,7 @@ static int one_step(struct clzt_run *r, double *values, double *lr)
     if (ret < 0) return ret;
     *lr = clzt_recipe_lr(r->recipe, r->number + 1);
     ret = clzt_step_run(r->step, r->number + 1, *lr, batch->shape,
-                        &(struct clzt_sample){ batch->l, batch->ab, batch->hints }, values);
+                        &(struct clzt_sample){ batch->l, batch->ab, batch->hints, batch->classes }, values);
     clzt_loader_release(r->loader, &batch);
     r->number++;
     if (ret == -EDOM) return bad_step(r);

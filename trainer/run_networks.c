@@ -59,6 +59,9 @@ static int take_from(struct clzt_run *r, const char *path, const struct clzi_gra
     struct clz_model *m = NULL;
     int taken = 0, ret = clzi_model_read(&m, path, r->log);
 
+    if (ret >= 0 && *r->classes && *m->facts.classes && strcmp(r->classes, m->facts.classes))
+        ret = clzi_fail(r->log, -EINVAL, "%s: %s knows the classes %.300s; expected those of classes.names, in their order, or "
+                        "none.", key, path, m->facts.classes);
     for (int i = 0; ret >= 0 && i < g->param_count; i++)
         for (int k = 0; k < m->graph->param_count; k++) {
             const struct clzi_param *a = &g->params[i], *b = &m->graph->params[k];
@@ -131,10 +134,14 @@ int clzt_run_first_values(struct clzt_run *r)
 int clzt_run_build_net(struct clzt_run *r)
 {
     const struct clzt_net_options options = { .hints = r->recipe->hints.points > 0, .attention = r->recipe->attention,
+                                              .classes = r->recipe->classes.count,
                                               .temperature = r->recipe->head ? (float)r->recipe->temperature : 0 };
     struct clzt_size shapes[CLZT_MAX_SHAPES];
     int count, ret;
 
+    ret = clzt_classes_join((const char *const *)r->recipe->classes.items, r->recipe->classes.count, r->classes, "classes.names",
+                            r->log);
+    if (ret < 0) return ret;
     if (!(r->net = clzt_net_find(r->recipe->net))) return no_net(r);
     if (options.temperature > 0 && !r->net->classes)
         return clzi_fail(r->log, -EINVAL, "head: classes: %s cannot have such a head.", r->net->name);
@@ -221,7 +228,8 @@ int clzt_run_build_discriminator(struct clzt_run *r)
 
     if (!r->recipe->gan.steps) return 0;
     if ((ret = clzi_graph_create(&r->discriminator_graph)) < 0 ||
-        (ret = clzt_net_patchgan.build(r->discriminator_graph, NULL)) < 0 ||
+        (ret = clzt_net_patchgan.build(r->discriminator_graph,
+                                       &(struct clzt_net_options){ .classes = r->recipe->classes.count })) < 0 ||
         (ret = clzt_recipe_shapes(r->recipe, sizes, &count, r->log)) < 0)
         return ret;
     for (int i = 0; i < count; i++)

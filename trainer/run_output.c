@@ -196,6 +196,7 @@ int clzt_run_write_model(struct clzt_run *r, const char *path, enum clzi_dtype d
     snprintf(f.arch, sizeof f.arch, "%s", r->net->name);
     snprintf(f.input, sizeof f.input, "%s", r->recipe->luma == CLZT_LUMA_LSTAR ? "lstar" : "luma");
     snprintf(f.license, sizeof f.license, "%s", r->recipe->license ? r->recipe->license : "");
+    snprintf(f.classes, sizeof f.classes, "%s", r->classes);
     if (ret >= 0) ret = clzt_facts_write(f.train, sizeof f.train, r->recipe, r->number, r->seconds, r->data, r->log);
     return ret < 0 ? ret : (plain ? clzi_model_write_plain : clzi_model_write)(path, r->graph, r->values, &f, dtype, r->log);
 }

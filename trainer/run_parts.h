@@ -1,6 +1,7 @@
 // run_parts.h - a training run, for run.c and the files that it is split into: run_networks.c, run_save.c, run_output.c.
 #ifndef CLZT_RUN_PARTS_H
 #define CLZT_RUN_PARTS_H
+#include "classes.h"
 #include "engine/model.h"
 #include "events.h"
 #include "progress.h"
@@ -22,6 +23,8 @@ struct clzt_run {
     struct clzi_device *dev;
     struct clzi_graph *graph;
     struct clzt_dataset *train, *val;
+    char classes[CLZT_CLASS_NAMES];         // the recipe's, as the model file has them
+    int category[CLZI_MAX_CLASSES];         // of each class of the recipe in `train`
     struct clzt_loader *loader;
     struct clzi_graph *discriminator_graph; // NULL: the recipe has no adversarial phase
     float **discriminator_values;           // its initial weights

@@ -41,7 +41,7 @@ static int set_up(struct clzt_run *r)
 static int step(struct clzt_run *r, const struct clzt_batch *batch, double lr, double values[CLZT_VALUES], double *sum)
 {
     const int ret = clzt_step_run(r->step, ++r->number, (float)lr, batch->shape,
-                                  &(struct clzt_sample){ batch->l, batch->ab, batch->hints }, values);
+                                  &(struct clzt_sample){ batch->l, batch->ab, batch->hints, batch->classes }, values);
 
     *sum = 0;
     for (int i = 0; clzt_losses[i].name; i++) *sum += r->recipe->loss[i] * values[i];

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "engine/classes.h"
 #include "nets.h"
 #include "phase.h"
 
@@ -90,6 +91,7 @@ int clzt_step_add_losses(struct clzt_step *s)
 
     s->l = clzi_port_find(g->in, g->in_count, "L");
     s->hints = clzi_port_find(g->in, g->in_count, "hints");
+    s->classes = clzi_classes_port(g);
     s->rarity = -1;
     if (s->l < 0) return s->l;
     s->target = g->in_count;
@@ -179,6 +181,7 @@ int clzt_step_upload(struct clzt_step *s, int shape, const struct clzt_sample *s
     int ret = clzi_exec_upload(exec, s->l, sample->l);
 
     if (ret >= 0 && s->hints >= 0 && sample->hints) ret = clzi_exec_upload(exec, s->hints, sample->hints);
+    if (ret >= 0 && s->classes >= 0 && sample->classes) ret = clzi_exec_upload(exec, s->classes, sample->classes);
     if (ret >= 0) ret = clzi_exec_upload(exec, s->target, sample->ab);
     if (ret < 0 || s->rarity < 0) return ret;
     clzt_ab_weights_map(s->params.rarity, sample->ab, t.n, (int64_t)t.h * t.w, s->map);

@@ -48,6 +48,7 @@ struct clzt_sample {                        // of a batch, on the host
     const float *l;                         // [batch,1,h,w]
     const float *ab;                        // [batch,2,h,w], true
     const float *hints;                     // [batch,3,h,w]; NULL: none
+    const float *classes;                   // [batch,K] (engine/classes.h); NULL: the nets have no such input
 };
 
 // A kind of training step. The table ends with a row whose name is NULL; the first is the pixel phase.

@@ -5,6 +5,7 @@
 
 #include "engine/exec.h"
 #include "base/log.h"
+#include "classes.h"
 #include "features.h"
 #include "frechet.h"
 #include "sheet.h"
@@ -22,6 +23,7 @@ struct validation {
     float **values;
     struct clzi_params *weights;
     struct clzi_exec *exec;
+    int category[CLZI_MAX_CLASSES];         // of the data set, of each of the model's classes
     int l_port, hints_port;                 // of the graph; -1: none
     struct clzt_loader *loader;
     struct set sets[SETS];                  // the truth has no metrics
@@ -83,6 +85,7 @@ static int create(struct validation *v, struct clzi_device *dev, const struct cl
     const struct clzt_validate_params *p = v->params;
     const size_t pixels = (size_t)p->size * p->size;
     const int64_t count = clzt_dataset_count(dataset);
+    struct clzt_class_params classes = { .count = 0 };
     int ret;
 
     v->total = p->pictures && p->pictures < count ? p->pictures : count;
@@ -92,6 +95,11 @@ static int create(struct validation *v, struct clzi_device *dev, const struct cl
     if (v->l_port < 0) return clzi_fail(&clzi_device_base(dev)->log, v->l_port, "the network has no input \"L\".");
     if (p->hints && v->hints_port < 0)
         return clzi_fail(&clzi_device_base(dev)->log, -EINVAL, "hints=%d: the model has no input for hints.", p->hints);
+    if (p->classes && clzi_classes_port(v->graph) < 0)
+        return clzi_fail(&clzi_device_base(dev)->log, -EINVAL, "classes=yes: the model has no input for classes.");
+    if ((ret = clzt_classes_find(&classes, v->category, p->classes ? p->classes : "", dataset, "classes=yes",
+                                 &clzi_device_base(dev)->log)) < 0)
+        return ret;
     if ((ret = clzi_params_create(&v->weights, dev, v->graph, v->values, NULL)) < 0) return ret;
     ret = clzi_exec_create(&v->exec, v->graph, v->weights,
                            &(struct clzi_exec_params){ .n = p->batch, .h = p->size, .w = p->size });
@@ -102,7 +110,8 @@ static int create(struct validation *v, struct clzi_device *dev, const struct cl
     ret = clzt_loader_create(&v->loader, dataset,
                              &(struct clzt_loader_params){ .size = p->size, .batch = p->batch, .zoom_out = p->zoom_out,
                                                            .luma = p->luma, .workers = p->workers, .want_true_l = true,
-                                                           .pictures = v->total, .hints = { .points = p->hints } });
+                                                           .pictures = v->total, .hints = { .points = p->hints },
+                                                           .classes = classes });
     if (ret < 0) return ret;
     if ((ret = create_sets(v, dev)) < 0) return ret;
     v->rows = p->sheet_pictures < v->total ? p->sheet_pictures : (int)v->total;
@@ -165,6 +174,7 @@ static int judge(struct validation *v, const struct clzt_dataset *dataset, const
     for (int64_t i = 0; i < batch->count * pixels; i++) v->l[i] = factor * batch->l[i] + offset;
     if ((ret = clzi_exec_upload(v->exec, v->l_port, v->l)) < 0 ||
         (batch->hints && (ret = clzi_exec_upload(v->exec, v->hints_port, batch->hints)) < 0) ||
+        (batch->classes && (ret = clzi_exec_upload(v->exec, clzi_classes_port(v->graph), batch->classes)) < 0) ||
         (ret = clzi_exec_forward(v->exec, 0)) < 0 ||
         (ret = clzi_exec_download(v->exec, 0, v->ab)) < 0)
         return ret;

@@ -17,6 +17,7 @@ struct clzt_validate_params {
     double zoom_out;                        // centre crops of up to size * zoom_out pixels are scaled to size
     int64_t pictures;                       // 0: all
     int hints;                              // squares of true colour that the model is shown in each picture; 0: none
+    const char *classes;                    // the model's list of them: it is told those of each picture; NULL: of none
     enum clzt_luma_input luma;
     float l_scale, l_offset;                // the network's input is L* / l_scale - l_offset
     double mean[2];                         // mean colour of the training set, ab / 110

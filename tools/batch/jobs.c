@@ -42,6 +42,7 @@ void clzb_job_keys_print(FILE *file)
 // The options of the filter that a job may set, from the table of filter and element. Limits of numbers, or max < min: text.
 static const struct { const char *name; double min, max; } filter_options[] = {
 #define STRING(name, initial, help) { #name, 0, -1 },
+#define STRING_AS(name, field, initial, help) { #name, 0, -1 },
 #define INT(name, initial, least, most, help) { #name, least, most },
 #define ENUM(name, last, help, values) { #name, 0, -1 },
 #define FLOAT(name, initial, most, help) { #name, 0, most },

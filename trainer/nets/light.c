@@ -28,6 +28,8 @@ static int build(struct clzi_graph *g, const struct clzt_net_options *options)
         x = clzi_graph_add(g, NAME(prefix, "add"), x, tap[i]);
         x = clzt_conv_bn_relu(g, prefix, x, levels[i].channels, 3, 1);
         if (i == 3) x = clzt_attention(g, options, "attention", x);     // at 1/16
+        snprintf(prefix, sizeof prefix, "film.%d", i);
+        if (i > 0) x = clzt_film(g, options, prefix, x);
     }
     x = clzi_graph_resize(g, "ab", clzt_head(g, options, x), .factor = 2);
     return x < 0 ? x : 0;

@@ -107,6 +107,8 @@ static int decoder(struct clzi_graph *g, const struct clzt_net_options *options,
             x = conv_bn_relu(g, prefix, x, levels[i].channels);
         }
         if (i == 3) x = clzt_attention(g, options, "attention", x);     // at 1/16
+        snprintf(prefix, sizeof prefix, "film.%d", i);
+        if (i > 0) x = clzt_film(g, options, prefix, x);
     }
     return clzi_graph_resize(g, "ab", clzt_head(g, options, x), .factor = 2);
 }

@@ -17,6 +17,8 @@ static int build(struct clzi_graph *g, const struct clzt_net_options *options)
         x = clzt_conv_bn_relu(g, NAME(prefix, "0"), x, channels[i], 3, 1);
         x = clzt_conv_bn_relu(g, NAME(prefix, "1"), x, channels[i], 3, 1);
         if (i == 0) x = clzt_attention(g, options, "attention", x);     // at 1/16
+        snprintf(prefix, sizeof prefix, "film.%d", i);
+        if (i < 3) x = clzt_film(g, options, prefix, x);
     }
     x = clzi_graph_convt(g, "decoder.4.up", x, .channels = 16, .k = 2, .stride = 2, .bias = 1);
     x = clzt_conv_bn_relu(g, "decoder.4.0", x, 16, 3, 1);

@@ -47,9 +47,9 @@ static int build(struct clzi_graph *g, const struct clzt_net_options *options)
     x = conv_relu(g, "layers.3.0", x, 1024);
     x = conv_relu(g, "layers.3.1", x, 512);
     x = unet_block(g, "layers.4", x, taps[3], false);
-    x = clzt_attention(g, options, "attention", x);     // at 1/16
-    x = unet_block(g, "layers.5", x, taps[2], false);
-    x = unet_block(g, "layers.6", x, taps[1], false);
+    x = clzt_film(g, options, "film.0", clzt_attention(g, options, "attention", x));       // at 1/16
+    x = clzt_film(g, options, "film.1", unet_block(g, "layers.5", x, taps[2], false));
+    x = clzt_film(g, options, "film.2", unet_block(g, "layers.6", x, taps[1], false));
     x = unet_block(g, "layers.7", x, taps[0], true);
     if (x < 0) return x;
     x = enlarge(g, "layers.8", x, clzi_graph_channels(g, x));

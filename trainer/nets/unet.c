@@ -29,6 +29,7 @@ static int block(struct clzi_graph *g, const struct clzt_net_options *options, c
     x = clzi_graph_convt(g, NEXT, x, .channels = out, .k = 4, .stride = 2, .pad = 1, .bias = outer);
     if (outer) return clzi_graph_act(g, NEXT, x, .act = CLZI_ACT_TANH);
     x = clzi_graph_batchnorm(g, NEXT, x);
+    if (level >= 2 && level <= 4) x = clzt_film(g, options, NAME(prefix, "film"), x);       // at 1/16 to 1/4
     if (level >= 4 && !inner) x = clzi_graph_dropout(g, NEXT, x, .p = 0.5f);
 #undef NEXT
     return clzi_graph_concat(g, NAME(prefix, "cat"), skip, x);
