@@ -188,6 +188,14 @@ if [ -x "$BUILD/filter/ffmpeg" ]; then
     equal batch_differs yuv420p I420 :batch=1:window=2 "batch=3 window=2 threads=1"
     equal strength yuv420p I420 :strength=0.35:saturation=1.7 "strength=0.35 saturation=1.7"
     equal lstar yuv422p Y42B :luma=lstar luma=lstar
+    rm -f film.answers
+    equal answers yuv420p I420 :answers_out=film.answers:strength=0.5 "answers-in=film.answers strength=0.5"
+    GST_DEBUG_NO_COLOR=1 GST_DEBUG=colorize:4 timeout 120 gst-launch-1.0 -q filesrc location=in.raw blocksize=10080 ! \
+        video/x-raw,format=I420,width=96,height=70,framerate=25/1,colorimetry=2:4:0:0,chroma-site=mpeg2 ! \
+        colorize model=model.bin answers-in=film.answers answers-out=element.answers ! fakesink >out 2>err
+    check equal/answers_are_those_of_the_file grep -q 'answers: 7 frames from the file, 0 from the network; written' err
+    # The buffers have no times, so records differ in that.
+    check equal/answers_are_written_alike [ "$(wc -c <film.answers)" = "$(wc -c <element.answers)" ]
     equal f32 yuv444p Y444 :precision=f32 precision=f32
     equal size yuv420p I420 :size=96 size=96
     equal full yuv420p I420 "" "" full
