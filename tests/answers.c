@@ -364,6 +364,7 @@ struct run {
     const char *format;                     // of the frames; NULL: yuv444p
     int darker;                             // another film
     int bar;                                // rows of black above and below
+    bool spot;                              // the last pixel of frame 3 is another one
     int answers;                            // 1: the next two are compared with the message
     int from_file, from_network;
 };
@@ -378,6 +379,7 @@ static void paint(uint8_t *luma, int i, const struct run *run)
         luma[k] = y < run->bar || y >= HEIGHT - run->bar ? 16 :
                   (uint8_t)(100 - run->darker + (n < 6 ? 60 : -50) * sin((k % WIDTH + n) / (n < 6 ? 7. : 4.)) + y / 2);
     }
+    luma[PLANE - 1] ^= run->spot && i == 3;
 }
 
 static char model_path[400];                // in_folder() keeps a path for some calls only
@@ -587,6 +589,10 @@ static void not_in_the_file(void)
         REQUIRE(same(&want, &got));
         REQUIRE(strstr(message, "answers_in has none of the frames") != NULL);
     }
+
+    CASE(case_name("a_frame_with_one_other_pixel_is_run"));
+    run = (struct run){ .params = { .answers_in = file }, .spot = true, .answers = 1, .from_file = 12, .from_network = 1 };
+    REQUIRE_INT(colour(&run, &got), 0);
 
     CASE(case_name("bars_that_are_found_and_given_see_the_same"));
     run = (struct run){ .params = { .answers_out = next }, .bar = 6 };
