@@ -194,15 +194,16 @@ static const float *coefficients(const struct clzk_frame_plan *p, struct worker 
 static void luma_at(const struct clzk_frame_plan *p, struct worker *k, const struct clzk_picture *in, const struct grid *g,
                     int log2_w, int log2_h, int r)
 {
-    const bool below = log2_h && p->out.cosited_y;
-    const float up = below ? 0.25f : 0, here = !log2_h ? 1 : 0.5f, down = !log2_h ? 0 : below ? 0.25f : 0.5f;
-    const int y = r << log2_h, last = in->height - 1;
+    static const float here[4] = { 0, 1, 0, 0 };
+    const float *weights = log2_h ? p->chroma_rows : here;
+    const int last = in->height - 1;
     float *row = log2_w ? k->line + 1 : k->y;
     int count = 0;
 
-    append_luma(k, in, y ? y - 1 : 0, up, &count);
-    append_luma(k, in, y, here, &count);
-    append_luma(k, in, y < last ? y + 1 : last, down, &count);
+    for (int i = 0; i < 4; i++) {
+        const int y = (r << log2_h) + i - 1;
+        append_luma(k, in, y < 0 ? 0 : y < last ? y : last, weights[i], &count);
+    }
     blend_luma(p, k, row, in, count);
     if (!log2_w) return;
     row[-1] = row[0];

@@ -15,6 +15,9 @@
 // stride is in bytes. step 0: the picture does not have this component.
 struct clzk_samples { uint8_t *data; ptrdiff_t stride; int step; };
 
+// The rows of a frame that a picture consists of: all, the even ones (the top field), or the odd ones.
+enum clzk_part { CLZK_FRAME, CLZK_TOP_FIELD, CLZK_BOTTOM_FIELD };
+
 // A picture; the caller owns the samples. A sample has two bytes if depth is above 8.
 struct clzk_picture {
     int width, height;
@@ -25,6 +28,8 @@ struct clzk_picture {
     bool full;                              // Y', U, V have full range, else limited; RGB is always full
     bool cosited_x, cosited_y;              // chroma lies on luma's first column / row, else between two
     struct clzk_luma_weights weights;       // of the matrix
+    enum clzk_part part;                    // size and samples are those of the part; a field is half as high as its frame,
+                                            // whose height is a multiple of 2, of 4 if log2_h is 1
     struct clzk_samples c[4];
 };
 

@@ -21,33 +21,36 @@ static const struct clzk_rows *rows_find(void)
 
 // ---- geometry ----
 
-static int axis_create(struct axis *axis, int from, int n)
+static int axis_create(struct axis *axis, int from, int n, float shift)
 {
     axis->taps = clzk_axis_taps(from, n);
     axis->first = malloc(n * sizeof *axis->first);
     axis->weight = malloc((size_t)n * axis->taps * sizeof *axis->weight);
     if (!axis->first || !axis->weight) return -ENOMEM;
-    clzk_axis_fill(axis->first, axis->weight, from, n);
+    clzk_axis_fill(axis->first, axis->weight, from, n, shift);
     return 0;
 }
 
-static int positions(int **first, float **frac, int n, int log2, bool cosited, int size, int small)
+static int positions(int **first, float **frac, int n, int log2, float offset, float shift, int size, int small)
 {
     *first = malloc(n * sizeof **first);
     *frac = malloc(n * sizeof **frac);
     if (!*first || !*frac) return -ENOMEM;
-    clzk_positions_fill(*first, *frac, n, log2, cosited, size, small);
+    clzk_positions_fill(*first, *frac, n, log2, offset, shift, size, small);
     return 0;
 }
 
-static int grid_create(struct grid *g, const struct clzk_picture *f, int log2_w, int log2_h, int w, int h)
+// of_chroma: the grid of chroma, else that of luma.
+static int grid_create(struct grid *g, const struct clzk_picture *f, bool of_chroma, int w, int h)
 {
+    const int log2_w = of_chroma ? f->log2_w : 0, log2_h = of_chroma ? f->log2_h : 0;
     int ret;
 
     g->w = -(-f->width >> log2_w);
     g->h = -(-f->height >> log2_h);
-    ret = positions(&g->x_first, &g->x_frac, g->w, log2_w, f->cosited_x, f->width, w);
-    return ret < 0 ? ret : positions(&g->y_first, &g->y_frac, g->h, log2_h, f->cosited_y, f->height, h);
+    ret = positions(&g->x_first, &g->x_frac, g->w, log2_w, of_chroma ? clzk_chroma_column(f) : 0, 0, f->width, w);
+    return ret < 0 ? ret : positions(&g->y_first, &g->y_frac, g->h, log2_h, of_chroma ? clzk_chroma_row(f) : 0,
+                                     clzk_row_shift(f), f->height, h);
 }
 
 static void grid_destroy(struct grid *g)
@@ -135,12 +138,13 @@ int clzk_frame_plan_create(struct clzk_frame_plan **plan, const struct clzk_pict
     p->inv_y = inverse_counts(h);
     p->padded = malloc((size_t)h * 4 * (w + 2 * CLZK_REACH) * sizeof(float));
     clzk_spatial_fill(p->spatial);
+    clzk_chroma_row_weights(out, p->chroma_rows);
     p->zeros = calloc((size_t)SUMS * w, sizeof(float));
     p->workers = calloc(p->threads, sizeof *p->workers);
     if (!p->inv_x || !p->inv_y || !p->padded || !p->zeros || !p->workers) goto fail;
-    if ((ret = axis_create(&p->x, in->width, w)) < 0 || (ret = axis_create(&p->y, in->height, h)) < 0 ||
-        (ret = grid_create(&p->chroma, out, out->log2_w, out->log2_h, w, h)) < 0 ||
-        (ret = grid_create(&p->full, in, 0, 0, w, h)) < 0)
+    if ((ret = axis_create(&p->x, in->width, w, 0)) < 0 ||
+        (ret = axis_create(&p->y, in->height, h, clzk_row_shift(in))) < 0 ||
+        (ret = grid_create(&p->chroma, out, true, w, h)) < 0 || (ret = grid_create(&p->full, in, false, w, h)) < 0)
         goto fail;
     for (int i = 0; i < p->threads; i++)
         if ((ret = worker_create(&p->workers[i], p)) < 0) goto fail;

@@ -37,6 +37,7 @@ struct clzk_frame_plan {
     struct clzk_rgb_of_yuv gamut;                  // all 0 if the table's colours are within the gamut already
     struct clzk_store store_uv, store_y;
     struct clzk_store_rgb store_rgb;
+    float chroma_rows[4];                          // clzk_chroma_row_weights()
     struct grid chroma, full;                      // full: that of the luma samples, for luma=lstar
     float *inv_x, *inv_y;                          // 1 / number of pixels in the window around column x, row y
     float *padded;                                 // [4][h][w + 2 CLZK_REACH] Y', a, b, confidence; edge pixels are repeated

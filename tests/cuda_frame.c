@@ -120,9 +120,18 @@ struct sides {
     struct clzk_cu_frame_plan gpu;
 };
 
-static struct sides sides_new(const struct clz_frame *in, const struct clz_frame *out, int w, int h, bool lstar)
+static struct clzk_picture part_of(const struct clz_frame *f, enum clzk_part part)
 {
-    const struct clzk_picture from = clzi_picture(in), to = clzi_picture(out);
+    struct clzk_picture p = clzi_picture(f);
+
+    p.part = part;
+    return p;
+}
+
+static struct sides sides_new(const struct clz_frame *in, const struct clz_frame *out, enum clzk_part part, int w, int h,
+                              bool lstar)
+{
+    const struct clzk_picture from = part_of(in, part), to = part_of(out, part);
     const size_t size = clzk_cu_frame_plan_size(&from, &to, w, h);
     void *host = block(size), *device = block(size);
     struct sides s;
@@ -143,8 +152,8 @@ struct frame_case {
     bool lstar, in_place;
 };
 
-static void colour(const struct frame_case *k, const struct clz_pixfmt *in_format, const struct clz_pixfmt *out_format,
-                   enum clzk_type type)
+static void colour(const struct frame_case *k, enum clzk_part part, const struct clz_pixfmt *in_format,
+                   const struct clz_pixfmt *out_format, enum clzk_type type)
 {
     enum { FRAMES = 2, CHANNELS = 3 };          // channels of the network's input and output; the last is not touched
     const int64_t pixels = (int64_t)k->w * k->h;
@@ -158,13 +167,13 @@ static void colour(const struct frame_case *k, const struct clz_pixfmt *in_forma
     out = k->in_place ? in : picture_new(out_format, k->width, k->height, k->extra, k->offset, k->out_range);
     out.f.range = k->out_range;
     in.f.siting = out.f.siting = k->siting;
-    struct sides s = sides_new(&in.f, &out.f, k->w, k->h, k->lstar);
+    struct sides s = sides_new(&in.f, &out.f, part, k->w, k->h, k->lstar);
     void *work = block(clzk_cu_frame_fit_size(&s.gpu, FRAMES));
     *bad = 0;
     for (int f = 0; f < FRAMES; f++) {
         fill_noise(&in);
         const struct picture source = picture_copy(&in);
-        const struct clzk_picture a = clzi_picture(&in.f), b = clzi_picture(&source.f);
+        const struct clzk_picture a = part_of(&in.f, part), b = part_of(&source.f, part);
         QUEUE(clzk_cu_frame_to_l(NULL, &s.gpu, &a, y + f * pixels, type,
                                  (char *)l.nhwc + f * pixels * CHANNELS * clzk_type_size(type), CHANNELS, 50, 1));
         clzk_frame_to_l(s.cpu, &b, want_y, want_l, 50, 1);
@@ -177,7 +186,8 @@ static void colour(const struct frame_case *k, const struct clz_pixfmt *in_forma
         want = picture_copy(&out);
         struct clz_frame same = want.f;
         same.range = in.f.range;
-        const struct clzk_picture to = clzi_picture(&out.f), expected = clzi_picture(&want.f), shared = clzi_picture(&same);
+        const struct clzk_picture to = part_of(&out.f, part), expected = part_of(&want.f, part);
+        const struct clzk_picture shared = part_of(&same, part);
         clzk_frame_merge(s.cpu, k->in_place ? &shared : &b, &expected, want_y, ab.nchw + f * CHANNELS * pixels, gain[f]);
         QUEUE(clzk_cu_frame_merge(NULL, &s.gpu, &a, &to, lines + 4 * f * pixels));
         check_pictures(&out, &want, k->lstar, "merge");
@@ -227,10 +237,34 @@ static void merge(void)
             if ((k->in && strcmp(k->in, f->name)) || (again && !repeated)) continue;
             REQUIRE(out_format_of(k, f) != NULL);
             random_state = at + 1;
-            colour(k, f, out_format_of(k, f), (enum clzk_type)(at % CLZK_TYPE_COUNT));
+            colour(k, CLZK_FRAME, f, out_format_of(k, f), (enum clzk_type)(at % CLZK_TYPE_COUNT));
             free_all();
             if (!repeated) run_hash = before;
         }
+    }
+}
+
+static const struct { enum clzk_part part; struct frame_case k; } field_cases[] = {
+    { CLZK_TOP_FIELD,
+      { "yuv420p", NULL, 64, 24, 40, 20, 0, 0, CLZ_RANGE_LIMITED, CLZ_RANGE_LIMITED, CLZ_SITING_LEFT, false, true } },
+    { CLZK_BOTTOM_FIELD,
+      { "nv12", NULL, 96, 50, 33, 17, 16, 16, CLZ_RANGE_LIMITED, CLZ_RANGE_LIMITED, CLZ_SITING_LEFT, false, false } },
+    { CLZK_BOTTOM_FIELD,
+      { "p010", NULL, 44, 20, 48, 50, 8, 8, CLZ_RANGE_LIMITED, CLZ_RANGE_LIMITED, CLZ_SITING_CENTER, false, false } },
+    { CLZK_BOTTOM_FIELD,
+      { "yuv420p", NULL, 48, 32, 24, 16, 0, 0, CLZ_RANGE_FULL, CLZ_RANGE_FULL, CLZ_SITING_TOPLEFT, true, true } },
+    { CLZK_TOP_FIELD,
+      { "yuv444p", NULL, 48, 32, 24, 16, 0, 0, CLZ_RANGE_FULL, CLZ_RANGE_FULL, CLZ_SITING_LEFT, false, true } },
+};
+
+static void fields(void)
+{
+    for (size_t i = 0; i < sizeof field_cases / sizeof *field_cases; i++) {
+        const struct frame_case *k = &field_cases[i].k;
+        const struct clz_pixfmt *f = clz_pixfmt_find(k->in);
+        random_state = (unsigned)i + 1;
+        colour(k, field_cases[i].part, f, out_format_of(k, f), (enum clzk_type)(i % CLZK_TYPE_COUNT));
+        free_all();
     }
 }
 
@@ -254,7 +288,7 @@ static void many(void)
             from[i] = clzi_picture(&in[i].f);
             to[i] = clzi_picture(&out[i].f);
         }
-        struct sides s = sides_new(&in[0].f, &out[1].f, SMALL_W, SMALL_H, false);
+        struct sides s = sides_new(&in[0].f, &out[1].f, CLZK_FRAME, SMALL_W, SMALL_H, false);
         QUEUE(clzk_cu_frames_to_l(NULL, &s.gpu, FRAMES, from, y, CLZK_BF16, l.nhwc, 1, 50, 1));
         QUEUE(clzk_cu_frames_merge(NULL, &s.gpu, FRAMES, from, to, lines));
         for (int i = 0; i < FRAMES; i++) {
@@ -357,7 +391,7 @@ static void bad_output(void)
     const struct frame_case k = { .width = 16, .height = 16, .w = 16, .h = 16 };
     struct picture p = picture_new(clz_pixfmt_find("gray"), k.width, k.height, 0, 0, CLZ_RANGE_LIMITED);
     struct picture out = picture_new(clz_pixfmt_find("yuv420p"), k.width, k.height, 0, 0, CLZ_RANGE_LIMITED);
-    struct sides s = sides_new(&p.f, &out.f, k.w, k.h, false);
+    struct sides s = sides_new(&p.f, &out.f, CLZK_FRAME, k.w, k.h, false);
     struct tensor ab = tensor_random(CLZK_F32, (struct clzi_shape){ 1, 2, k.h, k.w }, -1, 1);
     float *y = random_floats(k.w * k.h, 0, 1), *lines = floats(4 * k.w * k.h), gain = 110;
     void *work = block(clzk_cu_frame_fit_size(&s.gpu, 1));
@@ -391,6 +425,7 @@ int main(int argc, char **argv)
         free(host);
     }
     run_case("cuda_frame/merge_equals_the_cpu's", merge);
+    run_case("cuda_frame/fields_equal_the_cpu's", fields);
     run_case("cuda_frame/many_frames_at_once", many);
     run_case("cuda_frame/copy_equals_the_cpu's", copy);
     run_case("cuda_frame/bars_equal_the_cpu's", bars);

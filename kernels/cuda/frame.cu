@@ -393,7 +393,8 @@ struct colouring {
     struct luma_source luma;
     struct clzk_cu_grid grid;
     int log2_w, log2_h, w, h;                           // w, h: of lines
-    bool cosited_x, cosited_y;
+    bool cosited_x;
+    float rows[4];                                      // weights of the rows of luma around a row of the grid, from -1 to 2
     float inverse;
     const float4 *lines;                                // [frames][h][w]
 };
@@ -401,14 +402,14 @@ struct colouring {
 // Luma of the frame's column x, as the mean of the rows around a sample of the grid's row.
 static __device__ __forceinline__ float luma_column(const struct colouring &k, int x, int row)
 {
-    const bool below = k.log2_h && k.cosited_y;
-    const float up = below ? 0.25f : 0, here = !k.log2_h ? 1 : 0.5f, down = !k.log2_h ? 0 : below ? 0.25f : 0.5f;
-    const int y = row << k.log2_h, last = k.luma.height - 1;
+    const int last = k.luma.height - 1;
     float sum = k.luma.start;
 
-    if (up > 0) sum = add_luma(sum, k.luma, x, y ? y - 1 : 0, up, k.inverse);
-    sum = add_luma(sum, k.luma, x, y, here, k.inverse);
-    if (down > 0) sum = add_luma(sum, k.luma, x, y < last ? y + 1 : last, down, k.inverse);
+#pragma unroll
+    for (int j = 0; j < 4; j++) {
+        const int y = (row << k.log2_h) + j - 1;
+        if (k.rows[j] > 0) sum = add_luma(sum, k.luma, x, y < 0 ? 0 : y < last ? y : last, k.rows[j], k.inverse);
+    }
     return sum;
 }
 
@@ -492,8 +493,6 @@ static __global__ void colour_chroma_run(struct colouring k, struct chroma_outpu
 {
     const int x = (int)(blockIdx.x * PIXELS_X + threadIdx.x) * CHROMA_RUN, row = (int)(blockIdx.y * PIXELS_Y + threadIdx.y);
     const struct frame_planes &planes = frames.f[blockIdx.z];
-    const bool below = k.log2_h && k.cosited_y;
-    const float weights[3] = { below ? 0.25f : 0, !k.log2_h ? 1 : 0.5f, !k.log2_h ? 0 : below ? 0.25f : 0.5f };
     float column[2 * CHROMA_RUN + 1];                   // luma of the frame's columns 2 x - 1, 2 x, ...
     elements<S, CHROMA_RUN * STEP> first, second;       // STEP 2: first has all
 
@@ -501,12 +500,12 @@ static __global__ void colour_chroma_run(struct colouring k, struct chroma_outpu
 #pragma unroll
     for (int i = 0; i <= 2 * CHROMA_RUN; i++) column[i] = k.luma.start;
 #pragma unroll
-    for (int j = 0; j < 3; j++) {
+    for (int j = 0; j < 4; j++) {
         const int y = (row << k.log2_h) + j - 1, last = k.luma.height - 1, at = y < 0 ? 0 : y < last ? y : last;
-        if (!(weights[j] > 0)) continue;
+        if (!(k.rows[j] > 0)) continue;
         const S *const from = (const S *)(planes.in[0].data + at * (int64_t)planes.in[0].stride) + 2 * x;
         const elements<S, 2 * CHROMA_RUN> e = read_elements<2 * CHROMA_RUN>(from);
-        const float weight = weights[j] * k.inverse;
+        const float weight = k.rows[j] * k.inverse;
         if (k.cosited_x) column[0] += weight * (float)(from[x ? -1 : 0] >> k.luma.shift);
 #pragma unroll
         for (int i = 0; i < 2 * CHROMA_RUN; i++) column[i + 1] += weight * (float)(e.v[i] >> k.luma.shift);
@@ -705,10 +704,11 @@ static int merge(const struct clzk_cu_frame_plan *plan, int n, const struct clzk
     const struct rgb_output rgb = { codes.rgb, gamut, plan->colours.uv, plan->lstar ? plan->colours.shift : NULL };
     const struct frame_batch frames = frame_batch(n, in, out);
     struct colouring k = { luma_source(in, &codes), plan->chroma, out->log2_w, out->log2_h, plan->w, plan->h, out->cosited_x,
-                           out->cosited_y, codes.inverse, (const float4 *)lines };
+                           { 0 }, codes.inverse, (const float4 *)lines };
     const dim3 block(PIXELS_X, PIXELS_Y);
     int ret;
 
+    clzk_chroma_row_weights(out, k.rows);
     if (out->rgb) {
         ret = clzk_launch(colour_rgb, pixel_blocks(k.grid.w, k.grid.h, n), block, stream, k, rgb, frames);
         return ret ? ret : copy_alpha(n, in, out, stream);
@@ -719,6 +719,7 @@ static int merge(const struct clzk_cu_frame_plan *plan, int n, const struct clzk
     if (!plan->lstar) return copy_luma(n, in, out, stream);
     k.grid = plan->full;
     k.log2_w = k.log2_h = 0;
+    for (int i = 0; i < 4; i++) k.rows[i] = i == 1;     // the row itself
     return clzk_launch(shift_luma, pixel_blocks(k.grid.w, k.grid.h, n), block, stream, k, codes.y, plan->colours.shift, frames);
 }
 

@@ -56,7 +56,7 @@ void clzk_cu_colours_fill(struct clzk_cu_colours *colours, const struct clzk_col
 
 // ---- plan ----
 
-static void build_axis(struct builder *b, struct clzk_cu_axis *a, int from, int n)
+static void build_axis(struct builder *b, struct clzk_cu_axis *a, int from, int n, float shift)
 {
     int *first;
     float *weight;
@@ -65,12 +65,12 @@ static void build_axis(struct builder *b, struct clzk_cu_axis *a, int from, int 
     a->taps = clzk_axis_taps(from, n);
     first = append(b, n * sizeof *first, &a->first);
     weight = append(b, (size_t)n * a->taps * sizeof *weight, &a->weight);
-    if (first) clzk_axis_fill(first, weight, from, n);
+    if (first) clzk_axis_fill(first, weight, from, n, shift);
 }
 
-static void build_grid(struct builder *b, struct clzk_cu_grid *g, const struct clzk_picture *f, int log2_w, int log2_h, int w,
-                       int h)
+static void build_grid(struct builder *b, struct clzk_cu_grid *g, const struct clzk_picture *f, bool of_chroma, int w, int h)
 {
+    const int log2_w = of_chroma ? f->log2_w : 0, log2_h = of_chroma ? f->log2_h : 0;
     int *x, *y;
     float *fx, *fy;
 
@@ -81,8 +81,8 @@ static void build_grid(struct builder *b, struct clzk_cu_grid *g, const struct c
     fx = append(b, g->w * sizeof *fx, &g->x_frac);
     fy = append(b, g->h * sizeof *fy, &g->y_frac);
     if (!x) return;
-    clzk_positions_fill(x, fx, g->w, log2_w, f->cosited_x, f->width, w);
-    clzk_positions_fill(y, fy, g->h, log2_h, f->cosited_y, f->height, h);
+    clzk_positions_fill(x, fx, g->w, log2_w, of_chroma ? clzk_chroma_column(f) : 0, 0, f->width, w);
+    clzk_positions_fill(y, fy, g->h, log2_h, of_chroma ? clzk_chroma_row(f) : 0, clzk_row_shift(f), f->height, h);
 }
 
 static void build_plan(struct builder *b, struct clzk_cu_frame_plan *p, const struct clzk_picture *in,
@@ -92,10 +92,10 @@ static void build_plan(struct builder *b, struct clzk_cu_frame_plan *p, const st
     p->out = *out;
     p->w = w;
     p->h = h;
-    build_axis(b, &p->x, in->width, w);
-    build_axis(b, &p->y, in->height, h);
-    build_grid(b, &p->chroma, out, out->log2_w, out->log2_h, w, h);
-    build_grid(b, &p->full, in, 0, 0, w, h);
+    build_axis(b, &p->x, in->width, w, 0);
+    build_axis(b, &p->y, in->height, h, clzk_row_shift(in));
+    build_grid(b, &p->chroma, out, true, w, h);
+    build_grid(b, &p->full, in, false, w, h);
 }
 
 size_t clzk_cu_frame_plan_size(const struct clzk_picture *in, const struct clzk_picture *out, int w, int h)
