@@ -210,7 +210,8 @@ test_programs = $(call programs,$(tests))
 wrap_flags = $(addprefix -Wl$(comma)--wrap=,malloc calloc realloc aligned_alloc posix_memalign free strdup strndup asprintf \
     vasprintf fopen open_memstream opendir fdopendir pthread_create)
 wrap = $(if $(findstring tests/oom,$(1)),$(wrap_flags)) $(if $(findstring tests/queue,$(1)),-Wl$(comma)--wrap=clzi_device_open) \
-    $(if $(filter %tests/queue %tests/window,$(1)),-Wl$(comma)--wrap=clzi_pipeline_create)
+    $(if $(filter %tests/queue %tests/window,$(1)),-Wl$(comma)--wrap=clzi_pipeline_create) \
+    $(if $(findstring tests/fields,$(1)),-Wl$(comma)--wrap=clzi_exec_forward)
 comma := ,
 
 $(BUILD)/tests/%: $(BUILD)/tests/%.o $(test_objects) $(lib_static)

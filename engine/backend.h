@@ -17,6 +17,7 @@
 #ifndef CLZI_BACKEND_H
 #define CLZI_BACKEND_H
 #include "graph.h"
+#include "kernels/frame.h"
 
 #define CLZI_CHROMA_EPS 1e-4               // of the chroma loss: keeps its gradient finite at grey
 
@@ -106,7 +107,8 @@ struct clzi_frames;                         // each backend's own
 struct clzk_colour_table;
 
 struct clzi_frames_params {
-    struct clz_frame seen, in, out;         // geometry and tags: what the network sees; what is coloured, before and after
+    struct clz_frame seen, in, out;         // geometry and tags of whole frames: what the network sees; what is coloured, before
+                                            // and after
     int w, h;                               // of the network's picture
     int images;                             // of the network's batch, at most CLZI_MAX_IMAGES
     int slots;                              // how many frames may be between read() and finish()
@@ -118,6 +120,7 @@ struct clzi_frame_job {
     struct clz_frame seen;                  // the part of the frame that the network reads
     struct clz_frame in, out;               // the part that is coloured
     float gain;                             // the network's answer times gain is in Lab units
+    enum clzk_part part;                    // a field: seen, in and out are views of its rows, of one size
 };
 
 // Both ends of the network: frame -> L*, ab -> chroma. Frames of one geometry; the planes stay from read() to finish(). Frame i
@@ -137,6 +140,8 @@ struct clzi_frame_ops {
     // For clzi_bars_next(), of frames in device memory, of one size and format: width + height counts of each, valid until the
     // next call. Waits. NULL: there are none.
     int (*bright)(struct clzi_device *dev, const struct clz_frame *frames, int count, const int **counts);
+    bool fields;                            // jobs may be fields; their plans are made when the first comes, so that read() then
+                                            // returns -ENOMEM where memory does not suffice
 };
 
 struct clzi_pass;                           // each backend's own: the recorded calls of one pass

@@ -106,6 +106,9 @@ enum clz_matrix { CLZ_MATRIX_UNSPECIFIED, CLZ_MATRIX_601, CLZ_MATRIX_709, CLZ_MA
 // What Y' means: SDR for all usual film, PQ and HLG for HDR (ITU-R BT.2100). UNSPECIFIED is SDR.
 enum clz_transfer { CLZ_TRANSFER_UNSPECIFIED, CLZ_TRANSFER_SDR, CLZ_TRANSFER_PQ, CLZ_TRANSFER_HLG };
 enum clz_siting { CLZ_SITING_UNSPECIFIED, CLZ_SITING_LEFT, CLZ_SITING_CENTER, CLZ_SITING_TOPLEFT };
+// An interlaced frame holds two fields, which may show different times: the even rows, from 0 on, are the top field, the odd ones
+// the bottom field. NONE: the frame is progressive.
+enum clz_fields { CLZ_FIELDS_NONE, CLZ_FIELDS_TOP_FIRST, CLZ_FIELDS_BOTTOM_FIRST };
 
 // The matrix of a film that does not say: 709 if its longer side is 1280 or more or its shorter side more than 576, else 601.
 // The same for a picture that lies and one that stands.
@@ -125,6 +128,7 @@ struct clz_frame {
     enum clz_matrix matrix;
     enum clz_siting siting;
     enum clz_transfer transfer;
+    enum clz_fields fields;                 // of the input; the output's is set to it
     enum clz_memory memory;
     void *opaque;                           // the caller's own, comes back with the frame
 };
@@ -169,6 +173,9 @@ enum clz_luma { CLZ_LUMA_COPY, CLZ_LUMA_LSTAR };    // keep Y' bit for bit, or k
 // What becomes of a film's own colours: all frames are coloured; shots with any are passed on untouched; shots with natural ones
 // are, while tints (sepia, tinting, toning) give way to the model's.
 enum clz_chroma { CLZ_CHROMA_IGNORE, CLZ_CHROMA_KEEP, CLZ_CHROMA_AUTO };
+// Which frames are looked at for fields of different times: those with clz_frame.fields, none, all (with the top field first
+// where fields is NONE).
+enum clz_interlaced { CLZ_INTERLACED_AUTO, CLZ_INTERLACED_PROGRESSIVE, CLZ_INTERLACED_FIELDS };
 
 // All zero is a good start: every field says what 0 means.
 struct clz_stream_params {
@@ -198,6 +205,9 @@ struct clz_stream_params {
     const char *classes;                    // what is in the film, "person,horse", for models that were trained with classes
                                             // (else -EINVAL); NULL: not said
     const char *qc;                         // with the stabilizer: a CSV file to write figures of each frame to; see below
+    enum clz_interlaced interlaced;         // see below
+    int repeats;                            // codes of 8 bits by which the luma of a repeated frame may differ; -1: none is taken
+                                            // for one; see below
     int verify;                             // 1: each coloured frame's luma is compared with the input's; see below
     const char *answers_out;                // a file to write the network's answers to, NULL: none; see below
     const char *answers_in;                 // such a file, from which answers are taken in place of running the network
@@ -255,6 +265,20 @@ struct clz_stream_params {
 // no regular file; both are the same file. -EBADMSG: answers_in is no such file. -EEXIST: answers_out is a file of another kind.
 // A failed write is one warning, and leaves the old content. doc/answers.md describes the files.
 
+// Interlaced frames whose two fields differ by motion are coloured as two pictures, in the order of the fields: the network runs
+// for each. Where the fields do not differ, the second one gets the colours of the first. Chroma of 4:2:0 belongs to one field
+// row by row (kernels/frame_geometry.h says where it lies). Frames whose fields do not differ, as those of progressive film that
+// is tagged as interlaced, are coloured as progressive ones. Fields need a height that is a multiple of 4 (4:2:0) or 2; else, and
+// on devices and in memory that cannot do it, frames are coloured as progressive ones, with one warning.
+//
+// A frame whose luma is that of the frame before gets the network's answer for that one: to within `repeats` codes of 8 bits in
+// every sample, compared with the frame that the network ran for, so that differences do not add up. With `repeats` 0 the picture
+// is the same, bit for bit, as without. The network runs once for the frames of a film that 3:2 pulldown has spread over
+// interlaced frames (hard telecine): a repeated field gets the answer for its first appearance, a field that fits between the
+// rows of the last field the answer for that one. -1 turns both off. How many runs were saved is logged when the stream is
+// closed. Frames in host memory only; frames with hints of their own (points, masks, stills of the sheet) always have a run of
+// their own.
+
 struct clz_stream;
 typedef struct clz_stream clz_stream;
 
@@ -310,6 +334,7 @@ CLZ_API void clz_stream_flush(clz_stream *stream, void (*on_frame)(void *priv, c
 CLZ_API int clz_stream_lookahead(const clz_stream *stream);
 CLZ_API int clz_stream_batch(const clz_stream *stream);           // frames to a batch
 CLZ_API int clz_stream_max_in_flight(const clz_stream *stream);   // most frames inside at once
+CLZ_API uint64_t clz_stream_saved_runs(const clz_stream *stream); // pictures so far that repeat one before, without a network run
 
 // What was chosen: "cpu bf16 (AMX), 2 threads, 456x256, batch 4". Valid until the next call; "" before the first frame.
 CLZ_API const char *clz_stream_describe(const clz_stream *stream);

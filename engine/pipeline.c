@@ -41,8 +41,19 @@ struct clzi_pipeline {
     int frames_per_run;                     // the network's batch size N
     int w, h;                               // of the network's input and output
     char describe[64];
+    int jobs_per_run;                       // with repetitions, which take no place in a run
     int slots;                              // most frames between read and finish
     struct clzi_frame_job *jobs;            // [slots]
+    struct place *places;                   // [slots]
+    float *first_ab, *second_ab;            // host memory: colours of a frame's two fields; NULL: there was no field yet
+    // With repetitions, tensors: the answers of the last CLZI_FIELDS_BACK frames before a run, and of its frames; the lightness
+    // of the run's repetitions.
+    char *answers, *repeated_l;             // [BACK + jobs_per_run,2,h,w], [jobs_per_run,1,h,w]
+    struct clzi_qc_note notes[CLZI_FIELDS_BACK + CLZI_MAX_BATCH];       // of the same frames
+    uint64_t repeatable;                    // frames before this one were seen with other bars or classes, or have hints of their
+                                            // own
+    const float *last_classes;              // of the frame before
+    uint64_t reused;
     struct clzi_window *window;             // NULL: no stage
     struct clzi_hint_painter *painter;      // NULL: there are no hints
     struct clzi_matcher *matcher;           // for stills; NULL: none was needed yet
@@ -63,6 +74,15 @@ struct clzi_pipeline {
 };
 
 struct area { int x, y, width, height; };
+
+struct place {                              // what else is known of a frame between read and finish
+    int image;                              // of the run's network input; -1: none, it repeats an earlier frame
+    int like;
+    bool second;
+    const uint8_t *map;                     // as in struct clzi_job
+    int columns, rows;                      // of the map
+    struct area area;                       // that the network sees
+};
 
 static int round_to(double length, int stride)
 {
@@ -200,7 +220,15 @@ static void free_geometry(struct clzi_pipeline *p)
     if (p->frames) p->ops->destroy(&p->frames);
     clzi_exec_destroy(&p->exec);
     free(p->jobs);
+    free(p->places);
+    free(p->first_ab);
     p->jobs = NULL;
+    p->places = NULL;
+    p->first_ab = p->second_ab = NULL;
+    if (p->answers) clzi_device_base(p->dev)->backend->free(p->dev, p->answers);
+    if (p->repeated_l) clzi_device_base(p->dev)->backend->free(p->dev, p->repeated_l);
+    p->answers = p->repeated_l = NULL;
+    p->repeatable = 0;
     p->taken = p->written = p->finished = 0;
     p->in.format = NULL;
     p->hints_still = false;
@@ -285,17 +313,30 @@ static int plan_classes(struct clzi_pipeline *p)
     return p->class_vectors ? 0 : -ENOMEM;
 }
 
+static int plan_repeats(struct clzi_pipeline *p)
+{
+    const struct clzi_backend *be = clzi_device_base(p->dev)->backend;
+    const int answers = CLZI_FIELDS_BACK + p->jobs_per_run;
+
+    if (!p->params.repeats || p->params.no_network) return 0;
+    p->answers = be->alloc(p->dev, answers * be->tensor_size(p->dev, (struct clzi_shape){ 1, 2, p->h, p->w }));
+    p->repeated_l = be->alloc(p->dev, p->jobs_per_run * be->tensor_size(p->dev, (struct clzi_shape){ 1, 1, p->h, p->w }));
+    return p->answers && p->repeated_l ? 0 : -ENOMEM;
+}
+
 // Creates everything that depends on the geometry and on p->frames_per_run.
 static int plan_run(struct clzi_pipeline *p, const struct clzi_frame_job *q)
 {
     const struct clzi_exec_params params = { .n = p->frames_per_run, .h = p->h, .w = p->w };
+    const int twice = 2 * p->frames_per_run < CLZI_MAX_BATCH ? 2 * p->frames_per_run : CLZI_MAX_BATCH;
+    const int jobs_per_run = p->jobs_per_run = p->params.repeats ? twice : p->frames_per_run;
     struct clzi_frames_params frames = {
         .seen = q->seen, .in = q->in, .out = q->out, .w = p->w, .h = p->h, .images = p->frames_per_run,
-        .slots = p->frames_per_run * clzi_pipeline_depth(p) + p->params.stage.after,
+        .slots = jobs_per_run * clzi_pipeline_depth(p) + p->params.stage.after,
         .l_scale = p->model->facts.l_scale, .l_offset = p->model->facts.l_offset,
     };
     const struct clzi_window_params window = {
-        .dev = p->dev, .w = p->w, .h = p->h, .images = p->frames_per_run, .after = p->params.stage.after,
+        .dev = p->dev, .w = p->w, .h = p->h, .images = jobs_per_run, .after = p->params.stage.after,
         .context = p->params.stage.context,
         .l_scale = frames.l_scale, .l_offset = frames.l_offset, .ab_scale = p->model->facts.ab_scale,
     };
@@ -303,10 +344,11 @@ static int plan_run(struct clzi_pipeline *p, const struct clzi_frame_job *q)
     int ret;
 
     p->slots = frames.slots;
-    if (!(p->jobs = calloc(p->slots, sizeof *p->jobs))) return -ENOMEM;
+    if (!(p->jobs = calloc(p->slots, sizeof *p->jobs)) || !(p->places = calloc(p->slots, sizeof *p->places))) return -ENOMEM;
     if ((ret = clzi_exec_create(&p->exec, p->graph, p->weights, &params)) < 0) return ret;
     if (p->params.no_network && (ret = clear_answers(p)) < 0) return ret;
-    if ((ret = plan_hints(p)) < 0 || (ret = plan_classes(p)) < 0 || (ret = plan_recall(p)) < 0) return ret;
+    if ((ret = plan_repeats(p)) < 0 || (ret = plan_hints(p)) < 0 || (ret = plan_classes(p)) < 0 || (ret = plan_recall(p)) < 0)
+        return ret;
     if (p->logits_port >= 0 && !p->params.no_network) {
         const struct clzi_shape shape = clzi_exec_output_shape(p->exec, p->logits_port);
         if (!(p->logits = malloc((size_t)clzi_shape_count(shape) * sizeof *p->logits))) return -ENOMEM;
@@ -367,56 +409,139 @@ static int in_one_piece(const struct clzi_pipeline *p, uint64_t first, int count
     return count < left ? count : left;
 }
 
-// L* of the frames [taken, taken + count) into the network's input.
-static int read_frames(struct clzi_pipeline *p, int count)
+// L* of the frames [taken, taken + count): into the network's input, that of repetitions beside it. `own` frames have an image.
+static int read_frames(struct clzi_pipeline *p, int count, int own)
 {
     const size_t size = clzi_device_base(p->dev)->backend->tensor_size(p->dev, (struct clzi_shape){ 1, 1, p->h, p->w });
     char *l = clzi_exec_input(p->exec, lightness_port(p->graph));
     int ret = 0;
 
     for (int i = 0, n; i < count && ret >= 0; i += n) {
-        const int slot = slot_of(p, p->taken + i);
-        n = in_one_piece(p, p->taken + i, count - i);
-        ret = p->ops->read(p->frames, slot, p->jobs + slot, n, i + n == count ? p->frames_per_run - i : n, l + i * size);
+        const int slot = slot_of(p, p->taken + i), image = p->places[slot].image, most = in_one_piece(p, p->taken + i, count - i);
+        for (n = 1; n < most && (p->places[slot + n].image < 0) == (image < 0); n++) continue;
+        if (n > p->frames_per_run) n = p->frames_per_run;
+        if (image < 0) ret = p->ops->read(p->frames, slot, p->jobs + slot, n, n, p->repeated_l + i * size);
+        else ret = p->ops->read(p->frames, slot, p->jobs + slot, n, image + n == own ? p->frames_per_run - image : n,
+                                l + image * size);
     }
     return ret;
 }
 
-// Hands the answers of a run to the window. first_is_new: the first frame does not belong to the shot before it.
-static int push_answers(struct clzi_pipeline *p, const struct clzi_job *jobs, int count, const char *ab, bool first_is_new)
+static size_t answer_size(const struct clzi_pipeline *p)
+{
+    return clzi_device_base(p->dev)->backend->tensor_size(p->dev, (struct clzi_shape){ 1, 2, p->h, p->w });
+}
+
+// Puts the answers of a run's frames one after the other, those of repetitions too, and keeps the last ones for the next run. ab:
+// those of its images; becomes where they are.
+static int gather_answers(struct clzi_pipeline *p, int count, char **ab)
 {
     const struct clzi_backend *be = clzi_device_base(p->dev)->backend;
-    const size_t l_size = be->tensor_size(p->dev, (struct clzi_shape){ 1, 1, p->h, p->w });
-    const size_t ab_size = be->tensor_size(p->dev, (struct clzi_shape){ 1, 2, p->h, p->w });
-    const char *l = clzi_exec_input(p->exec, lightness_port(p->graph));
+    const size_t size = answer_size(p);
+    char *gathered;
     int ret = 0;
 
-    for (int i = 0; i < count && ret >= 0; i++)
-        ret = clzi_window_push(p->window, l + i * l_size, ab + i * ab_size, jobs[i].controls,
-                               jobs[i].controls->cut || (!i && first_is_new));
+    if (!p->answers) return 0;
+    gathered = p->answers + CLZI_FIELDS_BACK * size;
+    for (int i = 0; i < count && ret >= 0; i++) {
+        const struct place *place = &p->places[slot_of(p, p->taken + i)];
+        ret = be->copy(p->dev, gathered + i * size, place->image < 0 ? gathered + (i - place->like) * (ptrdiff_t)size :
+                                                                       *ab + place->image * size, size);
+    }
+    for (int i = 0; i < CLZI_FIELDS_BACK && ret >= 0; i++)
+        ret = be->copy(p->dev, p->answers + i * size, p->answers + (i + count) * size, size);
+    *ab = gathered;
     return ret;
 }
 
-// Writes `count` frames from the oldest on that is not written, with the answers ab.
-static int write_frames(struct clzi_pipeline *p, int run, int count, const void *ab)
+// Hands the network's answers of a run to the window. first_is_new: the first frame does not belong to the shot before it.
+static int push_answers(struct clzi_pipeline *p, const struct clzi_job *jobs, int count, const char *ab, bool first_is_new)
 {
-    const int slot = slot_of(p, p->written);
-    const size_t size = clzi_device_base(p->dev)->backend->tensor_size(p->dev, (struct clzi_shape){ 1, 2, p->h, p->w });
-    const int n = in_one_piece(p, p->written, count);
-    int ret = p->ops->write(p->frames, run, slot, p->jobs + slot, n, ab);
+    const struct clzi_backend *be = clzi_device_base(p->dev)->backend;
+    const size_t l_size = be->tensor_size(p->dev, (struct clzi_shape){ 1, 1, p->h, p->w }), ab_size = answer_size(p);
+    const char *l = clzi_exec_input(p->exec, lightness_port(p->graph));
+    int ret = 0;
 
-    if (ret >= 0 && n < count) ret = p->ops->write(p->frames, run, 0, p->jobs, count - n, (const char *)ab + n * size);
+    for (int i = 0; i < count && ret >= 0; i++) {
+        const int image = p->places[slot_of(p, p->taken + i)].image;
+        ret = clzi_window_push(p->window, image < 0 ? p->repeated_l + i * l_size : l + image * l_size, ab + i * ab_size,
+                               jobs[i].controls, jobs[i].controls->cut || (!i && first_is_new), jobs[i].second);
+    }
+    return ret;
+}
+
+// ---- where the two fields of a frame do not differ, the second one has the colours of the first ----
+
+// The map's value, 0 to 1, at a pixel of the network's picture: linear between the middles of its cells.
+static float difference_at(const struct clzi_pipeline *p, const struct place *place, int x, int y)
+{
+    const float cell = CLZI_FIELDS_CELL;
+    float u = ((float)place->area.x + ((float)x + 0.5f) * (float)place->area.width / (float)p->w) / cell - 0.5f;
+    float v = ((float)place->area.y + ((float)y + 0.5f) * (float)place->area.height / (float)p->h) / cell - 0.5f;
+    const uint8_t *at;
+    int right, below;
+
+    u = u < 0 ? 0 : u > (float)(place->columns - 1) ? (float)(place->columns - 1) : u;
+    v = v < 0 ? 0 : v > (float)(place->rows - 1) ? (float)(place->rows - 1) : v;
+    at = place->map + (int)v * place->columns + (int)u;
+    right = (int)u + 1 < place->columns;
+    below = (int)v + 1 < place->rows ? place->columns : 0;
+    u -= (float)(int)u;
+    v -= (float)(int)v;
+    return ((1 - v) * ((1 - u) * at[0] + u * at[right]) + v * ((1 - u) * at[below] + u * at[below + right])) / 255;
+}
+
+// Keeps the colours of a first field, for a second one.
+static int blend_fields(struct clzi_pipeline *p, const struct place *place, char *ab)
+{
+    const struct clzi_backend *be = clzi_device_base(p->dev)->backend;
+    const struct clzi_shape shape = { 1, 2, p->h, p->w };
+    const size_t pixels = (size_t)p->w * p->h;
+    int ret;
+
+    if (!p->first_ab) {
+        if (!(p->first_ab = malloc(4 * pixels * sizeof *p->first_ab))) return -ENOMEM;
+        p->second_ab = p->first_ab + 2 * pixels;
+    }
+    ret = be->download(p->dev, ab, shape, place->second ? p->second_ab : p->first_ab);
+    if (ret < 0 || !place->second) return ret;
+    for (int y = 0; y < p->h; y++)
+        for (int x = 0; x < p->w; x++) {
+            const size_t i = (size_t)y * p->w + x;
+            const float own = difference_at(p, place, x, y);
+            for (size_t k = i; k < 2 * pixels; k += pixels) p->second_ab[k] = own > 0 ? own * p->second_ab[k] +
+                                                                              (1 - own) * p->first_ab[k] : p->first_ab[k];
+        }
+    return be->upload(p->dev, ab, shape, p->second_ab);
+}
+
+// Writes `count` frames from the oldest on that is not written, with the answers ab.
+static int write_frames(struct clzi_pipeline *p, int run, int count, char *ab)
+{
+    const size_t size = answer_size(p);
+    int ret = 0;
+
+    for (int i = 0; i < count && ret >= 0; i++) {
+        const int slot = slot_of(p, p->written + i);
+        if (p->jobs[slot].part != CLZK_FRAME) ret = blend_fields(p, &p->places[slot], ab + i * size);
+    }
+    for (int i = 0, n; i < count && ret >= 0; i += n) {
+        const int slot = slot_of(p, p->written + i);
+        n = in_one_piece(p, p->written + i, count - i);
+        if (n > p->frames_per_run) n = p->frames_per_run;
+        ret = p->ops->write(p->frames, run, slot, p->jobs + slot, n, ab + i * size);
+    }
     p->written += count;
     return ret;
 }
 
 static int write_settled_frames(struct clzi_pipeline *p, int run)
 {
-    const void *ab;
+    void *ab;
     int ret = 0;
 
     for (int ready; ret >= 0 && (ready = clzi_window_ready(p->window)) > 0;) {
-        if (ready > p->frames_per_run) ready = p->frames_per_run;
+        if (ready > p->jobs_per_run) ready = p->jobs_per_run;
         if ((ret = clzi_window_settle(p->window, ready, &ab)) >= 0) ret = write_frames(p, run, ready, ab);
     }
     return ret;
@@ -518,16 +643,32 @@ static int measure_ambiguity(struct clzi_pipeline *p, int count, bool run, struc
     return ret;
 }
 
-// Looks for the answers of a run's frames. Returns how many the file of answers has, or an error.
-static int recall(struct clzi_pipeline *p, const struct clzi_job *jobs, int count)
+// Writes the notes of a run's frames; ambiguity: of its images.
+static void take_notes(struct clzi_pipeline *p, const struct clzi_job *jobs, int count, const struct clzi_ambiguity *ambiguity,
+                       struct area seen)
+{
+    struct clzi_qc_note *notes = p->notes + CLZI_FIELDS_BACK;
+
+    for (int i = 0; i < count; i++) {
+        const struct place *place = &p->places[slot_of(p, p->taken + i)];
+        if (place->image < 0) notes[i] = notes[i - place->like];
+        else notes[i] = (struct clzi_qc_note){ ambiguity[place->image], seen.x, seen.y, seen.width, seen.height };
+        if (jobs[i].note) *jobs[i].note = notes[i];
+    }
+    memmove(p->notes, p->notes + count, CLZI_FIELDS_BACK * sizeof *p->notes);
+}
+
+// Looks for the answers of a run's images, whose frames have these slots. Returns how many the file of answers has, or an error.
+static int recall(struct clzi_pipeline *p, const struct clzi_job *jobs, const int *slots, int count)
 {
     const int64_t one = 3 * (int64_t)p->w * p->h;
     int ret = 0, found = 0;
 
     for (int i = 0; i < count && ret >= 0; i++, found += ret) {
-        const struct clz_frame *seen = &p->jobs[slot_of(p, p->taken + i)].seen;
+        const struct clz_frame *seen = &p->jobs[slots[i]].seen;
         const struct clzi_recall_frame frame = {
-            seen, seen->memory == CLZ_MEMORY_HOST ? NULL : p->lightness, p->painter ? p->hint_planes + i * one : NULL,
+            seen, jobs[i].part, seen->memory == CLZ_MEMORY_HOST ? NULL : p->lightness,
+            p->painter ? p->hint_planes + i * one : NULL,
             p->class_vectors ? p->class_vectors + (size_t)i * (size_t)p->classes : NULL, p->classes,
             jobs[i].number, jobs[i].controls->time,
         };
@@ -537,18 +678,15 @@ static int recall(struct clzi_pipeline *p, const struct clzi_job *jobs, int coun
     return ret < 0 ? ret : found;
 }
 
-// Runs the network on `count` frames whose lightness and hints are in its input; with files of answers, only if one is not known.
-static int answer(struct clzi_pipeline *p, const struct clzi_job *jobs, int count, struct area seen, const void **ab)
+// Runs the network on `count` images whose lightness and hints are in its input; with files of answers, only if one is not known.
+static int answer(struct clzi_pipeline *p, const struct clzi_job *jobs, const int *slots, int count,
+                  struct clzi_ambiguity *ambiguity, char **ab)
 {
-    struct clzi_ambiguity ambiguity[CLZI_MAX_BATCH];
-    int ret = p->recall ? recall(p, jobs, count) : 0;
+    int ret = p->recall ? recall(p, jobs, slots, count) : 0;
     const bool run = !p->params.no_network && ret < count;
 
     if (ret >= 0 && run) ret = clzi_exec_forward(p->exec, 0);
-    if (ret >= 0 && (jobs->note || p->recall)) ret = measure_ambiguity(p, count, run, ambiguity);
-    for (int i = 0; i < count && ret >= 0 && jobs[i].note; i++)
-        *jobs[i].note = (struct clzi_qc_note){ ambiguity[i], seen.x, seen.y, seen.width, seen.height };
-    *ab = clzi_exec_output(p->exec, colour_port(p->graph));
+    if (ret >= 0 && (p->params.ambiguity || p->recall)) ret = measure_ambiguity(p, count, run, ambiguity);
     return ret >= 0 && p->recall ? clzi_recall_finish(p->recall, count, ambiguity, ab) : ret;
 }
 
@@ -557,15 +695,27 @@ static int queue_run(struct clzi_pipeline *p, const struct clzi_job *jobs, int c
 {
     const int run = next_run(p);
     const uint64_t first = p->written;
-    const void *ab = NULL;
-    int ret = read_frames(p, count);
+    struct clzi_job with_image[CLZI_MAX_BATCH];
+    struct clzi_ambiguity ambiguity[CLZI_MAX_BATCH];
+    int slots[CLZI_MAX_BATCH], own = 0, ret;
+    char *ab = clzi_exec_output(p->exec, colour_port(p->graph));
 
-    if (ret >= 0 && p->painter) ret = paint_hints(p, jobs, count, seen, first_is_new);
-    if (ret >= 0 && p->class_vectors) ret = put_classes(p, jobs, count);
-    if (ret >= 0) ret = answer(p, jobs, count, seen, &ab);
-    p->taken += count;
-    if (ret >= 0 && !p->window) ret = write_frames(p, run, count, ab);
+    for (int i = 0; i < count; i++) {
+        const int slot = slot_of(p, p->taken + i);
+        if (p->places[slot].image < 0) continue;
+        slots[own] = slot;
+        with_image[own++] = jobs[i];
+    }
+    ret = read_frames(p, count, own);
+    if (ret >= 0 && p->painter && own) ret = paint_hints(p, with_image, own, seen, first_is_new);
+    if (ret >= 0 && p->class_vectors && own) ret = put_classes(p, with_image, own);
+    if (ret >= 0 && own) ret = answer(p, with_image, slots, own, ambiguity, &ab);
+    if (ret >= 0 && p->params.ambiguity) take_notes(p, jobs, count, ambiguity, seen);
+    if (ret >= 0) ret = gather_answers(p, count, &ab);
     if (ret >= 0 && p->window) ret = push_answers(p, jobs, count, ab, first_is_new);
+    p->taken += count;
+    p->reused += count - own;
+    if (ret >= 0 && !p->window) ret = write_frames(p, run, count, ab);
     if (ret >= 0 && p->window) ret = write_settled_frames(p, run);
     if (ret >= 0) ret = mark_run(p, first);
     return ret < 0 ? explain(p, ret) : count;
@@ -589,9 +739,11 @@ int clzi_pipeline_end(struct clzi_pipeline *p)
 
 void clzi_pipeline_drop(struct clzi_pipeline *p)
 {
-    p->taken = p->written = p->finished = 0;
+    p->taken = p->written = p->finished = p->repeatable = 0;
     if (p->window) clzi_window_clear(p->window);
 }
+
+uint64_t clzi_pipeline_reused(const struct clzi_pipeline *p) { return p->reused; }
 
 int clzi_pipeline_wait(struct clzi_pipeline *p, int *count)
 {
@@ -697,18 +849,67 @@ int clzi_pipeline_prepare(struct clzi_pipeline *p, struct clzi_job *jobs, int co
     }
     for (int i = 0; i < count; i++) {
         jobs[i].before = p->finder;
-        jobs[i].bars = next_bars(p, jobs[i].in, bright ? bright + i * (in->width + in->height) : NULL);
+        if (jobs[i].second) jobs[i].bars = p->bars;
+        else jobs[i].bars = next_bars(p, jobs[i].in, bright ? bright + i * (in->width + in->height) : NULL);
     }
     return 0;
+}
+
+// The rows of a frame that belong to a part of it.
+static struct clz_frame part_of(const struct clz_frame *f, enum clzk_part part)
+{
+    struct clz_frame v = *f;
+
+    if (part == CLZK_FRAME) return v;
+    v.height /= 2;
+    for (int i = 0; i < f->format->planes; i++) {
+        if (part == CLZK_BOTTOM_FIELD) v.data[i] += v.stride[i];
+        v.stride[i] *= 2;
+    }
+    return v;
+}
+
+// The area whose rows of luma and chroma belong to the two fields in equal parts.
+static struct area field_area(const struct clz_frame *out, const struct clzi_bars *aligned)
+{
+    const int unit = 2 << out->format->log2_chroma_h;
+    struct clzi_bars bars = *aligned;
+
+    bars.depth[CLZI_TOP] -= bars.depth[CLZI_TOP] % unit;
+    bars.depth[CLZI_BOTTOM] -= bars.depth[CLZI_BOTTOM] % unit;
+    return picture_area(out, &bars);
+}
+
+// Fills the slot of the frame `number` of this geometry. image: the next that is free.
+static void fill_slot(struct clzi_pipeline *p, uint64_t number, const struct clzi_job *job, const struct clzi_bars *aligned,
+                      int image)
+{
+    const int slot = slot_of(p, number);
+    const struct area fields = field_area(job->out, aligned);
+    const struct area seen = job->part ? fields : picture_area(job->in, &job->bars);
+    const struct area coloured = job->part ? fields : picture_area(job->in, aligned);
+    const struct clz_frame views[3] = { crop(job->in, seen), crop(job->in, coloured), crop(job->out, coloured) };
+    if (job->classes != p->last_classes) p->repeatable = number;
+    p->last_classes = job->classes;
+    const bool repeats = p->answers && job->like && number >= p->repeatable + job->like && !job->layers->count;
+
+    p->jobs[slot] = (struct clzi_frame_job){
+        part_of(&views[0], job->part), part_of(&views[1], job->part), part_of(&views[2], job->part),
+        p->params.no_network ? 0 : p->model->facts.ab_scale * job->controls->saturation * job->controls->strength, job->part,
+    };
+    p->places[slot] = (struct place){ repeats ? -1 : image, job->like, job->second, job->map,
+                                      (job->in->width + CLZI_FIELDS_CELL - 1) / CLZI_FIELDS_CELL,
+                                      (job->in->height + CLZI_FIELDS_CELL - 1) / CLZI_FIELDS_CELL, seen };
+    if (job->layers->count) p->repeatable = number + 1;
 }
 
 int clzi_pipeline_submit(struct clzi_pipeline *p, const struct clzi_job *jobs, int count)
 {
     const struct clzi_bars *bars = &jobs->bars, aligned = clzi_bars_align(*bars, jobs->out);
     const struct area seen = picture_area(jobs->in, bars), coloured = picture_area(jobs->in, &aligned);
-    const struct clzi_frame_job like = { crop(jobs->in, seen), crop(jobs->in, coloured), crop(jobs->out, coloured), 0 };
+    const struct clzi_frame_job like = { crop(jobs->in, seen), crop(jobs->in, coloured), crop(jobs->out, coloured), 0, 0 };
     const bool other_bars = memcmp(bars, &p->run_bars, sizeof *bars);
-    int n = 0, ret = 0;
+    int n = 0, images = 0, ret = 0;
 
     if (p->queued == clzi_pipeline_depth(p)) return -EAGAIN;
     if (!p->in.format || !same_geometry(&p->seen, &like.seen) || !same_geometry(&p->in, &like.in) ||
@@ -717,14 +918,13 @@ int clzi_pipeline_submit(struct clzi_pipeline *p, const struct clzi_job *jobs, i
         if (p->queued) return -EAGAIN;      // they use what the new geometry replaces
         if ((ret = plan_geometry(p, &like)) < 0) return ret;
     }
-    for (; n < count && n < p->frames_per_run && !memcmp(&jobs[n].bars, bars, sizeof *bars); n++) {
-        const struct clz_controls *c = jobs[n].controls;
-        p->jobs[slot_of(p, p->taken + n)] = (struct clzi_frame_job){
-            crop(jobs[n].in, seen), crop(jobs[n].in, coloured), crop(jobs[n].out, coloured),
-            p->params.no_network ? 0 : p->model->facts.ab_scale * c->saturation * c->strength,
-        };
+    if (other_bars) p->repeatable = p->taken;
+    for (; n < count && n < p->jobs_per_run && images < p->frames_per_run && !memcmp(&jobs[n].bars, bars, sizeof *bars); n++) {
+        fill_slot(p, p->taken + n, &jobs[n], &aligned, images);
+        images += p->places[slot_of(p, p->taken + n)].image >= 0;
     }
-    for (int i = 0; i < n && ret >= 0; i++) ret = copy_bars(p, jobs[i].in, jobs[i].out, &aligned);
+    for (int i = 0; i < n && ret >= 0; i++)
+        if (!jobs[i].second) ret = copy_bars(p, jobs[i].in, jobs[i].out, &aligned);
     p->run_bars = *bars;
     return ret < 0 ? ret : queue_run(p, jobs, n, seen, other_bars);
 }

@@ -4,6 +4,7 @@
 #define CLZI_PIPELINE_H
 #include "backend.h"
 #include "bars.h"
+#include "fields.h"
 #include "hint_painter.h"
 #include "model.h"
 #include "qc.h"
@@ -25,6 +26,7 @@ struct clzi_pipeline_params {
     bool has_classes;                       // jobs may have their own
     bool ambiguity;                         // jobs want it in their notes
     bool layers, stills;                    // jobs may have layers of hints, also from stills
+    bool repeats;                           // jobs may repeat earlier ones
     struct clzi_answers *answers;           // files of answers; NULL: none. Borrowed
     struct clzi_stage stage;                // between the network and the frames' chroma
 };
@@ -33,8 +35,13 @@ int clzi_pipeline_create(struct clzi_pipeline **pipeline, struct clz_model *mode
                          const struct clzi_pipeline_params *params);
 void clzi_pipeline_destroy(struct clzi_pipeline **pipeline);
 
-struct clzi_job {                           // one frame to colour
-    const struct clz_frame *in, *out;
+struct clzi_job {                           // a frame to colour, or a field
+    const struct clz_frame *in, *out;       // the whole frame
+    enum clzk_part part;
+    bool second;                            // the second field of the job before
+    const uint8_t *map;                     // second: where it differs from the first, see fields.h; stays until wait()
+    int like;                               // it repeats the job so many before, at most CLZI_FIELDS_BACK: the network's answer
+                                            // is the same, if bars and hints are; 0: none
     const struct clz_controls *controls;
     const struct clzi_hint_layers *layers;  // beside the hints for all frames
     const float *classes;                   // of what is in the frame (classes.h); NULL: those of the params
@@ -49,12 +56,13 @@ struct clzi_job {                           // one frame to colour
 // lie in its memory. Returns 0 or the device's error.
 int clzi_pipeline_prepare(struct clzi_pipeline *pipeline, struct clzi_job *jobs, int count);
 
-// Queues a network run of the first frames of jobs: those with the same bars, as many as fit. The frames have equal geometry and
-// their range, matrix and siting are not UNSPECIFIED; their planes must stay until wait() has returned for them. The run also
-// completes the frames, of this run or earlier ones, that wait for no later frame. Returns how many frames it took; -EAGAIN: the
-// queue is full, or runs of another geometry are in it: call wait() first. After another error nothing was queued and the chroma
-// of all frames that are not complete is undefined: call wait() until the queue is empty, then drop(). Allocates only when
-// geometry or bars differ from those of the frame before.
+// Queues a network run of the first frames of jobs: those with the same bars, as many as fit; repetitions take no place, but
+// there are at most twice as many jobs as places. The frames have equal geometry and their range, matrix and siting are not
+// UNSPECIFIED; their planes must stay until wait() has returned for them. The run also completes the frames, of this run or
+// earlier ones, that wait for no later frame. Returns how many frames it took; -EAGAIN: the queue is full, or runs of another
+// geometry are in it: call wait() first. After another error nothing was queued and the chroma of all frames that are not
+// complete is undefined: call wait() until the queue is empty, then drop(). Allocates only when geometry or bars differ from
+// those of the frame before.
 int clzi_pipeline_submit(struct clzi_pipeline *pipeline, const struct clzi_job *jobs, int count);
 
 // Waits for the oldest run in the queue. count: of the frames that it completes, the oldest ones; 0 if the queue is empty, and it
@@ -68,6 +76,7 @@ int clzi_pipeline_end(struct clzi_pipeline *pipeline);
 // Forgets the waiting frames. The queue must be empty.
 void clzi_pipeline_drop(struct clzi_pipeline *pipeline);
 
+uint64_t clzi_pipeline_reused(const struct clzi_pipeline *pipeline);   // jobs so far that had the answer of one before
 int clzi_pipeline_queued(const struct clzi_pipeline *pipeline);    // runs in the queue
 int clzi_pipeline_depth(const struct clzi_pipeline *pipeline);     // the most that fit: 1 or 2
 

@@ -121,6 +121,7 @@ static int make_key(struct clzi_recall *r, const struct clzi_recall_frame *f, st
 
     *key = (struct clzk_murmur){ { 0 } };
     clzk_murmur(key, facts, sizeof facts);
+    if (f->part) clzk_murmur(key, (int32_t[]){ f->part }, sizeof(int32_t));
     if (f->l) {
         clzk_murmur(key, f->l, (size_t)plane * sizeof *f->l);
     } else {
@@ -166,7 +167,7 @@ struct clzi_ambiguity clzi_recall_ambiguity(const struct clzi_recall *r, int i, 
 }
 
 // The answers of images that were found, and those of the network, through the enlargement.
-static int enlarge(struct clzi_recall *r, int count, const void **ab)
+static int enlarge(struct clzi_recall *r, int count, char **ab)
 {
     char *to = r->tail ? clzi_exec_input(r->tail, 0) : clzi_exec_output(r->p.exec, r->p.answer);
     const char *from = clzi_exec_output(r->p.exec, r->p.answer);
@@ -182,7 +183,7 @@ static int enlarge(struct clzi_recall *r, int count, const void **ab)
     return ret;
 }
 
-int clzi_recall_finish(struct clzi_recall *r, int count, const struct clzi_ambiguity *ambiguity, const void **ab)
+int clzi_recall_finish(struct clzi_recall *r, int count, const struct clzi_ambiguity *ambiguity, char **ab)
 {
     const size_t size = r->be->tensor_size(r->p.dev, r->one);
     const char *answers = clzi_exec_output(r->p.exec, r->p.answer);

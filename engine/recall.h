@@ -33,6 +33,7 @@ void clzi_recall_destroy(struct clzi_recall **recall);
 
 struct clzi_recall_frame {
     const struct clz_frame *seen;           // what the network sees of it; tags are resolved
+    enum clzk_part part;                    // a field, of which `seen` is a view
     const float *l;                         // frames that do not lie in host memory: [h,w], the network's input; else NULL
     const float *hints;                     // [3,h,w], painted for it; NULL: none
     const float *classes;                   // what it was told of the frame (classes.h), class_count numbers; NULL: nothing
@@ -48,5 +49,5 @@ struct clzi_ambiguity clzi_recall_ambiguity(const struct clzi_recall *recall, in
 
 // To call after the network has run; where all of the `count` images were found it need not. ambiguity: of the images that were
 // not found, mean negative where it is not known. *ab: the answers, a tensor [n,2,h,w], valid until the next run.
-int clzi_recall_finish(struct clzi_recall *recall, int count, const struct clzi_ambiguity *ambiguity, const void **ab);
+int clzi_recall_finish(struct clzi_recall *recall, int count, const struct clzi_ambiguity *ambiguity, char **ab);
 #endif

@@ -172,10 +172,16 @@ const struct clzk_colour *clzi_stabilizer_own(const struct clzi_stabilizer *s, u
 
 // ---- the stage ----
 
+enum { KEPT = 2 * CLZI_MAX_WINDOW };        // more than the pictures that wait and CLZI_MOTION_BACK before them
+
 struct stage {
     struct clzi_window_params params;
     struct clzi_stabilizer *stabilizer;
     float *l, *ab, *own;                    // one frame in host memory; own: with qc, the network's answer
+    // of the last pictures added, picture n since the last restart at n modulo KEPT: number of its frame; whether it is the
+    // second field of that
+    uint64_t frame[KEPT], frames_added;
+    bool second[KEPT];
 };
 
 static struct clzi_stabilizer_context *context_of(const struct stage *t) { return t->params.context; }
@@ -207,6 +213,17 @@ static int stage_create(void **state, const struct clzi_window_params *params)
     return clzi_stabilizer_create(&t->stabilizer, &p);
 }
 
+// clzi_link.back of a picture, counted in frames: a frame of two pictures, whose second one begins a shot, begins it as a whole.
+static int frames_back(const struct stage *t, uint64_t number)
+{
+    const struct clzi_motion *m = clzi_stabilizer_motion(t->stabilizer);
+    const int back = clzi_motion_link(m, number)->back;
+    const uint64_t earlier = number - back;
+
+    if (!back || (t->second[earlier % KEPT] && !clzi_motion_link(m, earlier)->back)) return 0;
+    return (int)(t->frame[number % KEPT] - t->frame[earlier % KEPT]);
+}
+
 // Enters the oldest frame that is not taken into the list of shots, and compares it with the list that was given.
 static void list_frame(struct stage *t, const struct clz_controls *controls, bool begins)
 {
@@ -214,7 +231,7 @@ static void list_frame(struct stage *t, const struct clz_controls *controls, boo
     const struct clzi_motion *m = clzi_stabilizer_motion(t->stabilizer);
     struct clzi_stabilizer_context *c = context_of(t);
     const uint64_t frame = t->stabilizer->taken;
-    struct clzi_shot_frame f = { controls->time, clzi_motion_link(m, frame)->back, begins && !controls->cut,
+    struct clzi_shot_frame f = { controls->time, frames_back(t, frame), begins && !controls->cut,
                                  *clzi_motion_look(m, frame), c->bars ? &c->bars[c->frame % c->room] : NULL, { 0 } };
 
     clzi_motion_thumbnail(m, frame, f.thumbnail);
@@ -240,9 +257,8 @@ static void measure_frame(struct stage *t, const struct clzi_view *view, uint64_
         t->own[i] = own[i].a;
         t->own[pixels + i] = own[i].b;
     }
-    clzi_qc_add(c->qc, &(struct clzi_qc_frame){ view->frame->controls.time,
-                                                clzi_motion_link(clzi_stabilizer_motion(t->stabilizer), number)->back, p->w, p->h,
-                                                t->l, t->own, t->ab, p->ab_scale, c->notes[c->frame % c->room] });
+    clzi_qc_add(c->qc, &(struct clzi_qc_frame){ view->frame->controls.time, frames_back(t, number), p->w, p->h, t->l, t->own,
+                                                t->ab, p->ab_scale, c->notes[c->frame % c->room] });
 }
 
 static int add_frame(struct stage *t, const struct clzi_view_frame *frame)
@@ -250,9 +266,13 @@ static int add_frame(struct stage *t, const struct clzi_view_frame *frame)
     const struct clzi_window_params *p = &t->params;
     const struct clzi_backend *be = clzi_device_base(p->dev)->backend;
     const size_t pixels = (size_t)p->w * p->h;
+    const uint64_t number = t->stabilizer->added;
     int ret = be->download(p->dev, frame->l, (struct clzi_shape){ 1, 1, p->h, p->w }, t->l);
 
     if (ret >= 0) ret = be->download(p->dev, frame->ab, (struct clzi_shape){ 1, 2, p->h, p->w }, t->ab);
+    t->frames_added += !frame->second;
+    t->frame[number % KEPT] = t->frames_added;
+    t->second[number % KEPT] = frame->second;
     for (size_t i = 0; i < pixels && ret >= 0; i++) t->l[i] = (t->l[i] + p->l_offset) * p->l_scale / 100;
     if (ret >= 0)
         clzi_stabilizer_add(t->stabilizer, t->l, t->ab, frame->controls.stabilize, frame->controls.hold,
@@ -275,11 +295,11 @@ static int stage_settle(void *state, const struct clzi_view *view, void *ab)
     if (off) return be->copy(p->dev, ab, view->frame->ab, be->tensor_size(p->dev, shape));
     for (int k = clzi_stabilizer_added(t->stabilizer); k <= view->last && ret >= 0; k++) ret = add_frame(t, &view->frame[k]);
     if (ret < 0) return ret;
-    if (lists) list_frame(t, &view->frame->controls, view->begins);
+    if (lists && !view->frame->second) list_frame(t, &view->frame->controls, view->begins);
     number = t->stabilizer->taken;
     clzi_stabilizer_take(t->stabilizer, t->ab, true);
-    if (context_of(t)->qc) measure_frame(t, view, number);
-    context_of(t)->frame++;
+    if (context_of(t)->qc && !view->frame->second) measure_frame(t, view, number);
+    context_of(t)->frame += !view->frame->second;
     return be->upload(p->dev, ab, shape, t->ab);
 }
 

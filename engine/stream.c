@@ -1,11 +1,12 @@
 // stream.c - clz_stream: a ring buffer of frames between the caller and one worker thread, which runs the pipeline.
 //
-// The ring holds, from the oldest frame to the newest:
-//     [head, done)        finished; the caller may receive them
-//     [done, taken)       in the pipeline: queued, or waiting for later frames that they look at
+// The ring holds pictures: a frame is one, or two where its fields are coloured each by itself (fields.h). From the oldest to the
+// newest:
+//     [head, done)        finished; the caller may receive their frames
+//     [done, taken)       in the pipeline: queued, or waiting for later pictures that they look at
 //     [taken, submitted)  submitted to the worker
 //     [submitted, tail)   the incomplete batch
-// The counters only increase; frame n is stored in slot n modulo the capacity. The mutex protects the counters and the
+// The counters only increase; picture n is stored in slot n modulo the room. The mutex protects the counters and the
 // worker's state. The worker owns the pixels of a frame from its submission until it is finished.
 #include <errno.h>
 #include <pthread.h>
@@ -19,16 +20,23 @@
 #include "kernels/threads.h"
 #include "base/log.h"
 #include "chroma.h"
+#include "fields.h"
 #include "pipeline.h"
 #include "pixfmt.h"
 #include "sheet.h"
 #include "stabilizer.h"
 
 enum { WINDOW = 2 };                        // default of clz_stream_params.window
-enum { BATCHES = 3 };                       // in the ring: the worker runs batch k while the caller fills k+1 and receives k-1
+enum { BATCHES = 3 };                       // inside: the worker runs batch k while the caller fills k+1 and receives k-1
 
 struct slot {
-    struct clz_frame in, out;
+    struct clz_frame in, out;               // of the whole frame
+    uint64_t frame;                         // its number
+    enum clzk_part part;
+    int like;                               // it repeats the picture so many before; 0: none
+    bool second, last;                      // of the frame's pictures
+    uint8_t *map;                           // where the frame's fields differ, see fields.h; of the slot, made when it is needed
+    size_t map_size;
     struct clz_controls controls;
     struct clzi_hint_layers layers;
     const float *classes;                   // NULL: those of the params
@@ -46,10 +54,15 @@ struct clz_stream {
     struct clzi_sheet *sheet;               // NULL: none
     struct clzi_answers answers;
     struct clzi_chroma_finder chroma;
+    struct clzi_fields *fields;             // NULL: every frame is one picture, and none repeats another
+    bool no_fields_said;                    // that an interlaced frame is coloured as progressive
     struct slot *ring;
-    int capacity, batch;
+    int capacity, room, batch;              // frames; slots of the ring; pictures of a batch
     uint64_t head, done, taken, submitted, tail;
-    uint64_t release;                       // frames before this one do not wait for later ones
+    uint64_t frames, received;              // number of frames sent and received, or forgotten
+    uint64_t with_two;                      // number of frames sent that are two pictures
+    uint64_t saved;                         // clzi_pipeline_reused(); written by the worker
+    uint64_t release;                       // pictures before this one do not wait for later ones
     uint64_t starved;                       // = taken: the worker found that all frames in the pipeline wait for later ones
     bool new_shot;                          // the next frame has nothing to do with those before it
     bool draining, quit;
@@ -67,7 +80,7 @@ struct clz_stream {
 
 static struct slot *slot_of(clz_stream *s, uint64_t number)
 {
-    return &s->ring[number % s->capacity];
+    return &s->ring[number % s->room];
 }
 
 // ---- the worker ----
@@ -91,21 +104,23 @@ static uint64_t luma_hash(const struct clz_frame *f)
     return hash;
 }
 
-// With verify: whether the luma of the oldest `count` frames that are not done is that of the input.
+// With verify: whether the luma of the frames is that of the input whose last pictures are among the oldest `count` that are not
+// done.
 static int verify(clz_stream *s, int count)
 {
     for (int i = 0; i < count; i++) {
         const struct slot *slot = slot_of(s, s->done + i);
+        if (!slot->last) continue;
         if (slot->verified) s->compared++;
         else s->not_compared++;
         if (slot->verified && luma_hash(&slot->out) != slot->luma)
             return clzi_fail(&s->params.log, -EIO, "frame %llu: its luma is not that of the film",
-                             (unsigned long long)(s->done + i) + s->params.first_frame);
+                             (unsigned long long)slot->frame + s->params.first_frame);
     }
     return 0;
 }
 
-// The first `count` frames that are not done yet are finished, or failed if ret is an error.
+// The first `count` pictures that are not done yet are finished, or failed if ret is an error.
 static void finish(clz_stream *s, int count, int ret)
 {
     if (ret >= 0 && s->params.verify) ret = verify(s, count);
@@ -116,6 +131,7 @@ static void finish(clz_stream *s, int count, int ret)
                  clzi_device_base(s->dev)->describe, s->params.threads, s->params.threads > 1 ? "s" : "",
                  clzi_pipeline_describe(s->pipeline), s->batch);
     for (int i = 0; i < count; i++) slot_of(s, s->done + i)->error = ret < 0 ? ret : 0;
+    s->saved = clzi_pipeline_reused(s->pipeline);
     s->done += count;
     if (s->taken < s->done) s->taken = s->done;
     pthread_cond_broadcast(&s->finished);
@@ -135,7 +151,7 @@ static void finish_queued(clz_stream *s)
     while (clzi_pipeline_queued(s->pipeline)) finish_oldest(s);
 }
 
-// The frames before `end` that the stabiliser did not see have their numbers in the list of shots all the same.
+// The frames before number `end` that the stabiliser did not see have their numbers in the list of shots all the same.
 static void count_frames(clz_stream *s, uint64_t end)
 {
     for (; s->stabilizer.frame < end; s->stabilizer.frame++) {
@@ -144,12 +160,12 @@ static void count_frames(clz_stream *s, uint64_t end)
     }
 }
 
-// The frames that are not done yet, up to `end`, fail.
+// The pictures that are not done yet, up to `end`, fail.
 static void fail_frames(clz_stream *s, uint64_t end, int error)
 {
     finish_queued(s);
     clzi_pipeline_drop(s->pipeline);
-    count_frames(s, end);
+    if (end > s->done) count_frames(s, slot_of(s, end - 1)->frame + 1);
     finish(s, (int)(end - s->done), error);
 }
 
@@ -162,19 +178,19 @@ static void release_frames(clz_stream *s)
     if (ret < 0) fail_frames(s, s->taken, ret);
 }
 
-// Copies the frames [first, end), whose `skip` is set.
+// Copies the pictures [first, end), whose `skip` is set: all are frames.
 static void copy_frames(clz_stream *s, uint64_t first, uint64_t end)
 {
     release_frames(s);
     finish_queued(s);
     for (uint64_t i = first; i < end; i++) {
         const struct slot *slot = slot_of(s, i);
-        count_frames(s, i + 1);
+        count_frames(s, slot->frame + 1);
         finish(s, 1, clzi_pipeline_copy(s->pipeline, &slot->in, &slot->out));
     }
 }
 
-// Colours the frames [first, end), which have the same geometry. The last run or two may still be queued on return.
+// Colours the pictures [first, end), which have the same geometry. The last run or two may still be queued on return.
 static void colour_frames(clz_stream *s, uint64_t first, uint64_t end)
 {
     struct clzi_job jobs[CLZI_MAX_BATCH];
@@ -185,14 +201,16 @@ static void colour_frames(clz_stream *s, uint64_t first, uint64_t end)
         const struct slot *slot = slot_of(s, first + i);
         jobs[i] = (struct clzi_job){ .in = &slot->in, .out = &slot->out, .controls = &slot->controls,
                                      .layers = &slot->layers, .classes = slot->classes, .cuts_known = s->stabilizer.cuts,
-                                     .number = s->params.first_frame + first + i };
-        if (s->stabilizer.notes) jobs[i].note = &s->stabilizer.notes[(first + i) % s->stabilizer.room];
+                                     .part = slot->part, .second = slot->second, .map = slot->map, .like = slot->like,
+                                     .number = s->params.first_frame + slot->frame };
+        if (s->stabilizer.notes && !slot->second) jobs[i].note = &s->stabilizer.notes[slot->frame % s->stabilizer.room];
     }
     if ((ret = clzi_pipeline_prepare(s->pipeline, jobs, count)) < 0) {
         fail_frames(s, end, ret);
         return;
     }
-    for (int i = 0; i < count && s->stabilizer.bars; i++) s->stabilizer.bars[(first + i) % s->stabilizer.room] = jobs[i].before;
+    for (int i = 0; i < count && s->stabilizer.bars; i++)
+        if (!jobs[i].second) s->stabilizer.bars[slot_of(s, first + i)->frame % s->stabilizer.room] = jobs[i].before;
     for (int i = 0; i < count;) {
         ret = s->cancelled ? -ECANCELED : s->error ? s->error : clzi_pipeline_submit(s->pipeline, jobs + i, count - i);
         if (ret == -EAGAIN) {
@@ -245,7 +263,9 @@ static void *worker_main(void *arg)
         const int error = s->cancelled ? -ECANCELED : s->error;
         const bool inside = first > s->done, released = s->release == first && clzi_pipeline_waiting(s->pipeline);
         uint64_t end = first;
-        while (end < limit && end - first < (uint64_t)s->batch && same_batch(slot_of(s, first), slot_of(s, end))) end++;
+        int runs = 0;                       // of the network: repetitions take no place in a batch
+        while (end < limit && runs < s->batch && end - first < CLZI_MAX_BATCH && same_batch(slot_of(s, first), slot_of(s, end)))
+            runs += !slot_of(s, end++)->like;
         pthread_mutex_unlock(&s->mutex);
         if (error && (first < end || (inside && !clzi_pipeline_queued(s->pipeline)))) {
             fail_frames(s, end, error);
@@ -285,10 +305,22 @@ static int check_params(const struct clz_stream_params *p)
     if ((unsigned)p->precision > CLZ_PRECISION_F16 || (unsigned)p->luma > CLZ_LUMA_LSTAR ||
         (unsigned)p->range > CLZ_RANGE_FULL || (unsigned)p->matrix > CLZ_MATRIX_2020 ||
         (unsigned)p->siting > CLZ_SITING_TOPLEFT || (unsigned)p->transfer > CLZ_TRANSFER_HLG ||
-        (unsigned)p->out_range > CLZ_RANGE_FULL || (unsigned)p->chroma > CLZ_CHROMA_AUTO)
-        return clzi_fail(&p->log, -EINVAL,
-                         "precision, luma, range, matrix, siting, transfer, out_range or chroma is not a value of its enum");
+        (unsigned)p->out_range > CLZ_RANGE_FULL || (unsigned)p->chroma > CLZ_CHROMA_AUTO ||
+        (unsigned)p->interlaced > CLZ_INTERLACED_FIELDS)
+        return clzi_fail(&p->log, -EINVAL, "precision, luma, range, matrix, siting, transfer, out_range, chroma or interlaced is "
+                         "not a value of its enum");
+    if (p->repeats < -1 || p->repeats > 64)
+        return clzi_fail(&p->log, -EINVAL, "repeats is %d, should be 0 to 64, or -1 for none", p->repeats);
     return 0;
+}
+
+// What looks at the frames before they are sent to the worker.
+static int open_fields(clz_stream *s)
+{
+    const struct clzi_fields_params params = { s->params.repeats, true };
+
+    if (s->params.repeats < 0 && s->params.interlaced == CLZ_INTERLACED_PROGRESSIVE) return 0;
+    return clzi_fields_create(&s->fields, &params);
 }
 
 static struct clzi_stage stabilizer(const struct clz_stream_params *p, struct clzi_stabilizer_context *context)
@@ -400,7 +432,7 @@ int clz_stream_open(clz_stream **out, clz_model *model, const struct clz_stream_
     s->params.device = NULL;                // the caller owns the string and may free it
     s->batch = s->params.batch ? s->params.batch : clzi_device_base(s->dev)->backend->default_batch;
     s->stabilizer.first = s->params.first_frame;
-    if ((ret = open_lists(s, params)) < 0 || (ret = open_answers(s, params)) < 0) goto fail;
+    if ((ret = open_lists(s, params)) < 0 || (ret = open_answers(s, params)) < 0 || (ret = open_fields(s)) < 0) goto fail;
     if ((ret = clzi_device_enter(s->dev)) < 0) goto fail;
     ret = clzi_pipeline_create(&s->pipeline, model, s->dev,
                                &(struct clzi_pipeline_params){ .batch = s->batch, .size = s->params.size,
@@ -413,13 +445,15 @@ int clz_stream_open(clz_stream **out, clz_model *model, const struct clz_stream_
                                                               .stills = s->sheet && clzi_sheet_has_stills(s->sheet),
                                                               .answers = params->answers_in || params->answers_out ?
                                                                          &s->answers : NULL,
+                                                              .repeats = s->params.repeats >= 0,
                                                               .stage = stabilizer(params, &s->stabilizer) });
     clzi_device_leave(s->dev);
     s->params.bars = s->params.hints = s->params.shots = s->params.cuts = s->params.sheet = NULL;       // likewise
     s->params.qc = s->params.answers_out = s->params.answers_in = s->params.classes = NULL;
     if (ret < 0) goto fail;
     s->capacity = BATCHES * s->batch + clzi_pipeline_lookahead(s->pipeline);
-    s->ring = calloc(s->capacity, sizeof *s->ring);
+    s->room = s->params.interlaced == CLZ_INTERLACED_PROGRESSIVE ? s->capacity : 2 * s->capacity;
+    s->ring = calloc(s->room, sizeof *s->ring);
     s->stabilizer.room = s->capacity;
     if (s->stabilizer.shots) s->stabilizer.bars = calloc(s->capacity, sizeof *s->stabilizer.bars);
     if (s->stabilizer.qc) s->stabilizer.notes = calloc(s->capacity, sizeof *s->stabilizer.notes);
@@ -465,6 +499,10 @@ void clz_stream_close(clz_stream **stream)
     if (s->params.verify && s->not_compared)
         clzi_log(&s->params.log, CLZ_LOG_WARNING, "verify: the luma of %llu frames could not be compared: it is converted, or "
                  "not in host memory", (unsigned long long)s->not_compared);
+    if (s->with_two || s->saved)
+        clzi_log(&s->params.log, CLZ_LOG_INFO, "%llu of %llu frames hold two fields of different times; %llu runs of the model "
+                 "were saved by repetitions", (unsigned long long)s->with_two, (unsigned long long)s->frames,
+                 (unsigned long long)s->saved);
     if (s->has_mutex) {
         pthread_cond_destroy(&s->finished);
         pthread_cond_destroy(&s->work);
@@ -484,6 +522,8 @@ void clz_stream_close(clz_stream **stream)
     free(s->stabilizer.notes);
     clzi_device_close(&s->dev);
     clz_model_close(&s->model);
+    clzi_fields_destroy(&s->fields);
+    for (int i = 0; s->ring && i < s->room; i++) free(s->ring[i].map);
     free(s->ring);
     free(s);
 }
@@ -509,9 +549,10 @@ static int check_planes(const struct clz_stream *s, const char *which, const str
                              p, f->format->name, f->stride[p]);
     }
     if ((unsigned)f->range > CLZ_RANGE_FULL || (unsigned)f->matrix > CLZ_MATRIX_2020 ||
-        (unsigned)f->siting > CLZ_SITING_TOPLEFT || (unsigned)f->transfer > CLZ_TRANSFER_HLG)
-        return clzi_fail(&s->params.log, -EINVAL, "%s frame: range %d, matrix %d, siting %d or transfer %d is not a value of its "
-                         "enum", which, f->range, f->matrix, f->siting, f->transfer);
+        (unsigned)f->siting > CLZ_SITING_TOPLEFT || (unsigned)f->transfer > CLZ_TRANSFER_HLG ||
+        (unsigned)f->fields > CLZ_FIELDS_BOTTOM_FIRST)
+        return clzi_fail(&s->params.log, -EINVAL, "%s frame: range %d, matrix %d, siting %d, transfer %d or fields %d is not a "
+                         "value of its enum", which, f->range, f->matrix, f->siting, f->transfer, f->fields);
     return 0;
 }
 
@@ -569,6 +610,7 @@ static void resolve_tags(const struct clz_stream *s, struct clz_frame *in, struc
     if (!out->siting) out->siting = in->siting;
     if (!in->transfer) in->transfer = CLZ_TRANSFER_SDR;
     out->transfer = in->transfer;           // Y' is kept
+    out->fields = in->fields;
 }
 
 // With verify: hashes the luma of a frame that comes in, if it is to be kept.
@@ -604,13 +646,105 @@ static bool keeps_its_colours(clz_stream *s, const struct clz_frame *in)
 
     if (now != was)
         clzi_log(&s->params.log, CLZ_LOG_VERBOSE, "frame %llu: the film has %s from here on",
-                 (unsigned long long)s->tail + s->params.first_frame, words[now]);
+                 (unsigned long long)s->frames + s->params.first_frame, words[now]);
     return now == CLZI_COLOURED || (now == CLZI_TINTED && s->params.chroma == CLZ_CHROMA_KEEP);
+}
+
+// The order of the fields of a frame that is looked at for such; NONE: it is coloured as progressive.
+static enum clz_fields order_of_fields(clz_stream *s, const struct slot *slot)
+{
+    const enum clz_interlaced wish = s->params.interlaced;
+    const enum clz_fields order = wish == CLZ_INTERLACED_PROGRESSIVE ? CLZ_FIELDS_NONE : slot->in.fields ? slot->in.fields :
+                                  wish == CLZ_INTERLACED_FIELDS ? CLZ_FIELDS_TOP_FIRST : CLZ_FIELDS_NONE;
+    const bool can = slot->in.memory == CLZ_MEMORY_HOST && clzi_device_base(s->dev)->backend->frames->fields;
+    const bool fits = clzi_fields_fit(&slot->out);
+
+    if (s->params.shots_only) return CLZ_FIELDS_NONE;       // no frame is coloured
+    if (!order || (can && fits)) return order;
+    if (!s->no_fields_said && !can)
+        clzi_log(&s->params.log, CLZ_LOG_WARNING, "the film is interlaced, and is coloured as if progressive: %s",
+                 slot->in.memory == CLZ_MEMORY_HOST ? "this device cannot colour fields" :
+                 "only fields in host memory are coloured");
+    else if (!s->no_fields_said)
+        clzi_log(&s->params.log, CLZ_LOG_WARNING, "the film is interlaced, and is coloured as if progressive: fields need a "
+                 "width of 16 and a height of 16 that is a multiple of %d, but the frames are %dx%d",
+                 2 << slot->out.format->log2_chroma_h, slot->in.width, slot->in.height);
+    s->no_fields_said = true;
+    return CLZ_FIELDS_NONE;
+}
+
+// What the frame consists of. map: of the slot that its second picture will have.
+static int find_pictures(clz_stream *s, const struct slot *slot, struct slot *second, struct clzi_fields_frame *pictures)
+{
+    const size_t size = clzi_fields_map_size(&slot->in);
+    enum clz_fields order;
+
+    *pictures = (struct clzi_fields_frame){ .count = 1 };
+    if (!s->fields) return 0;
+    if (slot->controls.skip || slot->in.memory != CLZ_MEMORY_HOST) clzi_fields_restart(s->fields);
+    if (slot->controls.skip) return 0;
+    order = order_of_fields(s, slot);
+    if (slot->in.memory != CLZ_MEMORY_HOST) return 0;
+    if (order && second->map_size < size) {
+        free(second->map);
+        second->map_size = 0;
+        if (!(second->map = malloc(size))) return -ENOMEM;
+        second->map_size = size;
+    }
+    return clzi_fields_next(s->fields, &slot->in, order, second->map, pictures);
+}
+
+// Sets what film, lists and sheet say about the frame. Called once for each frame that is sent.
+static void set_controls(clz_stream *s, struct slot *slot)
+{
+    const bool keeps = s->params.chroma && keeps_its_colours(s, &slot->in);
+
+    if (s->stabilizer.cuts && clzi_cuts_next(s->stabilizer.cuts)) slot->controls.cut = 1;
+    if (!s->sheet || !clzi_sheet_apply(s->sheet, s->params.first_frame + s->frames, &slot->controls, &slot->layers,
+                                      &slot->classes))
+        slot->controls.skip |= keeps;
+    if (s->new_shot || slot_of(s, s->tail - 1)->controls.skip) slot->controls.cut = 1;
+    s->new_shot = false;
+}
+
+static void append(clz_stream *s, const struct slot *picture)
+{
+    struct slot *slot = slot_of(s, s->tail++);
+    uint8_t *map = slot->map;
+    const size_t size = slot->map_size;
+
+    *slot = *picture;
+    slot->map = map;
+    slot->map_size = size;
+}
+
+// Adds the frame's pictures to the ring, and submits full batches.
+static void add_pictures(clz_stream *s, struct slot *slot, const struct clzi_fields_frame *pictures)
+{
+    const bool alone = s->tail == s->submitted;
+
+    if (!alone && !same_batch(slot_of(s, s->tail - 1), slot) && slot_of(s, s->tail - 1)->controls.skip == slot->controls.skip)
+        submit(s);                          // the geometry changes: run the frames before it as a batch of their own
+    for (int i = 0; i < pictures->count; i++) {
+        slot->part = pictures->picture[i].part;
+        slot->like = pictures->picture[i].like;
+        slot->second = i;
+        slot->last = i + 1 == pictures->count;
+        if (i) slot->controls.cut = 0;
+        append(s, slot);
+    }
+    s->frames++;
+    s->with_two += pictures->count == 2;
+    s->draining = false;
+    if (s->tail - s->submitted < (uint64_t)s->batch) return;
+    s->submitted += (s->tail - s->submitted) / s->batch * s->batch;
+    pthread_cond_broadcast(&s->work);
 }
 
 int clz_stream_send(clz_stream *s, const struct clz_frame *in, const struct clz_frame *out, const struct clz_controls *controls)
 {
     static const struct clz_controls defaults = CLZ_CONTROLS_DEFAULT;
+    struct clzi_fields_frame pictures;
     struct slot slot = {0};
     int ret;
 
@@ -622,32 +756,19 @@ int clz_stream_send(clz_stream *s, const struct clz_frame *in, const struct clz_
     resolve_tags(s, &slot.in, &slot.out);
     if (s->params.chroma && in->memory != CLZ_MEMORY_HOST)
         return clzi_fail(&s->params.log, -ENOTSUP, "chroma=keep and chroma=auto need frames in host memory");
-    if (s->params.verify) note_luma(s, &slot);
     pthread_mutex_lock(&s->mutex);
-    if (s->cancelled) {
-        ret = -ECANCELED;
-    } else if (s->error) {
-        ret = s->error;
-    } else if (s->tail - s->head == (uint64_t)s->capacity) {
-        ret = -EAGAIN;
-    } else {
-        if (s->stabilizer.cuts && clzi_cuts_next(s->stabilizer.cuts)) slot.controls.cut = 1;
-        const bool keeps = s->params.chroma && keeps_its_colours(s, &slot.in);
-        if (!s->sheet || !clzi_sheet_apply(s->sheet, s->params.first_frame + s->tail, &slot.controls,
-                                          &slot.layers, &slot.classes))
-            slot.controls.skip |= keeps;
-        if (s->new_shot || slot_of(s, s->tail - 1)->controls.skip) slot.controls.cut = 1;
-        s->new_shot = false;
-        *slot_of(s, s->tail) = slot;
-        if (s->tail > s->submitted && !same_batch(slot_of(s, s->tail - 1), &slot) &&
-            slot_of(s, s->tail - 1)->controls.skip == slot.controls.skip)
-            submit(s);                      // the geometry changes: run the frames before it as a batch of their own
-        s->tail++;
-        s->draining = false;
-        if (s->tail - s->submitted >= (uint64_t)s->batch) submit(s);
-    }
+    ret = s->cancelled ? -ECANCELED : s->error ? s->error : s->frames - s->received == (uint64_t)s->capacity ? -EAGAIN : 0;
     pthread_mutex_unlock(&s->mutex);
-    return ret;
+    if (ret < 0) return ret;
+    // From here on the frame is taken. This thread alone adds frames; the worker and it do not touch each other's slots.
+    slot.frame = s->frames;
+    if (s->params.verify) note_luma(s, &slot);
+    set_controls(s, &slot);
+    if ((ret = find_pictures(s, &slot, slot_of(s, s->tail + 1), &pictures)) < 0) return ret;
+    pthread_mutex_lock(&s->mutex);
+    add_pictures(s, &slot, &pictures);
+    pthread_mutex_unlock(&s->mutex);
+    return 0;
 }
 
 int clz_stream_submit(clz_stream *s)
@@ -684,6 +805,14 @@ void clz_stream_cancel(clz_stream *s)
 // Whether all submitted frames that are not done wait for later ones.
 static bool all_wait(const clz_stream *s) { return s->starved == s->submitted && s->release < s->submitted; }
 
+// How many pictures the oldest frame consists of, if they are done; else 0.
+static int done_pictures(const clz_stream *s)
+{
+    const int count = s->head < s->tail ? 1 + !s->ring[s->head % s->room].last : 0;
+
+    return s->head + count <= s->done ? count : 0;
+}
+
 int clz_stream_receive(clz_stream *s, struct clz_frame *frame, int wait)
 {
     int ret = -EAGAIN;
@@ -691,14 +820,16 @@ int clz_stream_receive(clz_stream *s, struct clz_frame *frame, int wait)
     if (!s) return -EINVAL;
     if (!frame) return clzi_fail(&s->params.log, -EINVAL, "the frame to receive into is NULL");
     pthread_mutex_lock(&s->mutex);
-    while (wait && !s->cancelled && s->head == s->done && s->done < s->submitted && !all_wait(s))
+    while (wait && !s->cancelled && !done_pictures(s) && s->done < s->submitted && !all_wait(s))
         pthread_cond_wait(&s->finished, &s->mutex);
     if (s->cancelled) {
         ret = -ECANCELED;
-    } else if (s->head < s->done) {
+    } else if (done_pictures(s)) {
         *frame = slot_of(s, s->head)->out;
-        ret = slot_of(s, s->head)->error;
-        s->head++;
+        ret = 0;
+        for (int i = done_pictures(s); i > 0; i--, s->head++)
+            if (!ret) ret = slot_of(s, s->head)->error;
+        s->received++;
     } else if (s->draining && s->head == s->tail) {
         ret = -ENODATA;
     }
@@ -723,18 +854,33 @@ void clz_stream_flush(clz_stream *s, void (*on_frame)(void *priv, const struct c
     s->draining = false;
     s->new_shot = true;
     s->error = 0;                           // frames after a seek are coloured again
-    count_frames(s, s->tail);
+    s->received = s->frames;
+    count_frames(s, s->frames);
     if (s->tail) clzi_cuts_destroy(&s->stabilizer.cuts);        // its numbers are of the film from the beginning
     if (s->tail && s->sheet) clzi_sheet_lose_numbers(s->sheet);
     s->chroma = (struct clzi_chroma_finder){0};
+    if (s->fields) clzi_fields_restart(s->fields);
     pthread_mutex_unlock(&s->mutex);
-    for (; on_frame && first < end; first++) on_frame(priv, &slot_of(s, first)->out);
+    for (; on_frame && first < end; first++)
+        if (slot_of(s, first)->last) on_frame(priv, &slot_of(s, first)->out);
 }
 
 // ---- properties ----
 
 int clz_stream_batch(const clz_stream *s) { return s ? s->batch : -EINVAL; }
 int clz_stream_lookahead(const clz_stream *s) { return s ? s->batch + clzi_pipeline_lookahead(s->pipeline) : -EINVAL; }
+uint64_t clz_stream_saved_runs(const clz_stream *s)
+{
+    clz_stream *stream = (clz_stream *)s;
+    uint64_t count;
+
+    if (!s) return 0;
+    pthread_mutex_lock(&stream->mutex);
+    count = s->saved;
+    pthread_mutex_unlock(&stream->mutex);
+    return count;
+}
+
 int clz_stream_max_in_flight(const clz_stream *s) { return s ? s->capacity : -EINVAL; }
 
 const char *clz_stream_describe(const clz_stream *stream)

@@ -7,6 +7,7 @@
 struct entry {
     uint64_t shot;                          // number of the first frame of the frame's shot
     struct clz_controls controls;
+    bool second;
 };
 
 struct clzi_window {
@@ -64,14 +65,15 @@ void clzi_window_destroy(struct clzi_window **window)
     free(w);
 }
 
-int clzi_window_push(struct clzi_window *w, const void *l, const void *ab, const struct clz_controls *controls, bool cut)
+int clzi_window_push(struct clzi_window *w, const void *l, const void *ab, const struct clz_controls *controls, bool cut,
+                     bool second)
 {
     const int i = at(w, w->pushed);
     int ret = w->be->copy(w->dev, w->l + i * w->l_size, l, w->l_size);
 
     if (ret >= 0) ret = w->be->copy(w->dev, w->ab + i * w->ab_size, ab, w->ab_size);
     if (ret < 0) return ret;
-    w->entries[i] = (struct entry){ cut || !w->pushed ? w->pushed : shot_of(w, w->pushed - 1), *controls };
+    w->entries[i] = (struct entry){ cut || !w->pushed ? w->pushed : shot_of(w, w->pushed - 1), *controls, second };
     w->pushed++;
     return 0;
 }
@@ -95,7 +97,7 @@ int clzi_window_ready(const struct clzi_window *w)
 
 void clzi_window_end(struct clzi_window *w) { w->closed = w->pushed; }
 
-int clzi_window_settle(struct clzi_window *w, int count, const void **ab)
+int clzi_window_settle(struct clzi_window *w, int count, void **ab)
 {
     int ret = 0;
 
@@ -107,7 +109,7 @@ int clzi_window_settle(struct clzi_window *w, int count, const void **ab)
         for (int k = -before; k <= after; k++) {
             const int from = at(w, n + k);
             w->view[before + k] = (struct clzi_view_frame){ w->l + from * w->l_size, w->ab + from * w->ab_size,
-                                                            w->entries[from].controls };
+                                                            w->entries[from].controls, w->entries[from].second };
         }
         ret = w->stage.ops->settle(w->state, &view, w->settled + i * w->ab_size);
     }

@@ -1,6 +1,8 @@
 // window.h - a stage between the network and the frames' chroma, which sees the network's answers of neighbouring frames: what a
 // stabiliser needs. A window belongs to one stream and one geometry; it keeps the answers in device memory.
 //
+// Where the fields of an interlaced frame are pictures of their own (fields.h), each is a frame here.
+//
 // Frames that see each other form a shot: it ends before a frame with clz_controls.cut, at a change of geometry or bars, at a
 // frame that is passed on untouched, and at the end of the film. What a frame sees depends on the film alone, not on the batches.
 #ifndef CLZI_WINDOW_H
@@ -25,6 +27,7 @@ struct clzi_view {
     const struct clzi_view_frame {
         const void *l, *ab;                 // the network's input [1,1,h,w] and answer [1,2,h,w]; tensors of the device
         struct clz_controls controls;
+        bool second;                        // it is the second field of the frame before it in the list
     } *frame;
 };
 
@@ -47,15 +50,17 @@ int clzi_window_create(struct clzi_window **window, const struct clzi_stage *sta
 void clzi_window_destroy(struct clzi_window **window);
 
 // Keeps the answer of one more frame: image 0 of l and ab.
-int clzi_window_push(struct clzi_window *window, const void *l, const void *ab, const struct clz_controls *controls, bool cut);
+int clzi_window_push(struct clzi_window *window, const void *l, const void *ab, const struct clz_controls *controls, bool cut,
+                     bool second);
 
 // Number of frames, from the oldest that is not settled, that wait for no later frame. After end(): all; frames that are pushed
 // later still see them.
 int clzi_window_ready(const struct clzi_window *window);
 void clzi_window_end(struct clzi_window *window);
 
-// Settles the oldest `count` frames, at most `images`. *ab: their answers, a tensor [count,2,h,w]; valid until the next call.
-int clzi_window_settle(struct clzi_window *window, int count, const void **ab);
+// Settles the oldest `count` frames, at most `images`. *ab: their answers, a tensor [count,2,h,w], which the caller may change;
+// valid until the next call.
+int clzi_window_settle(struct clzi_window *window, int count, void **ab);
 
 // Forgets all frames.
 void clzi_window_clear(struct clzi_window *window);

@@ -54,6 +54,15 @@ static inline FilterLink *ff_filter_link(AVFilterLink *link) { return link; }
 #define CZ_FLAG_HWDEVICE 0
 #endif
 
+// 6.1: flags in place of fields.
+#ifdef AV_FRAME_FLAG_INTERLACED
+static inline int cz_is_interlaced(const AVFrame *f) { return !!(f->flags & AV_FRAME_FLAG_INTERLACED); }
+static inline int cz_is_top_first(const AVFrame *f) { return !!(f->flags & AV_FRAME_FLAG_TOP_FIELD_FIRST); }
+#else
+static inline int cz_is_interlaced(const AVFrame *f) { return f->interlaced_frame; }
+static inline int cz_is_top_first(const AVFrame *f) { return f->top_field_first; }
+#endif
+
 // 7.0: the range of a link is negotiated and its frames must agree with it; before, frames say it on their own.
 #if LIBAVFILTER_VERSION_MAJOR >= 10
 static inline int cz_link_range(const AVFilterLink *link) { return link->color_range; }

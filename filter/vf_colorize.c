@@ -228,6 +228,11 @@ static enum clz_siting siting_of(const AVFrame *f)
     }
 }
 
+static enum clz_fields fields_of(const AVFrame *f)
+{
+    return !cz_is_interlaced(f) ? CLZ_FIELDS_NONE : cz_is_top_first(f) ? CLZ_FIELDS_TOP_FIRST : CLZ_FIELDS_BOTTOM_FIRST;
+}
+
 // Tags the output frame with its range. Sets matrix and chroma siting to those that the engine used if the film has no such tag,
 // if its tag is one that the engine cannot produce (YCgCo, BT.2020 constant luminance, or "RGB" on a gray picture from an RGB
 // file), or if the user gave an option that overrides the tag.
@@ -534,6 +539,7 @@ static struct clz_frame describe_frame(const CZContext *s, const AVFrame *f, con
         .matrix = s->option.matrix ? s->option.matrix : matrix_of(f),
         .siting = s->option.siting ? s->option.siting : siting_of(f),
         .transfer = s->option.transfer ? s->option.transfer : transfer_of(f),
+        .fields = fields_of(f),
     };
 
     for (int p = 0; p < format->planes; p++) {

@@ -54,7 +54,6 @@ struct settings {
 #define STRING_AS(name, field, initial, help) char *field;
 #define INT(name, initial, min, max, help) int name;
 #define ENUM(name, last, help, values) int name;
-#define ELEMENT_ENUM(name, last, help, values) int name;
 #include "options.def"
 };
 
@@ -67,6 +66,8 @@ struct _GstColorize {
 #define STOCK_FLOAT FLOAT
 #include "options.def"
     guint64 dropped;                        // buffers of a live source that were dropped since start
+    guint64 saved_runs;                     // clz_stream_saved_runs() since start
+    guint64 saved_before;                   // of streams since start that are closed
     gboolean running;                       // TRUE between start and stop, while `settings` must not change
 
     // The engine's state between start and stop; guarded by the sink pad's stream lock.
@@ -117,12 +118,10 @@ GST_ELEMENT_REGISTER_DEFINE(colorize, "colorize", GST_RANK_NONE, GST_TYPE_COLORI
 
 // ---- table of properties ----
 
-enum { INTERLACED_REFUSE, INTERLACED_PROGRESSIVE };
 enum kind { KIND_STRING, KIND_INT, KIND_DOUBLE, KIND_ENUM, KIND_COUNTER };    // KIND_COUNTER is read-only
 
 #define VALUE(option, name, value, help) { value, help, #name },
 #define ENUM(name, last, help, values) static const GEnumValue name##_values[] = { values { 0, NULL, NULL } };
-#define ELEMENT_ENUM ENUM
 #include "options.def"
 
 static const struct property {
@@ -140,7 +139,6 @@ static const struct property {
 #define STRING(name, initial, help) STRING_AS(name, name, initial, help)
 #define INT(name, initial, min, max, help) { #name, help, KIND_INT, SETTING(name), min, max, initial, NULL, NULL, FALSE },
 #define ENUM(name, last, help, values) { #name, help, KIND_ENUM, SETTING(name), 0, last, 0, NULL, name##_values, FALSE },
-#define ELEMENT_ENUM ENUM
 #define FLOAT(name, initial, max, help) \
     { #name, help, KIND_DOUBLE, offsetof(GstColorize, name), 0, max, initial, NULL, NULL, TRUE },
 #define STOCK_FLOAT FLOAT
@@ -599,25 +597,25 @@ static gboolean upstream_is_live(GstColorize *self)
     return live;
 }
 
-// Interlaced frames are refused by default, because the model sees combing artefacts where the two fields show motion. Film is
-// often flagged as interlaced by mistake; interlaced=progressive accepts it. Buffers that hold one field each are always refused,
-// because their pictures have half the height of the caps.
+// Buffers that hold one field each are refused, because their pictures have half the height of the caps.
 static gboolean accepts_interlace_mode(GstColorize *self, GstVideoInterlaceMode mode)
 {
-    const gboolean holds_frames = mode == GST_VIDEO_INTERLACE_MODE_INTERLEAVED || mode == GST_VIDEO_INTERLACE_MODE_MIXED;
-    int wish;
-
-    GST_OBJECT_LOCK(self);
-    wish = self->settings.interlaced;
-    GST_OBJECT_UNLOCK(self);
-    if (mode == GST_VIDEO_INTERLACE_MODE_PROGRESSIVE || (holds_frames && wish == INTERLACED_PROGRESSIVE)) return TRUE;
+    if (mode == GST_VIDEO_INTERLACE_MODE_PROGRESSIVE || mode == GST_VIDEO_INTERLACE_MODE_INTERLEAVED ||
+        mode == GST_VIDEO_INTERLACE_MODE_MIXED)
+        return TRUE;
     GST_ELEMENT_ERROR(self, STREAM, FORMAT,
-                      ("The film is flagged as interlaced (interlace-mode=%s). %sIf it really is interlaced, put \"deinterlace "
-                       "fields=top\" before colorize; without fields=top, deinterlace outputs two frames for each.",
-                       gst_video_interlace_mode_to_string(mode), holds_frames ? "If its frames are progressive, as in most "
-                       "transfers of film, set colorize's property interlaced=progressive: the frames are then coloured as they "
-                       "are. " : ""), (NULL));
+                      ("The buffers hold one field each (interlace-mode=%s), but colorize needs both fields of a frame in one "
+                       "buffer (interleaved or mixed). Put \"deinterlace fields=top\" before colorize; without fields=top, "
+                       "deinterlace outputs two frames for each.", gst_video_interlace_mode_to_string(mode)), (NULL));
     return FALSE;
+}
+
+// The fields of a mapped frame. Its flags follow from the caps (interlaced, field-order) and, where those leave it open, from the
+// buffer's.
+static enum clz_fields fields_of(const GstVideoFrame *f)
+{
+    return !GST_VIDEO_FRAME_IS_INTERLACED(f) ? CLZ_FIELDS_NONE :
+           GST_VIDEO_FRAME_IS_TFF(f) ? CLZ_FIELDS_TOP_FIRST : CLZ_FIELDS_BOTTOM_FIRST;
 }
 
 // Logs which range gray film is given, and why.
@@ -828,6 +826,7 @@ static struct clz_frame describe_frame(const GstColorize *self, const GstVideoFr
     frame.width = GST_VIDEO_FRAME_WIDTH(f);
     frame.height = GST_VIDEO_FRAME_HEIGHT(f);
     frame.memory = self->stream_context ? CLZ_MEMORY_CUDA : CLZ_MEMORY_HOST;
+    frame.fields = fields_of(f);
     for (int p = 0; p < format->planes; p++) {
         frame.data[p] = GST_VIDEO_FRAME_PLANE_DATA(f, p);
         frame.stride[p] = GST_VIDEO_FRAME_PLANE_STRIDE(f, p);
@@ -1021,6 +1020,9 @@ static GstFlowReturn receive_frame(GstColorize *self, gboolean wait, GstBuffer *
     *out = release_job(&self->jobs[self->first]);
     self->first = (self->first + 1) % self->capacity;
     self->count--;
+    GST_OBJECT_LOCK(self);
+    self->saved_runs = self->saved_before + clz_stream_saved_runs(self->stream);
+    GST_OBJECT_UNLOCK(self);
     if (ret >= 0) return GST_FLOW_OK;
     gst_clear_buffer(out);
     post_engine_error(self, ret, "A frame could not be coloured");
@@ -1215,6 +1217,7 @@ static void close_stream(GstColorize *self)
     GST_OBJECT_LOCK(self);                  // another thread may call cancel_frames()
     stream = self->stream;
     self->stream = NULL;
+    self->saved_before = self->saved_runs;
     GST_OBJECT_UNLOCK(self);
     clz_stream_close(&stream);
     drop_frames(self);
@@ -1357,7 +1360,7 @@ static gboolean gst_colorize_start(GstBaseTransform *bt)
 
     GST_OBJECT_LOCK(self);
     self->running = TRUE;                   // from here on, set_property refuses to change settings
-    self->dropped = 0;
+    self->dropped = self->saved_runs = self->saved_before = 0;
     path = self->settings.model;
     device = self->settings.device;
     GST_OBJECT_UNLOCK(self);

@@ -403,6 +403,7 @@ static int colour(const struct run *run, struct film *film)
 
     params.device = device;
     params.log = all_;
+    params.repeats = -1;                    // each frame counts; tests/fields has repetitions
     if (!params.threads) params.threads = 1;
     infos[0] = message[0] = 0;
     if (!controls.strength) controls.strength = 1;

@@ -171,6 +171,12 @@ static void test_streams(void)
             stream_check(&stream_check_films[i], "cuda", CLZ_PRECISION_F32, k ? &on_device : NULL);
         }
     }
+    for (size_t i = 0; i < sizeof stream_check_interlaced / sizeof *stream_check_interlaced; i++) {
+        char name[128];
+        snprintf(name, sizeof name, "cuda_device/stream_%s_interlaced_as_ref", stream_check_interlaced[i].from);
+        CASE(name);
+        stream_check(&stream_check_interlaced[i], "cuda", CLZ_PRECISION_F32, NULL);
+    }
     CASE("cuda_device/streams_leave_nothing");
     REQUIRE_INT(emulated_runtime()->blocks, blocks);
 }

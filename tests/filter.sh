@@ -72,7 +72,7 @@ for filter in hue=s=0.5 gblur eq=contrast=1.2 yadif scale=80:60 crop=100:80 tran
 done
 "$ours/ffmpeg" -v error -h filter=colorize >help 2>err
 for option in model device precision batch size strength saturation luma threads hue lightness mix range out_range matrix siting \
-    bars library transfer qc verify answers_out answers_in; do
+    bars library transfer qc verify answers_out answers_in interlaced repeats; do
     check "help/$option" grep -q "^ *$option  *<" help
 done
 check help/timeline grep -q "timeline through the 'enable' option" help
@@ -467,6 +467,42 @@ if [ -e "$real" ] && [ -e "$model" ]; then
     refuse real/answers/no_file "no regular file" ffmpeg -f lavfi -i $film -vf colorize=real.bin:answers_out=fifo -f null -
     refuse real/answers/missing "No such file" ffmpeg -f lavfi -i $film -vf colorize=real.bin:answers_in=none -f null -
     check real/answers/files_are_kept [ "$(cat diary)" = mine -a "$(cmp film.answers kept.answers && echo same)" = same ]
+    # Repeated frames: the same picture as without a reuse of answers, and the log counts the runs that are saved.
+    film=testsrc2=r=3:d=2:s=160x120,format=yuv420p,fps=6
+    sums ffmpeg $film colorize=real.bin:repeats=-1 >want
+    for batch in 1 4; do
+        loud -v info -f lavfi -i $film -vf colorize=real.bin:batch=$batch:window=2 -f framemd5 - | grep -v '^#' >got
+        same "real/repeats/batch_$batch" got want
+        check "real/repeats/batch_$batch/saved" grep -q "6 runs of the model were saved by repetitions" err
+    done
+    # Interlaced film, whose chroma in the rows of a field is that of progressive film with the frames of its times.
+    film=testsrc2=r=12:d=1:s=160x120,format=yuv420p
+    psnr_of() {                             # psnr_of COLORIZE'S-OPTIONS FIELD FIRST: of chroma, dB; FIRST: of the two times
+        loud -v info -filter_complex "$film,split[a][b];
+            [a]interlace=lowpass=off:scan=tff,colorize=real.bin:stabilize=0$1,field=$2,setpts=N/6/TB[got];
+            [b]colorize=real.bin:stabilize=0,select=eq(mod(n\,2)\,$3),setpts=N/6/TB,field=$2[want]; [got][want]psnr" \
+            -f null - >out
+        sed -n 's/.*PSNR y:inf u:\([0-9.]*\) .*/\1/p' err
+    }
+    # The second field has the colours of the first where nothing moves, while progressive film has two answers there.
+    for field in top:0:3 bottom:1:0.5; do
+        gain=${field##*:} field=${field%:*}
+        own=$(psnr_of '' ${field%:*} ${field#*:}) as_one=$(psnr_of :interlaced=progressive ${field%:*} ${field#*:})
+        check "real/interlaced/${field%:*}_field_is_nearer_to_its_own_picture ($own and $as_one dB)" \
+            awk -v a="$own" -v b="$as_one" -v c=$gain 'BEGIN { exit !(a > b + c) }'
+    done
+    # Progressive film that is tagged as interlaced; telecined film, whose film frames have one run each. The tag is set after -i,
+    # since lavfi's device loses it.
+    film=testsrc2=r=6:d=1:s=160x120,format=yuv420p
+    sums ffmpeg $film colorize=real.bin | hashes >want
+    sums ffmpeg $film setfield=tff,colorize=real.bin | hashes >got
+    same real/interlaced/progressive_film_that_is_tagged_as_interlaced got want
+    loud -v info -f lavfi -i testsrc2=r=24:d=0.5:s=160x120,format=yuv420p,telecine=pattern=23 \
+        -vf setfield=tff,colorize=real.bin:verify=1 -f null - >out
+    two=$(sed -n 's/.* \([0-9]*\) of 15 frames hold two fields of different times.*/\1/p' err)
+    saved=$(sed -n 's/.*; \([0-9]*\) runs of the model were saved.*/\1/p' err)
+    check "real/telecine/one_run_for_each_of_12_film_frames ($two frames with two pictures, $saved runs saved)" \
+        [ "${two:-0}" -ge 4 -a $((15 + ${two:-0} - ${saved:-0})) = 12 ]
     echo '- {strength: 3}' >>sheet.yaml
     refuse real/bad_sheet 'sheet.yaml:5: strength: "3" is not a number from 0 to 1' \
         ffmpeg -f lavfi -i $film -vf colorize=real.bin:sheet=sheet.yaml -f null -

@@ -36,6 +36,7 @@ for property in model device precision batch size strength saturation luma threa
     check "inspect/$property" grep -q "^  $property  *: " inspect
 done
 check inspect/interlaced grep -q '^  interlaced  *: ' inspect
+check inspect/saved-runs grep -q '^  saved-runs  *: ' inspect
 check inspect/dropped grep -q '^  dropped  *: ' inspect
 check inspect/klass grep -q 'Klass *Filter/Effect/Video' inspect
 check inspect/controllable [ "$(grep -c 'controllable' inspect)" = 3 ]
@@ -68,7 +69,7 @@ element_options() {
         /^ +\([0-9]+\): / {
             t = $0; sub(/^ +\([0-9]+\): [a-z0-9]+ +- /, "", t); number = $1; gsub(/[():]/, "", number)
             print option "." $2 "|" number "|" t
-        }' | grep -Ev '^(name|interlaced)[|.]'
+        }' | grep -Ev '^name[|.]'
 }
 sed -n '/^Element Properties/,$p' inspect | element_options | sort >options.element
 if [ -x "$BUILD/filter/ffmpeg" ]; then
@@ -103,10 +104,10 @@ head -c 1000 model.bin >short.bin
 check error/short_model refused 'short.bin' videotestsrc num-buffers=3 ! colorize model=short.bin ! fakesink
 check error/packed_yuv refused 'not-negotiated\|could not link\|Internal data stream' videotestsrc num-buffers=3 ! \
     video/x-raw,format=YUY2 ! colorize model=model.bin ! fakesink
-check error/interlaced refused 'deinterlace' videotestsrc num-buffers=3 ! 'video/x-raw,interlace-mode=interleaved' ! \
+check error/fields_in_buffers refused 'deinterlace' videotestsrc num-buffers=3 ! 'video/x-raw,interlace-mode=fields' ! \
     colorize model=model.bin ! fakesink
 check film/flagged_as_interlaced launch videotestsrc num-buffers=3 ! 'video/x-raw,interlace-mode=interleaved' ! \
-    colorize model=model.bin interlaced=progressive ! fakesink
+    colorize model=model.bin ! fakesink
 check error/broken_film refused '' filesrc location=short.bin ! decodebin ! colorize model=model.bin ! fakesink
 
 # ---- films ----
@@ -207,10 +208,33 @@ if [ -x "$BUILD/filter/ffmpeg" ]; then
     equal out_range_rgb rgb24 RGB :out_range=limited out-range=limited
     equal gray_out_range_full gray GRAY8 :out_range=full out-range=full
     equal gray_out_range_limited gray16le GRAY16_LE :out_range=limited out-range=limited
+    # Interlaced film: rows of two times in a frame, the top field first or the bottom field.
+    for order in tff bff; do
+        ffmpeg -nostdin -v error -f lavfi -i testsrc2=s=96x72:r=50,format=yuv420p,interlace=lowpass=off:scan=$order -frames:v 5 \
+            -f rawvideo -y in.raw 2>err
+        case $order in tff) first=top ;; bff) first=bottom ;; esac
+        for wish in auto progressive; do
+            "$BUILD/filter/ffmpeg" -nostdin -v error -f rawvideo -pixel_format yuv420p -video_size 96x72 -i in.raw \
+                -vf "setfield=$order,setparams=range=tv:colorspace=smpte170m,colorize=model.bin:stabilize=0:interlaced=$wish" \
+                -f rawvideo -y filter-$wish.raw 2>err
+            launch filesrc location=in.raw blocksize=$((96 * 72 * 3 / 2)) ! "video/x-raw,format=I420,width=96,height=72,\
+framerate=25/1,colorimetry=2:4:0:0,chroma-site=mpeg2,interlace-mode=interleaved,field-order=$first-field-first" ! \
+                colorize model=model.bin stabilize=0 interlaced=$wish ! filesink location=element-$wish.raw
+            check "equal/interlaced_${order}_$wish" cmp filter-$wish.raw element-$wish.raw
+        done
+        cmp filter-auto.raw filter-progressive.raw >out
+        check "equal/interlaced_${order}_is_not_progressive" [ $? = 1 ]
+    done
     equal gray_overruled gray GRAY8 :range=limited:matrix=bt2020 "range=limited matrix=bt2020"
 else
     echo "  there is no $BUILD/filter/ffmpeg: the output is not compared with the filter's"
 fi
+
+# A source that sends each picture three times.
+GST_DEBUG_NO_COLOR=1 GST_DEBUG=colorize:4 timeout 120 gst-launch-1.0 -q videotestsrc num-buffers=4 pattern=ball ! \
+    video/x-raw,format=I420,width=64,height=48,framerate=5/1 ! videorate ! video/x-raw,framerate=15/1 ! \
+    colorize model=model.bin ! fakesink >out 2>err
+check film/repetitions_are_counted grep -q ' [5-8] runs of the model were saved by repetitions' err
 
 # ---- levels of gray film ----
 

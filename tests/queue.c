@@ -318,7 +318,7 @@ static int frames_copy(struct clzi_device *dev, const struct clz_frame *in, cons
 }
 
 static const struct clzi_frame_ops late_frames = {
-    frames_create, frames_destroy, frames_read, frames_write, NULL, frames_copy, NULL,
+    frames_create, frames_destroy, frames_read, frames_write, NULL, frames_copy, NULL, true,
 };
 
 // ---- passes, marks, memory ----

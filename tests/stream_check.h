@@ -10,8 +10,14 @@
 #include "engine/colorize.h"
 #include "tiny_model.h"
 
-// bars: the option; "auto" paints bars of 8 rows above and below.
-struct stream_check_film { const char *from, *to; int width, height; enum clz_range range; const char *bars; };
+// bars: the option; "auto" paints bars of 8 rows above and below. fields: not NONE: the rows of each frame show two times.
+struct stream_check_film {
+    const char *from, *to;
+    int width, height;
+    enum clz_range range;
+    const char *bars;
+    enum clz_fields fields;
+};
 
 // Where the frames lie; NULL: in host memory.
 struct stream_check_memory {
@@ -22,11 +28,19 @@ struct stream_check_memory {
 };
 
 static const struct stream_check_film stream_check_films[] = {
-    { "yuv420p", "yuv420p", 130, 90, 0, "8/8/0/0" }, { "gray", "yuv444p", 101, 67, 0, "8/8/0/0" },
-    { "nv12", "nv12", 128, 64, 0, "8/8/0/0" }, { "yuv422p10", "yuv422p10", 98, 70, 0, "8/8/0/0" },
-    { "p010", "p010", 96, 66, 0, "8/8/0/0" }, { "gray", "yuv420p", 96, 64, CLZ_RANGE_LIMITED, "8/8/0/0" },
-    { "gray16", "gbrp16", 90, 60, 0, "8/8/0/0" }, { "gbrp", "gbrp", 96, 64, 0, "8/8/0/0" },
-    { "nv12", "nv12", 120, 72, 0, "auto" }, { "yuv420p10", "yuv420p10", 98, 66, 0, "auto" },
+    { "yuv420p", "yuv420p", 130, 90, 0, "8/8/0/0", 0 }, { "gray", "yuv444p", 101, 67, 0, "8/8/0/0", 0 },
+    { "nv12", "nv12", 128, 64, 0, "8/8/0/0", 0 }, { "yuv422p10", "yuv422p10", 98, 70, 0, "8/8/0/0", 0 },
+    { "p010", "p010", 96, 66, 0, "8/8/0/0", 0 }, { "gray", "yuv420p", 96, 64, CLZ_RANGE_LIMITED, "8/8/0/0", 0 },
+    { "gray16", "gbrp16", 90, 60, 0, "8/8/0/0", 0 }, { "gbrp", "gbrp", 96, 64, 0, "8/8/0/0", 0 },
+    { "nv12", "nv12", 120, 72, 0, "auto", 0 }, { "yuv420p10", "yuv420p10", 98, 66, 0, "auto", 0 },
+};
+
+// In host memory only.
+static const struct stream_check_film stream_check_interlaced[] = {
+    { "yuv420p", "yuv420p", 130, 96, 0, "8/8/0/0", CLZ_FIELDS_TOP_FIRST },
+    { "gray", "yuv420p", 98, 64, 0, "6/5/0/0", CLZ_FIELDS_BOTTOM_FIRST },
+    { "p010", "p010", 96, 68, 0, "off", CLZ_FIELDS_TOP_FIRST },
+    { "gbrp", "gbrp", 96, 66, 0, "off", CLZ_FIELDS_BOTTOM_FIRST },
 };
 
 enum { STREAM_CHECK_FRAMES = 7, STREAM_CHECK_BYTES = 160 * 96 * 4 * 2 };
@@ -75,6 +89,17 @@ static inline struct stream_check_picture stream_check_move(const struct stream_
     return q;
 }
 
+// Shifts the odd rows of luma or R'G'B', so that they do not fit to the even ones.
+static inline void stream_check_comb(struct clz_frame *f)
+{
+    for (int i = 0; i < (f->format->flags & CLZ_PIXFMT_RGB ? 3 : 1); i++)
+        for (int y = 1; y < f->height; y += 2) {
+            uint8_t *row = f->data[i] + y * f->stride[i];
+            const size_t bytes = clz_pixfmt_row_bytes(f->format, i, f->width), shift = bytes / 16 * 2;
+            memmove(row + shift, row, bytes - shift);
+        }
+}
+
 static inline void stream_check_message(void *priv, enum clz_log_level level, const char *text)
 {
     (void)priv, (void)level;
@@ -104,6 +129,8 @@ static inline void stream_check_colour(const char *device, enum clz_precision pr
     REQUIRE_INT(clz_stream_open(&stream, model, &params), 0);
     for (int i = 0; i < STREAM_CHECK_FRAMES; i++) {
         in[i] = stream_check_paint(film->from, film->width, film->height, i, bar);
+        if (film->fields) stream_check_comb(&in[i].f);
+        in[i].f.fields = film->fields;
         to[i] = out[i] = stream_check_paint(film->to, film->width, film->height, 100, 0);
         if (memory) {
             struct stream_check_picture host = in[i];

@@ -29,11 +29,14 @@ struct clzi_frames {
     float l_scale, l_offset;
     bool on_device;                         // frames lie in device memory
     bool luma_kept;                         // the device does not write luma
-    struct clzk_cu_frame_plan coloured, seen;
+    struct clzk_cu_frame_plan coloured, seen, field[2];
     bool has_seen;                          // what the network sees is a part of what is coloured
+    struct clzk_cu_colours colours;
+    const struct clzk_colour_table *colour_table;
+    int field_height;                       // that field[], top and bottom, are for; 0: there was no field yet
     struct layout in, out;                  // of what is copied to and from the device
     // device memory
-    void *tables;                           // of the plans and the colours
+    void *tables, *field_tables;            // of the plans and the colours; of field[]
     char *in_planes, *out_planes;           // [slots]
     float *y, *lines;                       // [slots][h][w], [slots][h][w][4]
     void *work;
@@ -106,11 +109,12 @@ static void copy_planes(const struct clz_frame *frame, const struct layout *l, c
 {
     for (int i = 0; i < frame->format->planes; i++) {
         const size_t bytes = l->pitch[i] ? (size_t)clz_pixfmt_row_bytes(frame->format, i, frame->width) : 0;
+        const int rows = clz_pixfmt_rows(frame->format, i, frame->height);      // of a field: fewer than the layout has
         if (!bytes) continue;
         if (to_block)
-            copy_rows(block + l->offset[i], (ptrdiff_t)l->pitch[i], frame->data[i], frame->stride[i], bytes, l->rows[i]);
+            copy_rows(block + l->offset[i], (ptrdiff_t)l->pitch[i], frame->data[i], frame->stride[i], bytes, rows);
         else
-            copy_rows(frame->data[i], frame->stride[i], block + l->offset[i], (ptrdiff_t)l->pitch[i], bytes, l->rows[i]);
+            copy_rows(frame->data[i], frame->stride[i], block + l->offset[i], (ptrdiff_t)l->pitch[i], bytes, rows);
     }
 }
 
@@ -126,6 +130,7 @@ static void cuda_destroy(struct clzi_frames **frames)
     cudaStreamSynchronize(f->dev->up);
     cudaStreamSynchronize(f->dev->down);
     cudaFree(f->tables);
+    cudaFree(f->field_tables);
     cudaFree(f->in_planes);
     cudaFree(f->out_planes);
     cudaFree(f->y);
@@ -144,7 +149,6 @@ static int create_tables(struct clzi_frames *f, const struct clzi_frames_params 
     const struct clzk_picture in = clzi_picture(&p->in), out = clzi_picture(&p->out), seen = clzi_picture(&p->seen);
     struct clzk_picture seen_out = out;
     size_t sizes[3], total = 0;
-    struct clzk_cu_colours colours;
     cudaError_t error = cudaSuccess;
     char *block, *device;
 
@@ -159,10 +163,11 @@ static int create_tables(struct clzi_frames *f, const struct clzi_frames_params 
     error = cudaMalloc(&f->tables, total);
     if (!error) {
         device = f->tables;
-        clzk_cu_colours_fill(&colours, p->colours, block, device);
-        clzk_cu_frame_plan_fill(&f->coloured, &in, &out, p->w, p->h, p->colours, &colours, block + sizes[0], device + sizes[0]);
+        clzk_cu_colours_fill(&f->colours, p->colours, block, device);
+        clzk_cu_frame_plan_fill(&f->coloured, &in, &out, p->w, p->h, p->colours, &f->colours, block + sizes[0],
+                                device + sizes[0]);
         if (f->has_seen)
-            clzk_cu_frame_plan_fill(&f->seen, &seen, &seen_out, p->w, p->h, p->colours, &colours, block + sizes[0] + sizes[1],
+            clzk_cu_frame_plan_fill(&f->seen, &seen, &seen_out, p->w, p->h, p->colours, &f->colours, block + sizes[0] + sizes[1],
                                     device + sizes[0] + sizes[1]);
         // not cudaMemcpy(): it works on the default stream, for which f->dev->stream does not wait
         error = cudaMemcpyAsync(f->tables, block, total, cudaMemcpyHostToDevice, f->dev->stream);
@@ -171,6 +176,58 @@ static int create_tables(struct clzi_frames *f, const struct clzi_frames_params 
     if (error != cudaErrorMemoryAllocation) return error_of(f, error);
     cudaGetLastError();                     // the caller may try again with fewer frames at once
     return -ENOMEM;
+}
+
+static struct clzk_picture picture_of(const struct clz_frame *frame, enum clzk_part part)
+{
+    struct clzk_picture p = clzi_picture(frame);
+
+    p.part = part;
+    return p;
+}
+
+// Makes the plans for fields of a job's height, if there are none yet. Frames of an earlier height are done then: their rows are
+// in use until the stream is.
+static int create_field_plans(struct clzi_frames *f, const struct clzi_frame_job *job)
+{
+    cudaError_t error = cudaSuccess;
+    size_t sizes[2], total = 0;
+    char *block, *device;
+
+    if (f->field_height == job->in.height) return 0;
+    if (f->field_height) error = cudaStreamSynchronize(f->dev->stream);
+    cudaFree(f->field_tables);
+    f->field_tables = NULL;
+    f->field_height = 0;
+    for (int i = 0; i < 2; i++) {
+        const enum clzk_part part = i ? CLZK_BOTTOM_FIELD : CLZK_TOP_FIELD;
+        const struct clzk_picture in = picture_of(&job->in, part), out = picture_of(&job->out, part);
+        total += sizes[i] = clzi_cuda_aligned(clzk_cu_frame_plan_size(&in, &out, f->w, f->h));
+    }
+    if (!(block = malloc(total))) return cudaErrorMemoryAllocation;
+    if (!error) error = cudaMalloc(&f->field_tables, total);
+    device = f->field_tables;
+    for (int i = 0; i < 2 && !error; i++) {
+        const enum clzk_part part = i ? CLZK_BOTTOM_FIELD : CLZK_TOP_FIELD;
+        const struct clzk_picture in = picture_of(&job->in, part), out = picture_of(&job->out, part);
+        const size_t at = i ? sizes[0] : 0;
+        clzk_cu_frame_plan_fill(&f->field[i], &in, &out, f->w, f->h, f->colour_table, &f->colours, block + at, device + at);
+    }
+    if (!error) error = cudaMemcpyAsync(f->field_tables, block, total, cudaMemcpyHostToDevice, f->dev->stream);
+    free(block);
+    if (!error) f->field_height = job->in.height;
+    return error;
+}
+
+// The number of jobs from the first on that are the same part of their frames, and the plan for these.
+static int same_part(const struct clzi_frames *f, const struct clzi_frame_job *jobs, int count, bool for_seen,
+                     const struct clzk_cu_frame_plan **plan)
+{
+    int n = 1;
+
+    *plan = jobs->part ? &f->field[jobs->part == CLZK_BOTTOM_FIELD] : for_seen && f->has_seen ? &f->seen : &f->coloured;
+    while (n < count && jobs[n].part == jobs->part) n++;
+    return n;
 }
 
 static int create_buffers(struct clzi_frames *f)
@@ -214,6 +271,7 @@ static int cuda_create(struct clzi_frames **out, struct clzi_device *dev, const 
     f->slots = p->slots;
     f->l_scale = p->l_scale;
     f->l_offset = p->l_offset;
+    f->colour_table = p->colours;
     f->on_device = p->in.memory == CLZ_MEMORY_CUDA;
     f->luma_kept = !f->on_device && !p->colours->lstar && p->in.range == p->out.range &&
                    !(p->out.format->flags & CLZ_PIXFMT_RGB) && clzi_pixfmt_same_luma(p->in.format, p->out.format);
@@ -248,18 +306,21 @@ static struct clz_frame device_in(const struct clzi_frames *f, int slot, const s
 static int to_l(struct clzi_frames *f, int slot, const struct clzi_frame_job *jobs, int count, int images, void *l)
 {
     const int64_t pixels = (int64_t)f->w * f->h;
-    const struct clzk_cu_frame_plan *plan = f->has_seen ? &f->seen : &f->coloured;
+    const struct clzk_cu_frame_plan *plan;
     const void *last = clzi_cuda_at(f->dev, l, (count - 1) * pixels);
     struct clzk_picture pictures[CLZI_MAX_IMAGES];
-    int error;
+    int error = 0;
 
     for (int i = 0; i < count; i++) {
         const struct clz_frame in = device_in(f, slot + i, &jobs[i]);
         const struct clz_frame seen = f->on_device ? jobs[i].seen : seen_in_block(&jobs[i], &in);
-        pictures[i] = clzi_picture(&seen);
+        pictures[i] = picture_of(&seen, jobs[i].part);
     }
-    error = clzk_cu_frames_to_l(f->dev->stream, plan, count, pictures, f->y + slot * pixels, f->dev->type, l, 1, f->l_scale,
-                                f->l_offset);
+    for (int i = 0, n; i < count && !error; i += n) {
+        n = same_part(f, jobs + i, count - i, true, &plan);
+        error = clzk_cu_frames_to_l(f->dev->stream, plan, n, pictures + i, f->y + (slot + i) * pixels, f->dev->type,
+                                    clzi_cuda_to(f->dev, l, i * pixels), 1, f->l_scale, f->l_offset);
+    }
     for (int i = count; i < images && !error; i++)
         error = cudaMemcpyAsync(clzi_cuda_to(f->dev, l, i * pixels), last, clzi_cuda_bytes(f->dev, pixels),
                                 cudaMemcpyDeviceToDevice, f->dev->stream);
@@ -282,8 +343,11 @@ static int upload(struct clzi_frames *f, int slot, const struct clzi_frame_job *
 
 static int cuda_read(struct clzi_frames *f, int slot, const struct clzi_frame_job *jobs, int count, int images, void *l)
 {
-    const int error = f->on_device ? 0 : upload(f, slot, jobs, count);
+    int error = 0;
 
+    for (int i = 0; i < count && !error; i++)
+        if (jobs[i].part) error = create_field_plans(f, &jobs[i]);
+    if (!error && !f->on_device) error = upload(f, slot, jobs, count);
     return error_of(f, error ? error : to_l(f, slot, jobs, count, images, l));
 }
 
@@ -314,20 +378,26 @@ static void copy_on_host(const struct clzi_frames *f, const struct clzi_frame_jo
 static int merge(struct clzi_frames *f, int slot, const struct clzi_frame_job *jobs, int count)
 {
     struct clzk_picture from[CLZI_MAX_IMAGES], to[CLZI_MAX_IMAGES];
+    const struct clzk_cu_frame_plan *plan;
+    int error = 0;
 
     for (int i = 0; i < count; i++) {
         const struct clz_pixfmt *in_format = jobs[i].in.format, *out_format = jobs[i].out.format;
         const struct clz_frame in = device_in(f, slot + i, &jobs[i]);
         const struct clz_frame out = f->on_device ? jobs[i].out :
                                      in_block(&jobs[i].out, &f->out, f->out_planes + (slot + i) * f->out.size);
-        from[i] = clzi_picture(&in);
-        to[i] = clzi_picture(&out);
+        from[i] = picture_of(&in, jobs[i].part);
+        to[i] = picture_of(&out, jobs[i].part);
         if (f->on_device) continue;
         if (f->luma_kept) to[i].c[0] = from[i].c[0];
         if (out_format->samples[3].step && !f->out.pitch[out_format->samples[3].plane]) from[i].c[3].step = to[i].c[3].step = 0;
         if (from[i].c[3].step && !in.data[in_format->samples[3].plane]) from[i].c[3].step = 0;
     }
-    return clzk_cu_frames_merge(f->dev->stream, &f->coloured, count, from, to, f->lines + (size_t)slot * f->w * f->h * 4);
+    for (int i = 0, n; i < count && !error; i += n) {
+        n = same_part(f, jobs + i, count - i, false, &plan);
+        error = clzk_cu_frames_merge(f->dev->stream, plan, n, from + i, to + i, f->lines + (size_t)(slot + i) * f->w * f->h * 4);
+    }
+    return error;
 }
 
 static int download(struct clzi_frames *f, int run, int slot, int count)
@@ -379,5 +449,5 @@ static int cuda_copy(struct clzi_device *dev, const struct clz_frame *in, const 
 }
 
 const struct clzi_frame_ops clzi_cuda_frames = {
-    cuda_create, cuda_destroy, cuda_read, cuda_write, cuda_finish, cuda_copy, clzi_cuda_bright,
+    cuda_create, cuda_destroy, cuda_read, cuda_write, cuda_finish, cuda_copy, clzi_cuda_bright, true,
 };

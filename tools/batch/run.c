@@ -301,7 +301,8 @@ static void open_films(struct run *run)
         for (int k = 0; k < f->mapping.changed_count; k++) say(run, CLZ_LOG_INFO, f, f->mapping.changed[k]);
         if (!ret && *f->probe.field_order && strcmp(f->probe.field_order, "progressive") &&
             strcmp(f->probe.field_order, "unknown"))
-            say(run, CLZ_LOG_WARNING, f, "is interlaced, and is coloured as if progressive: deinterlace it first");
+            say(run, CLZ_LOG_WARNING, f, "is interlaced: each field is coloured by itself, but the encoder is not told of "
+                "fields: deinterlace it first");
     }
 }
 
