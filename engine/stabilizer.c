@@ -1,5 +1,6 @@
 // stabilizer.c - means of colour along the motion of a shot.
 #include <errno.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -7,7 +8,7 @@
 #include "stabilizer.h"
 
 static const float
-    longest = 0.96f,                        // keep at strength 1: the mean covers 1 / (1 - 0.96) = 25 frames
+    longest = 0.96f,                        // keep at strength 1, step 1: the mean covers 1 / (1 - 0.96) = 25 frames
     tolerance = 0.05f,                      // of luma, see carry.h
     own_share = 1e-6f,                      // weight of a held frame's own colours, for places where nothing matches
     held_weight = 25;                       // of the colours that it holds, however long
@@ -19,7 +20,7 @@ struct clzi_stabilizer {
     size_t pixels;
     struct clzk_colour *memory;
     struct clzk_colour **own, **mean;       // of each slot: the frame's own colours; the mean over it and earlier ones
-    float *strength;                        // of each slot
+    float *strength, *step;                 // of each slot
     bool *hold;
     struct clzk_colour *ahead[2];           // the mean over later frames
     uint64_t added, taken;
@@ -37,10 +38,11 @@ int clzi_stabilizer_create(struct clzi_stabilizer **out, const struct clzi_stabi
     s->slots = params->frames + params->ahead + CLZI_MOTION_BACK + 1;
     s->memory = malloc((2 * s->slots + 2) * s->pixels * sizeof *s->memory);
     s->own = calloc(2 * s->slots, sizeof *s->own);
-    s->strength = calloc(s->slots, sizeof *s->strength);
+    s->strength = calloc(2 * s->slots, sizeof *s->strength);
     s->hold = calloc(s->slots, sizeof *s->hold);
     if (!s->memory || !s->own || !s->strength || !s->hold) goto fail;
     s->mean = s->own + s->slots;
+    s->step = s->strength + s->slots;
     for (int i = 0; i < 2 * s->slots; i++) s->own[i] = s->memory + i * s->pixels;
     for (int i = 0; i < 2; i++) s->ahead[i] = s->memory + (2 * s->slots + i) * s->pixels;
     if ((ret = clzi_motion_create(&s->motion, params->w, params->h, s->slots, params->threads)) < 0) goto fail;
@@ -79,10 +81,13 @@ static void carry(const struct clzi_stabilizer *s, struct clzk_colour *out, cons
         clzk_carry_rows(&c, out, own, other, s->params.h * i / pieces, s->params.h * (i + 1) / pieces);
 }
 
+// By how much the weight of a colour fades in a step.
+static float keep_of(float strength, float step) { return step == 1 ? longest * strength : powf(longest * strength, step); }
+
 int clzi_stabilizer_added(const struct clzi_stabilizer *s) { return (int)(s->added - s->taken); }
 
-void clzi_stabilizer_add(struct clzi_stabilizer *s, const float *l, const float *ab, float strength, bool hold,
-                         enum clzi_cut cut)
+void clzi_stabilizer_add(struct clzi_stabilizer *s, const float *l, const float *ab, float strength, float step,
+                         bool hold, enum clzi_cut cut)
 {
     const uint64_t number = s->added++;
     struct clzk_colour *own = own_of(s, number), *mean = mean_of(s, number);
@@ -95,10 +100,11 @@ void clzi_stabilizer_add(struct clzi_stabilizer *s, const float *l, const float 
     weight = hold ? own_share : 1;
     for (size_t i = 0; i < s->pixels; i++) own[i] = (struct clzk_colour){ l[i], weight, ab[i], ab[s->pixels + i] };
     s->strength[number % s->slots] = strength;
+    s->step[number % s->slots] = step;
     s->hold[number % s->slots] = hold;
     if (link->back)
         carry(s, mean, own, mean_of(s, number - link->back), link->to, link->to_agreement, link->brightness,
-              hold ? 1 : longest * strength);
+              hold ? 1 : keep_of(strength, step));
     else
         memcpy(mean, own, s->pixels * sizeof *own);
     // Carried for however long, colours keep their weight. Those of a place where nothing matched get none: what comes after the
@@ -106,9 +112,10 @@ void clzi_stabilizer_add(struct clzi_stabilizer *s, const float *l, const float 
     for (size_t i = 0; i < s->pixels && hold; i++) mean[i].weight = mean[i].weight < 4 * own_share ? own_share : held_weight;
 }
 
-// The mean over the frames after `number` that continue it, up to `last`; NULL if there are none. link: of the first of them.
+// The mean over the frames after `number` that continue it, up to `last`; NULL if there are none. first, step: of the first of
+// them.
 static const struct clzk_colour *mean_ahead(struct clzi_stabilizer *s, uint64_t number, uint64_t last,
-                                            const struct clzi_link **first)
+                                            const struct clzi_link **first, float *step)
 {
     const float strength = s->strength[number % s->slots];
     const struct clzk_colour *mean = NULL;
@@ -121,12 +128,13 @@ static const struct clzk_colour *mean_ahead(struct clzi_stabilizer *s, uint64_t 
         if (!mean) mean = own_of(s, frame);
         if (link->back && frame - link->back == number) {
             *first = link;
+            *step = s->step[frame % s->slots];
             return mean;
         }
         if (link->back && frame - link->back > number) {
             frame -= link->back;
             carry(s, s->ahead[next], own_of(s, frame), mean, link->from, link->from_agreement, -link->brightness,
-                  longest * strength);
+                  keep_of(strength, s->step[(frame + link->back) % s->slots]));
             mean = s->ahead[next];
             next = !next;
         } else {
@@ -142,14 +150,15 @@ bool clzi_stabilizer_take(struct clzi_stabilizer *s, float *ab, bool last)
     const uint64_t number = s->taken, end = number + s->params.ahead;
     const struct clzk_colour *mean, *later;
     const struct clzi_link *link;
+    float step;
 
     if (number == s->added || (end >= s->added && !last)) return false;
-    later = s->hold[number % s->slots] ? NULL : mean_ahead(s, number, end < s->added ? end : s->added - 1, &link);
+    later = s->hold[number % s->slots] ? NULL : mean_ahead(s, number, end < s->added ? end : s->added - 1, &link, &step);
     mean = mean_of(s, number);
     if (later) {
         struct clzk_colour *both = later == s->ahead[0] ? s->ahead[1] : s->ahead[0];
         carry(s, both, mean, later, link->from, link->from_agreement, -link->brightness,
-              longest * s->strength[number % s->slots]);
+              keep_of(s->strength[number % s->slots], step));
         mean = both;
     }
     for (size_t i = 0; i < s->pixels; i++) {
@@ -182,6 +191,7 @@ struct stage {
     // second field of that
     uint64_t frame[KEPT], frames_added;
     bool second[KEPT];
+    double time, interval;                  // of the last frame; since the one before it: 0: unknown
 };
 
 static struct clzi_stabilizer_context *context_of(const struct stage *t) { return t->params.context; }
@@ -207,6 +217,7 @@ static int stage_create(void **state, const struct clzi_window_params *params)
 
     if (!t) return -ENOMEM;
     t->params = *params;
+    t->time = -1;
     t->l = malloc(pixels * sizeof *t->l);
     t->ab = malloc(2 * pixels * sizeof *t->ab);
     if (!t->l || !t->ab || (context_of(t)->qc && !(t->own = malloc(2 * pixels * sizeof *t->own)))) return -ENOMEM;
@@ -261,12 +272,28 @@ static void measure_frame(struct stage *t, const struct clzi_view *view, uint64_
                                                 t->ab, p->ab_scale, c->notes[c->frame % c->room] });
 }
 
+// The time since the picture before, in powers of two, so that times which a container has rounded make no difference: 1 for 24
+// to 30 frames a second, 1/2 for 50 and 60 and for fields, 2 for frames that last twice as long.
+static float step_of(struct stage *t, const struct clzi_view_frame *frame, bool after_second)
+{
+    double seconds;
+
+    if (!frame->second) {
+        t->interval = frame->controls.time >= 0 && t->time >= 0 ? frame->controls.time - t->time : 0;
+        t->time = frame->controls.time;
+    }
+    seconds = t->interval * (frame->second || after_second ? 0.5 : 1);
+    if (!(seconds > 0)) return 1;
+    return seconds < 1 / 96. ? 0.25f : seconds > 4 / 24. ? 4 : (float)exp2(round(log2(seconds * 24)));
+}
+
 static int add_frame(struct stage *t, const struct clzi_view_frame *frame)
 {
     const struct clzi_window_params *p = &t->params;
     const struct clzi_backend *be = clzi_device_base(p->dev)->backend;
     const size_t pixels = (size_t)p->w * p->h;
     const uint64_t number = t->stabilizer->added;
+    const float step = step_of(t, frame, number && t->second[(number - 1) % KEPT]);
     int ret = be->download(p->dev, frame->l, (struct clzi_shape){ 1, 1, p->h, p->w }, t->l);
 
     if (ret >= 0) ret = be->download(p->dev, frame->ab, (struct clzi_shape){ 1, 2, p->h, p->w }, t->ab);
@@ -275,7 +302,7 @@ static int add_frame(struct stage *t, const struct clzi_view_frame *frame)
     t->second[number % KEPT] = frame->second;
     for (size_t i = 0; i < pixels && ret >= 0; i++) t->l[i] = (t->l[i] + p->l_offset) * p->l_scale / 100;
     if (ret >= 0)
-        clzi_stabilizer_add(t->stabilizer, t->l, t->ab, frame->controls.stabilize, frame->controls.hold,
+        clzi_stabilizer_add(t->stabilizer, t->l, t->ab, frame->controls.stabilize, step, frame->controls.hold,
                             context_of(t)->cuts ? CLZI_CUT_NO : CLZI_CUT_FIND);
     return ret;
 }

@@ -1,8 +1,9 @@
 // stabilizer.h - averages the network's a* and b* of a frame with those of its neighbours in the shot, carried along the motion
 // of the picture, against flicker. What was hidden, or does not match in luma, keeps the frame's own colour.
 //
-// Backwards the mean reaches to the beginning of the shot, with weights that fade by `keep` from frame to frame; forwards it
-// reaches `ahead` frames. The answer for a frame depends on the frames of its shot up to `ahead` after it and on nothing else.
+// Backwards the mean reaches to the beginning of the shot, with weights that fade with time (half after 17 frames of 24 to 30 a
+// second); forwards it reaches `ahead` frames. The answer for a frame depends on the frames of its shot up to `ahead` after it
+// and on nothing else.
 #ifndef CLZI_STABILIZER_H
 #define CLZI_STABILIZER_H
 #include <stdbool.h>
@@ -27,10 +28,11 @@ int clzi_stabilizer_create(struct clzi_stabilizer **stabilizer, const struct clz
 void clzi_stabilizer_destroy(struct clzi_stabilizer **stabilizer);
 
 // Adds the next frame: l [h,w] lightness in 0 to 1, ab [2,h,w] in the network's units; both are copied. strength: 0 the frame
-// keeps its own colour, 1 strongest. hold: it has the colours of the frame that it continues, and none of its own but where
-// nothing matches; later frames do not see its own either. The first frame of a shot cannot be held.
-void clzi_stabilizer_add(struct clzi_stabilizer *stabilizer, const float *l, const float *ab, float strength, bool hold,
-                         enum clzi_cut cut);
+// keeps its own colour, 1 strongest. step: the time since the frame before, 1 for films of 24 to 30 frames a second. hold: it has
+// the colours of the frame that it continues, and none of its own but where nothing matches; later frames do not see its own
+// either. The first frame of a shot cannot be held.
+void clzi_stabilizer_add(struct clzi_stabilizer *stabilizer, const float *l, const float *ab, float strength, float step,
+                         bool hold, enum clzi_cut cut);
 int clzi_stabilizer_added(const struct clzi_stabilizer *stabilizer);       // frames added and not yet taken
 
 // Writes the colours of the oldest frame not yet taken. Returns false if there is none, or if frames that it waits for are not

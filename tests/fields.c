@@ -604,6 +604,37 @@ static void lists(void)
     REQUIRE_INT(rows, 1);
 }
 
+// ---- time ----
+
+// A film of 25 frames a second, and the same of 50 with every frame twice: the mean over the shot reaches as far back in time.
+static void rates(void)
+{
+    static const double times[] = { 1 / 25., 1 / 50., -1 };
+    struct result r[3];
+    struct film film[3];
+    double most[3] = { 0 };
+
+    CASE("fields/the_stabiliser_goes_by_time");
+    for (int k = 0; k < 3; k++) {
+        struct clz_stream_params p = one;
+        p.stabilizer = 1;
+        film[k] = film_new("yuv420p16", k ? 60 : 30, (struct scene){ 0, 12, 0, 0 });
+        for (int i = 0; i < film[k].count; i++) {
+            film[k].even[i] = film[k].odd[i] = k ? i / 2 : i;
+            film[k].controls[i].time = times[k] < 0 ? -1 : i * times[k];
+        }
+        r[k] = colour(&film[k], tiny, &p);
+        for (int c = 1; c <= 2; c++)
+            for (int y = 0; y < H / 2; y++)
+                for (int x = 0; x < W / 2; x++)
+                    most[k] = fmax(most[k], abs(sample_at(&r[0].frames[29].f, c, x, y) -
+                                                sample_at(&r[k].frames[film[k].count - 1].f, c, x, y)) / 256.);
+    }
+    printf("     by time %.4f codes off, by number %.4f\n", most[1], most[2]);
+    REQUIRE(most[1] * 5 < most[2]);
+    for (int k = 0; k < 3; k++) result_free(&r[k], &film[k]);
+}
+
 // ---- telecine ----
 
 // 3:2 pulldown: film frames A B C D become AA BB BC CD DD (even and odd rows).
@@ -713,6 +744,7 @@ int main(void)
     unfit();
     flushes();
     lists();
+    rates();
     pulldown();
     recalled();
     limits();

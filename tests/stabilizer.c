@@ -316,7 +316,7 @@ static int run(const struct film *f, int first, int count, int ahead, int frames
     for (int n = 0; n < count;) {
         for (int k = 0; k < frames && n < count; k++, n++) {
             frame_of(f, first + n, y, ab, NULL);
-            clzi_stabilizer_add(s, y, ab, strength, false, CLZI_CUT_FIND);
+            clzi_stabilizer_add(s, y, ab, strength, 1, false, CLZI_CUT_FIND);
         }
         while (clzi_stabilizer_take(s, out + (size_t)taken * 2 * PIXELS, n == count)) taken++;
     }
@@ -380,7 +380,7 @@ static void colours(void)
         int taken = 0;
         for (int n = 0; n < 20; n++) {
             frame_of(n < 10 ? &still : second, n, y, ab, NULL);
-            clzi_stabilizer_add(s, y, ab, 1, false, said && n == 10 ? CLZI_CUT_YES : CLZI_CUT_FIND);
+            clzi_stabilizer_add(s, y, ab, 1, 1, false, said && n == 10 ? CLZI_CUT_YES : CLZI_CUT_FIND);
             while (clzi_stabilizer_take(s, out + (size_t)taken * 2 * PIXELS, n == 19)) taken++;
         }
         REQUIRE_INT(taken, 20);
@@ -400,7 +400,7 @@ static void colours(void)
                 y[i] = 0.95f;
                 ab[i] = ab[PIXELS + i] = 0.9f;
             }
-        clzi_stabilizer_add(s, y, ab, 1, false, CLZI_CUT_FIND);
+        clzi_stabilizer_add(s, y, ab, 1, 1, false, CLZI_CUT_FIND);
         REQUIRE(clzi_stabilizer_take(s, out, false));
     }
     float inside = 0, beside = 0;
@@ -415,7 +415,7 @@ static void colours(void)
     REQUIRE(beside < 0.005f);     // 0.001
     clzi_stabilizer_restart(s);
     frame_of(&moving, 0, y, ab, NULL);
-    clzi_stabilizer_add(s, y, ab, 1, false, CLZI_CUT_FIND);
+    clzi_stabilizer_add(s, y, ab, 1, 1, false, CLZI_CUT_FIND);
     REQUIRE(clzi_stabilizer_take(s, out, false));
     REQUIRE(!memcmp(out, ab, size));
     REQUIRE(!clzi_stabilizer_take(s, out, true));
@@ -426,7 +426,7 @@ static void colours(void)
     REQUIRE_INT(clzi_stabilizer_added(s), 0);
     for (int n = 0; n < 8; n++) {
         frame_of(&moving, n, y, ab, NULL);
-        clzi_stabilizer_add(s, y, ab, 1, false, CLZI_CUT_FIND);
+        clzi_stabilizer_add(s, y, ab, 1, 1, false, CLZI_CUT_FIND);
         REQUIRE(clzi_stabilizer_take(s, out, false));
         REQUIRE(!memcmp(out, other + (size_t)n * 2 * PIXELS, size));
     }
@@ -448,7 +448,7 @@ static void run_held(const struct film *f, int count, int first, int end, float 
     for (int n = 0; n < count; n++) {
         frame_of(f, n, y, ab, NULL);
         for (int i = 0; n >= first && n < end && i < 2 * PIXELS; i++) ab[i] = wrong;
-        clzi_stabilizer_add(s, y, ab, strength, n >= first && n < end, CLZI_CUT_FIND);
+        clzi_stabilizer_add(s, y, ab, strength, 1, n >= first && n < end, CLZI_CUT_FIND);
         while (clzi_stabilizer_take(s, out + (size_t)taken * 2 * PIXELS, n == count - 1)) taken++;
     }
     REQUIRE_INT(taken, count);
@@ -498,7 +498,7 @@ static void held(void)
     struct clzi_stabilizer *s = create(0, 1, 1);
     for (int n = 0; n < 12; n++) {
         frame_of(n < 6 ? &still : &moving, n, y, ab, NULL);
-        clzi_stabilizer_add(s, y, ab, 0, n >= 6, CLZI_CUT_FIND);
+        clzi_stabilizer_add(s, y, ab, 0, 1, n >= 6, CLZI_CUT_FIND);
         REQUIRE(clzi_stabilizer_take(s, out, false));
         if (n == 6) REQUIRE(!memcmp(out, ab, size));
         if (n == 11) REQUIRE(mean_square(out, ab) > 1e-5);
