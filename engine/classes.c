@@ -45,13 +45,15 @@ int clzi_classes_count(const char *names)
     return count;
 }
 
+bool clzi_classes_named(const char *text) { return text && *text && strcmp(text, "none"); }
+
 int clzi_classes_parse(const char *text, const char *names, float *vector, const char *where, const struct clz_log *log)
 {
     const int count = clzi_classes_count(names);
     int known = 0;
 
     memset(vector, 0, (size_t)(count > 0 ? count : 0) * sizeof *vector);
-    if (!*text || !strcmp(text, "none")) return 0;
+    if (!clzi_classes_named(text)) return 0;
     for (;;) {
         const size_t n = strcspn(text, ",+|");
         const int k = find(names, text, n);

@@ -3,6 +3,8 @@
 // these, so that the network sees the mean of what it learnt of them; all 0: nothing is known.
 #ifndef CLZI_CLASSES_H
 #define CLZI_CLASSES_H
+#include <stdbool.h>
+
 #include "base/log.h"
 
 struct clzi_graph;
@@ -15,6 +17,9 @@ int clzi_classes_count(const char *names);
 
 // The number of a graph's input for classes; negative: it has none.
 int clzi_classes_port(const struct clzi_graph *graph);
+
+// Whether a text names a class; NULL does not.
+bool clzi_classes_named(const char *text);
 
 // Reads "person,horse" into vector [count of names]. Between names stands , or + or |; _ is a space; "" and "none" are no class.
 // -EINVAL, with a message that begins with `where`: a name is not in the list.

@@ -190,7 +190,7 @@ int clzi_pipeline_create(struct clzi_pipeline **out, struct clz_model *model, st
     }
     if ((params->hints || params->layers) && (ret = open_hints(p, params->hints)) < 0) goto fail;
     if (params->stills && (ret = clzi_matcher_check(model->graph, p->log)) < 0) goto fail;
-    if ((params->classes || params->has_classes) && (ret = open_classes(p, params->classes)) < 0) goto fail;
+    if ((clzi_classes_named(params->classes) || params->has_classes) && (ret = open_classes(p, params->classes)) < 0) goto fail;
     p->params.bars = p->params.hints = p->params.classes = NULL;        // the caller owns the strings and may free them
     clzi_working_size(1, 1, p->params.size, model->facts.stride, true, &w, &h);
     if ((ret = check_graph(p, w, h)) >= 0) ret = clzi_graph_fuse(model->graph, model->values, &p->graph, &values);

@@ -550,7 +550,7 @@ bool clzi_sheet_has_stills(const struct clzi_sheet *s)
 bool clzi_sheet_has_classes(const struct clzi_sheet *s)
 {
     for (int i = 0; i < s->count; i++)
-        if (s->lines[i].seen & CLASS_BIT) return true;
+        if (clzi_classes_named(s->lines[i].class)) return true;
     return false;
 }
 

@@ -36,7 +36,7 @@ bool clzi_sheet_holds(const struct clzi_sheet *sheet);             // whether a 
 bool clzi_sheet_has_hints(const struct clzi_sheet *sheet);         // whether a line has points, masks or a still
 bool clzi_sheet_has_stills(const struct clzi_sheet *sheet);
 
-bool clzi_sheet_has_classes(const struct clzi_sheet *sheet);
+bool clzi_sheet_has_classes(const struct clzi_sheet *sheet);       // whether a line names a class
 
 // Finds the classes that the lines name in a model's list; does nothing if that is empty. Returns 0, -ENOMEM or -EINVAL, with a
 // message that names the line.

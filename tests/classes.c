@@ -189,6 +189,9 @@ static void streams(void)
         REQUIRE_INT(clzi_model_write(in_folder("untold.bin"), g, values, &facts, CLZI_F32, &log_), 0);
         clzi_graph_destroy(&g);
     }
+    REQUIRE_INT(run(in_folder("untold.bin"), (struct way){ .classes = "none" }, told), 0);
+    REQUIRE_INT(run(in_folder("untold.bin"), (struct way){ .classes = "" }, told), 0);
+    REQUIRE_INT(run(in_folder("untold.bin"), (struct way){ .sheet = write_text("n.yaml", "lines: [{class: none}]\n") }, told), 0);
     REQUIRE_INT(run(in_folder("untold.bin"), (struct way){ .classes = "red" }, told), -EINVAL);
     REQUIRE(strstr(message, "untold.bin was not trained with classes: class=red cannot be used with it"));
     REQUIRE_INT(run(in_folder("untold.bin"), (struct way){ .sheet = in_folder("told.yaml") }, told), -EINVAL);
