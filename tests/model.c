@@ -19,7 +19,7 @@
 #include "base/sha256.h"
 #include "tiny_model.h"
 
-enum { PATH = 300, COUNT_OPS = 29 };
+enum { PATH = 300, COUNT_OPS = 30 };
 #define COUNT(a) (sizeof(a) / sizeof *(a))
 
 static char folder[128];
@@ -662,11 +662,11 @@ static float **every_op(struct clzi_graph **graph)
     float **values;
     uint32_t seed = 3;
     bool there[CLZI_OP_COUNT] = { false };
-    int x, y, z, scale, shift;
+    int l, x, y, z, scale, shift;
 
     if (clzi_graph_create(&g) < 0) return NULL;
-    z = clzi_graph_input(g, "class", .channels = 80, .vector = 1);
-    x = clzi_graph_input(g, "L", .channels = 1);
+    z = clzi_graph_input(g, "vector", .channels = 80, .vector = 1);
+    l = x = clzi_graph_input(g, "L", .channels = 1);
     x = clzi_graph_conv(g, "layers.0.conv-1", x, .channels = 8, .k = 3, .stride = 2, .pad = 1, .bias = 1);
     y = x = clzi_graph_batchnorm(g, "bn", x);
     x = clzi_graph_act(g, "leaky", x, .act = CLZI_ACT_LEAKY, .slope = 0.2f);
@@ -690,7 +690,7 @@ static float **every_op(struct clzi_graph **graph)
     x = clzi_graph_add(g, "sum2", x, clzi_graph_annealed_mean(g, "colours", y, .scale = 2.6f));
     x = clzi_graph_clamp(g, "clamp", x, .scale = 0.5f);
     x = clzi_graph_resize(g, "ab", x, .factor = 2);
-    REQUIRE_INT(x, COUNT_OPS - 1);
+    REQUIRE_INT(clzi_graph_rgb(g, "rgb", l, x), COUNT_OPS - 1);
     REQUIRE(clzi_graph_output(g, "pool", y) == y && clzi_graph_output(g, "ab", x) == x);
     for (int i = 0; i < g->node_count; i++) there[g->nodes[i].op] = true;
     for (int op = 0; op < CLZI_OP_COUNT; op++) REQUIRE_INT(there[op] || clzi_ops[op].scalar ? op : -1, op);     // but losses
