@@ -137,7 +137,8 @@ check pieces/joined/whole_film cmp -s sheet/cuts.mkv pieces/cuts.mkv
 
 # ---- units of a plan ----
 
-printf '%s\n' "defaults: {model: \"$lite\", out: units, segments: 48, answers: on, options: {threads: 1, size: 64, repeats: -1}}" \
+printf '%s\n' "defaults: {model: \"$lite\", out: units, segments: 48, answers: on," \
+    "  options: {threads: 1, size: 64, repeats: -1}}" \
     'jobs: [films/cuts.mkv]' >plan.yaml
 check plan/plan batch plan plan.yaml
 cp out plan.jsonl
