@@ -150,7 +150,7 @@ static int shift_of(const struct clz_pixfmt *p) { return p->flags & CLZ_PIXFMT_M
 static bool rows_match(const struct clzi_fields *f, const struct clz_frame *in, int parity)
 {
     const struct clz_pixfmt *p = in->format;
-    const int most = f->params.repeats << (p->depth - 8);
+    const int most = f->params.repeats * (1 << (p->depth - 8));
     bool match = f->valid[parity] && f->params.repeats >= 0;
 
     for (int i = 0; i < PLANES; i++)
