@@ -90,6 +90,20 @@ static int open_temporary(struct clzi_atomic_file *file, const struct stat *old)
     return 0;
 }
 
+bool clzi_atomic_may_replace(const char *path, const void *beginning, size_t size)
+{
+    char start[256];
+    struct stat st;
+    FILE *f;
+    size_t n;
+
+    if (stat(path, &st) < 0 || !S_ISREG(st.st_mode) || !st.st_size) return true;
+    if (size > sizeof start || !(f = fopen(path, "rb"))) return false;
+    n = fread(start, 1, size, f);
+    fclose(f);
+    return n == size && !memcmp(start, beginning, size);
+}
+
 int clzi_atomic_open(struct clzi_atomic_file *file, const char *path)
 {
     int descriptor = -1, ret;

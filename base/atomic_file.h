@@ -6,6 +6,7 @@
 #ifndef CLZI_ATOMIC_FILE_H
 #define CLZI_ATOMIC_FILE_H
 #include <limits.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include "engine/colorize.h"
 
@@ -13,6 +14,10 @@ struct clzi_atomic_file {
     int fd;
     char target[PATH_MAX], temporary[PATH_MAX];         // empty: written to directly
 };
+
+// Whether PATH may be replaced by a file that begins with these bytes, at most 256: there is none, it is empty, no regular file,
+// or begins so. A file of the user's own, given by mistake, does not.
+bool clzi_atomic_may_replace(const char *path, const void *beginning, size_t size);
 
 // Opens PATH for writing; -EISDIR for a folder, -EBUSY if this process is writing it already. After success clzi_atomic_close()
 // must be called.

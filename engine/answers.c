@@ -414,20 +414,6 @@ struct clzi_answers_writer {
     size_t most;
 };
 
-static bool is_replaceable(const char *path)
-{
-    uint8_t start[sizeof magic];
-    struct stat st;
-    FILE *f;
-    size_t n;
-
-    if (stat(path, &st) < 0 || !st.st_size) return true;
-    if (!(f = fopen(path, "rb"))) return false;
-    n = fread(start, 1, sizeof start, f);
-    fclose(f);
-    return n == sizeof start && !memcmp(start, magic, sizeof magic);
-}
-
 int clzi_answers_create(struct clzi_answers_writer **out, const char *path, const struct clzk_murmur *network, const char *device,
                         const struct clz_log *log)
 {
@@ -443,7 +429,7 @@ int clzi_answers_create(struct clzi_answers_writer **out, const char *path, cons
         ret = clzi_fail(log, -EINVAL, "%s: is no regular file, which a file of answers should be", path);
         goto fail;
     }
-    if (!is_replaceable(path)) {
+    if (!clzi_atomic_may_replace(path, magic, sizeof magic)) {
         ret = clzi_fail(log, -EEXIST, "%s: is no file of answers, and is not replaced by one", path);
         goto fail;
     }

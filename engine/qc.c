@@ -137,21 +137,6 @@ static struct text decimal(double value)
     return t;
 }
 
-// Whether a file may be replaced: there is none, it is empty, no regular file, or begins as ours do.
-static bool is_replaceable(const char *path, const char *beginning)
-{
-    char start[sizeof HEADER + sizeof PAGE] = "";
-    struct stat st;
-    FILE *f;
-    size_t n;
-
-    if (stat(path, &st) < 0 || !S_ISREG(st.st_mode) || !st.st_size) return true;
-    if (!(f = fopen(path, "r"))) return false;
-    n = fread(start, 1, strlen(beginning), f);
-    fclose(f);
-    return n == strlen(beginning) && !memcmp(start, beginning, n);
-}
-
 // Not a FIFO or a device, beside which no page is written.
 static bool is_file(const char *path)
 {
@@ -166,7 +151,7 @@ static int open_output(struct output *o, const char *path, const char *suffix, c
 
     if (!(o->path = malloc(size))) return -ENOMEM;
     snprintf(o->path, size, "%s%s", path, suffix);
-    if (!is_replaceable(o->path, beginning))
+    if (!clzi_atomic_may_replace(o->path, beginning, strlen(beginning)))
         return clzi_fail(log, -EEXIST, "%s: was not written by qc, and is not replaced", o->path);
     if ((ret = clzi_atomic_open(&o->file, o->path)) < 0)
         return clzi_fail(log, ret, "%s: cannot be written: %s", o->path, strerror(-ret));

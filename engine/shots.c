@@ -5,7 +5,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "base/atomic_file.h"
 #include "shots.h"
@@ -67,21 +66,6 @@ static void write_line(struct clzi_shots *s, const char *line)
     if (ret < 0 && !s->error) s->error = ret;
 }
 
-// Whether a file may be replaced by a list: there is none, it is empty, no regular file, or a list.
-static bool is_replaceable(const char *path)
-{
-    char start[sizeof HEADER] = "";
-    struct stat st;
-    FILE *f;
-    size_t n;
-
-    if (stat(path, &st) < 0 || !S_ISREG(st.st_mode) || !st.st_size) return true;
-    if (!(f = fopen(path, "r"))) return false;
-    n = fread(start, 1, sizeof start - 1, f);
-    fclose(f);
-    return start[0] == '#' || (n >= 10 && !strncmp(start, HEADER, 10));
-}
-
 int clzi_shots_create(struct clzi_shots **out, const char *path, uint64_t first, const struct clz_log *log)
 {
     struct clzi_shots *s = *out = calloc(1, sizeof *s);
@@ -92,7 +76,7 @@ int clzi_shots_create(struct clzi_shots **out, const char *path, uint64_t first,
     s->dissolve.rest = 1;
     s->first = s->count = s->written = s->since = first;
     if (!(s->path = strdup(path))) goto fail;
-    if (!is_replaceable(path)) {
+    if (!clzi_atomic_may_replace(path, "#", 1) && !clzi_atomic_may_replace(path, HEADER, 10)) {
         ret = clzi_fail(log, -EEXIST, "%s: is no list of shots, and is not replaced by one", path);
         goto fail;
     }
