@@ -71,6 +71,13 @@ static void counts(void)
     y = output_shape(g, (struct clzi_shape){ 1, 3, 128, 128 });
     REQUIRE(y.h == 14 && y.w == 14);
     clzi_graph_destroy(&g);
+    CASE("nets/patchgan-half_judges_as_patchgan_at_half_the_size");
+    REQUIRE_INT(clzi_graph_create(&g), 0);
+    REQUIRE_INT(clzt_net_patchgan_half.build(g, NULL), 0);
+    REQUIRE_INT(clzi_graph_trainable_count(g), 2765633);
+    y = output_shape(g, (struct clzi_shape){ 1, 3, 256, 256 });
+    REQUIRE(y.h == 14 && y.w == 14);
+    clzi_graph_destroy(&g);
 }
 
 static void names(void)

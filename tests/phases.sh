@@ -77,7 +77,7 @@ END
 
 ends straight/status 0 "model.bin written, step 14" "$train" train r.yaml
 check straight/epochs_are_computed grep -q "^steps: 6" straight/recipe.yaml
-check straight/phase_is_said grep -q "adversarial phase: steps 7 to 14, a discriminator of 2765633 parameters" err
+check straight/phase_is_said grep -q "adversarial phase: steps 7 to 14, a discriminator patchgan of 2765633 parameters" err
 check straight/pixel_phase_has_no_discriminator [ -z "$(value straight d 6)" ]
 # Spectral norm keeps the first logits near 0; without it PyTorch has 0.75 to 0.87 at this size. The first value of an average is
 # the loss itself.
@@ -167,6 +167,14 @@ ends nan/phase_and_player 65 "step [0-9]*, adversarial phase: loss or gradients 
     "$train" train r.yaml run=nan batch=1 steps=2 gan.steps=90 gan.lr=10 discriminator.lr=100 \
     discriminator.spectral_norm=false val='[]'
 check nan/the_first_one_is_told grep -q "^warning: step [0-9]*, adversarial phase: .* of the discriminator are not finite" err
+
+ends half/status 0 "a discriminator patchgan-half of 2765633 parameters" "$train" train r.yaml run=half steps=2 gan.steps=3 \
+    size=64 scale=64 discriminator.net=patchgan-half val='[]'
+check half/first_loss_of_the_discriminator is "$(value half d 3) > 0.65 && $(value half d 3) < 1.1"
+ends half/smallest 2 "32x32 pixels are too small for the discriminator patchgan-half; expected at least 48x48" \
+    "$train" train r.yaml run=other discriminator.net=patchgan-half
+ends half/unknown 2 'discriminator.net: "patchgam" is not one of patchgan, patchgan-half' \
+    "$train" train r.yaml run=other discriminator.net=patchgam
 
 echo "$cases cases, $failed failed"
 [ $failed = 0 ]

@@ -229,8 +229,7 @@ static bool is_discriminator(const struct clzt_net *net)
 
 static const struct clzt_net *find_net(const char *name)
 {
-    for (const struct clzt_net *const *d = clzt_discriminators; *d; d++)
-        if (!strcmp((*d)->name, name)) return *d;
+    if (clzt_discriminator_find(name)) return clzt_discriminator_find(name);
     for (const struct clzt_net *const *f = clzt_feature_nets; *f; f++)
         if (!strcmp((*f)->name, name)) return *f;
     return clzt_net_find(name);

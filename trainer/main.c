@@ -656,6 +656,8 @@ static int nets(int argc, char **argv, const struct clz_log *log)
 {
     (void)argc, (void)argv, (void)log;
     for (const struct clzt_net *const *net = clzt_nets; *net; net++) printf("%-16s %s\n", (*net)->name, (*net)->help);
+    puts("\ndiscriminators, for discriminator.net:");
+    for (const struct clzt_net *const *net = clzt_discriminators; *net; net++) printf("%-16s %s\n", (*net)->name, (*net)->help);
     return 0;
 }
 

@@ -15,15 +15,17 @@ const struct clzt_net *const clzt_nets[] = {
     &clzt_net_resnet18_unet, &clzt_net_unet, NULL
 };
 
-const struct clzt_net *const clzt_discriminators[] = { &clzt_net_patchgan, NULL };
+const struct clzt_net *const clzt_discriminators[] = { &clzt_net_patchgan, &clzt_net_patchgan_half, NULL };
 const struct clzt_net *const clzt_feature_nets[] = { &clzt_net_lite0_features, NULL };
 
-const struct clzt_net *clzt_net_find(const char *name)
+static const struct clzt_net *find(const struct clzt_net *const *net, const char *name)
 {
-    for (const struct clzt_net *const *net = clzt_nets; *net; net++)
-        if (!strcmp((*net)->name, name)) return *net;
-    return NULL;
+    while (*net && strcmp((*net)->name, name)) net++;
+    return *net;
 }
+
+const struct clzt_net *clzt_net_find(const char *name) { return find(clzt_nets, name); }
+const struct clzt_net *clzt_discriminator_find(const char *name) { return find(clzt_discriminators, name); }
 
 struct clzt_name clzt_name(const char *prefix, const char *suffix)
 {

@@ -35,9 +35,10 @@ const struct clzt_net *clzt_net_find(const char *name);     // NULL: no such net
 
 // Discriminators: inputs "L" [N,1,H,W] and "ab" [N,2,H,W], output logits. Ends with NULL.
 extern const struct clzt_net *const clzt_discriminators[];
+const struct clzt_net *clzt_discriminator_find(const char *name);   // NULL: no such discriminator
 // Networks that only describe pictures: input "RGB" [N,3,H,W], (R - 127) / 128; output a vector. Ends with NULL.
 extern const struct clzt_net *const clzt_feature_nets[];
-extern const struct clzt_net clzt_net_patchgan;
+extern const struct clzt_net clzt_net_patchgan, clzt_net_patchgan_half;
 
 // Fills values[i] (already allocated) of each parameter. Counter-based random numbers: depends on seed and names only.
 void clzt_net_init(const struct clzi_graph *g, enum clzt_init init, uint64_t seed, float *const *values);

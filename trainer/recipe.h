@@ -77,6 +77,7 @@ struct clzt_recipe {
         double threshold;
         int64_t alarm, patience;            // steps; validations
     } gan;
+    char *discriminator_net;                // one of clzt_discriminators
     char *discriminator_init;               // model file, "": none
     double discriminator_lr;                // factor on gan.lr
     bool spectral_norm;                     // of the discriminator

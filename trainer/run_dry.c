@@ -161,7 +161,9 @@ static int dry(struct clzt_run *r, FILE *f)
         return ret;
     print_length(r, f);
     if ((ret = print_net(f, r->net->name, r->graph, shapes[0])) < 0) return ret;
-    if (r->discriminator_graph && (ret = print_net(f, clzt_net_patchgan.name, r->discriminator_graph, shapes[0])) < 0) return ret;
+    if (r->discriminator_graph &&
+        (ret = print_net(f, r->recipe->discriminator_net, r->discriminator_graph, shapes[0])) < 0)
+        return ret;
     return print_memories(r, f);
 }
 

@@ -90,20 +90,20 @@ int clzt_run_create_discriminator(struct clzt_run *r)
                                  &params);
 }
 
-static int no_net(const struct clzt_run *r)
+static int no_net(const struct clzt_run *r, const char *key, const char *name, const struct clzt_net *const *nets)
 {
     char *known = NULL;
     size_t size;
     FILE *f = open_memstream(&known, &size);
 
     if (!f) return -ENOMEM;
-    for (const struct clzt_net *const *net = clzt_nets; *net; net++)
-        fprintf(f, "%s%s", net == clzt_nets ? "" : ", ", (*net)->name);
+    for (const struct clzt_net *const *net = nets; *net; net++)
+        fprintf(f, "%s%s", net == nets ? "" : ", ", (*net)->name);
     if (fclose(f)) {
         free(known);
         return -ENOMEM;
     }
-    clzi_fail(r->log, -EINVAL, "net: \"%.100s\" is not one of %s.", r->recipe->net, known);
+    clzi_fail(r->log, -EINVAL, "%s: \"%.100s\" is not one of %s.", key, name, known);
     free(known);
     return -EINVAL;
 }
@@ -142,7 +142,7 @@ int clzt_run_build_net(struct clzt_run *r)
     ret = clzt_classes_join((const char *const *)r->recipe->classes.items, r->recipe->classes.count, r->classes, "classes.names",
                             r->log);
     if (ret < 0) return ret;
-    if (!(r->net = clzt_net_find(r->recipe->net))) return no_net(r);
+    if (!(r->net = clzt_net_find(r->recipe->net))) return no_net(r, "net", r->recipe->net, clzt_nets);
     if (options.temperature > 0 && !r->net->classes)
         return clzi_fail(r->log, -EINVAL, "head: classes: %s cannot have such a head.", r->net->name);
     if ((ret = clzi_graph_create(&r->graph)) < 0 || (ret = r->net->build(r->graph, &options)) < 0) return ret;
@@ -198,8 +198,9 @@ int clzt_run_create_step(struct clzt_run *r)
     clzi_log(r->log, CLZ_LOG_INFO, "%s: %" PRId64 " parameters, %s, %zu MiB of activations", r->net->name,
              clzi_graph_trainable_count(r->graph), clzi_device_base(r->dev)->describe, clzt_step_memory(r->step) >> 20);
     if (r->phase->discriminator)
-        clzi_log(r->log, CLZ_LOG_INFO, "adversarial phase: steps %" PRId64 " to %" PRId64 ", a discriminator of %" PRId64
-                 " parameters", c->steps + 1, clzt_recipe_total(c), clzi_graph_trainable_count(r->discriminator_graph));
+        clzi_log(r->log, CLZ_LOG_INFO, "adversarial phase: steps %" PRId64 " to %" PRId64 ", a discriminator %s of %" PRId64
+                 " parameters", c->steps + 1, clzt_recipe_total(c), c->discriminator_net,
+                 clzi_graph_trainable_count(r->discriminator_graph));
     return 0;
 }
 
@@ -222,22 +223,24 @@ int clzt_run_change_phase(struct clzt_run *r)
 int clzt_run_build_discriminator(struct clzt_run *r)
 {
     const char *const init = r->recipe->discriminator_init;
+    const struct clzt_net *const net = clzt_discriminator_find(r->recipe->discriminator_net);
     struct clzi_shape shapes[CLZI_MAX_NODES];
     struct clzt_size sizes[CLZT_MAX_SHAPES];
-    int count, ret;
+    int count, ret, least;
 
+    if (!net) return no_net(r, "discriminator.net", r->recipe->discriminator_net, clzt_discriminators);
     if (!r->recipe->gan.steps) return 0;
     if ((ret = clzi_graph_create(&r->discriminator_graph)) < 0 ||
-        (ret = clzt_net_patchgan.build(r->discriminator_graph,
-                                       &(struct clzt_net_options){ .classes = r->recipe->classes.count })) < 0 ||
+        (ret = net->build(r->discriminator_graph, &(struct clzt_net_options){ .classes = r->recipe->classes.count })) < 0 ||
         (ret = clzt_recipe_shapes(r->recipe, sizes, &count, r->log)) < 0)
         return ret;
+    for (least = 16; least < 512 && clzi_graph_shapes(r->discriminator_graph, 1, least, least, shapes, NULL) < 0; least++);
     for (int i = 0; i < count; i++)
-        if (clzi_graph_shapes(r->discriminator_graph, r->recipe->batch, sizes[i].h, sizes[i].w, shapes, NULL) < 0)
-            return clzi_fail(r->log, -EINVAL, "%dx%d pixels are too small for the discriminator; expected at least 32x32.",
-                             sizes[i].w, sizes[i].h);
+        if (sizes[i].w < least || sizes[i].h < least)
+            return clzi_fail(r->log, -EINVAL, "%dx%d pixels are too small for the discriminator %s; expected at least %dx%d.",
+                             sizes[i].w, sizes[i].h, net->name, least, least);
     if (!(r->discriminator_values = values_new(r->discriminator_graph))) return -ENOMEM;
-    clzt_net_init(r->discriminator_graph, clzt_net_patchgan.init, r->recipe->seed, r->discriminator_values);
+    clzt_net_init(r->discriminator_graph, net->init, r->recipe->seed, r->discriminator_values);
     return *init ? take_from(r, init, r->discriminator_graph, r->discriminator_values, "discriminator.init",
-                             clzt_net_patchgan.name) : 0;
+                             net->name) : 0;
 }
