@@ -199,7 +199,8 @@ static const struct key table[] = {
     { "gan.patience", TYPE_COUNT, 0, AT(gan.patience), "0", 0, 1e9, NULL,
       "validations in the adversarial phase without a better score after which the training ends; 0: it does not" },
     { "discriminator.net", TYPE_TEXT, NUMBERS, AT(discriminator_net), "patchgan", 0, 0, NULL,
-      "patchgan, or patchgan-half, which sees means of 2x2 pixels: a quarter of the time, and no finer than most generators answer" },
+      "patchgan, or patchgan-half, which sees means of 2x2 pixels: a quarter of the time, and no finer than most generators "
+      "answer" },
     { "discriminator.init", TYPE_TEXT, NUMBERS | PATH, AT(discriminator_init), "", 0, 0, NULL,
       "model file with the discriminator's initial weights; empty: random ones" },
     { "discriminator.lr", TYPE_REAL, NUMBERS, AT(discriminator_lr), "1", 0, 100, NULL,
