@@ -295,6 +295,14 @@ CLZ_API void clz_stream_close(clz_stream **stream);
 // -ECANCELED from then on, until clz_stream_flush(). Does not wait.
 CLZ_API void clz_stream_cancel(clz_stream *stream);
 
+// The sheet for the frames that are sent from now on, in place of the one that the stream has; NULL or "": none. It may come
+// while frames are inside, from the thread that sends. The list of shots stays the stream's: a list that this sheet names is not
+// read. Points of the new sheet begin with the next frame. The sheets replaced stay in memory until the stream is closed.
+//
+// Returns 0, or an error, which leaves the stream with the sheet that it had: -EINVAL (as clz_stream_open() has it), -ENOMEM, or
+// that of reading the file.
+CLZ_API int clz_stream_set_sheet(clz_stream *stream, const char *path);
+
 // Send a frame. in: the grey picture (its chroma is ignored). out: where the coloured one goes: same size; same format, or
 // for gray input any format of the same depth that is not gray; yuv and yuvj count as the same format. Planes of both must
 // stay valid until the frame is received, flushed or the stream is closed. out->data may equal in->data, with equal strides:

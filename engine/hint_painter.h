@@ -26,6 +26,10 @@ struct clzi_hint_layers {                   // of a frame; later ones are painte
     int count;
     const struct clzi_hint_layer *layer[CLZI_MAX_LAYERS];       // borrowed; a layer is known by its address
 };
+
+// What frames may have beside the picture: layers, layers from stills, classes of things (classes.h) of their own.
+struct clzi_extras { bool layers, stills, classes; };
+
 bool clzi_hint_layers_need_lightness(const struct clzi_hint_layers *layers);       // one is followed or from a still
 
 struct clzi_hint_painter;

@@ -131,23 +131,41 @@ static int check_graph(const struct clzi_pipeline *p, int w, int h)
 
 static int hints_port(const struct clzi_graph *g) { return clzi_port_find(g->in, g->in_count, "hints"); }
 
+static bool takes_hints(const struct clz_model *m)
+{
+    const int port = hints_port(m->graph);
+    return port >= 0 && clzi_graph_channels(m->graph, m->graph->in[port].node) == 3;
+}
+
+static int no_hints(const struct clzi_pipeline *p, const char *what)
+{
+    return clzi_fail(p->log, -EINVAL, "%s has no input for hints: %s cannot be used with it", p->model->path, what);
+}
+
+static int no_classes(const struct clzi_pipeline *p, const char *what, const char *classes)
+{
+    return clzi_fail(p->log, -EINVAL, "%s was not trained with classes: %s%s cannot be used with it", p->model->path, what,
+                     classes);
+}
+
+int clzi_pipeline_check_extras(const struct clzi_pipeline *p, struct clzi_extras extras)
+{
+    if (extras.layers && !takes_hints(p->model)) return no_hints(p, "points, masks and stills of the sheet");
+    if (extras.classes && clzi_classes_port(p->model->graph) < 0) return no_classes(p, "the sheet's key class", "");
+    return extras.stills ? clzi_matcher_check(p->model->graph, p->log) : 0;
+}
+
 static int open_hints(struct clzi_pipeline *p, const char *path)
 {
-    const int port = hints_port(p->model->graph);
-
-    if (port < 0 || clzi_graph_channels(p->model->graph, p->model->graph->in[port].node) != 3)
-        return clzi_fail(p->log, -EINVAL, "%s has no input for hints: %s cannot be used with it", p->model->path,
-                         path ? path : "points, masks and stills of the sheet");
-    return path ? clzi_hints_read(&p->hints, path, p->log) : 0;
+    if (!path) return 0;
+    return takes_hints(p->model) ? clzi_hints_read(&p->hints, path, p->log) : no_hints(p, path);
 }
 
 static int open_classes(struct clzi_pipeline *p, const char *classes)
 {
     const struct clz_model *m = p->model;
 
-    if (clzi_classes_port(m->graph) < 0)
-        return clzi_fail(p->log, -EINVAL, "%s was not trained with classes: %s%s cannot be used with it", m->path,
-                         classes ? "class=" : "the sheet's key class", classes ? classes : "");
+    if (clzi_classes_port(m->graph) < 0) return clzi_classes_named(classes) ? no_classes(p, "class=", classes) : 0;
     p->classes = clzi_classes_count(m->facts.classes);
     if (!(p->film_classes = calloc((size_t)p->classes, sizeof *p->film_classes))) return -ENOMEM;
     return clzi_classes_parse(classes ? classes : "", m->facts.classes, p->film_classes, "class", p->log);
@@ -188,9 +206,7 @@ int clzi_pipeline_create(struct clzi_pipeline **out, struct clz_model *model, st
                   params->bars);
         goto fail;
     }
-    if ((params->hints || params->layers) && (ret = open_hints(p, params->hints)) < 0) goto fail;
-    if (params->stills && (ret = clzi_matcher_check(model->graph, p->log)) < 0) goto fail;
-    if ((clzi_classes_named(params->classes) || params->has_classes) && (ret = open_classes(p, params->classes)) < 0) goto fail;
+    if ((ret = open_hints(p, params->hints)) < 0 || (ret = open_classes(p, params->classes)) < 0) goto fail;
     p->params.bars = p->params.hints = p->params.classes = NULL;        // the caller owns the strings and may free them
     clzi_working_size(1, 1, p->params.size, model->facts.stride, true, &w, &h);
     if ((ret = check_graph(p, w, h)) >= 0) ret = clzi_graph_fuse(model->graph, model->values, &p->graph, &values);
@@ -289,8 +305,9 @@ static int plan_hints(struct clzi_pipeline *p)
                                                      clzi_device_base(p->dev)->threads, p->log, places_of_still, match_still, p };
     const int64_t plane = (int64_t)p->w * p->h;
 
-    if ((!p->hints && !p->params.layers) || p->params.no_network) return 0;
-    p->hint_planes = malloc(3 * (size_t)(p->frames_per_run * plane) * sizeof *p->hint_planes);
+    p->hints_still = !p->hints;             // an input that nothing is written to is 0
+    if (!takes_hints(p->model) || p->params.no_network) return 0;
+    p->hint_planes = calloc(3 * (size_t)(p->frames_per_run * plane), sizeof *p->hint_planes);
     p->lightness = malloc((size_t)plane * sizeof *p->lightness);
     return p->hint_planes && p->lightness ? clzi_hint_painter_create(&p->painter, &params) : -ENOMEM;
 }
@@ -307,9 +324,9 @@ static int plan_recall(struct clzi_pipeline *p)
 
 static int plan_classes(struct clzi_pipeline *p)
 {
-    p->classes_known = false;
+    p->classes_known = true;                // an input that nothing is written to is 0
     if (!p->classes || p->params.no_network) return 0;
-    p->class_vectors = malloc(2 * (size_t)p->frames_per_run * (size_t)p->classes * sizeof *p->class_vectors);
+    p->class_vectors = calloc(2 * (size_t)p->frames_per_run * (size_t)p->classes, sizeof *p->class_vectors);
     return p->class_vectors ? 0 : -ENOMEM;
 }
 
@@ -588,7 +605,7 @@ static int paint_hints(struct clzi_pipeline *p, const struct clzi_job *jobs, int
     int ret = 0;
 
     for (int i = 0; i < count; i++) still = still && !jobs[i].layers->count;
-    if (still && p->hints_still && !first_is_new) return 0;
+    if (still && p->hints_still && (!first_is_new || !p->hints)) return 0;
     for (int i = 0; i < p->frames_per_run && ret >= 0; i++) {
         const struct clzi_job *job = &jobs[i];
         struct clzi_hint_frame f;

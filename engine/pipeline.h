@@ -23,9 +23,7 @@ struct clzi_pipeline_params {
     bool no_network;                        // it is not run: the stage sees lightness without colours, the frames become grey
     const char *hints;                      // as in clz_stream_params
     const char *classes;                    // likewise; NULL: none
-    bool has_classes;                       // jobs may have their own
     bool ambiguity;                         // jobs want it in their notes
-    bool layers, stills;                    // jobs may have layers of hints, also from stills
     bool repeats;                           // jobs may repeat earlier ones
     struct clzi_answers *answers;           // files of answers; NULL: none. Borrowed
     struct clzi_stage stage;                // between the network and the frames' chroma
@@ -34,6 +32,9 @@ struct clzi_pipeline_params {
 int clzi_pipeline_create(struct clzi_pipeline **pipeline, struct clz_model *model, struct clzi_device *dev,
                          const struct clzi_pipeline_params *params);
 void clzi_pipeline_destroy(struct clzi_pipeline **pipeline);
+
+// Whether the model can use what jobs have beside the frame: -EINVAL, with a message, if it cannot. Callable at any time.
+int clzi_pipeline_check_extras(const struct clzi_pipeline *pipeline, struct clzi_extras extras);
 
 struct clzi_job {                           // a frame to colour, or a field
     const struct clz_frame *in, *out;       // the whole frame

@@ -533,25 +533,16 @@ bool clzi_sheet_holds(const struct clzi_sheet *s)
     return false;
 }
 
-bool clzi_sheet_has_hints(const struct clzi_sheet *s)
+struct clzi_extras clzi_sheet_extras(const struct clzi_sheet *s)
 {
-    for (int i = 0; i < s->count; i++)
-        if (s->lines[i].layer_count) return true;
-    return false;
-}
+    struct clzi_extras extras = { false, false, false };
 
-bool clzi_sheet_has_stills(const struct clzi_sheet *s)
-{
-    for (int i = 0; i < s->count; i++)
-        if (s->lines[i].reference) return true;
-    return false;
-}
-
-bool clzi_sheet_has_classes(const struct clzi_sheet *s)
-{
-    for (int i = 0; i < s->count; i++)
-        if (clzi_classes_named(s->lines[i].class)) return true;
-    return false;
+    for (int i = 0; i < s->count; i++) {
+        extras.layers |= s->lines[i].layer_count > 0;
+        extras.stills |= s->lines[i].reference != NULL;
+        extras.classes |= clzi_classes_named(s->lines[i].class);
+    }
+    return extras;
 }
 
 int clzi_sheet_find_classes(struct clzi_sheet *s, const char *names)

@@ -33,10 +33,7 @@ void clzi_sheet_destroy(struct clzi_sheet **sheet);
 
 const char *clzi_sheet_cuts(const struct clzi_sheet *sheet);       // path of its list of shots; NULL: it names none
 bool clzi_sheet_holds(const struct clzi_sheet *sheet);             // whether a line says `hold`
-bool clzi_sheet_has_hints(const struct clzi_sheet *sheet);         // whether a line has points, masks or a still
-bool clzi_sheet_has_stills(const struct clzi_sheet *sheet);
-
-bool clzi_sheet_has_classes(const struct clzi_sheet *sheet);       // whether a line names a class
+struct clzi_extras clzi_sheet_extras(const struct clzi_sheet *sheet);      // what its lines have
 
 // Finds the classes that the lines name in a model's list; does nothing if that is empty. Returns 0, -ENOMEM or -EINVAL, with a
 // message that names the line.

@@ -6,6 +6,7 @@
 // and on nothing else.
 #ifndef CLZI_STABILIZER_H
 #define CLZI_STABILIZER_H
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -46,12 +47,13 @@ void clzi_stabilizer_restart(struct clzi_stabilizer *stabilizer);
 // device that queues calls waits for it.
 extern const struct clzi_stage_ops clzi_stabilizer_stage;
 
-struct clzi_stabilizer_context {            // clzi_stage.context of that stage; belongs to the stream, used on its worker thread
+// clzi_stage.context of that stage. It belongs to the stream and is used on its worker thread; other threads may set holds.
+struct clzi_stabilizer_context {
     struct clzi_shots *shots;               // the list that is written; NULL: none
     struct clzi_cuts *cuts;                 // the list that is given; NULL: cuts are found
     struct clzi_qc *qc;                     // NULL: none
     struct clzi_qc_note *notes;             // with qc, of frame n at n modulo room
-    bool holds;                             // frames may be held, so that motion is followed at strength 0 too
+    atomic_bool holds;                      // frames may be held, so that motion is followed at strength 0 too
     uint64_t first, frame;                  // number of the film's first frame; of the next one, from 0
     bool warned;                            // that a frame does not look as in the list
     struct clzi_bars_finder *bars;          // with shots, what the frames before frame n showed, at n modulo room

@@ -45,6 +45,9 @@ struct slot {
     int error;                              // negative errno, or 0 if the frame was coloured
 };
 
+// Sheets that frames inside, or what follows their points, may still refer to. They are known by address, so all are kept.
+struct sheets { struct clzi_sheet *sheet; struct sheets *next; };
+
 struct clz_stream {
     clz_model *model;
     struct clz_stream_params params;
@@ -52,6 +55,7 @@ struct clz_stream {
     struct clzi_pipeline *pipeline;
     struct clzi_stabilizer_context stabilizer;
     struct clzi_sheet *sheet;               // NULL: none
+    struct sheets *replaced;                // by clz_stream_set_sheet()
     struct clzi_answers answers;
     struct clzi_chroma_finder chroma;
     struct clzi_fields *fields;             // NULL: every frame is one picture, and none repeats another
@@ -330,6 +334,19 @@ static struct clzi_stage stabilizer(const struct clz_stream_params *p, struct cl
     return p->stabilizer ? (struct clzi_stage){ &clzi_stabilizer_stage, 0, window, context } : (struct clzi_stage){ 0 };
 }
 
+// Finds what a sheet that was just read refers to: shots of the list, and classes of the model.
+static int resolve_sheet(clz_stream *s, struct clzi_sheet *sheet, const char *path)
+{
+    int ret;
+
+    if ((ret = clzi_sheet_number(sheet, s->stabilizer.cuts)) < 0) return ret;
+    if ((ret = clzi_sheet_find_classes(sheet, s->model->facts.classes)) < 0) return ret;
+    if (!clzi_sheet_holds(sheet)) return 0;
+    if (!s->params.stabilizer) return clzi_fail(&s->params.log, -EINVAL, "%s: hold needs the stabiliser", path);
+    s->stabilizer.holds = true;
+    return 0;
+}
+
 // Reads the lists of shots and the sheet.
 static int open_lists(clz_stream *s, const struct clz_stream_params *p)
 {
@@ -342,11 +359,7 @@ static int open_lists(clz_stream *s, const struct clz_stream_params *p)
     if (p->shots && cuts && !strcmp(p->shots, cuts))
         return clzi_fail(log, -EINVAL, "shots and cuts are the same file, %s", cuts);
     if (cuts && (ret = clzi_cuts_read(&s->stabilizer.cuts, cuts, p->first_frame, log)) < 0) return ret;
-    if (s->sheet && (ret = clzi_sheet_number(s->sheet, s->stabilizer.cuts)) < 0) return ret;
-    if (s->sheet && (ret = clzi_sheet_find_classes(s->sheet, s->model->facts.classes)) < 0) return ret;
-    s->stabilizer.holds = s->sheet && clzi_sheet_holds(s->sheet);
-    if (s->stabilizer.holds && !p->stabilizer)
-        return clzi_fail(log, -EINVAL, "%s: hold needs the stabiliser", p->sheet);
+    if (s->sheet && (ret = resolve_sheet(s, s->sheet, p->sheet)) < 0) return ret;
     if (p->shots_only && (!p->shots || !p->stabilizer))
         return clzi_fail(log, -EINVAL, "shots_only needs a file to write the list of shots to, and the stabiliser");
     if (p->qc && p->shots && !strcmp(p->qc, p->shots))
@@ -440,14 +453,12 @@ int clz_stream_open(clz_stream **out, clz_model *model, const struct clz_stream_
                                                               .no_network = s->params.shots_only,
                                                               .hints = s->params.hints, .ambiguity = s->stabilizer.qc,
                                                               .classes = s->params.classes,
-                                                              .has_classes = s->sheet && clzi_sheet_has_classes(s->sheet),
-                                                              .layers = s->sheet && clzi_sheet_has_hints(s->sheet),
-                                                              .stills = s->sheet && clzi_sheet_has_stills(s->sheet),
                                                               .answers = params->answers_in || params->answers_out ?
                                                                          &s->answers : NULL,
                                                               .repeats = s->params.repeats >= 0,
                                                               .stage = stabilizer(params, &s->stabilizer) });
     clzi_device_leave(s->dev);
+    if (ret >= 0 && s->sheet) ret = clzi_pipeline_check_extras(s->pipeline, clzi_sheet_extras(s->sheet));
     s->params.bars = s->params.hints = s->params.shots = s->params.cuts = s->params.sheet = NULL;       // likewise
     s->params.qc = s->params.answers_out = s->params.answers_in = s->params.classes = NULL;
     if (ret < 0) goto fail;
@@ -518,6 +529,12 @@ void clz_stream_close(clz_stream **stream)
     clzi_cuts_destroy(&s->stabilizer.cuts);
     if (s->sheet && s->draining) clzi_sheet_end(s->sheet);
     clzi_sheet_destroy(&s->sheet);
+    while (s->replaced) {
+        struct sheets *next = s->replaced->next;
+        clzi_sheet_destroy(&s->replaced->sheet);
+        free(s->replaced);
+        s->replaced = next;
+    }
     free(s->stabilizer.bars);
     free(s->stabilizer.notes);
     clzi_device_close(&s->dev);
@@ -526,6 +543,32 @@ void clz_stream_close(clz_stream **stream)
     for (int i = 0; s->ring && i < s->room; i++) free(s->ring[i].map);
     free(s->ring);
     free(s);
+}
+
+int clz_stream_set_sheet(clz_stream *s, const char *path)
+{
+    struct sheets *old = NULL;
+    struct clzi_sheet *sheet = NULL;
+    int ret = 0;
+
+    if (!s) return -EINVAL;
+    if (path && *path && (ret = clzi_sheet_read(&sheet, path, &s->params.log)) < 0) return ret;
+    if (sheet && ((ret = clzi_pipeline_check_extras(s->pipeline, clzi_sheet_extras(sheet))) < 0 ||
+                  (ret = resolve_sheet(s, sheet, path)) < 0))
+        goto fail;
+    if (s->sheet && !(old = malloc(sizeof *old))) {
+        ret = -ENOMEM;
+        goto fail;
+    }
+    if (old) {
+        *old = (struct sheets){ s->sheet, s->replaced };
+        s->replaced = old;
+    }
+    s->sheet = sheet;
+    return 0;
+fail:
+    clzi_sheet_destroy(&sheet);
+    return ret;
 }
 
 // ---- frames in ----

@@ -60,7 +60,7 @@ typedef struct CUstream_st *CUstream;
 
 #define ENGINE_FUNCTIONS(X)                                                                                             \
     X(abi_version) X(version) X(pixfmt_list) X(model_open) X(model_close) X(stream_open) X(stream_close) X(stream_send) \
-    X(stream_receive) X(stream_drain) X(stream_flush) X(stream_describe)
+    X(stream_receive) X(stream_drain) X(stream_flush) X(stream_describe) X(stream_set_sheet)
 
 typedef struct Engine {
     void *library;
@@ -827,11 +827,17 @@ static int resolve_saturation(AVFilterContext *ctx)
 static int process_command(AVFilterContext *ctx, const char *cmd, const char *arg, char *res, int res_len, int flags)
 {
     CZContext *s = ctx->priv;
-    float before = s->option.saturation;
-    int ret = ff_filter_process_command(ctx, cmd, arg, res, res_len, flags);
+    float saturation = s->option.saturation;
+    char *sheet = s->option.sheet ? av_strdup(s->option.sheet) : NULL;
+    int ret = s->option.sheet && !sheet ? AVERROR(ENOMEM) : ff_filter_process_command(ctx, cmd, arg, res, res_len, flags);
 
     if (ret >= 0) ret = resolve_saturation(ctx);
-    if (ret < 0) s->option.saturation = before;
+    if (ret >= 0 && s->stream && !strcmp(cmd, "sheet")) ret = s->engine.stream_set_sheet(s->stream, s->option.sheet);
+    if (ret < 0) {                          // as before
+        s->option.saturation = saturation;
+        FFSWAP(char *, s->option.sheet, sheet);
+    }
+    av_free(sheet);
     return ret;
 }
 
@@ -1075,8 +1081,9 @@ static av_cold void uninit(AVFilterContext *ctx)
 #define FIXED   (AV_OPT_FLAG_FILTERING_PARAM | AV_OPT_FLAG_VIDEO_PARAM)
 #define RUNTIME (FIXED | AV_OPT_FLAG_RUNTIME_PARAM)
 #define AT(field) offsetof(CZContext, field)
-#define STRING_ROW_AS(name, field, initial, help) \
-    { #name, help, AT(option.field), AV_OPT_TYPE_STRING, { .str = initial }, 0, 0, FIXED },
+#define TEXT_ROW(name, field, initial, flags, help) \
+    { #name, help, AT(option.field), AV_OPT_TYPE_STRING, { .str = initial }, 0, 0, flags },
+#define STRING_ROW_AS(name, field, initial, help) TEXT_ROW(name, field, initial, FIXED, help)
 #define STRING_ROW(name, initial, help) STRING_ROW_AS(name, name, initial, help)
 #define FLOAT_ROW(name, field, initial, max, help) \
     { #name, help, AT(field), AV_OPT_TYPE_FLOAT, { .dbl = initial }, 0, max, RUNTIME },
@@ -1086,6 +1093,7 @@ static const AVOption cz_options[] = {
 #define STRING STRING_ROW
 #define STRING_AS STRING_ROW_AS
 #define FILTER_STRING STRING_ROW
+#define LIVE_STRING(name, help) TEXT_ROW(name, name, NULL, RUNTIME, help)
 #define INT(name, initial, min, max, help) \
     { #name, help, AT(option.name), AV_OPT_TYPE_INT, { .i64 = initial }, min, max, FIXED },
 #define ENUM(name, last, help, values) \

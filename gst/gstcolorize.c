@@ -47,7 +47,7 @@ struct job {
     gint64 arrival;                         // when the input buffer arrived, as g_get_monotonic_time()
 };
 
-// Properties that cannot change between start and stop.
+// Properties that cannot change between start and stop, but for the sheet.
 struct settings {
 #define MODEL(name, help) char *name;
 #define STRING(name, initial, help) char *name;
@@ -68,6 +68,7 @@ struct _GstColorize {
     guint64 dropped;                        // buffers of a live source that were dropped since start
     guint64 saved_runs;                     // clz_stream_saved_runs() since start
     guint64 saved_before;                   // of streams since start that are closed
+    gboolean new_sheet;                     // settings.sheet is to be given to the stream
     gboolean running;                       // TRUE between start and stop, while `settings` must not change
 
     // The engine's state between start and stop; guarded by the sink pad's stream lock.
@@ -131,12 +132,13 @@ static const struct property {
     double min, max, initial;
     const char *text;                       // KIND_STRING: the default value
     const GEnumValue *choices;
-    gboolean playing;                       // can be changed in any state, and with a GstControlBinding
+    gboolean playing;                       // can be changed in any state; a number also with a GstControlBinding
 } properties[] = {
 #define SETTING(name) offsetof(GstColorize, settings.name)
 #define MODEL(name, help) { #name, help, KIND_STRING, SETTING(name), 0, 0, 0, NULL, NULL, FALSE },
 #define STRING_AS(name, field, initial, help) { #name, help, KIND_STRING, SETTING(field), 0, 0, 0, initial, NULL, FALSE },
 #define STRING(name, initial, help) STRING_AS(name, name, initial, help)
+#define LIVE_STRING(name, help) { #name, help, KIND_STRING, SETTING(name), 0, 0, 0, NULL, NULL, TRUE },
 #define INT(name, initial, min, max, help) { #name, help, KIND_INT, SETTING(name), min, max, initial, NULL, NULL, FALSE },
 #define ENUM(name, last, help, values) { #name, help, KIND_ENUM, SETTING(name), 0, last, 0, NULL, name##_values, FALSE },
 #define FLOAT(name, initial, max, help) \
@@ -164,16 +166,23 @@ static void log_engine_message(void *priv, enum clz_log_level level, const char 
     g_mutex_unlock(&self->message_lock);
 }
 
-// Posts an error message with the engine's last error, or with the text for the errno value if the engine logged none.
-static void post_engine_error(GstColorize *self, int error, const char *what)
-{
-    char message[sizeof self->message];
+enum { MESSAGE_SIZE = sizeof ((GstColorize *)0)->message };
 
+// The engine's last error, or the text for the errno value if the engine logged none.
+static void take_message(GstColorize *self, int error, char message[MESSAGE_SIZE])
+{
     g_mutex_lock(&self->message_lock);
-    memcpy(message, self->message, sizeof message);
+    memcpy(message, self->message, MESSAGE_SIZE);
     self->message[0] = 0;
     g_mutex_unlock(&self->message_lock);
-    if (!*message) g_strlcpy(message, g_strerror(-error), sizeof message);
+    if (!*message) g_strlcpy(message, g_strerror(-error), MESSAGE_SIZE);
+}
+
+static void post_engine_error(GstColorize *self, int error, const char *what)
+{
+    char message[MESSAGE_SIZE];
+
+    take_message(self, error, message);
     switch (error) {
     case -ENOENT:  GST_ELEMENT_ERROR(self, RESOURCE, NOT_FOUND, ("%s: %s", what, message), (NULL)); break;
     case -ENOMEM:  GST_ELEMENT_ERROR(self, RESOURCE, NO_SPACE_LEFT, ("%s: %s", what, message), (NULL)); break;
@@ -921,6 +930,25 @@ unmapped:
     return ret;
 }
 
+// Gives the stream the sheet that was set while it runs, if one was.
+static void update_sheet(GstColorize *self)
+{
+    char message[MESSAGE_SIZE], *sheet = NULL;
+    gboolean is_new;
+    int ret = 0;
+
+    GST_OBJECT_LOCK(self);
+    is_new = self->new_sheet;
+    self->new_sheet = FALSE;
+    if (is_new) sheet = g_strdup(self->settings.sheet);
+    GST_OBJECT_UNLOCK(self);
+    if (is_new) ret = clz_stream_set_sheet(self->stream, sheet);
+    g_free(sheet);
+    if (ret >= 0) return;
+    take_message(self, ret, message);
+    GST_ELEMENT_WARNING(self, RESOURCE, SETTINGS, ("The sheet cannot be used, the one before it stays: %s", message), (NULL));
+}
+
 static GstFlowReturn send_frame(GstColorize *self, GstBuffer *in)
 {
     struct job *j = &self->jobs[(self->first + self->count) % self->capacity];
@@ -939,6 +967,7 @@ static GstFlowReturn send_frame(GstColorize *self, GstBuffer *in)
     controls.saturation = (float)self->saturation;
     controls.stabilize = (float)self->stabilize;
     GST_OBJECT_UNLOCK(self);
+    update_sheet(self);
     ret = clz_stream_send(self->stream, &from, &to, &controls);
     if (ret == -ECANCELED) flow = GST_FLOW_FLUSHING;            // the element is stopping or flushing
     else if (ret == -EINVAL && g_atomic_int_get(&self->live))
@@ -1233,9 +1262,12 @@ static int open_stream(GstColorize *self, const char *device, const struct clz_l
     struct clz_stream_params params;
     struct settings set;
     gboolean is_off;
+    int ret;
 
     GST_OBJECT_LOCK(self);
-    set = self->settings;                   // its strings do not change while the element runs
+    set = self->settings;                   // its strings do not change while the element runs, but for the sheet
+    set.sheet = g_strdup(set.sheet);
+    self->new_sheet = FALSE;
     is_off = self->stabilize == 0;
     GST_OBJECT_UNLOCK(self);
     params = (struct clz_stream_params){
@@ -1253,7 +1285,9 @@ static int open_stream(GstColorize *self, const char *device, const struct clz_l
         params.cuda_context = gst_colorize_cuda.handle(self->stream_context);
         params.cuda_stream = self->cuda_stream;
     }
-    return clz_stream_open(stream, self->model, &params);
+    ret = clz_stream_open(stream, self->model, &params);
+    g_free(set.sheet);
+    return ret;
 }
 
 static void take_stream(GstColorize *self, clz_stream *stream)
@@ -1424,6 +1458,7 @@ static void gst_colorize_set_property(GObject *object, guint id, const GValue *v
     case KIND_STRING:
         g_free(*(char **)field);
         *(char **)field = g_value_dup_string(value);
+        self->new_sheet |= self->running;   // no other text changes then
         break;
     case KIND_INT:     *(int *)field = g_value_get_int(value); break;
     case KIND_DOUBLE:  *(double *)field = g_value_get_double(value); break;
@@ -1496,7 +1531,8 @@ static GType register_enum(const struct property *p)
 static GParamSpec *make_pspec(const struct property *p)
 {
     const GParamFlags text = G_PARAM_STATIC_NICK | G_PARAM_STATIC_BLURB, flags = G_PARAM_READWRITE | text |
-                             (p->playing ? GST_PARAM_MUTABLE_PLAYING | GST_PARAM_CONTROLLABLE : GST_PARAM_MUTABLE_READY);
+                             (p->playing ? GST_PARAM_MUTABLE_PLAYING : GST_PARAM_MUTABLE_READY) |
+                             (p->playing && p->kind == KIND_DOUBLE ? GST_PARAM_CONTROLLABLE : 0);
 
     switch (p->kind) {
     case KIND_STRING:  return g_param_spec_string(p->name, p->name, p->help, p->text, flags);

@@ -418,6 +418,19 @@ if [ -e "$real" ] && [ -e "$model" ]; then
     sums ffmpeg $film colorize=real.bin:stabilize=0:sheet=sheet.yaml >got
     { head -n 3 coloured; sed -n 4,5p grey; tail -n 1 coloured; } >expected
     same real/sheet expected got
+    echo 'lines: [{skip: true}]' >skip.yaml
+    echo 'lines: []' >none.yaml
+    for batch in 1 4; do
+        sums ffmpeg $film "sendcmd=c='0.3 colorize sheet skip.yaml; 0.6 colorize sheet none.yaml',
+            colorize=real.bin:stabilize=0:batch=$batch" >got
+        { head -n 2 coloured; sed -n 3,4p grey; tail -n 2 coloured; } >expected
+        same real/sheet_by_command_batch_$batch expected got
+    done
+    loud -f lavfi -i $film -vf "sendcmd=c='0.3 colorize sheet skip.yaml; 0.6 colorize sheet nothere.yaml',
+        colorize=real.bin:stabilize=0" -f framemd5 - | grep -v "^#" | hashes >got
+    { head -n 2 coloured; tail -n 4 grey; } | hashes >expected
+    same real/sheet_by_command_that_is_missing expected got
+    check real/sheet_by_command_that_is_missing_is_named grep -q 'nothere.yaml: No such file' err
     printf '%s\n' 'cuts: cuts.csv' 'lines:' '- {from: 900, strength: 0.5}' '- {shot: 1, strength: 0.5}' >late.yaml
     printf '%s\n' frame,time,kind,confidence,look,bars 0,0,start,1,, >cuts.csv
     loud -v info -f lavfi -i $film -vf colorize=real.bin:sheet=late.yaml -f null - >out

@@ -634,6 +634,37 @@ static void test_properties(void)
     gst_object_unref(e);
     gst_harness_teardown(h);
 
+    CASE("gst/a_sheet_can_be_set_while_playing");
+    char *sheet = g_strdup_printf("%s.yaml", model);
+    g_file_set_contents(sheet, "lines: [{strength: 0.25}]\n", -1, NULL);
+    h = new_harness("batch=4", CAPS);
+    e = gst_harness_find_element(h, "colorize");
+    gst_element_set_bus(e, bus);
+    for (int i = 0; i < 8; i++) {
+        if (i == 2) g_object_set(e, "sheet", sheet, NULL);
+        if (i == 4) g_object_set(e, "sheet", "/nonexistent/sheet", NULL);      // the one before stays
+        if (i == 6) g_object_set(e, "sheet", NULL, NULL);
+        push_frame(h, CAPS, i);
+    }
+    push_eos(h);
+    for (int i = 0; i < 8; i++) {
+        b = gst_harness_try_pull(h);
+        REQUIRE(b);
+        if (b) require_coloured(b, &info, &info, i, i < 2 || i >= 6 ? 1 : 0.25);
+        gst_clear_buffer(&b);
+    }
+    GstMessage *warning = gst_bus_pop_filtered(bus, GST_MESSAGE_WARNING);
+    GError *said = NULL;
+    REQUIRE(warning);
+    if (warning) gst_message_parse_warning(warning, &said, NULL);
+    REQUIRE(said && strstr(said->message, "the one before it stays: /nonexistent/sheet: No such file"));
+    g_clear_error(&said);
+    if (warning) gst_message_unref(warning);
+    gst_object_unref(e);
+    gst_harness_teardown(h);
+    unlink(sheet);
+    g_free(sheet);
+
     CASE("gst/strength_follows_a_control_source");
     h = new_harness("batch=2", CAPS);
     e = gst_harness_find_element(h, "colorize");

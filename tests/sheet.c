@@ -238,6 +238,10 @@ static void draw(int n, uint8_t *bytes)
     memset(bytes + W * H, 90, 2 * W * H);   // chroma that is not neutral: a frame that is skipped keeps it
 }
 
+// What colour_film() calls clz_stream_set_sheet() with before a frame, and what that returns. sheet NULL and frame 0: the end.
+struct change { int frame; const char *sheet; int ret; };
+static const struct change *changes = &(struct change){ 0, NULL, 0 };
+
 // Colours the film at 10 frames per second, whose frames from `first` on are sent; controls: of each frame, or NULL.
 static int colour_film(clz_model *model, const struct clz_stream_params *params, const struct clz_controls *controls, int first,
                        uint8_t *pictures)
@@ -254,6 +258,8 @@ static int colour_film(clz_model *model, const struct clz_stream_params *params,
                                .data = { bytes, bytes + W * H, bytes + 2 * W * H }, .stride = { W, W, W } };
         if (controls) c = controls[n];
         c.time = n / 10.;
+        for (const struct change *change = changes; change->frame; change++)
+            if (change->frame == n) REQUIRE_INT(clz_stream_set_sheet(s, change->sheet), change->ret);
         draw(n, bytes);
         while ((ret = clz_stream_send(s, &f, &f, &c)) == -EAGAIN && !clz_stream_receive(s, &done, 1)) got++;
         REQUIRE_INT(ret, 0);
@@ -313,6 +319,33 @@ static void streams(clz_model *model)
         draw(n, want);
         REQUIRE(!memcmp(want, got + (size_t)n * SIZE, (size_t)W * h));
     }
+
+    CASE("stream/another_sheet_counts_from_the_next_frame_on");
+    char second[600], wrong[600];
+    snprintf(second, sizeof second, "%s.second", path);
+    snprintf(wrong, sizeof wrong, "%s.wrong", path);
+    write_text(second, "lines:\n- {strength: 0}\n- {shot: 2, strength: 0.25}\n");
+    write_text(wrong, "lines:\n- {shot: 4, strength: 0}\n");
+    for (int n = 6; n < 18; n++) {
+        controls[n] = (struct clz_controls)CLZ_CONTROLS_DEFAULT;
+        if (n < 15) controls[n].strength = n < 10 ? 0 : 0.25f;
+    }
+    p.sheet = NULL;
+    p.cuts = list;
+    p.batch = 1;
+    REQUIRE_INT(colour_film(model, &p, controls, 0, want), 0);
+    changes = (struct change[]){ { 6, second, 0 }, { 8, wrong, -EINVAL }, { 9, "/nonexistent/sheet", -ENOENT }, { 15, NULL, 0 },
+                                 { 18, path, 0 }, { 0, NULL, 0 } };
+    p.sheet = path;
+    for (p.batch = 1; p.batch < 12; p.batch += 5) {
+        REQUIRE_INT(colour_film(model, &p, NULL, 0, got), 0);
+        REQUIRE(!memcmp(want, got, size));
+    }
+    changes = &(struct change){ 0, NULL, 0 };
+    p.cuts = NULL;
+    REQUIRE_INT(colour_film(model, &p, NULL, 0, got), 0);
+    unlink(second);
+    unlink(wrong);
 
     CASE("stream/the_first_frame_has_a_number");
     p.first_frame = 10;                     // shots 2 and 3 alone

@@ -92,7 +92,7 @@ static void draw(const struct film *film, int frame, uint8_t *luma)
     }
 }
 
-struct options { int batch, threads, first, stabilizer; };
+struct options { int batch, threads, first, stabilizer, change; const char *then; };    // then: the sheet from frame `change` on
 
 // Colours the frames from options->first on; chroma: of all, [FRAMES][2][HEIGHT][WIDTH].
 static int run(const char *model, const char *sheet, const struct film *film, const struct options *o, uint8_t *chroma)
@@ -120,6 +120,7 @@ static int run(const char *model, const char *sheet, const struct film *film, co
                                        .range = CLZ_RANGE_LIMITED };
         draw(film, i, luma[i]);
         controls.time = (double)i / RATE;
+        if (o->change && o->change == i) REQUIRE_INT(clz_stream_set_sheet(s, o->then), 0);
         REQUIRE_INT(clz_stream_send(s, &in, &out, &controls), 0);
         while (clz_stream_receive(s, &got, 1) == 0) n++;
     }
@@ -132,7 +133,7 @@ static int run(const char *model, const char *sheet, const struct film *film, co
     return 0;
 }
 
-static const struct options plain = { 1, 1, 0, 0 };
+static const struct options plain = { 1, 1, 0, 0, 0, NULL };
 
 static int red(const uint8_t *chroma, int frame, int x, int y)
 {
@@ -211,17 +212,30 @@ static void following(void)
 
     CASE("sheet_hints/any_batch_number_of_threads_and_stabiliser");
     for (int batch = 2; batch < 6; batch++) {
-        REQUIRE_INT(run(model, points, &film, &(struct options){ batch, 1 + batch % 2, 0, 0 }, other), 0);
+        REQUIRE_INT(run(model, points, &film, &(struct options){ batch, 1 + batch % 2, 0, 0, 0, NULL }, other), 0);
         REQUIRE(!memcmp(chroma, other, SIZE));
     }
-    REQUIRE_INT(run(model, points, &film, &(struct options){ 3, 2, 0, 1 }, other), 0);
+    REQUIRE_INT(run(model, points, &film, &(struct options){ 3, 2, 0, 1, 0, NULL }, other), 0);
     for (int i = 0; i < FRAMES; i++) expect_place(other, i, 60, 50, 0);
 
     CASE("sheet_hints/a_cut_begins_again_and_a_piece_equals_the_whole");
-    REQUIRE_INT(run(model, points, &cut, &(struct options){ 3, 1, 0, 0 }, chroma), 0);
+    REQUIRE_INT(run(model, points, &cut, &(struct options){ 3, 1, 0, 0, 0, NULL }, chroma), 0);
     for (int i = 0; i < FRAMES; i++) expect_place(chroma, i, 60, 50, i < 12 ? 0 : 12);
-    REQUIRE_INT(run(model, points, &cut, &(struct options){ 2, 1, 12, 0 }, other), 0);
+    REQUIRE_INT(run(model, points, &cut, &(struct options){ 2, 1, 12, 0, 0, NULL }, other), 0);
     REQUIRE(!memcmp(chroma + 12 * 2 * PIXELS, other + 12 * 2 * PIXELS, SIZE - 12 * 2 * PIXELS));
+
+    CASE("sheet_hints/a_sheet_that_comes_while_the_film_runs_begins_with_the_next_frame");
+    sheet = write_text("range.yaml", "lines:\n- {to: 0.36, masks: mask.png}\n- {from: 0.36, points: '60 50 5 #e61414'}\n");
+    REQUIRE_INT(run(model, sheet, &film, &plain, chroma), 0);
+    for (int i = 9; i < FRAMES; i++) expect_place(chroma, i, 60, 50, 9);
+    sheet = write_text("mask.yaml", "lines:\n- {masks: mask.png}\n");
+    for (int batch = 1; batch < 6; batch += 2) {
+        REQUIRE_INT(run(model, sheet, &film, &(struct options){ batch, 1, 0, 0, 9, points }, other), 0);
+        REQUIRE(!memcmp(chroma, other, SIZE));
+    }
+    REQUIRE_INT(run(model, NULL, &film, &(struct options){ 2, 1, 0, 0, 9, points }, other), 0);
+    REQUIRE(!memcmp(chroma + 9 * 2 * PIXELS, other + 9 * 2 * PIXELS, SIZE - 9 * 2 * PIXELS));
+    REQUIRE(memcmp(chroma, other, 9 * 2 * PIXELS));
 
     CASE("sheet_hints/a_flash_does_not_begin_again");
     REQUIRE_INT(run(model, points, &flash, &plain, chroma), 0);
@@ -294,7 +308,7 @@ static void stills(void)
         if (percent < 95) printf("  frame %d: %d %%\n", i, percent);       // measured: 100
         REQUIRE(percent >= 95);
     }
-    REQUIRE_INT(run(model, sheet, &film, &(struct options){ 4, 2, 0, 0 }, other), 0);
+    REQUIRE_INT(run(model, sheet, &film, &(struct options){ 4, 2, 0, 0, 0, NULL }, other), 0);
     REQUIRE(!memcmp(chroma, other, SIZE));
 
     CASE("sheet_hints/each_frame_can_be_compared");
@@ -304,7 +318,7 @@ static void stills(void)
 
     CASE("sheet_hints/a_piece_with_a_still_equals_the_whole");
     REQUIRE_INT(run(model, sheet, &cut, &plain, chroma), 0);
-    REQUIRE_INT(run(model, sheet, &cut, &(struct options){ 3, 1, 12, 0 }, other), 0);
+    REQUIRE_INT(run(model, sheet, &cut, &(struct options){ 3, 1, 12, 0, 0, NULL }, other), 0);
     REQUIRE(!memcmp(chroma + 12 * 2 * PIXELS, other + 12 * 2 * PIXELS, SIZE - 12 * 2 * PIXELS));
 
     CASE("sheet_hints/stills_that_cannot_be_used");

@@ -333,6 +333,7 @@ void clz_stream_flush(clz_stream *s, void (*on_frame)(void *priv, const struct c
 }
 
 void clz_stream_cancel(clz_stream *s) { (void)s; }          // no call waits
+int clz_stream_set_sheet(clz_stream *s, const char *path) { (void)s, (void)path; return 0; }       // reads no sheet
 
 int clz_stream_batch(const clz_stream *s) { return s->batch; }
 int clz_stream_lookahead(const clz_stream *s) { return s->batch + s->after; }
