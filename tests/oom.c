@@ -20,14 +20,20 @@
 #include "engine/hints.h"
 #include "engine/reference.h"
 #include "engine/sheet.h"
+#include "features_model.h"
 #include "kernels/fnv.h"
 #include "pth_files.h"
 #include "tiny_model.h"
 #include "trainer/checkpoint.h"
 #include "trainer/convert.h"
 #include "trainer/data.h"
+#include "trainer/events.h"
 #include "trainer/facts.h"
+#include "trainer/perceptual.h"
+#include "trainer/planner.h"
 #include "trainer/recipe.h"
+#include "trainer/report.h"
+#include "trainer/sample.h"
 #include "trainer/step.h"
 #include "trainer/survey.h"
 
@@ -248,7 +254,7 @@ static void fail_each_allocation(const char *name, int (*run)(void))
 
 // ---- the engine ----
 
-static clz_model *model, *hints_model;
+static clz_model *model, *hints_model, *features;
 
 static int open_model(void)
 {
@@ -725,6 +731,91 @@ static int choose_net(void)
     return 0;
 }
 
+// The stream goes on with the sheet that it had.
+static int change_sheet(void)
+{
+    const struct clz_stream_params params = { .device = "ref", .threads = 1, .batch = 1, .log = listener };
+    char path[PATH];
+    clz_stream *s;
+    int ret = clz_stream_open(&s, hints_model, &params);
+
+    for (int i = 0; i < 2 && ret >= 0; i++) ret = clz_stream_set_sheet(s, in_folder(path, "points.yaml"));
+    if (ret >= 0) ret = clz_stream_set_sheet(s, NULL);
+    clz_stream_close(&s);
+    return ret;
+}
+
+static int sample_picture(void)
+{
+    char in[PATH], out[PATH], net[PATH];
+    const struct clzt_sample_params params = { .model = in_folder(net, "stream.bin"), .in = in_folder(in, "0.ppm"),
+                                               .out = in_folder(out, "sample.png"), .strength = { 1, 0.5 },
+                                               .saturation = { 1, 1 }, .settings = 2, .threads = 1, .device = "ref" };
+
+    return clzt_sample(&params, &listener);
+}
+
+static int write_report(void)
+{
+    char path[PATH];
+    const char *run = in_folder(path, "run");
+
+    return clzt_report_write(&(struct clzt_report){ &run, 1, NULL, -1 }, &listener);
+}
+
+static int write_events(void)
+{
+    static const char *const tags[] = { "loss/l1", "lr" };
+    struct clzt_events *events;
+    char path[PATH], command[PATH + 16];
+    int ret = clzt_events_open(&events, in_folder(path, "events"), 1, &listener);
+
+    if (ret < 0) return events ? WRONG : ret;
+    for (int i = 1; i < 3 && ret >= 0; i++) ret = clzt_events_scalars(events, i, tags, (const double[]){ 0.5, 1e-3 }, 2);
+    if (ret >= 0) ret = clzt_events_png(events, 2, "samples", 2, 1, numbers, 99);
+    clzt_events_close(&events);
+    snprintf(command, sizeof command, "rm -f '%s'/*", path);        // else each round needs another name
+    return system(command) ? WRONG : ret;
+}
+
+static int load_features(void)
+{
+    const struct clzi_device_params params = { .threads = 1, .precision = CLZ_PRECISION_F32, .log = listener };
+    static float tensors[4][2 * 32 * 32];
+    struct clzt_perceptual *loss = NULL;
+    struct clzi_device *dev;
+    int ret = clzi_device_open(&dev, "cpu", &params);
+
+    if (ret < 0) return dev ? WRONG : ret;
+    if ((ret = clzt_perceptual_create(&loss, dev, features)) < 0 && loss) ret = WRONG;
+    if (ret >= 0)
+        ret = clzt_perceptual_bind(loss, 0, 1, (struct clzt_size){ 32, 32 }, &(struct clzt_perceptual_binding){
+                                                     tensors[0], tensors[1], tensors[2], tensors[3] });
+    clzt_perceptual_destroy(&loss);
+    clzi_device_close(&dev);
+    return ret;
+}
+
+static int plan_memory(void)
+{
+    struct clzt_planner *planner;
+    struct clzi_graph *g = NULL;
+    struct clzi_params *weights = NULL;
+    struct clzi_exec *exec = NULL;
+    int ret = clzt_planner_create(&planner, true, CLZ_PRECISION_BF16, 0, &listener);
+
+    if (ret < 0) return planner ? WRONG : ret;
+    if ((ret = net(&g)) >= 0 && (ret = clzi_params_create(&weights, clzt_planner_device(planner), g, values[0], NULL)) >= 0)
+        ret = clzi_exec_create(&exec, g, weights, &(struct clzi_exec_params){ .n = 2, .h = 64, .w = 64, .training = true,
+                                                                              .backward = true });
+    if (!ret && clzt_planner_bytes(planner) < 2 * 64 * 64) ret = WRONG;
+    clzi_exec_destroy(&exec);
+    clzi_params_destroy(&weights);
+    clzi_graph_destroy(&g);
+    clzt_planner_destroy(&planner);
+    return ret;
+}
+
 // ---- main ----
 
 static int prepare(void)
@@ -768,7 +859,13 @@ static int prepare(void)
     static uint8_t frames[3][LARGEST];
     if (film("cpu", model, &(struct film_files){ .answers_out = in_folder(path, "in.answers") }, frames) < 0) return -1;
     if (write_hints_model(in_folder(path, "hints.bin")) < 0) return -1;
-    return clz_model_open(&hints_model, path, NULL);
+    if (clz_model_open(&hints_model, path, NULL) < 0) return -1;
+    write_features(in_folder(path, "features.bin"));
+    if (clzi_model_read(&features, path, NULL) < 0) return -1;
+    static const char metrics[] = "step,lr,train_l1,psnr\n1,0.1,0.5,\n2,0.1,0.4,21\n";
+    return mkdir(in_folder(path, "events"), 0700) < 0 || mkdir(in_folder(path, "run"), 0700) < 0 ||
+           clzi_file_replace(in_folder(path, "run/metrics.csv"), metrics, sizeof metrics - 1, NULL) < 0 ||
+           clzi_file_replace(in_folder(path, "run/recipe.yaml"), "net: light\n", 11, NULL) < 0 ? -1 : 0;
 }
 
 int main(void)
@@ -784,6 +881,8 @@ int main(void)
         { "oom/training_step", train_on_cpu }, { "oom/checkpoint", keep_checkpoint }, { "oom/write_model", write_model },
         { "oom/zip_form", read_zip_form }, { "oom/legacy_form", read_legacy_form },
         { "oom/safetensors_form", read_safetensors_form }, { "oom/choose_net", choose_net },
+        { "oom/another_sheet", change_sheet }, { "oom/sample", sample_picture }, { "oom/report", write_report },
+        { "oom/events", write_events }, { "oom/features", load_features }, { "oom/planner", plan_memory },
     };
     const char *temporary = getenv("TMPDIR"), *only = getenv("CASE");
     char command[PATH];
@@ -795,6 +894,7 @@ int main(void)
         if (!only || strstr(rows[i].name, only)) fail_each_allocation(rows[i].name, rows[i].run);
     clz_model_close(&model);
     clz_model_close(&hints_model);
+    clz_model_close(&features);
     snprintf(command, sizeof command, "rm -rf '%s'", folder);
     if (system(command)) printf("  %s could not be removed\n", folder);
     return check_end();

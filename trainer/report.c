@@ -65,8 +65,9 @@ static int read_run(struct run *run, const char *folder, const struct clz_log *l
         run->best = clzt_csv_best(csv, "score", 0);
         run->recipe_text = clzt_file_whole(recipe, MAX_TEXT, &size);
         run->data = json_load_file(data, 0, NULL);
-        if (clzt_recipe_create(&run->recipe) < 0 || clzt_recipe_load(run->recipe, recipe, log) < 0)
+        if ((ret = clzt_recipe_create(&run->recipe)) < 0 || (ret = clzt_recipe_load(run->recipe, recipe, log)) < 0)
             clzt_recipe_destroy(&run->recipe);
+        if (ret != -ENOMEM) ret = 0;        // a recipe that cannot be read is left out
     }
     free(csv);
     free(recipe);
