@@ -257,7 +257,7 @@ cuda-bundle: all $(gpu_programs)
 bench_sources = $(filter-out $(if $(filter yes,$(WITH_GST)),,tests/bench_gst.c),$(call rel,tests/bench_*.c)) \
     tests/ops.c tests/data.c
 benches = $(call programs,$(bench_sources))
-bench: all $(benches)
+bench: all $(benches) $(BUILD)/gpu/gpu_bench
 	$(Q)BUILD=$(abspath $(BUILD)) SRC=$(SRC) sh $(SRC)/tests/bench.sh
 
 # Fuzz targets need clang and its runtime (packages clang, libclang-rt-14-dev). The head of tests/fuzz_filter.c tells how to build

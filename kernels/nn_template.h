@@ -691,11 +691,13 @@ static void F(annealed_mean)(void *yv, const void *xv, int64_t rows, const struc
     const T *x = xv;
     T *y = yv;
     for (int64_t r = 0; r < rows; r++, x += CLZK_AB_BINS, y += 2) {
-        float e[CLZK_AB_BINS], max, a = 0, b = 0;
-        const float sum = F(exponentials)(e, x, scale, &max);
-        SIMD_SUM(a, b) for (int k = 0; k < CLZK_AB_BINS; k++) {
-            a += e[k] * colours->a[k];
-            b += e[k] * colours->b[k];
+        float most = GET(x[0]), sum = 0, a = 0, b = 0;
+        SIMD_MAX(most) for (int k = 0; k < CLZK_AB_BINS; k++) most = GET(x[k]) > most ? GET(x[k]) : most;
+        SIMD_SUM(sum, a, b) for (int k = 0; k < CLZK_AB_BINS; k++) {
+            const float e = exponential(scale * (GET(x[k]) - most));
+            sum += e;
+            a += e * colours->a[k];
+            b += e * colours->b[k];
         }
         y[0] = PUT(a / sum);
         y[1] = PUT(b / sum);

@@ -3,12 +3,13 @@
 # other load on the machine affects both; the figures are medians of the turns. Each line has name, figure, target, met or not.
 # About 5 minutes on 2 cores. A row that this machine cannot measure says why.
 #
-# Peer: ONNX Runtime, if ORT_PYTHON or else python3 has onnxruntime, onnx and numpy.
-# ROUNDS=n: number of turns [5]. ONLY="net filter gst start memory ends train ops": parts to run [all].
+# Peers: ONNX Runtime, if ORT_PYTHON or else python3 has onnxruntime, onnx and numpy; PyTorch, if TORCH_PYTHON or else python3 has
+# torch.
+# ROUNDS=n: number of turns [5]. ONLY="net filter gst start memory ends train torch ops": parts to run [all].
 set -u
 : "${BUILD:?the build folder}" "${SRC:?the source root}"
 rounds=${ROUNDS:-5}
-only=${ONLY:-net filter gst start memory ends train ops}
+only=${ONLY:-net filter gst start memory ends train torch ops}
 T=$BUILD/tests
 dir=$(mktemp -d) || exit 1
 trap 'rm -rf "$dir"' EXIT
@@ -45,7 +46,9 @@ cannot() { printf '  %-52s not measured: %s\n' "$1" "$2"; }
 echo "$(sed -n 's/^model name[ \t]*: //p' /proc/cpuinfo | head -n 1), $(nproc) cores, $(uname -m)," \
     "load $(cut -d' ' -f1 /proc/loadavg); $threads threads, medians of $rounds turns"
 
-"$T/bench_model" light "$dir/light.bin" && "$T/bench_model" resnet18-light "$dir/resnet18-light.bin" || fail "cannot make models"
+for net in light resnet18-light lite0; do
+    "$T/bench_model" $net "$dir/$net.bin" || fail "cannot make the model $net"
+done
 light=$dir/light.bin size=256                                   # the size the net is designed for; the shipped model's is smaller
 
 precisions="f32 bf16" no_bf16=
@@ -71,15 +74,15 @@ turn() {
     done
     version=${theirs#* * * * }
 }
-network() {
-    "$python" "$SRC/tests/bench_ort.py" convert "$2" 256x256 "$dir/net.onnx" || fail "cannot convert $2"
+network() { # NAME, target of bf16
+    "$python" "$SRC/tests/bench_ort.py" convert "$dir/$1.bin" 256x256 "$dir/net.onnx" || fail "cannot convert $1"
     rm -f "$dir/$1"-*
     i=0
-    while [ $i -lt "$rounds" ]; do turn "$1" "$2"; i=$((i + 1)); done
+    while [ $i -lt "$rounds" ]; do turn "$1" "$dir/$1.bin"; i=$((i + 1)); done
     [ -z "$no_bf16" ] || cannot "$1 bf16, speed, resident memory" "$no_bf16"
     for precision in $precisions; do
         f=$dir/$1-$precision target=1.0
-        [ $precision = f32 ] || target=2.0
+        [ $precision = f32 ] || target=$2
         judge "$1 $precision, speed" "$(column "$f" 1)" min $target "x ORT f32" \
             "$(printf '%.1f ms against %.1f ms, error %.1e' "$(column "$f" 2)" "$(column "$f" 3)" "$(column "$f" 5)")"
         judge "$1 $precision, resident memory" "$(column "$f" 4)" max 1.5 "x ORT"
@@ -88,12 +91,13 @@ network() {
 if part net; then
     if [ -n "$python" ]; then
         heading "256x256, batch 1, relative to ONNX Runtime in f32 with the same weights (error: relative L2 of our output)"
-        network light "$light"
-        network resnet18-light "$dir/resnet18-light.bin"
+        network light 2.0
+        network resnet18-light 2.0
+        network lite0 1.6
         echo "  $version"
     else
         heading "256x256, batch 1 (no comparison with ONNX Runtime: no Python with onnxruntime and onnx, set ORT_PYTHON)"
-        for net in light resnet18-light; do
+        for net in light resnet18-light lite0; do
             [ -z "$no_bf16" ] || cannot "$net bf16" "$no_bf16"
             for precision in $precisions; do
                 tell "$net $precision" \
@@ -238,6 +242,40 @@ if part train; then
     fi
     judge "loader alone" "$(column "$dir/trained" 2)" min 5 "x training" "$(column "$dir/trained" 4 | cut -d. -f1) pictures/s"
     tell "training, relative to 3 forward passes of inference" "$(column "$dir/trained" 3)" "x"
+fi
+
+# ---- training steps, relative to PyTorch ----
+
+if part torch; then
+    heading "Training steps of lite0: 128x128, batch 16, f32; the adversarial phase with PatchGAN at full size"
+    python=
+    for p in ${TORCH_PYTHON:-} python3 /usr/bin/python3; do
+        [ -n "$python" ] || ! "$p" -c 'import torch' 2>/dev/null || python=$p
+    done
+    if [ -z "$python" ]; then
+        cannot "beside PyTorch" "no python3 has torch (TORCH_PYTHON names one)"
+    else
+        mkdir "$dir/torch"
+        "$BUILD/gpu/gpu_bench" --export "$dir/torch" lite0 >"$dir/why" 2>&1 || { cat "$dir/why" >&2; fail "cannot export lite0"; }
+        cores=0-$((threads - 1))
+        i=0
+        while [ $i -lt $(((rounds + 1) / 2)) ]; do
+            taskset -c $cores $first "$BUILD/gpu/gpu_bench" --device cpu --precision f32 --train --size 128 --batch 16 lite0 \
+                >"$dir/torch/ours" 2>"$dir/why" || { cat "$dir/why" >&2; fail "gpu_bench failed"; }
+            taskset -c $cores $first "$python" "$SRC/tests/gpu_bench.py" "$dir/torch" "$dir/torch/ours" --type f32 --train \
+                --sizes 128 --nets lite0 >"$dir/torch/theirs" 2>"$dir/why" || { cat "$dir/why" >&2; fail "gpu_bench.py failed"; }
+            for phase in pixel adversarial; do
+                mine=$(awk -v phase=$phase '$3 == phase { print $8 }' "$dir/torch/ours")
+                awk -v phase=$phase -v mine="$mine" '$3 == phase { print mine / $8, mine }' "$dir/torch/theirs" \
+                    >>"$dir/torch/$phase"
+            done
+            i=$((i + 1))
+        done
+        for phase in pixel adversarial; do
+            judge "step, $phase phase" "$(column "$dir/torch/$phase" 1)" min 1.3 "x PyTorch" \
+                "$(column "$dir/torch/$phase" 2 | cut -d. -f1) pictures/s"
+        done
+    fi
 fi
 
 # ---- ops ----

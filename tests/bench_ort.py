@@ -44,6 +44,16 @@ def read_model(path):
     return graph, weights
 
 
+def add_act(nodes, inits, n, x, y):
+    if n["act"] == "relu6":
+        inits.extend(numpy_helper.from_array(np.float32(v), y + s) for v, s in ((0, "low"), (6, "high")))
+        nodes.append(helper.make_node("Clip", [x[0], y + "low", y + "high"], [y]))
+    elif n["act"] == "leaky":
+        nodes.append(helper.make_node("LeakyRelu", x, [y], alpha=n["slope"]))
+    else:
+        nodes.append(helper.make_node(ACTS[n["act"]], x, [y]))
+
+
 def to_onnx(graph, weights, h, w):
     nodes, inits = [], [numpy_helper.from_array(v, k) for k, v in weights.items()]
     nodes_in = graph["nodes"] if isinstance(graph, dict) else graph
@@ -57,15 +67,17 @@ def to_onnx(graph, weights, h, w):
             if n["bias"]:
                 x.append(name + ".bias")
             k, s, p = n["k"], n["stride"], n["pad"]
+            end = p + n.get("pad_extra", 0)
             nodes.append(helper.make_node("Conv" if op == "conv" else "ConvTranspose", x, [y], kernel_shape=[k, k],
-                                          strides=[s, s], pads=[p] * 4))
+                                          strides=[s, s], pads=[p, p, end, end], group=n.get("groups", 1)))
         elif op == "batchnorm":
             x += [name + s for s in (".weight", ".bias", ".running_mean", ".running_var")]
-            nodes.append(helper.make_node("BatchNormalization", x, [y], epsilon=n["eps"]))
-        elif op == "act" and n["act"] == "leaky":
-            nodes.append(helper.make_node("LeakyRelu", x, [y], alpha=n["slope"]))
+            inner = y + "n" if "act" in n else y
+            nodes.append(helper.make_node("BatchNormalization", x, [inner], epsilon=n["eps"]))
+            if "act" in n:
+                add_act(nodes, inits, n, [inner], y)
         elif op == "act":
-            nodes.append(helper.make_node(ACTS[n["act"]], x, [y]))
+            add_act(nodes, inits, n, x, y)
         elif op == "add":
             nodes.append(helper.make_node("Add", x, [y]))
         elif op == "concat":
