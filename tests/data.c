@@ -559,6 +559,33 @@ static void determinism(void)
     REQUIRE(batches(cached, p, 0, 20, NULL) != one);
     for (int i = 1; i < 20; i++) REQUIRE(each[i] != each[i - 1]);
 
+    CASE("loader/the_same_batches_while_pictures_come_into_memory");
+    char name[PATH];
+    const char *const path = name;
+    in_folder(name, "film2");
+    const struct clzt_dataset_params filled = { .paths = &path, .path_count = 1, .min_side = SIZE, .cache = CLZT_CACHE_RAM,
+                                                .threads = 2, .quiet = true };
+    struct clzt_dataset *d = NULL;
+    p.seed = 77;
+    for (int k = 0; k < 2; k++) {           // closed while threads fill it; used meanwhile
+        REQUIRE_INT(clzt_dataset_open(&d, &filled), 0);
+        REQUIRE_INT(clzt_dataset_begin_fill(d), 0);
+        if (!k) clzt_dataset_close(&d);
+    }
+    REQUIRE(batches(d, p, 0, 20, NULL) == one);
+    for (int k = 0; k < 1000 && !clzt_dataset_filled(d); k++) usleep(10000);
+    REQUIRE_INT(clzt_dataset_cached(d), clzt_dataset_count(d));
+    REQUIRE(batches(d, p, 0, 20, NULL) == one);
+    clzt_dataset_close(&d);
+
+    CASE("dataset/a_film_with_few_key_frames_is_decoded_before_it_is_used");
+    in_folder(name, "film.mkv");
+    REQUIRE_INT(clzt_dataset_open(&d, &filled), 0);
+    REQUIRE_INT(clzt_dataset_begin_fill(d), 0);
+    REQUIRE(clzt_dataset_filled(d));
+    REQUIRE_INT(clzt_dataset_cached(d), clzt_dataset_count(d));
+    clzt_dataset_close(&d);
+
     CASE("loader/goes_on_from_a_step");
     p.seed = 77;
     batches(cached, p, 13, 1, &rest);

@@ -5,6 +5,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -30,7 +31,7 @@ enum {
 
 enum state { UNKNOWN, GOOD, BAD, GREY };    // GREY: to be left out
 
-struct cached { uint8_t *rgb; int width, height; };     // rgb NULL: not in memory
+struct cached { _Atomic(uint8_t *) rgb; int width, height; };     // rgb NULL: not in memory; it is written last
 
 struct block { struct block *next; size_t used, size; uint8_t data[]; };
 
@@ -74,8 +75,12 @@ struct clzt_dataset {
     bool none_reported;                     // the error that no picture can be read was logged
 
     // clzt_dataset_fill
+    pthread_t fillers[256];
+    int filler_count;
     int64_t next, done;
     int running, error;
+    bool behind;                            // they run while the dataset is used
+    atomic_bool quit;                       // they are to end
 };
 
 // ---- finding ----
@@ -550,8 +555,9 @@ int clzt_reader_try(struct clzt_reader *r, int64_t index, struct clzt_picture *p
     int ret;
 
     if (atomic_load_explicit(&d->state[index], memory_order_relaxed) == BAD) return -EIO;
-    if (d->cached && d->cached[index].rgb) {
-        describe(picture, d->cached[index].rgb, d->cached[index].width, d->cached[index].height);
+    uint8_t *rgb = d->cached ? atomic_load(&d->cached[index].rgb) : NULL;
+    if (rgb) {
+        describe(picture, rgb, d->cached[index].width, d->cached[index].height);
         return 0;
     }
     if ((ret = decode(r, index, picture)) == -EIO) mark_bad(d, index, "cannot be decoded");
@@ -625,7 +631,9 @@ static int fill_one(struct clzt_dataset *d, struct clzt_reader *r, struct clzt_c
         return d->min_spread > 0 ? 0 : 1;   // the others are still measured
     }
     memcpy(rgb, p.r, size);
-    d->cached[index] = (struct cached){ rgb, p.width, p.height };
+    d->cached[index].width = p.width;
+    d->cached[index].height = p.height;
+    atomic_store(&d->cached[index].rgb, rgb);
     return 0;
 }
 
@@ -636,13 +644,14 @@ static void *fill(void *arg)
     struct clzt_reader *r = NULL;
     int ret = clzt_reader_create(&r, d);
 
+    if (d->behind) setpriority(PRIO_PROCESS, 0, 10);        // of this thread: the training goes first
     if (!ret) ret = clzt_colour_meter_create(&meter);
     pthread_mutex_lock(&d->lock);
-    while (!ret && !d->error && d->next < d->count) {
+    while (!ret && !d->error && !atomic_load(&d->quit) && d->next < d->count) {
         const int64_t from = d->next, to = from + CHUNK < d->count ? from + CHUNK : d->count;
         d->next = to;
         pthread_mutex_unlock(&d->lock);
-        for (int64_t i = from; i < to && !ret; i++) {
+        for (int64_t i = from; i < to && !ret && !atomic_load(&d->quit); i++) {
             if (d->stop && *d->stop) ret = -ECANCELED;
             else ret = fill_one(d, r, meter, i);
         }
@@ -676,7 +685,12 @@ static int drop_grey(struct clzt_dataset *d)
             }
             if (source->chosen) source->chosen[kept - before] = source->chosen[i];
             atomic_store(&d->state[kept], atomic_load(&d->state[first + i]));
-            if (d->cached) d->cached[kept] = d->cached[first + i];
+            if (d->cached) {
+                const struct cached *from = &d->cached[first + i];
+                d->cached[kept].width = from->width;
+                d->cached[kept].height = from->height;
+                atomic_store(&d->cached[kept].rgb, atomic_load(&from->rgb));
+            }
             kept++;
         }
         source->count = kept - before;
@@ -691,19 +705,32 @@ static int drop_grey(struct clzt_dataset *d)
     return 0;
 }
 
-int clzt_dataset_fill(struct clzt_dataset *d)
+static int start_fill(struct clzt_dataset *d)
 {
-    pthread_t threads[256];
-    int started = 0;
-
-    if (d->cache != CLZT_CACHE_RAM && d->min_spread <= 0) return 0;
     if (d->cache == CLZT_CACHE_RAM && !(d->cached = calloc(d->count, sizeof *d->cached))) return -ENOMEM;
     pthread_mutex_lock(&d->lock);
-    for (; started < d->threads && started * (int64_t)CHUNK < d->count; started++) {
-        if (pthread_create(&threads[started], NULL, fill, d)) break;
+    for (; d->filler_count < d->threads && d->filler_count * (int64_t)CHUNK < d->count; d->filler_count++) {
+        if (pthread_create(&d->fillers[d->filler_count], NULL, fill, d)) break;
         d->running++;
     }
-    if (!started) d->error = -ENOMEM;
+    if (!d->filler_count) d->error = -ENOMEM;
+    pthread_mutex_unlock(&d->lock);
+    return d->filler_count ? 0 : -ENOMEM;
+}
+
+static void join_fillers(struct clzt_dataset *d)
+{
+    for (int i = 0; i < d->filler_count; i++) pthread_join(d->fillers[i], NULL);
+    d->filler_count = 0;
+}
+
+int clzt_dataset_fill(struct clzt_dataset *d)
+{
+    int ret;
+
+    if (d->cache != CLZT_CACHE_RAM && d->min_spread <= 0) return 0;
+    if ((ret = start_fill(d)) < 0) return ret;
+    pthread_mutex_lock(&d->lock);
     while (d->running) {
         struct timespec until;
         clock_gettime(CLOCK_REALTIME, &until);
@@ -719,12 +746,30 @@ int clzt_dataset_fill(struct clzt_dataset *d)
         }
     }
     pthread_mutex_unlock(&d->lock);
-    for (int i = 0; i < started; i++) pthread_join(threads[i], NULL);
+    join_fillers(d);
     if (!d->error && d->min_spread > 0) d->error = drop_grey(d);
-    if (!d->error && d->cached && d->cached_count + d->bad_count < d->count)
-        clzi_log(&d->log, CLZ_LOG_INFO, "%lld of %lld pictures are in memory (%lld MiB, the limit); the others are decoded "
-                 "again for each use.", (long long)d->cached_count, (long long)d->count, (long long)(d->cached_size >> 20));
     return d->error;
+}
+
+int clzt_dataset_begin_fill(struct clzt_dataset *d)
+{
+    bool alone = d->min_spread <= 0;
+
+    for (int i = 0; i < d->source_count && alone; i++)
+        alone = !d->sources[i].kind->stands_alone || d->sources[i].kind->stands_alone(&d->sources[i]);
+    if (!alone || d->cache != CLZT_CACHE_RAM) return clzt_dataset_fill(d);
+    d->behind = true;
+    return start_fill(d);
+}
+
+bool clzt_dataset_filled(struct clzt_dataset *d)
+{
+    bool filled;
+
+    pthread_mutex_lock(&d->lock);
+    filled = !d->running;
+    pthread_mutex_unlock(&d->lock);
+    return filled;
 }
 
 // ---- the dataset ----
@@ -789,6 +834,8 @@ void clzt_dataset_close(struct clzt_dataset **dataset)
     struct clzt_dataset *d = *dataset;
 
     if (!d) return;
+    atomic_store(&d->quit, true);
+    join_fillers(d);
     for (int i = 0; i < d->source_count; i++) clzt_source_close(&d->sources[i]);
     for (struct block *b = d->blocks, *next; b; b = next) {
         next = b->next;
@@ -839,8 +886,18 @@ const struct clzt_categories *clzt_dataset_categories(const struct clzt_dataset 
 
 int clzt_dataset_files(const struct clzt_dataset *dataset) { return dataset->source_count; }
 int64_t clzt_dataset_count(const struct clzt_dataset *dataset) { return dataset->count; }
-int64_t clzt_dataset_cached(const struct clzt_dataset *dataset) { return dataset->cached_count; }
-int64_t clzt_dataset_bad(const struct clzt_dataset *dataset) { return dataset->bad_count; }
+static int64_t locked(struct clzt_dataset *d, const int64_t *count)
+{
+    int64_t now;
+
+    pthread_mutex_lock(&d->lock);
+    now = *count;
+    pthread_mutex_unlock(&d->lock);
+    return now;
+}
+
+int64_t clzt_dataset_cached(struct clzt_dataset *d) { return locked(d, &d->cached_count); }
+int64_t clzt_dataset_bad(struct clzt_dataset *d) { return locked(d, &d->bad_count); }
 uint64_t clzt_dataset_hash(const struct clzt_dataset *dataset) { return dataset->hash; }
 
 uint64_t clzt_dataset_hash_categories(const struct clzt_dataset *d)
@@ -858,33 +915,93 @@ uint64_t clzt_dataset_hash_categories(const struct clzt_dataset *d)
 int clzt_dataset_min_side(const struct clzt_dataset *dataset) { return dataset->min_side; }
 const struct clz_log *clzt_dataset_log(const struct clzt_dataset *dataset) { return &dataset->log; }
 
-int clzt_dataset_colours(struct clzt_dataset *dataset, int64_t pictures, struct clzt_colours *colours, double *counts)
-{
-    const int64_t n = pictures > 0 && pictures < dataset->count ? pictures : dataset->count;
-    struct clzt_colour_meter *meter = NULL;
-    struct clzt_reader *reader = NULL;
-    struct clzt_colour_sums all = {0};
-    struct clzt_picture p;
-    int ret = clzt_reader_create(&reader, dataset);
+// Measuring: threads take pieces of a few pictures; the pieces' sums are added in order, so that the result is the same for any
+// number of threads.
+enum { PIECE = 16 };
 
-    *colours = (struct clzt_colours){ .pictures = n };
-    if (!ret) ret = clzt_colour_meter_create(&meter);
-    if (counts) memset(counts, 0, CLZT_AB_CELLS * CLZT_AB_CELLS * sizeof *counts);
-    for (int64_t i = 0; i < n && !ret; i++) {
+struct piece { struct clzt_colour_sums sums; int64_t grey; double spread; };
+
+struct measuring {
+    struct clzt_dataset *dataset;
+    int64_t pictures, pieces;
+    struct piece *piece;                    // [pieces]
+    double *counts;                         // of all threads; NULL: not wanted
+    pthread_mutex_t lock;                   // guards the following, and counts
+    int64_t next;
+    int error;
+};
+
+static int measure_piece(struct measuring *m, int64_t number, struct clzt_reader *reader, struct clzt_colour_meter *meter,
+                         double *counts)
+{
+    struct piece *piece = &m->piece[number];
+    const int64_t first = number * PIECE, end = first + PIECE < m->pictures ? first + PIECE : m->pictures;
+    int ret = 0;
+
+    for (int64_t i = first; i < end && !ret; i++) {
         struct clzt_colour_sums own = {0};
+        struct clzt_picture p;
         double spread;
-        if ((ret = clzt_reader_read(reader, i * dataset->count / n, &p)) < 0) break;
+        if ((ret = clzt_reader_read(reader, i * m->dataset->count / m->pictures, &p)) < 0) break;
         if ((ret = clzt_colour_meter_add(meter, &p, &own, counts)) < 0) break;
         clzt_colour_spread(&own, &spread, NULL);
-        colours->grey += spread < CLZT_GREY;
-        colours->spread += spread / n;
-        clzt_colour_sums_add(&all, &own);
+        piece->grey += spread < CLZT_GREY;
+        piece->spread += spread;
+        clzt_colour_sums_add(&piece->sums, &own);
     }
-    if (!ret) clzt_colour_spread(&all, NULL, &colours->across);
-    for (int c = 0; c < 2; c++) colours->mean[c] = all.pixels > 0 ? all.sum[1 + c] / all.pixels : 0;
+    return ret;
+}
+
+static void *measure(void *arg)
+{
+    const size_t cells = CLZT_AB_CELLS * CLZT_AB_CELLS;
+    struct measuring *m = arg;
+    struct clzt_colour_meter *meter = NULL;
+    struct clzt_reader *reader = NULL;
+    double *counts = m->counts ? calloc(cells, sizeof *counts) : NULL;
+    int ret = m->counts && !counts ? -ENOMEM : clzt_reader_create(&reader, m->dataset);
+
+    if (!ret) ret = clzt_colour_meter_create(&meter);
+    pthread_mutex_lock(&m->lock);
+    while (!ret && !m->error && m->next < m->pieces) {
+        const int64_t number = m->next++;
+        pthread_mutex_unlock(&m->lock);
+        ret = measure_piece(m, number, reader, meter, counts);
+        pthread_mutex_lock(&m->lock);
+    }
+    if (ret < 0 && !m->error) m->error = ret;
+    for (size_t i = 0; i < cells && counts; i++) m->counts[i] += counts[i];        // whole numbers: the order does not matter
+    pthread_mutex_unlock(&m->lock);
+    free(counts);
     clzt_colour_meter_destroy(&meter);
     clzt_reader_destroy(&reader);
-    return ret;
+    return NULL;
+}
+
+int clzt_dataset_colours(struct clzt_dataset *d, int64_t pictures, struct clzt_colours *colours, double *counts)
+{
+    const int64_t n = pictures > 0 && pictures < d->count ? pictures : d->count;
+    struct measuring m = { .dataset = d, .pictures = n, .pieces = (n + PIECE - 1) / PIECE, .counts = counts,
+                           .lock = PTHREAD_MUTEX_INITIALIZER };
+    struct clzt_colour_sums all = {0};
+    pthread_t threads[256];
+    int started = 0;
+
+    *colours = (struct clzt_colours){ .pictures = n };
+    if (counts) memset(counts, 0, CLZT_AB_CELLS * CLZT_AB_CELLS * sizeof *counts);
+    if (!(m.piece = calloc((size_t)m.pieces, sizeof *m.piece))) return -ENOMEM;
+    while (started + 1 < d->threads && started + 1 < m.pieces && !pthread_create(&threads[started], NULL, measure, &m)) started++;
+    measure(&m);
+    for (int i = 0; i < started; i++) pthread_join(threads[i], NULL);
+    for (int64_t i = 0; i < m.pieces; i++) {
+        colours->grey += m.piece[i].grey;
+        colours->spread += m.piece[i].spread / (double)n;
+        clzt_colour_sums_add(&all, &m.piece[i].sums);
+    }
+    free(m.piece);
+    if (!m.error) clzt_colour_spread(&all, NULL, &colours->across);
+    for (int c = 0; c < 2; c++) colours->mean[c] = all.pixels > 0 ? all.sum[1 + c] / all.pixels : 0;
+    return m.error;
 }
 
 void clzt_colours_warn(const struct clzt_colours *c, const char *what, const struct clz_log *log)

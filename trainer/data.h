@@ -27,7 +27,7 @@ struct clzt_dataset_params {
     int min_side;                           // pictures with a shorter short side are enlarged to this: the size of crops
     enum clzt_cache cache;                  // RAM: clzt_dataset_fill decodes everything and keeps it as 8-bit RGB
     int64_t cache_limit;                    // bytes; pictures beyond it are decoded for each use. 0: half of the memory
-    int threads;                            // of clzt_dataset_fill, 0: one per core
+    int threads;                            // that decode at once, 0: one per core
     double min_spread;                      // clzt_dataset_fill leaves out pictures whose colours have a smaller standard
                                             // deviation than this, Lab units (clzt_colour_spread); 0: none
     struct clzt_split *split;               // NULL: all pictures; borrowed, during opening
@@ -52,6 +52,11 @@ int clzt_dataset_open(struct clzt_dataset **dataset, const struct clzt_dataset_p
 // picture, leaves out nearly grey ones, which changes the number of pictures, and logs how many; -EINVAL: all are. To be called
 // once, before the first reader.
 int clzt_dataset_fill(struct clzt_dataset *dataset);
+// With params.cache RAM: begins to do so, and returns; threads of low priority go on until all are decoded or the dataset is
+// closed. Where pictures cannot be decoded one by one (videos with few key frames), or with params.min_spread: as
+// clzt_dataset_fill().
+int clzt_dataset_begin_fill(struct clzt_dataset *dataset);
+bool clzt_dataset_filled(struct clzt_dataset *dataset);     // it has come to its end
 
 // Checks that each path is a readable folder or regular file; reads none. Logs the first that is not, and returns its error.
 // what: the recipe's key. For callers who do slow work before they open the dataset.
@@ -59,8 +64,8 @@ int clzt_paths_check(const char *const *paths, int count, const char *what, cons
 void clzt_dataset_close(struct clzt_dataset **dataset);
 
 int64_t clzt_dataset_count(const struct clzt_dataset *dataset);     // pictures
-int64_t clzt_dataset_cached(const struct clzt_dataset *dataset);    // pictures in memory
-int64_t clzt_dataset_bad(const struct clzt_dataset *dataset);       // pictures that turned out to be unreadable so far
+int64_t clzt_dataset_cached(struct clzt_dataset *dataset);  // pictures in memory
+int64_t clzt_dataset_bad(struct clzt_dataset *dataset);     // pictures that turned out to be unreadable so far
 // Whether picture `index` is the next frame of a film after index - 1: both are of one video, or pictures of one folder.
 bool clzt_dataset_follows(const struct clzt_dataset *dataset, int64_t index);
 uint64_t clzt_dataset_hash(const struct clzt_dataset *dataset);     // of the files' names, sizes and numbers of pictures

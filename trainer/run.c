@@ -17,7 +17,7 @@
 #include "nets.h"
 #include "run_parts.h"
 
-enum { COLOUR_PICTURES = 4096 };               // of the training set, whose colours are measured
+enum { COLOUR_PICTURES = 1024 };               // of the training set, whose colours are measured
 #define ADJUSTMENT_MIX 0.5                  // the published mix of rebalancing
 enum { BAD_STEPS_IN_A_ROW = 50, FOLDERS = sizeof ((struct clzt_run *)0)->existed / sizeof(bool) };
 
@@ -135,16 +135,33 @@ int clzt_run_open_dataset(struct clzt_run *r, struct clzt_dataset **dataset, boo
     return ret;
 }
 
-static int fill_dataset(struct clzt_run *r, struct clzt_dataset *dataset, const char *what)
+// Says once of each set how many pictures are in memory, when all are that will be.
+static void tell_filled(struct clzt_run *r)
+{
+    struct clzt_dataset *const sets[2] = { r->train, r->val };
+    static const char *const names[2] = { "train", "val" };
+
+    for (int i = 0; i < 2; i++) {
+        if (!sets[i] || r->filled_told[i] || !clzt_dataset_filled(sets[i])) continue;
+        const int64_t count = clzt_dataset_count(sets[i]), cached = clzt_dataset_cached(sets[i]);
+        r->filled_told[i] = true;
+        clzi_log(r->log, CLZ_LOG_INFO, "%s: %" PRId64 " pictures, %" PRId64 " of them in memory%s", names[i], count, cached,
+                 cached && cached + clzt_dataset_bad(sets[i]) < count ?
+                 ", as many as cache_limit allows; the others are decoded for each use" : "");
+    }
+}
+
+static int fill_datasets(struct clzt_run *r)
 {
     int ret;
 
-    clzt_progress_begin(r->progress, what, 0, 0, 1);
-    ret = clzt_dataset_fill(dataset);
+    clzt_progress_begin(r->progress, "train", 0, 0, 1);
+    ret = clzt_dataset_begin_fill(r->train);
     clzt_progress_end(r->progress);
-    if (ret >= 0)
-        clzi_log(r->log, CLZ_LOG_INFO, "%s: %" PRId64 " pictures, %" PRId64 " of them in memory", what,
-                 clzt_dataset_count(dataset), clzt_dataset_cached(dataset));
+    if (ret < 0 || !r->val) return ret;
+    clzt_progress_begin(r->progress, "val", 0, 0, 1);
+    ret = clzt_dataset_begin_fill(r->val);
+    clzt_progress_end(r->progress);
     return ret;
 }
 
@@ -257,8 +274,7 @@ static int set_up(struct clzt_run *r)
     if (ret < 0 || (ret = clzi_device_enter(r->dev)) < 0) return ret;
     if ((ret = clzt_run_open_dataset(r, &r->train, false)) < 0) return ret;
     if ((c->val.count || clzt_recipe_splits(c)) && (ret = clzt_run_open_dataset(r, &r->val, true)) < 0) return ret;
-    if (early && ((ret = fill_dataset(r, r->train, "train")) < 0 || (r->val && (ret = fill_dataset(r, r->val, "val")) < 0)))
-        return ret;
+    if (early && (ret = fill_datasets(r)) < 0) return ret;
     if ((ret = clzt_recipe_length(r->recipe, clzt_dataset_count(r->train), r->log)) < 0) return ret;
     if ((ret = clzt_run_build_discriminator(r)) < 0) return ret;
     r->phase = clzt_run_phase_at(r, 1);
@@ -266,8 +282,8 @@ static int set_up(struct clzt_run *r)
     r->data = classes.count ? clzt_dataset_hash_categories(r->train) : clzt_dataset_hash(r->train);
     // notes that are too long must be reported now, not after the last step
     if ((ret = clzt_facts_write(trained, sizeof trained, c, 0, 0, r->data, r->log)) < 0) return ret;
-    if (!early && ((ret = fill_dataset(r, r->train, "train")) < 0 || (r->val && (ret = fill_dataset(r, r->val, "val")) < 0)))
-        return ret;
+    if (!early && (ret = fill_datasets(r)) < 0) return ret;
+    tell_filled(r);
     if ((ret = clzt_dataset_colours(r->train, COLOUR_PICTURES, &colours, counts)) < 0) return ret;
     clzt_colours_warn(&colours, "train", r->log);
     memcpy(r->mean, colours.mean, sizeof r->mean);
@@ -389,6 +405,7 @@ static int loop(struct clzt_run *r)
         if (every(r->number, c->log_every)) {
             for (int i = 0; i < CLZT_VALUES; i++) values[i] = clzt_run_is_reported(r, i) ? clzt_smooth_value(&r->smooth[i]) : NAN;
             clzt_run_csv_row(r, values, lr, clzt_progress_rate(r->progress), NULL);
+            tell_filled(r);
         }
         if (every(r->number, c->save_every) || *r->save) {
             *r->save = 0;

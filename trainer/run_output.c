@@ -119,10 +119,10 @@ int clzt_run_write_data(struct clzt_run *r, const struct clzt_colours *c)
     int ret = 0;
 
     snprintf(hash, sizeof hash, "%016" PRIx64, r->data);
-    json = json_pack("{s:{s:o, s:I, s:I, s:I, s:I, s:f, s:f, s:f, s:f, s:s}}", "train", "paths", paths_json(&r->recipe->train),
-                     "pictures", (json_int_t)clzt_dataset_count(r->train), "in memory", (json_int_t)clzt_dataset_cached(r->train),
-                     "measured", (json_int_t)c->pictures, "of these nearly grey", (json_int_t)c->grey, "mean a*",
-                     110 * c->mean[0], "mean b*", 110 * c->mean[1], "spread of a picture", or_0(c->spread),
+    json = json_pack("{s:{s:o, s:I, s:I, s:I, s:f, s:f, s:f, s:f, s:s}}", "train", "paths", paths_json(&r->recipe->train),
+                     "pictures", (json_int_t)clzt_dataset_count(r->train), "measured", (json_int_t)c->pictures,
+                     "of these nearly grey", (json_int_t)c->grey, "mean a*", 110 * c->mean[0], "mean b*", 110 * c->mean[1],
+                     "spread of a picture", or_0(c->spread),
                      "spread across the hue", or_0(c->across), "hash", hash);
     if (json && r->val)
         json_object_set_new(json, "val", json_pack("{s:o, s:I}", "paths", paths_json(&r->recipe->val), "pictures",

@@ -23,6 +23,7 @@ struct clzt_run {
     struct clzi_device *dev;
     struct clzi_graph *graph;
     struct clzt_dataset *train, *val;
+    bool filled_told[2];                    // of each, that its pictures are in memory
     char classes[CLZT_CLASS_NAMES];         // the recipe's, as the model file has them
     int category[CLZI_MAX_CLASSES];         // of each class of the recipe in `train`
     struct clzt_loader *loader;

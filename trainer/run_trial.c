@@ -11,7 +11,7 @@
 #include "html.h"
 #include "run_parts.h"
 
-enum { COLOUR_PICTURES = 4096, REPORTS = 20 };
+enum { COLOUR_PICTURES = 1024, REPORTS = 20 };
 
 static int set_up(struct clzt_run *r)
 {

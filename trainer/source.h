@@ -29,6 +29,8 @@ struct clzt_source_kind {
     // A reader is the open decoder of one thread. Optional: without, `read` gets NULL.
     int (*reader_open)(void **reader, const struct clzt_source *source);
     void (*reader_close)(void **reader);
+    // Whether each picture can be decoded without others. Optional: without, it can.
+    bool (*stands_alone)(const struct clzt_source *source);
     // Decodes picture `index` into an empty frame, as it is stored; sets *orientation to how it is to be shown (orientation.h).
     // -EIO: it cannot be decoded; the reader can be used for others.
     int (*read)(void *reader, const struct clzt_source *source, int64_t index, AVFrame *frame, int *orientation);

@@ -303,7 +303,16 @@ static int read_frame(void *reader, const struct clzt_source *source, int64_t in
     }
 }
 
+static bool stands_alone(const struct clzt_source *source)
+{
+    const struct video *v = source->priv;
+
+    for (int64_t i = 0; i < source->count; i++)
+        if (!v->marks[source->chosen ? source->chosen[i] : i].key) return false;
+    return true;
+}
+
 const struct clzt_source_kind clzt_source_video = {
-    .name = "video", .probe = probe, .open = open_file, .close = close_file,
+    .name = "video", .probe = probe, .open = open_file, .close = close_file, .stands_alone = stands_alone,
     .reader_open = reader_open, .reader_close = reader_close, .read = read_frame,
 };
