@@ -144,7 +144,7 @@ struct clz_controls {
                                             // clz_stream_params.stabilizer
     double time;                            // of the frame in seconds, for the list of shots and the sheet; negative: unknown
     int hold;                               // 1: the colours of the frame before, carried along the motion, in place of its own;
-                                            // needs clz_stream_params.stabilizer, and stabilize above 0 or a sheet that holds
+                                            // needs clz_stream_params.stabilizer
 };
 #define CLZ_CONTROLS_DEFAULT { 1, 1, 0, 0, 1, -1, 0 }
 

@@ -307,6 +307,18 @@ static int add_frame(struct stage *t, const struct clzi_view_frame *frame)
     return ret;
 }
 
+// The frames before a frame that is held, where they were passed on as they are: it continues one of them.
+static int add_earlier(struct stage *t, const struct clzi_view *view)
+{
+    int ret = 0;
+
+    for (int k = view->first; k < 0 && ret >= 0; k++) {
+        ret = add_frame(t, &view->frame[k]);
+        if (ret >= 0) clzi_stabilizer_take(t->stabilizer, t->ab, true);
+    }
+    return ret;
+}
+
 static int stage_settle(void *state, const struct clzi_view *view, void *ab)
 {
     struct stage *t = state;
@@ -314,12 +326,14 @@ static int stage_settle(void *state, const struct clzi_view *view, void *ab)
     const struct clzi_backend *be = clzi_device_base(p->dev)->backend;
     const struct clzi_shape shape = { 1, 2, p->h, p->w };
     const bool lists = context_of(t)->shots || context_of(t)->cuts;
-    const bool off = view->frame->controls.stabilize <= 0 && !lists && !context_of(t)->holds && !context_of(t)->qc;
+    const bool hold = view->frame->controls.hold;
+    const bool off = view->frame->controls.stabilize <= 0 && !hold && !lists && !context_of(t)->qc;
     uint64_t number;
     int ret = 0;
 
     if (view->begins || off) clzi_stabilizer_restart(t->stabilizer);
     if (off) return be->copy(p->dev, ab, view->frame->ab, be->tensor_size(p->dev, shape));
+    if (hold && !t->stabilizer->added) ret = add_earlier(t, view);
     for (int k = clzi_stabilizer_added(t->stabilizer); k <= view->last && ret >= 0; k++) ret = add_frame(t, &view->frame[k]);
     if (ret < 0) return ret;
     if (lists && !view->frame->second) list_frame(t, &view->frame->controls, view->begins);

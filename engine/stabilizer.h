@@ -6,7 +6,6 @@
 // and on nothing else.
 #ifndef CLZI_STABILIZER_H
 #define CLZI_STABILIZER_H
-#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -44,16 +43,15 @@ bool clzi_stabilizer_take(struct clzi_stabilizer *stabilizer, float *ab, bool la
 void clzi_stabilizer_restart(struct clzi_stabilizer *stabilizer);
 
 // The stabiliser as a stage of the pipeline; the strength is each frame's clz_controls.stabilize. It computes on the CPU, so a
-// device that queues calls waits for it.
+// device that queues calls waits for it. A frame at strength 0 that is not held is passed on as it is, if there are no lists and
+// no qc; so that a frame that is held after it has what it continues, clzi_stage.before should be CLZI_MOTION_BACK.
 extern const struct clzi_stage_ops clzi_stabilizer_stage;
 
-// clzi_stage.context of that stage. It belongs to the stream and is used on its worker thread; other threads may set holds.
-struct clzi_stabilizer_context {
+struct clzi_stabilizer_context {            // clzi_stage.context of that stage; belongs to the stream, used on its worker thread
     struct clzi_shots *shots;               // the list that is written; NULL: none
     struct clzi_cuts *cuts;                 // the list that is given; NULL: cuts are found
     struct clzi_qc *qc;                     // NULL: none
     struct clzi_qc_note *notes;             // with qc, of frame n at n modulo room
-    atomic_bool holds;                      // frames may be held, so that motion is followed at strength 0 too
     uint64_t first, frame;                  // number of the film's first frame; of the next one, from 0
     bool warned;                            // that a frame does not look as in the list
     struct clzi_bars_finder *bars;          // with shots, what the frames before frame n showed, at n modulo room

@@ -331,7 +331,8 @@ static struct clzi_stage stabilizer(const struct clz_stream_params *p, struct cl
 {
     const int window = p->window >= 0 ? p->window : p->batch == 1 ? 0 : WINDOW;
 
-    return p->stabilizer ? (struct clzi_stage){ &clzi_stabilizer_stage, 0, window, context } : (struct clzi_stage){ 0 };
+    return p->stabilizer ? (struct clzi_stage){ &clzi_stabilizer_stage, CLZI_MOTION_BACK, window, context } :
+                           (struct clzi_stage){ 0 };
 }
 
 // Finds what a sheet that was just read refers to: shots of the list, and classes of the model.
@@ -341,10 +342,8 @@ static int resolve_sheet(clz_stream *s, struct clzi_sheet *sheet, const char *pa
 
     if ((ret = clzi_sheet_number(sheet, s->stabilizer.cuts)) < 0) return ret;
     if ((ret = clzi_sheet_find_classes(sheet, s->model->facts.classes)) < 0) return ret;
-    if (!clzi_sheet_holds(sheet)) return 0;
-    if (!s->params.stabilizer) return clzi_fail(&s->params.log, -EINVAL, "%s: hold needs the stabiliser", path);
-    s->stabilizer.holds = true;
-    return 0;
+    return clzi_sheet_holds(sheet) && !s->params.stabilizer ?
+           clzi_fail(&s->params.log, -EINVAL, "%s: hold needs the stabiliser", path) : 0;
 }
 
 // Reads the lists of shots and the sheet.

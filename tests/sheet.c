@@ -259,7 +259,10 @@ static int colour_film(clz_model *model, const struct clz_stream_params *params,
         if (controls) c = controls[n];
         c.time = n / 10.;
         for (const struct change *change = changes; change->frame; change++)
-            if (change->frame == n) REQUIRE_INT(clz_stream_set_sheet(s, change->sheet), change->ret);
+            if (change->frame == n) {
+                while (!clz_stream_receive(s, &done, 1)) got++;         // no frame before it waits for the worker
+                REQUIRE_INT(clz_stream_set_sheet(s, change->sheet), change->ret);
+            }
         draw(n, bytes);
         while ((ret = clz_stream_send(s, &f, &f, &c)) == -EAGAIN && !clz_stream_receive(s, &done, 1)) got++;
         REQUIRE_INT(ret, 0);
@@ -361,6 +364,30 @@ static void streams(clz_model *model)
     REQUIRE_INT(colour_film(model, &p, NULL, 0, got), 0);
     REQUIRE(strstr(said, ":3: no frame of the film lies in this line's range; it lasts from 0.000 to 2.900 s"));
     REQUIRE(!strstr(said, ":2: "));
+
+    CASE("stream/a_sheet_that_comes_holds_what_went_before_without_stabilising");
+    for (int n = 0; n < FILM; n++) controls[n].stabilize = 0, controls[n].strength = 1;
+    write_text(second, "lines:\n- {from: 0.6, to: 0.9, hold: true}\n- {from: 1.4, to: 1.7, hold: true, stabilize: 0.5}\n");
+    p.sheet = second;
+    for (p.window = 0; p.window < 3; p.window += 2) {
+        p.batch = 1;
+        REQUIRE_INT(colour_film(model, &p, controls, 0, want), 0);
+        p.sheet = NULL;
+        REQUIRE_INT(colour_film(model, &p, controls, 0, plain), 0);
+        for (int n = 0; n < FILM; n++)      // the first of each range too is held
+            REQUIRE_INT(!!memcmp(want + (size_t)n * SIZE, plain + (size_t)n * SIZE, SIZE), n / 3 == 2 || (n >= 14 && n < 17));
+        changes = (struct change[]){ { 6, second, 0 }, { 9, NULL, 0 }, { 14, second, 0 }, { 0, NULL, 0 } };
+        for (; p.batch < 12; p.batch += 5) {
+            REQUIRE_INT(colour_film(model, &p, controls, 0, got), 0);
+            REQUIRE(!memcmp(want, got, size));
+        }
+        changes = &(struct change){ 0, NULL, 0 };
+        p.sheet = second;
+    }
+    p.window = 2;
+    p.batch = 1;
+    p.sheet = path;
+    unlink(second);
 
     CASE("stream/hold_needs_the_stabiliser");
     write_text(path, "lines:\n- {hold: true}\n");
