@@ -196,7 +196,7 @@ struct clz_stream_params {
     int window;                             // frames after a frame that it looks at, 0..32; -1: 2, with batch 1 none
     const char *shots;                      // with the stabilizer: a CSV file to write the list of the film's shots to; see below
     const char *cuts;                       // with the stabilizer: such a file, in place of cuts that are found
-    const char *sheet;                      // a YAML file that says how parts of the film are coloured; see below
+    const char *sheet;                      // a YAML file that says how parts of the film are coloured; see below. "": none
     enum clz_chroma chroma;                 // KEEP and AUTO need frames in host memory, else clz_stream_send() gives -ENOTSUP
     int first_frame;                        // number of the first frame that is sent, for lists of shots and the sheet
     int shots_only;                         // 1: only the list of shots is made, without the network, in a fraction of the time;
@@ -297,7 +297,8 @@ CLZ_API void clz_stream_cancel(clz_stream *stream);
 
 // The sheet for the frames that are sent from now on, in place of the one that the stream has; NULL or "": none. It may come
 // while frames are inside, from the thread that sends. The list of shots stays the stream's: a list that this sheet names is not
-// read. Points of the new sheet begin with the next frame. The sheets replaced stay in memory until the stream is closed.
+// read, and after a flush lines with `shot` do not apply. Points of the new sheet begin with the next frame. The sheets replaced
+// stay in memory until the stream is closed.
 //
 // Returns 0, or an error, which leaves the stream with the sheet that it had: -EINVAL (as clz_stream_open() has it), -ENOMEM, or
 // that of reading the file.

@@ -573,7 +573,7 @@ int clzi_sheet_number(struct clzi_sheet *s, const struct clzi_cuts *cuts)
             struct span *p = &s->span[k];
             if (!cuts)
                 return clzi_fail(s->log, -EINVAL, "%s:%d: shot: numbers of shots need a list of shots: the option cuts, or the "
-                                 "key `cuts` at the top of the sheet", s->path, l->shot_line);
+                                 "key `cuts` at the top of the sheet that the film begins with", s->path, l->shot_line);
             if (p->last > shots)
                 return clzi_fail(s->log, -EINVAL, "%s:%d: shot: the list of shots has no shot %d, but %d shots", s->path,
                                  l->shot_line, p->last, shots);
@@ -650,16 +650,18 @@ bool clzi_sheet_apply(struct clzi_sheet *s, uint64_t number, struct clz_controls
     return says_skip;
 }
 
-void clzi_sheet_end(const struct clzi_sheet *s)
+void clzi_sheet_end(const struct clzi_sheet *s, bool late)
 {
+    const char *const none = late ? "no frame that came after the sheet" : "no frame of the film";
+
     for (int i = 0; i < s->count; i++) {
         const struct line *l = &s->lines[i];
         if (l->used) continue;
         if (l->spans && s->lost) continue;
         if (l->spans || s->first_time < 0)
-            clzi_log(s->log, CLZ_LOG_WARNING, "%s:%d: no frame of the film lies in this line's range", s->path, l->number);
+            clzi_log(s->log, CLZ_LOG_WARNING, "%s:%d: %s lies in this line's range", s->path, l->number, none);
         else
-            clzi_log(s->log, CLZ_LOG_WARNING, "%s:%d: no frame of the film lies in this line's range; it lasts from %.3f to %.3f "
-                     "s", s->path, l->number, s->first_time, s->last_time);
+            clzi_log(s->log, CLZ_LOG_WARNING, "%s:%d: %s lies in this line's range; %s from %.3f to %.3f s", s->path, l->number,
+                     none, late ? "they last" : "it lasts", s->first_time, s->last_time);
     }
 }

@@ -51,6 +51,6 @@ void clzi_sheet_lose_numbers(struct clzi_sheet *sheet);
 bool clzi_sheet_apply(struct clzi_sheet *sheet, uint64_t number, struct clz_controls *controls, struct clzi_hint_layers *layers,
                       const float **classes);
 
-// The film has ended: warns of lines that no frame lay in.
-void clzi_sheet_end(const struct clzi_sheet *sheet);
+// The film has ended: warns of lines that no frame lay in. late: frames had gone before the sheet came.
+void clzi_sheet_end(const struct clzi_sheet *sheet, bool late);
 #endif

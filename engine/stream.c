@@ -56,6 +56,8 @@ struct clz_stream {
     struct clzi_stabilizer_context stabilizer;
     struct clzi_sheet *sheet;               // NULL: none
     struct sheets *replaced;                // by clz_stream_set_sheet()
+    bool sheet_is_late;                     // it came after the first frame
+    bool numbers_lost;                      // the list of shots is of no use: a frame's number in the film is not known
     struct clzi_answers answers;
     struct clzi_chroma_finder chroma;
     struct clzi_fields *fields;             // NULL: every frame is one picture, and none repeats another
@@ -340,7 +342,8 @@ static int resolve_sheet(clz_stream *s, struct clzi_sheet *sheet, const char *pa
 {
     int ret;
 
-    if ((ret = clzi_sheet_number(sheet, s->stabilizer.cuts)) < 0) return ret;
+    if (s->numbers_lost) clzi_sheet_lose_numbers(sheet);
+    else if ((ret = clzi_sheet_number(sheet, s->stabilizer.cuts)) < 0) return ret;
     if ((ret = clzi_sheet_find_classes(sheet, s->model->facts.classes)) < 0) return ret;
     return clzi_sheet_holds(sheet) && !s->params.stabilizer ?
            clzi_fail(&s->params.log, -EINVAL, "%s: hold needs the stabiliser", path) : 0;
@@ -353,7 +356,7 @@ static int open_lists(clz_stream *s, const struct clz_stream_params *p)
     const char *cuts = p->cuts;
     int ret;
 
-    if (p->sheet && (ret = clzi_sheet_read(&s->sheet, p->sheet, log)) < 0) return ret;
+    if (p->sheet && *p->sheet && (ret = clzi_sheet_read(&s->sheet, p->sheet, log)) < 0) return ret;
     if (!cuts && s->sheet) cuts = clzi_sheet_cuts(s->sheet);
     if (p->shots && cuts && !strcmp(p->shots, cuts))
         return clzi_fail(log, -EINVAL, "shots and cuts are the same file, %s", cuts);
@@ -526,7 +529,7 @@ void clz_stream_close(clz_stream **stream)
     clzi_shots_destroy(&s->stabilizer.shots);
     clzi_qc_destroy(&s->stabilizer.qc);
     clzi_cuts_destroy(&s->stabilizer.cuts);
-    if (s->sheet && s->draining) clzi_sheet_end(s->sheet);
+    if (s->sheet && s->draining) clzi_sheet_end(s->sheet, s->sheet_is_late);
     clzi_sheet_destroy(&s->sheet);
     while (s->replaced) {
         struct sheets *next = s->replaced->next;
@@ -564,6 +567,7 @@ int clz_stream_set_sheet(clz_stream *s, const char *path)
         s->replaced = old;
     }
     s->sheet = sheet;
+    s->sheet_is_late = s->frames > 0;
     return 0;
 fail:
     clzi_sheet_destroy(&sheet);
@@ -891,15 +895,17 @@ void clz_stream_flush(clz_stream *s, void (*on_frame)(void *priv, const struct c
     s->cancelled = false;
     first = s->head;
     end = s->tail;
-    if (s->draining && first == end && s->sheet) clzi_sheet_end(s->sheet);         // it is over: hosts flush before they close
+    if (s->draining && first == end && s->sheet)
+        clzi_sheet_end(s->sheet, s->sheet_is_late);             // it is over: hosts flush before they close
     s->head = s->done = s->taken = s->submitted = s->tail;      // the worker is idle, so the incomplete batch is dropped too
     s->draining = false;
     s->new_shot = true;
     s->error = 0;                           // frames after a seek are coloured again
     s->received = s->frames;
     count_frames(s, s->frames);
-    if (s->tail) clzi_cuts_destroy(&s->stabilizer.cuts);        // its numbers are of the film from the beginning
-    if (s->tail && s->sheet) clzi_sheet_lose_numbers(s->sheet);
+    s->numbers_lost |= s->tail > 0;
+    if (s->numbers_lost) clzi_cuts_destroy(&s->stabilizer.cuts);        // its numbers are of the film from the beginning
+    if (s->numbers_lost && s->sheet) clzi_sheet_lose_numbers(s->sheet);
     s->chroma = (struct clzi_chroma_finder){0};
     if (s->fields) clzi_fields_restart(s->fields);
     pthread_mutex_unlock(&s->mutex);

@@ -240,7 +240,7 @@ static void draw(int n, uint8_t *bytes)
 
 // What colour_film() calls clz_stream_set_sheet() with before a frame, and what that returns. sheet NULL and frame 0: the end.
 struct change { int frame; const char *sheet; int ret; };
-static const struct change *changes = &(struct change){ 0, NULL, 0 };
+static const struct change no_change = { 0, NULL, 0 }, *changes = &no_change;
 
 // Colours the film at 10 frames per second, whose frames from `first` on are sent; controls: of each frame, or NULL.
 static int colour_film(clz_model *model, const struct clz_stream_params *params, const struct clz_controls *controls, int first,
@@ -344,7 +344,7 @@ static void streams(clz_model *model)
         REQUIRE_INT(colour_film(model, &p, NULL, 0, got), 0);
         REQUIRE(!memcmp(want, got, size));
     }
-    changes = &(struct change){ 0, NULL, 0 };
+    changes = &no_change;
     p.cuts = NULL;
     REQUIRE_INT(colour_film(model, &p, NULL, 0, got), 0);
     unlink(second);
@@ -364,6 +364,20 @@ static void streams(clz_model *model)
     REQUIRE_INT(colour_film(model, &p, NULL, 0, got), 0);
     REQUIRE(strstr(said, ":3: no frame of the film lies in this line's range; it lasts from 0.000 to 2.900 s"));
     REQUIRE(!strstr(said, ":2: "));
+    said[0] = 0;
+    write_text(second, "lines:\n- {from: 2.9, strength: 0}\n- {to: 1, strength: 0}\n");
+    changes = (struct change[]){ { 11, second, 0 }, { 0, NULL, 0 } };
+    REQUIRE_INT(colour_film(model, &p, NULL, 0, got), 0);
+    changes = &no_change;
+    REQUIRE(strstr(said, ":3: no frame that came after the sheet lies in this line's range; they last from 1.100 to 2.900 s"));
+    REQUIRE(!strstr(said, ":2: "));
+
+    CASE("stream/a_sheet_without_a_name_is_none");
+    p.sheet = "";
+    REQUIRE_INT(colour_film(model, &p, NULL, 0, got), 0);
+    p.sheet = NULL;
+    REQUIRE_INT(colour_film(model, &p, NULL, 0, want), 0);
+    REQUIRE(!memcmp(want, got, size));
 
     CASE("stream/a_sheet_that_comes_holds_what_went_before_without_stabilising");
     for (int n = 0; n < FILM; n++) controls[n].stabilize = 0, controls[n].strength = 1;
@@ -381,7 +395,7 @@ static void streams(clz_model *model)
             REQUIRE_INT(colour_film(model, &p, controls, 0, got), 0);
             REQUIRE(!memcmp(want, got, size));
         }
-        changes = &(struct change){ 0, NULL, 0 };
+        changes = &no_change;
         p.sheet = second;
     }
     p.window = 2;
@@ -431,8 +445,32 @@ static void streams(clz_model *model)
     REQUIRE(strstr(said, "after a seek the lines with `shot` do not apply"));
     REQUIRE(chroma(got + 3 * SIZE) != 38 && chroma(got + 4 * SIZE) == 38 && chroma(got + 5 * SIZE) == 38);
 
+    CASE("stream/after_a_seek_a_sheet_with_shots_can_come");
+    p.sheet = NULL;
+    said[0] = 0;
+    REQUIRE_INT(clz_stream_open(&s, model, &p), 0);
+    REQUIRE_INT(clz_stream_set_sheet(s, path), -EINVAL);
+    REQUIRE(strstr(said, ": numbers of shots need a list of shots"));
+    said[0] = 0;
+    for (int n = 0; n < 6; n++) {
+        struct clz_controls c = CLZ_CONTROLS_DEFAULT;
+        uint8_t *bytes = got + n * SIZE;
+        f.data[0] = bytes, f.data[1] = bytes + W * H, f.data[2] = bytes + 2 * W * H;
+        c.time = n < 3 ? n / 10. : (n - 1) / 10.;
+        if (n == 3) clz_stream_flush(s, NULL, NULL);
+        if (n == 3) REQUIRE_INT(clz_stream_set_sheet(s, path), 0);
+        draw(n, bytes);
+        REQUIRE_INT(clz_stream_send(s, &f, &f, &c), 0);
+    }
+    clz_stream_drain(s);
+    for (int n = 3; n < 6; n++) REQUIRE_INT(clz_stream_receive(s, &f, 1), 0);
+    clz_stream_close(&s);
+    REQUIRE(strstr(said, "after a seek the lines with `shot` do not apply") && !strstr(said, "need a list"));
+    REQUIRE(chroma(got + 3 * SIZE) != 38 && chroma(got + 4 * SIZE) == 38 && chroma(got + 5 * SIZE) == 38);
+
     CASE("stream/a_bad_sheet_fails_at_the_opening");
     write_text(path, "lines: [{shot: 1, skip: true}]\n");
+    p.sheet = path;
     REQUIRE_INT(clz_stream_open(&s, model, &p), -EINVAL);
     p.sheet = "/nonexistent/sheet";
     REQUIRE_INT(clz_stream_open(&s, model, &p), -ENOENT);
