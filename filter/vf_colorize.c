@@ -828,9 +828,11 @@ static int process_command(AVFilterContext *ctx, const char *cmd, const char *ar
 {
     CZContext *s = ctx->priv;
     float saturation = s->option.saturation;
-    char *sheet = s->option.sheet ? av_strdup(s->option.sheet) : NULL;
-    int ret = s->option.sheet && !sheet ? AVERROR(ENOMEM) : ff_filter_process_command(ctx, cmd, arg, res, res_len, flags);
+    char *sheet = NULL;
+    int ret;
 
+    if (s->option.sheet && !(sheet = av_strdup(s->option.sheet))) return AVERROR(ENOMEM);
+    ret = ff_filter_process_command(ctx, cmd, arg, res, res_len, flags);
     if (ret >= 0) ret = resolve_saturation(ctx);
     if (ret >= 0 && s->stream && !strcmp(cmd, "sheet")) ret = s->engine.stream_set_sheet(s->stream, s->option.sheet);
     if (ret < 0) {                          // as before

@@ -95,6 +95,7 @@ struct _GstColorize {
     // Of `stream`, and guarded as it is; NULL: it colours frames in system memory.
     struct _GstCudaContext *stream_context;
     void *cuda_stream;
+    char *stream_sheet;                     // the sheet that it has
 
     gboolean live;                          // whether upstream is live; accessed with g_atomic_int_*
     guint64 duration;                       // frame duration in nanoseconds; guarded by the object lock
@@ -930,21 +931,34 @@ unmapped:
     return ret;
 }
 
-// Gives the stream the sheet that was set while it runs, if one was.
+// Gives the stream the sheet that was set while it runs, if one was. If it is wrong, the property gets the one before it again: a
+// stream that is opened later would fail.
 static void update_sheet(GstColorize *self)
 {
     char message[MESSAGE_SIZE], *sheet = NULL;
     gboolean is_new;
-    int ret = 0;
+    int ret;
 
     GST_OBJECT_LOCK(self);
     is_new = self->new_sheet;
     self->new_sheet = FALSE;
     if (is_new) sheet = g_strdup(self->settings.sheet);
     GST_OBJECT_UNLOCK(self);
-    if (is_new) ret = clz_stream_set_sheet(self->stream, sheet);
+    if (!is_new) return;
+    ret = clz_stream_set_sheet(self->stream, sheet);
+    if (ret >= 0) {
+        g_free(self->stream_sheet);
+        self->stream_sheet = sheet;
+        return;
+    }
     g_free(sheet);
-    if (ret >= 0) return;
+    GST_OBJECT_LOCK(self);
+    if (!self->new_sheet) {
+        g_free(self->settings.sheet);
+        self->settings.sheet = g_strdup(self->stream_sheet);
+    }
+    GST_OBJECT_UNLOCK(self);
+    g_object_notify(G_OBJECT(self), "sheet");
     take_message(self, ret, message);
     GST_ELEMENT_WARNING(self, RESOURCE, SETTINGS, ("The sheet cannot be used, the one before it stays: %s", message), (NULL));
 }
@@ -1286,7 +1300,8 @@ static int open_stream(GstColorize *self, const char *device, const struct clz_l
         params.cuda_stream = self->cuda_stream;
     }
     ret = clz_stream_open(stream, self->model, &params);
-    g_free(set.sheet);
+    g_free(self->stream_sheet);
+    self->stream_sheet = set.sheet;
     return ret;
 }
 
@@ -1496,6 +1511,7 @@ static void gst_colorize_finalize(GObject *object)
 
     for (guint i = 0; i < G_N_ELEMENTS(properties); i++)
         if (properties[i].kind == KIND_STRING) g_free(*(char **)((char *)self + properties[i].offset));
+    g_free(self->stream_sheet);
     set_context(&self->cuda_context, NULL);
     g_rec_mutex_clear(&self->cuda_lock);
     g_mutex_clear(&self->deadline.mutex);

@@ -635,7 +635,7 @@ static void test_properties(void)
     gst_harness_teardown(h);
 
     CASE("gst/a_sheet_can_be_set_while_playing");
-    char *sheet = g_strdup_printf("%s.yaml", model);
+    char *sheet = g_strdup_printf("%s.yaml", model), *kept;
     g_file_set_contents(sheet, "lines: [{strength: 0.25}]\n", -1, NULL);
     h = new_harness("batch=4", CAPS);
     e = gst_harness_find_element(h, "colorize");
@@ -645,6 +645,9 @@ static void test_properties(void)
         if (i == 4) g_object_set(e, "sheet", "/nonexistent/sheet", NULL);      // the one before stays
         if (i == 6) g_object_set(e, "sheet", NULL, NULL);
         push_frame(h, CAPS, i);
+        g_object_get(e, "sheet", &kept, NULL);
+        REQUIRE(!g_strcmp0(kept, i < 2 || i >= 6 ? NULL : sheet));
+        g_free(kept);
     }
     push_eos(h);
     for (int i = 0; i < 8; i++) {
