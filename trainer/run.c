@@ -135,19 +135,21 @@ int clzt_run_open_dataset(struct clzt_run *r, struct clzt_dataset **dataset, boo
     return ret;
 }
 
-// Says once of each set how many pictures are in memory, when all are that will be.
-static void tell_filled(struct clzt_run *r)
+// Says how many pictures each set has; first: at the beginning. What is in memory is said when all are that will be.
+static void tell_pictures(struct clzt_run *r, bool first)
 {
     struct clzt_dataset *const sets[2] = { r->train, r->val };
     static const char *const names[2] = { "train", "val" };
 
     for (int i = 0; i < 2; i++) {
-        if (!sets[i] || r->filled_told[i] || !clzt_dataset_filled(sets[i])) continue;
+        const bool filled = sets[i] && clzt_dataset_filled(sets[i]);
+        if (!sets[i] || r->filled_told[i] || (!filled && !first)) continue;
         const int64_t count = clzt_dataset_count(sets[i]), cached = clzt_dataset_cached(sets[i]);
-        r->filled_told[i] = true;
-        clzi_log(r->log, CLZ_LOG_INFO, "%s: %" PRId64 " pictures, %" PRId64 " of them in memory%s", names[i], count, cached,
-                 cached && cached + clzt_dataset_bad(sets[i]) < count ?
-                 ", as many as cache_limit allows; the others are decoded for each use" : "");
+        r->filled_told[i] = filled;
+        if (!filled) clzi_log(r->log, CLZ_LOG_INFO, "%s: %" PRId64 " pictures", names[i], count);
+        else clzi_log(r->log, CLZ_LOG_INFO, "%s: %" PRId64 " pictures, %" PRId64 " of them in memory%s", names[i], count, cached,
+                      cached && cached + clzt_dataset_bad(sets[i]) < count ?
+                      ", as many as cache_limit allows; the others are decoded for each use" : "");
     }
 }
 
@@ -283,7 +285,7 @@ static int set_up(struct clzt_run *r)
     // notes that are too long must be reported now, not after the last step
     if ((ret = clzt_facts_write(trained, sizeof trained, c, 0, 0, r->data, r->log)) < 0) return ret;
     if (!early && (ret = fill_datasets(r)) < 0) return ret;
-    tell_filled(r);
+    tell_pictures(r, true);
     if ((ret = clzt_dataset_colours(r->train, COLOUR_PICTURES, &colours, counts)) < 0) return ret;
     clzt_colours_warn(&colours, "train", r->log);
     memcpy(r->mean, colours.mean, sizeof r->mean);
@@ -405,7 +407,7 @@ static int loop(struct clzt_run *r)
         if (every(r->number, c->log_every)) {
             for (int i = 0; i < CLZT_VALUES; i++) values[i] = clzt_run_is_reported(r, i) ? clzt_smooth_value(&r->smooth[i]) : NAN;
             clzt_run_csv_row(r, values, lr, clzt_progress_rate(r->progress), NULL);
-            tell_filled(r);
+            tell_pictures(r, false);
         }
         if (every(r->number, c->save_every) || *r->save) {
             *r->save = 0;
