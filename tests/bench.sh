@@ -1,7 +1,7 @@
 #!/bin/sh
 # bench.sh - `make bench`: measures speed as ratios to a peer or to a limit. Both are measured in the same run, in turns, so that
 # other load on the machine affects both; the figures are medians of the turns. Each line has name, figure, target, met or not.
-# About 5 minutes on 2 cores. A row that this machine cannot measure says why.
+# A row that this machine cannot measure says why.
 #
 # Peers: ONNX Runtime, if ORT_PYTHON or else python3 has onnxruntime, onnx and numpy; PyTorch, if TORCH_PYTHON or else python3 has
 # torch.

@@ -17,7 +17,6 @@
 #include "nets.h"
 #include "run_parts.h"
 
-enum { COLOUR_PICTURES = 1024 };               // of the training set, whose colours are measured
 #define ADJUSTMENT_MIX 0.5                  // the published mix of rebalancing
 enum { BAD_STEPS_IN_A_ROW = 50, FOLDERS = sizeof ((struct clzt_run *)0)->existed / sizeof(bool) };
 
@@ -149,7 +148,7 @@ static void tell_pictures(struct clzt_run *r, bool first)
         if (!filled) clzi_log(r->log, CLZ_LOG_INFO, "%s: %" PRId64 " pictures", names[i], count);
         else clzi_log(r->log, CLZ_LOG_INFO, "%s: %" PRId64 " pictures, %" PRId64 " of them in memory%s", names[i], count, cached,
                       cached && cached + clzt_dataset_bad(sets[i]) < count ?
-                      ", as many as cache_limit allows; the others are decoded for each use" : "");
+                      ", as many as cache_limit and memory allow; the others are decoded for each use" : "");
     }
 }
 
@@ -244,7 +243,7 @@ static int measure_adjustment(struct clzt_run *r)
     int ret = clzt_run_open_dataset(r, &r->train, false);
 
     if (ret >= 0 && r->recipe->min_spread > 0) ret = clzt_dataset_fill(r->train);
-    if (ret < 0 || (ret = clzt_dataset_colours(r->train, COLOUR_PICTURES, &colours, counts)) < 0) return ret;
+    if (ret < 0 || (ret = clzt_dataset_colours(r->train, CLZT_COLOUR_PICTURES, &colours, counts)) < 0) return ret;
     clzt_ab_weights_make(&r->adjustment, counts, ADJUSTMENT_MIX);
     return 0;
 }
@@ -286,7 +285,7 @@ static int set_up(struct clzt_run *r)
     if ((ret = clzt_facts_write(trained, sizeof trained, c, 0, 0, r->data, r->log)) < 0) return ret;
     if (!early && (ret = fill_datasets(r)) < 0) return ret;
     tell_pictures(r, true);
-    if ((ret = clzt_dataset_colours(r->train, COLOUR_PICTURES, &colours, counts)) < 0) return ret;
+    if ((ret = clzt_dataset_colours(r->train, CLZT_COLOUR_PICTURES, &colours, counts)) < 0) return ret;
     clzt_colours_warn(&colours, "train", r->log);
     memcpy(r->mean, colours.mean, sizeof r->mean);
     if (c->rebalance > 0) clzt_ab_weights_make(&r->rarity, counts, c->rebalance);

@@ -12,6 +12,8 @@
 
 enum { CLZT_RUN_COLUMNS = CLZT_VALUES + 36 };   // at most: of metrics.csv
 
+enum { CLZT_COLOUR_PICTURES = 1024 };       // of the training set, whose colours are measured before the first step
+
 struct clzt_run {
     struct clzt_recipe *recipe;
     const struct clz_log *log;

@@ -11,7 +11,7 @@
 #include "html.h"
 #include "run_parts.h"
 
-enum { COLOUR_PICTURES = 1024, REPORTS = 20 };
+enum { REPORTS = 20 };
 
 static int set_up(struct clzt_run *r)
 {
@@ -29,7 +29,7 @@ static int set_up(struct clzt_run *r)
         (ret = clzt_recipe_length(r->recipe, clzt_dataset_count(r->train), r->log)) < 0)
         return ret;
     if (c->rebalance > 0) {
-        if ((ret = clzt_dataset_colours(r->train, COLOUR_PICTURES, &colours, counts)) < 0) return ret;
+        if ((ret = clzt_dataset_colours(r->train, CLZT_COLOUR_PICTURES, &colours, counts)) < 0) return ret;
         clzt_ab_weights_make(&r->rarity, counts, c->rebalance);
     }
     r->phase = &clzt_phases[CLZT_PHASE_PIXEL];
