@@ -153,9 +153,17 @@ rm shots.csv
 # ---- two runs at once ----
 
 mkdir many
-for i in 1 2 3 4; do film 1 "format=yuv420p,hue=h=$i" -c:v ffv1 many/$i.mkv; done
+for i in 1 2 3 4; do film 2 "format=yuv420p,hue=h=$i" -c:v ffv1 many/$i.mkv; done
+wait_for() { for i in $(seq 200); do "$@" && return; sleep 0.1; done; false; }
+working() { [ -n "$(find "$1" -name in.md5 2>/dev/null)" ]; }
+films_in() { find "$1" -name '[1-4].mkv' | wc -l; }
+more_than() { [ "$(films_in both)" -gt "$1" ]; }
+# The first run is stopped at one of its films until the second has made another: both work, however fast one of them is.
 "$BUILD/colorize-batch" run many/* --out both/ $common 2>err1 &
 first=$!
+wait_for working both
+kill -STOP $first
+{ wait_for more_than "$(films_in both)"; kill -CONT $first; } &
 check both/second batch run many/* --out both/ $common
 wait $first
 check both/first [ $? = 0 ]
@@ -177,8 +185,6 @@ wait
 
 film 5 format=yuv420p -c:v ffv1 films/long.mkv
 ffmpeg_of() { for p in /proc/[0-9]*; do [ "$(readlink "$p/cwd" 2>/dev/null | grep -c "^$dir/$1/")" = 1 ] && basename "$p"; done; }
-wait_for() { for i in $(seq 100); do "$@" && return; sleep 0.2; done; false; }
-working() { [ -n "$(find "$1" -name in.md5 2>/dev/null)" ]; }
 "$BUILD/colorize-batch" run films/long.mkv --out dies/ $common 2>err &
 batch_pid=$!
 wait_for working dies

@@ -3,7 +3,8 @@
 
     python3 tests/ref/make_gan.py > tests/ref_gan.h
 
-The PatchGAN: logits and gradients of the loss at some places, with the weights of make_nets.py's formula. Steps: the losses of
+The PatchGAN, whole, at half the size, and told of classes (projection), and a net modulated by classes (FiLM): logits and gradients
+of the loss at some places, with the weights of make_nets.py's formula. Steps: the losses of
 three steps of two tiny networks, as the PyTorch programs (pix2pix, the moein-shariatnia tutorial) do them, and the weights after
 them. Computed in double, printed as floats.
 """
@@ -17,6 +18,7 @@ import make_nets
 import nets_torch
 
 BATCH, SIZE = 2, 16
+CLASSES = torch.tensor([[1, 0, 0.5], [0, 0, 1]], dtype=torch.float64)       # of two pictures
 
 
 def numbers(name, values):
@@ -49,23 +51,58 @@ def fill(net):
     return net
 
 
+def weight(name, shape):
+    return make_nets.weights(name, shape).requires_grad_()
+
+
 def places(count):
     return [k * 7919 * 13 % count for k in range(min(count, 12))]
 
 
-def patchgan():
-    net = fill(nets_torch.PatchGan().double()).train()
-    l, ab = picture(1, 2, 1, 64), picture(2, 2, 2, 64).requires_grad_()
-    z = net(torch.cat([l, ab], 1))
+def judge(name, parameters, z, x):
+    """Logits, the loss that they are taken for true, and its gradients by x and by the parameters, in the order of our graph."""
     loss = F.binary_cross_entropy_with_logits(z, torch.ones_like(z))
     loss.backward()
-    numbers("patchgan_logits", z.flatten())
-    numbers("patchgan_loss", [loss])
-    numbers("patchgan_dab", [ab.grad.flatten()[k] for k in places(ab.numel())])
+    numbers(f"{name}_logits", z.flatten())
+    numbers(f"{name}_loss", [loss])
+    numbers(f"{name}_dx", [x.grad.flatten()[k] for k in places(x.numel())])
     values = []
-    for p in net.parameters():              # in the order of our graph: weight, bias of each layer
+    for p in parameters:
         values += [p.grad.flatten()[k] for k in places(p.numel())] + [(p.grad ** 2).mean().sqrt()]
-    numbers("patchgan_dw", values)
+    numbers(f"{name}_dw", values)
+
+
+def patchgan(name, see=lambda x: x, classes=False):
+    net = fill(nets_torch.PatchGan().double()).train()
+    l, ab = picture(1, 2, 1, 64), picture(2, 2, 2, 64).requires_grad_()
+    x, more = see(torch.cat([l, ab], 1)), []
+    for layer in net.model[:4]:
+        x = layer(x)
+    z = net.model[4](x)
+    if classes:             # projection: U, V and the last convolution
+        more = [weight(f"class.{k}.weight", shape) for k, shape in (("project", (512, 3)), ("shift", (512, 3)),
+                                                                    ("sum", (1, 512, 4, 4)))]
+        v, u = [(CLASSES @ w.t())[:, :, None, None] for w in more[:2]]
+        z = z + F.conv2d(x * v + u, more[2], padding=1)
+    judge(name, list(net.parameters()) + more, z, ab)
+
+
+def film():
+    """Two modulations by one embedding of the classes."""
+    def linear(name, rows, columns):
+        return [weight(f"{name}.weight", (rows, columns)), weight(f"{name}.bias", (rows,))]
+
+    l = picture(1, 2, 1, SIZE).requires_grad_()
+    parameters = [weight("a.weight", (4, 1, 3, 3))] + linear("class.embedding", 64, 3)
+    e = F.linear(CLASSES, *parameters[1:])
+    x = F.conv2d(l, parameters[0], padding=1)
+    for prefix, conv in ("f", "b"), ("g", "c"):
+        scale, shift = linear(f"{prefix}.scale", 4, 64), linear(f"{prefix}.shift", 4, 64)
+        w = weight(f"{conv}.weight", (4 if conv == "b" else 1, 4, 3, 3))
+        x = F.relu(x * F.linear(e, *scale)[:, :, None, None] + F.linear(e, *shift)[:, :, None, None])
+        x = F.conv2d(x, w, padding=1)
+        parameters += scale + shift + [w]
+    judge("film", parameters, x, l)
 
 
 class Generator(nn.Module):
@@ -159,7 +196,10 @@ def steps(name, real, weights, spectral=False):
 def main():
     numpy.seterr(over="ignore")
     print(f"// ref_gan.h - what PyTorch {torch.__version__} says, written by ref/make_gan.py.\n")
-    patchgan()
+    patchgan("patchgan")
+    patchgan("half", lambda x: F.avg_pool2d(x, 2))
+    patchgan("projection", classes=True)
+    film()
     steps("bce", 0.9, True)
     steps("lsgan", 1.0, False)
     steps("hinge", 1.0, False)
