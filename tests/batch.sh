@@ -154,16 +154,9 @@ rm shots.csv
 
 mkdir many
 for i in 1 2 3 4; do film 2 "format=yuv420p,hue=h=$i" -c:v ffv1 many/$i.mkv; done
-wait_for() { for i in $(seq 200); do "$@" && return; sleep 0.1; done; false; }
-working() { [ -n "$(find "$1" -name in.md5 2>/dev/null)" ]; }
-films_in() { find "$1" -name '[1-4].mkv' | wc -l; }
-more_than() { [ "$(films_in both)" -gt "$1" ]; }
-# The first run is stopped at one of its films until the second has made another: both work, however fast one of them is.
 "$BUILD/colorize-batch" run many/* --out both/ $common 2>err1 &
 first=$!
-wait_for working both
-kill -STOP $first
-{ wait_for more_than "$(films_in both)"; kill -CONT $first; } &
+until_another_works $first both
 check both/second batch run many/* --out both/ $common
 wait $first
 check both/first [ $? = 0 ]

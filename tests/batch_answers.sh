@@ -84,7 +84,6 @@ check names/used [ "$(answers "named/${strange#odd/}")" = "answers: 24 frames fr
 # ---- killed ----
 
 film 5 format=yuv420p -c:v ffv1 films/long.mkv
-wait_for() { for i in $(seq 100); do "$@" && return; sleep 0.1; done; false; }
 writes() { [ -n "$(find killed -name 'answers-*' -size +20k 2>/dev/null)" ]; }
 "$BUILD/colorize-batch" run films/long.mkv --out killed/ --model "$lite" $common --key answers=on 2>err &
 batch_pid=$!

@@ -20,6 +20,7 @@ sums whole >want
 
 sed 's/whole/shared/' jobs.yaml >shared.yaml
 "$BUILD/colorize-batch" run shared.yaml --host a 2>err1 & a=$!
+until_another_works $a shared
 "$BUILD/colorize-batch" run shared.yaml --host b 2>err2 & b=$!
 wait $a; check hosts/a [ $? = 0 ]
 wait $b; check hosts/b [ $? = 0 ]

@@ -45,3 +45,16 @@ sums() {
     (cd "$1" && find . -type f ! -name '*.json' ! -name '*.log' ! -name '*.journal*' ! -path '*/.colorize-*' \
         -exec sha256sum {} + | sort -k2)
 }
+# wait_for COMMAND...: until it succeeds, at most 20 seconds
+wait_for() { for i in $(seq 200); do "$@" && return; sleep 0.1; done; false; }
+# working FOLDER: a film for it is being made
+working() { [ -n "$(find "$1" -name in.md5 2>/dev/null)" ]; }
+films_in() { find "$1" -name '*.mkv' ! -path '*/.colorize-*' | wc -l; }
+more_films() { [ "$(films_in "$1")" -gt "$2" ]; }
+# until_another_works PID FOLDER: stops the run PID at one of its films until another run has made one in the folder, so that both
+# work, however fast one of them is
+until_another_works() {
+    wait_for working "$2"
+    kill -STOP "$1"
+    { wait_for more_films "$2" "$(films_in "$2")"; kill -CONT "$1"; } &
+}
