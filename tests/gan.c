@@ -137,6 +137,7 @@ static void compare_judge(const struct judge *j, const char *device)
     float loss, **values;
     const float *want = j->dw.values;
     double worst_z = 0, worst_dx = 0, worst_dw = 0, largest = 0;
+    int64_t dx_count;
     int logits, port;
     char name[80];
 
@@ -173,9 +174,10 @@ static void compare_judge(const struct judge *j, const char *device)
     for (size_t i = 0; i < j->logits.count; i++) worst_z = fmax(worst_z, fabs(z[i] - j->logits.values[i]));
     REQUIRE_NEAR(worst_z, 0, 2e-5);
     REQUIRE_NEAR(loss, *j->loss, 2e-6);
+    dx_count = (int64_t)2 * clzi_graph_channels(g, g->in[port].node) * j->size * j->size;
     for (int k = 0; k < PLACES; k++) {
         largest = fmax(largest, fabs(j->dx[k]));
-        worst_dx = fmax(worst_dx, fabs(dx[place(k, (int64_t)2 * clzi_graph_channels(g, g->in[port].node) * j->size * j->size)] - j->dx[k]));
+        worst_dx = fmax(worst_dx, fabs(dx[place(k, dx_count)] - j->dx[k]));
     }
     worst_dx /= largest;
     REQUIRE_NEAR(worst_dx, 0, 3e-5);
@@ -195,7 +197,8 @@ static void compare_judge(const struct judge *j, const char *device)
     }
     REQUIRE(want == j->dw.values + j->dw.count);
     REQUIRE_NEAR(worst_dw, 0, 3e-5);
-    printf("     largest error: logits %.1e, gradient of %s %.1e, of the parameters %.1e\n", worst_z, j->port, worst_dx, worst_dw);
+    printf("     largest error: logits %.1e, gradient of %s %.1e, of the parameters %.1e\n", worst_z, j->port, worst_dx,
+           worst_dw);
     clzi_exec_destroy(&x);
     clzi_params_destroy(&w);
     values_free(g, values);

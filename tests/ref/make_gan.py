@@ -3,8 +3,8 @@
 
     python3 tests/ref/make_gan.py > tests/ref_gan.h
 
-The PatchGAN, whole, at half the size, and told of classes (projection), and a net modulated by classes (FiLM): logits and gradients
-of the loss at some places, with the weights of make_nets.py's formula. Steps: the losses of
+The PatchGAN, whole, at half the size, and told of classes (projection), and a net modulated by classes (FiLM): logits and
+gradients of the loss at some places, with the weights of make_nets.py's formula. Steps: the losses of
 three steps of two tiny networks, as the PyTorch programs (pix2pix, the moein-shariatnia tutorial) do them, and the weights after
 them. Computed in double, printed as floats.
 """
