@@ -410,7 +410,15 @@ const void *clzt_checkpoint_blob(const struct clzt_checkpoint *checkpoint, const
 
 int clzt_checkpoint_load_step(struct clzt_checkpoint **checkpoint, const char *dir, int64_t step, const struct clz_log *log)
 {
-    return read_step(checkpoint, dir, step, true, log);
+    int64_t *steps;
+    const int count = all_steps(dir, &steps);
+    bool found = false;
+
+    *checkpoint = NULL;
+    if (count < 0) return count;
+    for (int i = 0; i < count; i++) found |= steps[i] == step;
+    free(steps);
+    return found ? read_step(checkpoint, dir, step, true, log) : -ENOENT;
 }
 
 int clzt_checkpoint_load(struct clzt_checkpoint **checkpoint, const char *dir, const struct clz_log *log)

@@ -41,7 +41,7 @@ struct clzt_checkpoint {
 // verifies. Removes temporary files of processes that do not exist any more.
 int clzt_checkpoint_load(struct clzt_checkpoint **checkpoint, const char *dir, const struct clz_log *log);
 
-// Loads the checkpoint of a given step.
+// Loads the checkpoint of a given step. -ENOENT: there is none; -EBADMSG, logged: it does not verify.
 int clzt_checkpoint_load_step(struct clzt_checkpoint **checkpoint, const char *dir, int64_t step,
                               const struct clz_log *log);
 void clzt_checkpoint_destroy(struct clzt_checkpoint **checkpoint);

@@ -300,29 +300,32 @@ static int export_model(int argc, char **argv, const struct clz_log *log)
         { "f16", CLZI_F16 }, { "f32", CLZI_F32 }, { "bf16", CLZI_BF16 }
     };
     const size_t length = strlen(argv[1]);
-    bool plain = length > 12 && !strcmp(argv[1] + length - 12, ".safetensors");
+    struct clzt_export p = { .path = argv[1], .dtype = CLZI_F16 };
     struct clzt_recipe *r = NULL;
-    enum clzi_dtype dtype = CLZI_F16;
-    int ret = clzt_recipe_create(&r);
+    int step = 0, ret = clzt_recipe_create(&r);
 
-    for (int i = 2; i < argc; i++) plain |= !strcmp(argv[i], "--safetensors");
-    if (plain) dtype = CLZI_F32;
-
+    p.plain = length > 12 && !strcmp(argv[1] + length - 12, ".safetensors");
+    for (int i = 2; i < argc; i++) p.plain |= !strcmp(argv[i], "--safetensors");
+    if (p.plain) p.dtype = CLZI_F32;
     if (ret >= 0) ret = refuse_run("export", argc - 2, argv + 2, log);
     if (ret >= 0) ret = load_run(r, argv[0], log);
     for (int i = 2; i < argc && ret >= 0; i++) {
         size_t k = 0;
+        if (!strncmp(argv[i], "step=", 5)) {
+            if ((ret = number_of(argv[i], 5, 1, INT_MAX, &step, log)) >= 0) p.step = step;
+            continue;
+        }
         if (strchr(argv[i], '=')) {
             ret = clzt_recipe_set(r, argv[i], log);
             continue;
         }
         if (!strcmp(argv[i], "--safetensors")) continue;
         while (k < sizeof types / sizeof *types && strcmp(argv[i], types[k].name)) k++;
-        if (k < sizeof types / sizeof *types) dtype = types[k].dtype;
+        if (k < sizeof types / sizeof *types) p.dtype = types[k].dtype;
         else ret = clzi_fail(log, -EINVAL, "number format: \"%s\" is not one of f16, f32, bf16.", argv[i]);
     }
     if (ret >= 0) ret = clzt_recipe_check(r, log);
-    if (ret >= 0) ret = clzt_run_export(r, argv[1], dtype, plain, log);
+    if (ret >= 0) ret = clzt_run_export(r, &p, log);
     clzt_recipe_destroy(&r);
     return ret;
 }
@@ -684,9 +687,9 @@ static const struct command commands[] = {
     { "report", "RUN [RUN ...] [out=FILE.html] [sheets=N]", 1,
       "write a page about a run, or several side by side: curves, scores, N sample sheets, recipe; default: RUN/report.html",
       report },
-    { "export", "RUN OUT.bin [f16|f32|bf16] [working_size=N] [working_shape=square] [saturation=X] [license=...] [notes=...]", 2,
-      "write the newest checkpoint as a model file; OUT.safetensors or --safetensors: as weights for PyTorch, f32",
-      export_model },
+    { "export", "RUN OUT.bin [f16|f32|bf16] [step=N] [working_size=N] [working_shape=square] [saturation=X] [license=...] "
+      "[notes=...]", 2, "write the newest checkpoint, or that of a step, as a model file; OUT.safetensors or --safetensors: as "
+      "weights for PyTorch, f32", export_model },
     { "convert", "WEIGHTS.pth OUT.bin [net=NAME] [section=KEY] [strict=no] [license=...] [input=lstar] [working_size=N] "
       "[working_shape=square]", 2, "write a PyTorch checkpoint or safetensors file as a model file, for init= of a recipe",
       convert },

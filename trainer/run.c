@@ -445,17 +445,16 @@ int clzt_run(struct clzt_recipe *recipe, const struct clz_log *log, struct clzt_
     return ret >= 0 && *stop ? -EINTR : ret;    // before the first step: -ECANCELED
 }
 
-int clzt_run_export(struct clzt_recipe *recipe, const char *path, enum clzi_dtype dtype, bool plain,
-                    const struct clz_log *log)
+int clzt_run_export(struct clzt_recipe *recipe, const struct clzt_export *params, const struct clz_log *log)
 {
     struct clzt_run r = { .recipe = recipe, .log = log, .lock = -1 };
     int ret = clzt_run_build_net(&r);
 
-    if (ret >= 0) ret = clzt_run_load_values(&r);
+    if (ret >= 0) ret = clzt_run_load_values(&r, params->step);
     if (ret >= 0 && recipe->adjustment > 0 && clzt_net_logits(r.graph) >= 0) ret = measure_adjustment(&r);
     if (ret >= 0) clzt_run_adjust(&r);
-    if (ret >= 0) ret = clzt_run_write_model(&r, path, dtype, plain);
-    if (ret >= 0) clzi_log(log, CLZ_LOG_INFO, "%s written, step %" PRId64, path, r.number);
+    if (ret >= 0) ret = clzt_run_write_model(&r, params->path, params->dtype, params->plain);
+    if (ret >= 0) clzi_log(log, CLZ_LOG_INFO, "%s written, step %" PRId64, params->path, r.number);
     clzt_run_destroy(&r);
     return ret;
 }

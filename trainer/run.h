@@ -32,6 +32,12 @@ int clzt_run_lr_find(struct clzt_recipe *recipe, const struct clzt_lr_find *para
 // Name of a loss's column in metrics.csv: the loss's own, with the prefix "train_" if a score has the same name.
 void clzt_run_column(char *column, size_t size, const char *loss);
 
-// Writes the run's newest checkpoint (averaged weights if kept) as a model file; plain: as clzi_model_write_plain() does.
-int clzt_run_export(struct clzt_recipe *recipe, const char *path, enum clzi_dtype dtype, bool plain, const struct clz_log *log);
+// Writes a checkpoint of the run (averaged weights if kept) as a model file. -ENOENT, logged: there is none of that step.
+struct clzt_export {
+    const char *path;
+    int64_t step;               // 0: the newest checkpoint
+    enum clzi_dtype dtype;
+    bool plain;                 // as clzi_model_write_plain() does
+};
+int clzt_run_export(struct clzt_recipe *recipe, const struct clzt_export *params, const struct clz_log *log);
 #endif

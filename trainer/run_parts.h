@@ -81,7 +81,8 @@ void clzt_run_values_free(const struct clzi_graph *g, float ***values);
 int clzt_run_save(struct clzt_run *run);
 void clzt_run_save_or_warn(struct clzt_run *run);              // the third failure in a row sets save_error
 int clzt_run_load(struct clzt_run *run);                       // -ENOENT: there is no checkpoint
-int clzt_run_load_values(struct clzt_run *run);                // for an export: only the weights that are exported, on the host
+// For an export: only the weights that are exported, on the host. step 0: of the newest checkpoint.
+int clzt_run_load_values(struct clzt_run *run, int64_t step);
 enum clzt_kept clzt_run_best_kind(const struct clzt_run *run); // of weights, to validate and export
 
 // ---- run_output.c: metrics.csv, validation, model files ----

@@ -8,7 +8,7 @@
 #include "nets.h"
 #include "run_parts.h"
 
-enum { FAILED_SAVES = 3, LOSS_LINE = 100 };
+enum { FAILED_SAVES = 3, LOSS_LINE = 100, LISTED = 8 };
 
 // The moving averages of the losses are saved, so that a resumed run writes the same rows as an uninterrupted one. %a is exact.
 static void write_smooth(const struct clzt_run *r, char *text, size_t size)
@@ -179,14 +179,27 @@ enum clzt_kept clzt_run_best_kind(const struct clzt_run *r)
     return r->recipe->ema > 0 ? CLZT_AVERAGE : CLZT_WEIGHTS;
 }
 
-// For an export: only the weights that are exported, and on the host. Only the net must agree with the recipe's.
-int clzt_run_load_values(struct clzt_run *r)
+static int no_checkpoint(const struct clzt_run *r, const char *dir, int64_t step)
+{
+    int64_t steps[LISTED];
+    char list[LISTED * 24] = "";
+    const int count = clzt_checkpoint_list(dir, steps, LISTED);
+
+    if (count < 1) return clzi_fail(r->log, -ENOENT, "%s has no checkpoint.", r->recipe->run);
+    for (int i = 0, used = 0; i < count; i++)
+        used += snprintf(list + used, sizeof list - used, "%s%" PRId64, i ? ", " : "", steps[i]);
+    return clzi_fail(r->log, -ENOENT, "%s has no checkpoint of step %" PRId64 "; expected one of %s%s (a recipe with keep=0 keeps "
+                     "all).", r->recipe->run, step, list, count == LISTED ? " or earlier" : "");
+}
+
+// Only the net must agree with the recipe's.
+int clzt_run_load_values(struct clzt_run *r, int64_t step)
 {
     struct clzt_checkpoint *c = NULL;
     char *dir = clzt_run_path(r, "ckpt"), *seconds;
-    int ret = dir ? clzt_checkpoint_load(&c, dir, r->log) : -ENOMEM;
+    int ret = !dir ? -ENOMEM : step ? clzt_checkpoint_load_step(&c, dir, step, r->log) : clzt_checkpoint_load(&c, dir, r->log);
 
-    if (ret == -ENOENT) clzi_fail(r->log, ret, "%s has no checkpoint.", r->recipe->run);
+    if (ret == -ENOENT) no_checkpoint(r, dir, step);
     if (ret >= 0) ret = clzt_net_state_values(r->graph, "", clzt_run_best_kind(r), c, dir, r->values, r->log);
     if (ret >= 0) {
         r->number = c->step;
