@@ -188,8 +188,8 @@ static int no_checkpoint(const struct clzt_run *r, const char *dir, int64_t step
     if (count < 1) return clzi_fail(r->log, -ENOENT, "%s has no checkpoint.", r->recipe->run);
     for (int i = 0, used = 0; i < count; i++)
         used += snprintf(list + used, sizeof list - used, "%s%" PRId64, i ? ", " : "", steps[i]);
-    return clzi_fail(r->log, -ENOENT, "%s has no checkpoint of step %" PRId64 "; expected one of %s%s (a recipe with keep=0 keeps "
-                     "all).", r->recipe->run, step, list, count == LISTED ? " or earlier" : "");
+    return clzi_fail(r->log, -ENOENT, "%s has no checkpoint of step %" PRId64 "; expected one of %s%s (a recipe with keep=0 "
+                     "keeps all).", r->recipe->run, step, list, count == LISTED ? " or earlier" : "");
 }
 
 // Only the net must agree with the recipe's.
