@@ -227,9 +227,9 @@ val_large val/scale_of_the_model "short side of 40;" wider.bin size=32
 val_large val/scale_follows_size "short side of 80;" wider.bin size=64
 val_large val/scale_of_a_model_trained_without "pictures are not scaled, as in training; scale= changes it" whole.bin \
     size=32
-if [ -e "$SRC/samples/model.bin" ]; then            # trained at 128 px of a short side of 160
-    val_large val/scale_of_the_shipped_model "short side of 240; scale= changes it" "$SRC/samples/model.bin" ""
-    val_large val/scale_of_the_shipped_model_at_64 "short side of 80;" "$SRC/samples/model.bin" size=64
+if [ -e "$SRC/samples/model.bin" ]; then            # trained at 128 px of a short side of 224
+    val_large val/scale_of_the_shipped_model "short side of 336; scale= changes it" "$SRC/samples/model.bin" ""
+    val_large val/scale_of_the_shipped_model_at_64 "short side of 112;" "$SRC/samples/model.bin" size=64
 fi
 # the network's input is that of the model file: luma or L*, and its scale
 "$train" train r.yaml run=lightness luma=lstar steps=10 sheet_every=0 >out 2>err
