@@ -607,8 +607,11 @@ static void not_in_the_file(void)
     REQUIRE_INT(colour(&run, &got), 0);
 
     CASE(case_name("a_precision_that_is_asked_for_is_looked_for"));
-    run = (struct run){ .params = { .answers_in = file, .precision = CLZ_PRECISION_F32 }, .answers = 1, .from_file = 13 };
+    run = (struct run){ .params = { .answers_out = next, .precision = CLZ_PRECISION_F32 }, .answers = 1, .from_network = 13 };
+    REQUIRE_INT(colour(&run, &want), 0);
+    run = (struct run){ .params = { .answers_in = next, .precision = CLZ_PRECISION_F32 }, .answers = 1, .from_file = 13 };
     REQUIRE_INT(colour(&run, &got), 0);
+    REQUIRE(same(&want, &got));
 }
 
 static void wrong_options(void)

@@ -150,6 +150,8 @@ check init/no_step_was_made [ ! -e init/metrics.csv ]
 sed 's/^epochs: 2/steps: 3/; s/^gan: {steps: 8/gan: {epochs: 1/' r.yaml >epochs.yaml
 ends length/gan_steps_0_clears_gan_epochs 0 "model.bin written, step 3" "$train" train epochs.yaml run=length gan.steps=0 val='[]'
 ends export/of_the_adversarial_phase 0 "x.bin written, step 14" "$train" export straight x.bin
+ends export/of_an_earlier_step 0 "early.bin written, step 6" "$train" export straight early.bin step=6
+check export/has_its_weights [ "$(sha early.bin)" != "$(sha x.bin)" ]
 check export/is_the_generator [ "$(sha x.bin)" = "$(sha straight/model.bin)" ]
 ends nogan/critic_and_threshold 0 "step 12" "$train" train r.yaml run=nogan steps=2 gan.steps=10 gan.critic=9 \
     gan.threshold=0.01 val='[]'
@@ -160,7 +162,7 @@ ends alarm/discriminator_wins 0 "step [0-9]*: the discriminator tells true from 
     discriminator.spectral_norm=false val='[]'
 check alarm/column is "$(column alarm alarm | awk '$2 == 1' | wc -l) > 0"
 ends patience/status 0 "training ends, after 1 validations without a better score than .*best.bin has that model" \
-    "$train" train r.yaml run=patience steps=2 gan.steps=40 gan.patience=1 gan.lr=0 val_every=1 val_pictures=1
+    "$train" train r.yaml run=patience steps=2 gan.steps=40 gan.patience=1 gan.lr=0.3 gan.lambda=0 ema=0 val_every=1 val_pictures=1
 check patience/ends_early is "$(column patience score | tail -1 | cut -d' ' -f1) < 42"
 ends patience/stays_ended 0 "training ends" "$train" resume patience
 ends nan/phase_and_player 65 "step [0-9]*, adversarial phase: loss or gradients of the discriminator were not finite in 50" \
