@@ -1,6 +1,6 @@
-// gan.c - the discriminator and the adversarial phase: logits, gradients, losses and updated weights are PyTorch's (ref_gan.h,
-// which ref/make_gan.py writes); what must not learn stays as it is; a step that is refused leaves no trace in the player that it
-// concerns; pale colours become lively.
+// gan.c - the discriminators, nets told of classes, and the adversarial phase: logits, gradients, losses and updated weights are
+// PyTorch's (ref_gan.h, which ref/make_gan.py writes); what must not learn stays as it is; a step that is refused leaves no trace
+// in the player that it concerns; pale colours become lively.
 #include <errno.h>
 
 #include "check.h"
